@@ -1,0 +1,159 @@
+//! Condition types and reasons: the one vocabulary in which Bailiwick says why.
+//!
+//! The tables in `docs/reference/conditions.md` are generated from here, and Events and metrics use the same words.
+
+/// Declares an enum of words with their documentation, so that the docs' tables and the code cannot drift apart.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])+ $word:ident,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[doc = $doc])+ $word,)+ }
+
+        impl $name {
+            /// Every word, in the order of declaration.
+            pub const ALL: &'static [$name] = &[$($name::$word,)+];
+
+            /// The word as it stands in the API.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$word => stringify!($word),)+ }
+            }
+
+            /// What it means, for the reference tables.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $($name::$word => concat!($($doc,)+).trim_ascii(),)+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// The types of our conditions. All are positive: `True` is good news, but for `Default`, which is neutral.
+    ConditionType {
+        /// Everything that the object asks for, and may have, is in effect in native RBAC.
+        Ready,
+        /// Organization: it holds its namespace.
+        NamespaceAssigned,
+        /// Organization: it is the default organization.
+        Default,
+        /// Organization: its member role resolves to a role that can be assigned there.
+        MemberRoleResolved,
+        /// User: this object is the one that speaks for its username.
+        UsernameAccepted,
+        /// Group: every member is a known user.
+        MembersKnown,
+        /// RoleBinding, SiteRoleBinding: the role exists and may be assigned here.
+        RoleResolved,
+        /// RoleBinding, SiteRoleBinding: every subject that is asked for is granted the role.
+        SubjectsResolved,
+        /// CustomRole, SiteRole: every permission means something in this cluster and at this scope.
+        PermissionsResolved,
+        /// CustomRole, SiteRole: every rule is inside of what Bailiwick may grant.
+        Ceiling,
+        /// CustomRole, SiteRole: every inherited role exists, fits and leads to no cycle.
+        InheritsResolved,
+    }
+}
+
+words! {
+    /// Why a condition has its status, and why something is withheld.
+    Reason {
+        /// All is in effect.
+        Reconciled,
+        /// Some of what was asked for is withheld; other conditions of the object say what and why.
+        PartlyWithheld,
+        /// Nothing of what was asked for is granted; other conditions of the object say why.
+        NothingGranted,
+        /// The API server refused a write that this needs; it is retried.
+        RefusedByApiServer,
+        /// A native object that is not ours already has the name that ours would have.
+        NameTaken,
+        /// It holds its namespace.
+        Assigned,
+        /// The claim is being recorded on the Namespace.
+        ClaimPending,
+        /// It has no `spec.namespace`.
+        NotSet,
+        /// The namespace is not in `namespaceWhitelist`.
+        NotWhitelisted,
+        /// There is no such namespace.
+        NamespaceNotFound,
+        /// The namespace is being deleted.
+        NamespaceTerminating,
+        /// Another organization holds the namespace.
+        AlreadyClaimed,
+        /// The namespace is kept for an organization of another name that held it, until an administrator releases it.
+        ReservedFor,
+        /// This organization is recorded on another namespace, which an administrator has to release first.
+        ReservedElsewhere,
+        /// The operator has no rights in the namespace; applying the chart again gives them back.
+        OperatorNotAuthorized,
+        /// It is the default organization.
+        IsDefault,
+        /// It is not the default organization and does not ask to be.
+        NotRequested,
+        /// It asks to be the default organization, but another one is.
+        AlreadyTaken,
+        /// Every reference resolves.
+        Resolved,
+        /// It asks for none.
+        NotConfigured,
+        /// The username is accepted.
+        Accepted,
+        /// The user is suspended and holds nothing.
+        Suspended,
+        /// An older User object has the same username.
+        UsernameTaken,
+        /// A value is not valid; the message names the field.
+        Invalid,
+        /// There is no such role.
+        RoleNotFound,
+        /// The role cannot be assigned in this place (see its `assignableTo`).
+        RoleNotAssignableHere,
+        /// The role, or one that it inherits, grants nothing for now; the role's own conditions say why.
+        RoleGrantsNothing,
+        /// The organization does not hold this namespace, so nothing in it is granted.
+        NoOrganization,
+        /// There is no User with this username.
+        UserNotFound,
+        /// There is no such Group.
+        GroupNotFound,
+        /// The binding is older than the Group, which was created by someone who may not bind it.
+        GroupNotVouched,
+        /// The object is older than its organization's claim on a namespace that another organization held before.
+        FromFormerOrganization,
+        /// The binding's `expiresAt` has passed.
+        Expired,
+        /// A role with `singleHolder` has another holder.
+        HeldByAnother,
+        /// The holder of a role with `singleHolder` is being recorded.
+        HolderPending,
+        /// A role with `singleHolder` is held by users only.
+        OnlyUsers,
+        /// The same subject stands in the list twice.
+        Duplicate,
+        /// `scope: Own` is not enabled in this version: the permission is withheld, never widened to all.
+        OwnScopeNotEnabled,
+        /// The catalog has no such word.
+        UnknownResource,
+        /// The catalog's word means nothing in this cluster.
+        EmptyResource,
+        /// A CustomRole cannot reach beyond its organization's namespace.
+        BeyondOrganization,
+        /// All rules are inside of the ceiling.
+        Within,
+        /// Rules beyond what Bailiwick may grant are withheld.
+        BeyondCeiling,
+        /// The ceiling itself is not known yet, so nothing is granted.
+        CeilingUnknown,
+        /// Roles inherit each other in a circle; none of them inherits anything until it is broken.
+        InheritanceCycle,
+    }
+}

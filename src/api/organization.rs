@@ -1,0 +1,91 @@
+//! `Organization`: a team with its own namespace.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What an organization is.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[kube(
+    group = "bailiwick.dev",
+    version = "v1alpha1",
+    kind = "Organization",
+    plural = "organizations",
+    shortname = "org",
+    category = "bailiwick",
+    status = "OrganizationStatus",
+    doc = "A team with its own namespace. Groups, RoleBindings and CustomRoles in that namespace are the organization's.",
+    derive = "PartialEq",
+    derive = "Default",
+    printcolumn(name = "Namespace", type_ = "string", json_path = ".status.namespace"),
+    printcolumn(name = "Default", type_ = "boolean", json_path = ".status.default"),
+    printcolumn(name = "Members", type_ = "integer", json_path = ".status.members"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Display Name", type_ = "string", priority = 1, json_path = ".spec.displayName"),
+    validation = Rule::new("self.metadata.name.size() <= 63")
+        .message("the name of an Organization has at most 63 characters (it becomes a label on its namespace)")
+)]
+#[x_kube(
+    // Without optionalOldSelf the rule would not see a namespace that is removed and set again in two steps.
+    validation = Rule::new("!oldSelf.hasValue() || !has(oldSelf.value().namespace) || (has(self.namespace) && self.namespace == oldSelf.value().namespace)")
+        .message("namespace is set once: it can never be changed or unset")
+        .field_path(".namespace")
+        .reason(Reason::FieldValueForbidden)
+        .optional_old_self(true)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct OrganizationSpec {
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub display_name: Option<String>,
+    /// The namespace that it holds. It must be in the chart's `namespaceWhitelist`. Once set it can never be changed or
+    /// unset. An organization without one has no effect, but for the default one, which takes the release namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub namespace: Option<String>,
+    /// Asks to be the default organization, of which users who belong to no organization are members. `status.default`
+    /// says which one is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default: bool,
+    /// The SiteRole that every member holds in the namespace: everyone who is in one of its Groups, or holds a role
+    /// there that implies membership. `""` for none.
+    #[serde(default = "member_role")]
+    #[schemars(length(max = 253))]
+    pub member_role: String,
+}
+
+fn member_role() -> String {
+    super::vocabulary::ORGANIZATION_MEMBER_ROLE.to_owned()
+}
+
+/// What the operator found and did.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrganizationStatus {
+    /// The `metadata.generation` that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, `NamespaceAssigned`, `Default`, `MemberRoleResolved`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The namespace that it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Whether it is the default organization.
+    #[serde(default)]
+    pub default: bool,
+    /// How many users belong to it. People who come by a group of the identity provider alone cannot be counted.
+    #[serde(default)]
+    pub members: u32,
+    /// How many grants its namespace holds: one subject with one native role is one.
+    #[serde(default)]
+    pub grants: u32,
+    /// How many things that were asked for in it are withheld.
+    #[serde(default)]
+    pub withheld: u32,
+}

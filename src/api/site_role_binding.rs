@@ -1,0 +1,94 @@
+//! `SiteRoleBinding`: gives a SiteRole at the scope of the site.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::BindingStatus;
+
+/// Who gets which role.
+#[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[kube(
+    group = "bailiwick.dev",
+    version = "v1alpha1",
+    kind = "SiteRoleBinding",
+    plural = "siterolebindings",
+    shortname = "srb",
+    category = "bailiwick",
+    status = "BindingStatus",
+    doc = "Gives a SiteRole in every organization's namespace and on cluster-scoped objects.",
+    derive = "PartialEq",
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.roleRef.name"),
+    printcolumn(name = "Grants", type_ = "integer", json_path = ".status.grants"),
+    printcolumn(name = "Withheld", type_ = "integer", json_path = ".status.withheld"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteRoleBindingSpec {
+    /// The role.
+    pub role_ref: SiteRoleRef,
+    /// Who gets it. Groups of organizations are not among them: who manages an organization must not hand out site roles.
+    #[serde(default)]
+    #[schemars(length(max = 1000))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub subjects: Vec<SiteSubject>,
+    /// When the grants end by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+}
+
+/// A SiteRole by name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct SiteRoleRef {
+    /// `SiteRole`.
+    #[serde(default)]
+    pub kind: SiteRoleKind,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// The one kind of role that a SiteRoleBinding can give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub enum SiteRoleKind {
+    #[allow(missing_docs)]
+    #[default]
+    SiteRole,
+}
+
+/// Someone, or something, that gets a SiteRole.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("!self.name.startsWith('system:')")
+        .message("names that begin with system: are Kubernetes' own; for a service account use kind ServiceAccount"),
+    validation = Rule::new("(self.kind == 'ServiceAccount') == has(self.namespace)")
+        .message("namespace goes with kind ServiceAccount, and only with it")
+)]
+pub struct SiteSubject {
+    /// `User` (by username), `ExternalGroup` (as the identity provider asserts it) or `ServiceAccount`.
+    pub kind: SiteSubjectKind,
+    /// Its name; for a User the username.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[^\p{C}]+$"))]
+    pub name: String,
+    /// The namespace of a ServiceAccount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub namespace: Option<String>,
+}
+
+/// The kinds of subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub enum SiteSubjectKind {
+    #[allow(missing_docs)]
+    User,
+    #[allow(missing_docs)]
+    ExternalGroup,
+    #[allow(missing_docs)]
+    ServiceAccount,
+}

@@ -1,0 +1,39 @@
+//! Labels, annotations and names that Bailiwick writes or reads on Kubernetes objects. Each stands here once.
+
+/// Who writes: the field manager of every server-side apply, and the value of [`MANAGED_BY`] on native objects.
+pub const FIELD_MANAGER: &str = "bailiwick";
+/// The standard label by which the operator recognizes (and watches) the native objects that it wrote.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// On every native object: which of our objects asked for it, as `Kind/name` or `Kind/namespace/name`.
+pub const SOURCE: &str = "bailiwick.dev/source";
+/// Label on a Namespace: the name of the organization that holds it (the record of a claim).
+pub const ORGANIZATION: &str = "bailiwick.dev/organization";
+/// Annotation on a Namespace: the UID of the Organization that holds it.
+pub const ORGANIZATION_UID: &str = "bailiwick.dev/organization-uid";
+/// Annotation on a Namespace: the last organization that held it; outlives a release (removal of [`ORGANIZATION`]).
+pub const LAST_ORGANIZATION: &str = "bailiwick.dev/last-organization";
+/// Annotation on a Namespace that changed hands: objects of ours that are not younger than this are withheld.
+pub const CLAIMED_AT: &str = "bailiwick.dev/claimed-at";
+/// Annotation on a Group, set by an admission policy: `"true"` when whoever created it may `bind` it.
+pub const VOUCHED: &str = "bailiwick.dev/vouched";
+
+/// The ceiling in organization namespaces: the native ClusterRole that the operator holds there.
+pub const CEILING: &str = "bailiwick-grantable";
+/// The ceiling for cluster-scoped kinds.
+pub const CEILING_CLUSTER: &str = "bailiwick-grantable-cluster";
+/// The ceiling in the release namespace.
+pub const CEILING_RELEASE: &str = "bailiwick-grantable-release";
+
+/// ConfigMap with what the platform team bounds: whitelist, catalog, release namespace.
+pub const BOUNDS_CONFIG_MAP: &str = "bailiwick-bounds";
+/// Its key.
+pub const BOUNDS_KEY: &str = "bounds.yaml";
+/// ConfigMap with what site managers may tune.
+pub const SETTINGS_CONFIG_MAP: &str = "bailiwick-config";
+/// Its key.
+pub const SETTINGS_KEY: &str = "config.yaml";
+
+/// The SiteRole that every user who is not suspended holds.
+pub const MEMBER_ROLE: &str = "member";
+/// The SiteRole that members of an organization hold unless it says otherwise.
+pub const ORGANIZATION_MEMBER_ROLE: &str = "organization-member";

@@ -1,0 +1,164 @@
+//! The catalog: what each product word (`workspaces`, `templates`, …) is in this cluster, and which native verbs each
+//! action is. Read from the chart's values by way of the ConfigMap `bailiwick-bounds`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::Name;
+use super::rules::{Atom, Rule};
+use crate::api::{Action, Permission};
+
+/// What the platform team bounds.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bounds {
+    /// Where the chart is installed; also the default namespace.
+    pub release_namespace: String,
+    /// The namespaces that organizations may hold.
+    pub namespace_whitelist: BTreeSet<String>,
+    /// Words and what they mean.
+    pub catalog: BTreeMap<String, Word>,
+}
+
+/// What site managers may tune.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Settings {
+    /// About users.
+    pub users: UserSettings,
+}
+
+/// About users.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct UserSettings {
+    /// After how many days without being seen a user is dormant.
+    pub dormant_after_days: u32,
+    /// Whether users who belong to no organization are members of the default one.
+    pub join_default_organization: bool,
+}
+
+impl Default for UserSettings {
+    fn default() -> Self {
+        Self { dormant_after_days: 90, join_default_organization: true }
+    }
+}
+
+/// Where the objects of a word are.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// In each organization's namespace.
+    #[default]
+    Organization,
+    /// Cluster-scoped.
+    Cluster,
+    /// In the release namespace.
+    Release,
+}
+
+/// One word of the catalog.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Word {
+    /// Where its objects are.
+    #[serde(default)]
+    pub target: Target,
+    /// What it is, by a name that only serves to change or remove one entry in the chart's values.
+    #[serde(default)]
+    pub rules: BTreeMap<String, Entry>,
+}
+
+/// One kind, or a few alike, that a word stands for.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Entry {
+    /// API groups.
+    pub api_groups: Vec<String>,
+    /// Resources.
+    pub resources: Vec<String>,
+    /// Only these objects.
+    #[serde(default)]
+    pub resource_names: Vec<String>,
+    /// What may be done with them at all.
+    #[serde(default = "everything_but_use")]
+    pub actions: BTreeSet<Action>,
+}
+
+fn everything_but_use() -> BTreeSet<Action> {
+    [Action::Create, Action::Read, Action::Update, Action::Delete].into()
+}
+
+impl Bounds {
+    /// Parses the ConfigMap's text.
+    ///
+    /// # Errors
+    /// When it is not YAML of this shape; the message names line and field.
+    pub fn parse(text: &str) -> Result<Self, serde_yaml::Error> {
+        serde_yaml::from_str(text)
+    }
+
+    /// What a permission means here, and where: `None` if the catalog has no such word.
+    #[must_use]
+    pub fn atoms(&self, permission: &Permission) -> Option<(Target, Vec<Atom>)> {
+        let word = self.catalog.get(&permission.resource)?;
+        let atoms = word.rules.values().flat_map(|entry| entry.atoms(permission)).collect();
+        Some((word.target, atoms))
+    }
+}
+
+impl Settings {
+    /// Parses the ConfigMap's text.
+    ///
+    /// # Errors
+    /// When it is not YAML of this shape; the message names line and field.
+    pub fn parse(text: &str) -> Result<Self, serde_yaml::Error> {
+        serde_yaml::from_str(text)
+    }
+}
+
+impl Entry {
+    fn atoms(&self, permission: &Permission) -> Vec<Atom> {
+        let asked = permission.names.as_deref().unwrap_or_default();
+        let names: Vec<&String> = match (asked, self.resource_names.as_slice()) {
+            ([], names) | (names, []) => names.iter().collect(),
+            (asked, bound) => asked.iter().filter(|name| bound.contains(name)).collect(),
+        };
+        let named = !asked.is_empty() || !self.resource_names.is_empty();
+        if named && names.is_empty() {
+            return Vec::new();
+        }
+        let verbs: BTreeSet<&str> =
+            permission.actions.iter().filter(|a| self.allows(**a)).flat_map(|a| verbs(*a, named)).copied().collect();
+        let list = |strings: &[String]| strings.iter().map(|s| Name::from(s.as_str())).collect();
+        let rule = Rule {
+            groups: list(&self.api_groups),
+            resources: list(&self.resources),
+            names: names.into_iter().map(|n| Name::from(n.as_str())).collect(),
+            paths: Vec::new(),
+            verbs: verbs.into_iter().map(Name::from).collect(),
+        };
+        rule.atoms().collect()
+    }
+
+    fn allows(&self, action: Action) -> bool {
+        self.actions.contains(&action) || (action == Action::List && self.actions.contains(&Action::Read))
+    }
+}
+
+/// The native verbs of an action. By name there is no create (the object has no name yet) and no deletecollection (it
+/// would not be limited to the name).
+fn verbs(action: Action, named: bool) -> &'static [&'static str] {
+    match (action, named) {
+        (Action::Create, true) => &[],
+        (Action::Create, false) => &["create"],
+        (Action::Read, _) => &["get", "list", "watch"],
+        (Action::List, _) => &["list", "watch"],
+        (Action::Update, _) => &["update", "patch"],
+        (Action::Delete, true) => &["delete"],
+        (Action::Delete, false) => &["delete", "deletecollection"],
+        // `get` as well as `create`: which of the two a connect request asks for depends on the client and its protocol.
+        (Action::Use, _) => &["get", "create"],
+    }
+}

@@ -1,0 +1,199 @@
+//! Who holds which namespace, and which organization is the default one.
+//!
+//! Both are *recorded* decisions: a claim on the Namespace (label and annotations), the default in `status.default`.
+//! Grants follow from the record, never from the wish, so that a decision once taken stays taken: first come, first
+//! served, also across restarts. What is computed here is the record that should be written next.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::Name;
+use super::records::{Namespace, Organization, by_age};
+use super::world::World;
+use crate::api::conditions::Reason;
+
+/// What an organization holds, or why it holds nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assignment {
+    /// It holds this namespace, and the record says so.
+    Holds(Name),
+    /// It holds nothing. The namespace is the one that it wants, if any.
+    Not {
+        #[allow(missing_docs)]
+        reason: Reason,
+        #[allow(missing_docs)]
+        namespace: Option<Name>,
+        /// Whom the namespace is kept for, or which namespace is kept for this organization.
+        other: Option<Name>,
+    },
+}
+
+/// The record that should be written on a Namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    #[allow(missing_docs)]
+    pub namespace: Name,
+    #[allow(missing_docs)]
+    pub namespace_uid: Name,
+    /// Name and UID of the organization.
+    pub organization: (Name, Name),
+    /// Set when the namespace was another organization's.
+    pub claimed_at: Option<Timestamp>,
+}
+
+/// The namespaces whose record names this organization.
+pub fn recorded_on<'a>(world: &'a World, organization: &'a str) -> impl Iterator<Item = &'a Name> {
+    world.recorded.get(organization).into_iter().flatten()
+}
+
+/// The namespace that an organization wants: the one that it names, or the one that it was given as the default.
+fn wanted(world: &World, organization: &Organization) -> Option<Name> {
+    if let Some(namespace) = &organization.namespace {
+        return Some(namespace.clone());
+    }
+    // What the default organization took is as final as if it had been written.
+    if let Some(taken) = recorded_on(world, &organization.meta.name).next() {
+        return Some(taken.clone());
+    }
+    let default = default_organization(world).is_some_and(|d| d.meta.name == organization.meta.name);
+    let release = Name::from(world.bounds.release_namespace.as_str());
+    // Nobody is told off for a namespace that they did not ask for: only if it is free and available.
+    (default && whitelisted(world, &release) && free(world, &release)).then_some(release)
+}
+
+fn free(world: &World, namespace: &str) -> bool {
+    let unrecorded = world.namespaces.get(namespace).is_some_and(|n| n.organization.is_none());
+    unrecorded && !world.named.contains_key(namespace)
+}
+
+fn whitelisted(world: &World, namespace: &str) -> bool {
+    world.bounds.namespace_whitelist.contains(namespace)
+}
+
+/// Whom among those who want a namespace its record leaves it to: the one on record, else the oldest.
+fn winner<'a>(world: &'a World, namespace: &'a Namespace) -> Option<&'a Organization> {
+    match &namespace.organization {
+        Some(name) => world.organizations.get(name).filter(|o| wanted(world, o).as_ref() == Some(&namespace.name)),
+        None => claimants(world, &namespace.name)
+            .filter(|o| recorded_on(world, &o.meta.name).next().is_none())
+            .min_by_key(|o| by_age(&o.meta)),
+    }
+}
+
+/// The organizations that want a namespace.
+pub fn claimants<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = &'a Organization> {
+    let named = world.named.get(namespace).into_iter().flatten().filter_map(|name| world.organizations.get(name));
+    // Only these can want a namespace that they do not name.
+    let recorded = world.namespaces.get(namespace).and_then(|n| n.organization.as_ref());
+    let unnamed = recorded.and_then(|name| world.organizations.get(name)).into_iter().chain(default_organization(world));
+    let unnamed: BTreeMap<&Name, &Organization> = unnamed
+        .filter(|o| o.namespace.is_none() && wanted(world, o).as_deref() == Some(namespace))
+        .map(|o| (&o.meta.name, o))
+        .collect();
+    named.chain(unnamed.into_values())
+}
+
+/// What an organization holds.
+#[must_use]
+pub fn assignment(world: &World, organization: &Organization) -> Assignment {
+    let not = |reason, namespace: Option<&Name>, other: Option<&Name>| Assignment::Not {
+        reason,
+        namespace: namespace.cloned(),
+        other: other.cloned(),
+    };
+    let Some(name) = wanted(world, organization) else { return not(Reason::NotSet, None, None) };
+    if !whitelisted(world, &name) {
+        return not(Reason::NotWhitelisted, Some(&name), None);
+    }
+    let Some(namespace) = world.namespaces.get(&name) else {
+        return not(Reason::NamespaceNotFound, Some(&name), None);
+    };
+    if namespace.terminating {
+        return not(Reason::NamespaceTerminating, Some(&name), None);
+    }
+    if let Some(elsewhere) = recorded_on(world, &organization.meta.name).find(|n| **n != name) {
+        return not(Reason::ReservedElsewhere, Some(&name), Some(elsewhere));
+    }
+    match &namespace.organization {
+        Some(recorded) if *recorded != organization.meta.name => {
+            let held = world.organizations.get(recorded).is_some_and(|o| wanted(world, o).as_ref() == Some(&name));
+            let reason = if held { Reason::AlreadyClaimed } else { Reason::ReservedFor };
+            not(reason, Some(&name), Some(recorded))
+        }
+        Some(_) if namespace.organization_uid.as_ref() != Some(&organization.meta.uid) => {
+            not(Reason::ClaimPending, Some(&name), None)
+        }
+        Some(_) => Assignment::Holds(name),
+        None => match winner(world, namespace) {
+            Some(first) if first.meta.uid != organization.meta.uid => {
+                not(Reason::AlreadyClaimed, Some(&name), Some(&first.meta.name))
+            }
+            _ => not(Reason::ClaimPending, Some(&name), None),
+        },
+    }
+}
+
+/// The organization that holds a namespace by record.
+#[must_use]
+pub fn holder<'a>(world: &'a World, namespace: &str) -> Option<&'a Organization> {
+    let recorded = world.namespaces.get(namespace)?.organization.as_ref()?;
+    let organization = world.organizations.get(recorded)?;
+    match assignment(world, organization) {
+        Assignment::Holds(name) if &*name == namespace => Some(organization),
+        _ => None,
+    }
+}
+
+/// The record that should be written on a namespace next.
+#[must_use]
+pub fn claim(world: &World, name: &str, now: Timestamp, vacated: bool) -> Option<Claim> {
+    let namespace = world.namespaces.get(name)?;
+    if namespace.terminating || !whitelisted(world, name) {
+        return None;
+    }
+    let organization = winner(world, namespace)?;
+    if recorded_on(world, &organization.meta.name).any(|n| **n != *name) {
+        return None;
+    }
+    let another = namespace.last_organization.as_ref().is_some_and(|last| *last != organization.meta.name);
+    // What the former organization held is taken away before the new one is let in.
+    if another && namespace.organization.is_none() && !vacated {
+        return None;
+    }
+    let claimed_at = if namespace.organization.is_none() && another { Some(now) } else { namespace.claimed_at };
+    let recorded = namespace.organization.as_ref() == Some(&organization.meta.name)
+        && namespace.organization_uid.as_ref() == Some(&organization.meta.uid)
+        && namespace.last_organization.as_ref() == Some(&organization.meta.name);
+    (!recorded).then(|| Claim {
+        namespace: namespace.name.clone(),
+        namespace_uid: namespace.uid.clone(),
+        organization: (organization.meta.name.clone(), organization.meta.uid.clone()),
+        claimed_at: claimed_at.and_then(|t| t.round(jiff::Unit::Second).ok()),
+    })
+}
+
+/// The organization that should be the default one: the incumbent, as long as it asks or nobody else does; without an
+/// incumbent the oldest that asks, else the oldest.
+#[must_use]
+pub fn desired_default(world: &World) -> Option<&Organization> {
+    let oldest = |asks: bool, incumbent: bool| {
+        let fits = world.organizations.values().filter(move |o| (!asks || o.asks_default) && (!incumbent || o.is_default));
+        fits.min_by_key(|o| by_age(&o.meta))
+    };
+    oldest(true, true).or_else(|| oldest(true, false)).or_else(|| oldest(false, true)).or_else(|| oldest(false, false))
+}
+
+/// The organization that *is* the default one: on record, and still meant.
+#[must_use]
+pub fn default_organization(world: &World) -> Option<&Organization> {
+    desired_default(world).filter(|o| o.is_default)
+}
+
+/// Whether `status.default` of an organization should be true now. Not as long as another one's still is: the move is
+/// recorded in two steps, the taking first.
+#[must_use]
+pub fn should_record_default(world: &World, organization: &Organization) -> bool {
+    desired_default(world).is_some_and(|d| d.meta.uid == organization.meta.uid)
+        && !world.organizations.values().any(|o| o.is_default && o.meta.uid != organization.meta.uid)
+}

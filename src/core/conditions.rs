@@ -1,0 +1,159 @@
+//! Building statuses: conditions with reasons and messages, and the document that is applied.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::native::Source;
+use super::records::{Meta, digest};
+use super::roles::Withheld;
+use crate::api::conditions::{ConditionType, Reason};
+use crate::api::{
+    BindingStatus, GROUP, GroupStatus, OrganizationStatus, RoleStatus, SiteRoleStatus, UserStatus, VERSION,
+};
+
+/// How many withheld things a message names before it counts the rest.
+const NAMED: usize = 5;
+
+/// One condition, without its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    #[allow(missing_docs)]
+    pub kind: ConditionType,
+    #[allow(missing_docs)]
+    pub good: bool,
+    #[allow(missing_docs)]
+    pub reason: Reason,
+    #[allow(missing_docs)]
+    pub message: String,
+}
+
+/// Good news.
+#[must_use]
+pub fn good(kind: ConditionType, reason: Reason, message: impl Into<String>) -> Finding {
+    Finding { kind, good: true, reason, message: message.into() }
+}
+
+/// Bad news.
+#[must_use]
+pub fn bad(kind: ConditionType, reason: Reason, message: impl Into<String>) -> Finding {
+    Finding { kind, good: false, reason, message: message.into() }
+}
+
+/// A condition about a list of withheld things: good if there are none.
+#[must_use]
+pub fn about(kind: ConditionType, fine: (Reason, &str), withheld: &[&Withheld]) -> Finding {
+    // What somebody has to mend is named before what is as it should be.
+    let Some(worst) = withheld.iter().min_by_key(|w| w.expected()) else { return good(kind, fine.0, fine.1) };
+    bad(kind, worst.reason, message(withheld))
+}
+
+/// Names the first few withheld things.
+fn message(withheld: &[&Withheld]) -> String {
+    let mut sorted = withheld.to_vec();
+    sorted.sort_by_key(|w| w.expected());
+    let named: Vec<String> = sorted.iter().take(NAMED).map(|w| format!("{}: {}", w.what, w.reason.meaning())).collect();
+    let rest = withheld.len().saturating_sub(NAMED);
+    if rest == 0 { format!("Withheld: {}", named.join(" ")) } else { format!("Withheld: {} (and {rest} more)", named.join(" ")) }
+}
+
+/// A status in the shape of the API, before its conditions have times.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Status {
+    #[allow(missing_docs)]
+    Organization(OrganizationStatus),
+    #[allow(missing_docs)]
+    User(UserStatus),
+    #[allow(missing_docs)]
+    Group(GroupStatus),
+    #[allow(missing_docs)]
+    Binding(BindingStatus),
+    #[allow(missing_docs)]
+    Role(RoleStatus),
+    #[allow(missing_docs)]
+    SiteRole(SiteRoleStatus),
+}
+
+/// The status that an object should have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatusDraft {
+    /// Whose.
+    pub target: Source,
+    /// All but generation and conditions.
+    pub status: Status,
+    /// For `observedGeneration`.
+    pub generation: i64,
+    /// In the order in which they shall stand.
+    pub findings: Vec<Finding>,
+}
+
+impl StatusDraft {
+    /// The status of `meta`'s object.
+    #[must_use]
+    pub fn new(kind: &'static str, meta: &Meta, status: Status, findings: Vec<Finding>) -> Self {
+        Self { target: meta.source(kind), status, generation: meta.generation, findings }
+    }
+
+    /// The document to apply, if it differs from what is there.
+    #[must_use]
+    pub fn document(&self, meta: &Meta, now: Timestamp) -> Option<Value> {
+        let (digest, status) = self.complete(meta, now);
+        (digest != meta.status.digest).then(|| {
+            let mut metadata = serde_json::json!({"name": &*self.target.name, "uid": &*self.target.uid});
+            if !self.target.namespace.is_empty() {
+                metadata["namespace"] = Value::from(&*self.target.namespace);
+            }
+            serde_json::json!({
+                "apiVersion": format!("{GROUP}/{VERSION}"),
+                "kind": self.target.kind,
+                "metadata": metadata,
+                "status": status,
+            })
+        })
+    }
+
+    fn complete(&self, meta: &Meta, now: Timestamp) -> (u64, Value) {
+        let conditions: Vec<Condition> = self.findings.iter().map(|f| self.condition(f, meta, now)).collect();
+        let generation = Some(self.generation);
+        macro_rules! fill {
+            ($status:expr) => {{
+                let mut status = $status.clone();
+                status.observed_generation = generation;
+                status.conditions = conditions;
+                (digest(&status), to_value(&status))
+            }};
+        }
+        match &self.status {
+            Status::Organization(s) => fill!(s),
+            Status::User(s) => fill!(s),
+            Status::Group(s) => fill!(s),
+            Status::Binding(s) => fill!(s),
+            Status::Role(s) => fill!(s),
+            Status::SiteRole(s) => fill!(s),
+        }
+    }
+
+    fn condition(&self, finding: &Finding, meta: &Meta, now: Timestamp) -> Condition {
+        let since = meta.status.transitions.iter().find(|(kind, good, _)| *kind == finding.kind && *good == finding.good);
+        let whole_seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        Condition {
+            type_: finding.kind.as_str().to_owned(),
+            status: if finding.good { "True" } else { "False" }.to_owned(),
+            reason: finding.reason.as_str().to_owned(),
+            message: finding.message.clone(),
+            observed_generation: Some(self.generation),
+            last_transition_time: Time(since.map_or(whole_seconds, |(_, _, time)| *time)),
+        }
+    }
+
+    /// The condition `Ready`.
+    #[must_use]
+    pub fn ready(&self) -> Option<&Finding> {
+        self.findings.iter().find(|f| f.kind == ConditionType::Ready)
+    }
+}
+
+fn to_value(status: &impl Serialize) -> Value {
+    serde_json::to_value(status).unwrap_or_default()
+}

@@ -1,0 +1,84 @@
+//! What a decision is: the native objects that should be there, and what to say about it.
+
+use jiff::Timestamp;
+
+use super::conditions::StatusDraft;
+use super::names::{self, Shard};
+use super::native::{Content, Desired, Grantee, Key, Native, NativeKind, Source};
+use super::rules::Rule;
+use super::world::Holders;
+use super::{Name, subjects};
+use crate::api::RoleKind;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What follows from the world for one unit.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// The native objects that should be there, and no others of ours.
+    pub desired: Desired,
+    /// The statuses of the objects that the unit is about.
+    pub statuses: Vec<StatusDraft>,
+    /// Who holds SiteRoles here, for their cluster-scoped parts.
+    pub holders: Holders,
+    /// Counts for the organization's status.
+    pub counts: Counts,
+    /// When the answer changes by itself.
+    pub next_change: Option<Timestamp>,
+}
+
+/// Counts for an organization's status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Users who belong to it, as far as they are known by name.
+    pub members: u32,
+    /// Pairs of a native subject and a native role.
+    pub grants: u32,
+    /// Things that were asked for and are withheld.
+    pub withheld: u32,
+}
+
+/// A place for native objects: a namespace, or the cluster.
+pub(super) struct Place<'a> {
+    pub namespace: &'a Name,
+    pub desired: &'a mut Desired,
+}
+
+/// Which role a native binding refers to, and under which name it stands in this place.
+pub(super) struct RoleName<'a> {
+    pub kind: RoleKind,
+    pub name: &'a str,
+    pub native: Name,
+}
+
+impl Place<'_> {
+    fn key(&self, role: bool, name: Name) -> Key {
+        let kind = match (role, self.namespace.is_empty()) {
+            (true, true) => NativeKind::ClusterRole,
+            (true, false) => NativeKind::Role,
+            (false, true) => NativeKind::ClusterRoleBinding,
+            (false, false) => NativeKind::RoleBinding,
+        };
+        Key { kind, namespace: self.namespace.clone(), name }
+    }
+
+    /// Wants the rules of a role to be there.
+    pub fn role(&mut self, native: &Name, rules: &Arc<[Rule]>, source: Source) {
+        let key = self.key(true, native.clone());
+        self.desired.entry(key).or_insert_with(|| Native { content: Content::Rules(rules.clone()), source });
+    }
+
+    /// Wants these subjects to hold a role, by as many native bindings as it takes. Returns how many grants that are.
+    pub fn bind(&mut self, path: &[&str], role: &RoleName<'_>, subjects: &BTreeSet<Grantee>, source: &Source) -> u32 {
+        for (shard, list) in subjects::shards(subjects) {
+            self.bind_shard(path, role, shard, list, source);
+        }
+        u32::try_from(subjects.len()).unwrap_or(u32::MAX)
+    }
+
+    fn bind_shard(&mut self, path: &[&str], role: &RoleName<'_>, shard: Shard, list: Vec<Grantee>, source: &Source) {
+        let key = self.key(false, names::binding(path, (role.kind, role.name), shard));
+        let content = Content::Binding { role: role.native.clone(), subjects: list.into() };
+        self.desired.insert(key, Native { content, source: source.clone() });
+    }
+}

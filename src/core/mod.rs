@@ -1,0 +1,26 @@
+//! Decides. Pure: no I/O, no client, no async, no clock; time comes in as a value.
+//!
+//! The shell feeds a [`world::World`] with what it watches. From it follow, for one namespace
+//! ([`organization::decide`]) or for the site ([`site::decide`]), the native objects that should be there, the statuses
+//! that our objects should have, and when the answer changes by itself. [`plan::next`] compares that with what is there.
+//! The operator, `render` and the tests all call the same functions.
+
+pub mod catalog;
+pub mod claims;
+pub mod conditions;
+pub mod decision;
+pub mod members;
+pub mod names;
+pub mod native;
+pub mod organization;
+pub mod plan;
+pub mod records;
+pub mod roles;
+pub mod rules;
+pub mod site;
+pub mod subjects;
+pub mod user;
+pub mod world;
+
+/// A name of anything: shared, never changed.
+pub type Name = std::sync::Arc<str>;

@@ -1,0 +1,120 @@
+//! Names of the native objects: derived from what asked for them, readable, never longer than Kubernetes allows, and
+//! never the same for two askers.
+//!
+//! All begin with `bailiwick:`. A colon is allowed in names of RBAC objects and in no name of ours, so the parts of a
+//! name cannot run into each other.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use super::Name;
+use crate::api::RoleKind;
+
+/// What every native object of ours begins with. The operator deletes nothing whose name does not.
+pub const PREFIX: &str = "bailiwick:";
+/// What the objects of the release namespace begin with that belong to the site and not to an organization there.
+pub const RELEASE_PREFIX: &str = "bailiwick:release:";
+/// The longest name. RBAC has no limit of its own; this is that of most kinds.
+const LONGEST: usize = 253;
+
+/// The native Role (in one namespace) of one of our roles.
+#[must_use]
+pub fn role(kind: RoleKind, name: &str) -> Name {
+    join(&[word(kind), name])
+}
+
+/// The native ClusterRole of a SiteRole's cluster-scoped part.
+#[must_use]
+pub fn cluster_role(name: &str) -> Name {
+    join(&["site-role", name])
+}
+
+/// The native Role of a SiteRole's part in the release namespace.
+#[must_use]
+pub fn release_role(name: &str) -> Name {
+    join(&["release", "site-role", name])
+}
+
+/// One shard of a binding. `role` is part of the identity, so that a changed role is a new native object beside the old
+/// one; the number of shards is, so that no subject ever moves between two shards of the same identity.
+#[must_use]
+pub fn binding(source: &[&str], role: (RoleKind, &str), shard: Shard) -> Name {
+    let mut hash = Sha256::new();
+    for part in [word(role.0), role.1] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.update(shard.index.to_be_bytes());
+    hash.update(shard.count.to_be_bytes());
+    let hash = short_hex(&hash.finalize());
+    let mut parts = source.to_vec();
+    parts.push(&hash);
+    join(&parts)
+}
+
+/// Which part of a list of subjects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// From 0.
+    pub index: u32,
+    /// A power of two.
+    pub count: u32,
+}
+
+fn word(kind: RoleKind) -> &'static str {
+    match kind {
+        RoleKind::CustomRole => "custom-role",
+        RoleKind::SiteRole => "site-role",
+    }
+}
+
+fn join(parts: &[&str]) -> Name {
+    let name = format!("{PREFIX}{}", parts.join(":"));
+    if name.len() <= LONGEST {
+        return name.into();
+    }
+    // A shortened name has one part more than its kind otherwise has, or a full hash where a name would stand: it can
+    // be no other object's name.
+    let hash = short_hex(&Sha256::digest(name.as_bytes()));
+    let mut kept = LONGEST - hash.len() - 2;
+    while !name.is_char_boundary(kept) {
+        kept -= 1;
+    }
+    format!("{}::{hash}", &name[..kept]).into()
+}
+
+/// The first 80 bits, enough that no one finds two sources of one name by trying.
+fn short_hex(digest: &[u8]) -> String {
+    digest.iter().take(10).fold(String::with_capacity(20), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Shard = Shard { index: 0, count: 1 };
+
+    #[test]
+    fn long_names_are_cut_and_stay_apart() {
+        let long = "a".repeat(253);
+        let longer = format!("{}b", "a".repeat(252));
+        assert!(role(RoleKind::SiteRole, &long).len() <= LONGEST);
+        assert_ne!(role(RoleKind::SiteRole, &long), role(RoleKind::SiteRole, &longer));
+    }
+
+    #[test]
+    fn another_role_is_another_object() {
+        let binding = |role| binding(&["role-binding", "leads"], role, ONE);
+        assert_ne!(binding((RoleKind::SiteRole, "a")), binding((RoleKind::SiteRole, "b")));
+        assert_ne!(binding((RoleKind::SiteRole, "a")), binding((RoleKind::CustomRole, "a")));
+    }
+
+    #[test]
+    fn a_custom_role_and_a_site_role_of_one_name_stay_apart() {
+        assert_ne!(role(RoleKind::SiteRole, "lead"), role(RoleKind::CustomRole, "lead"));
+    }
+}

@@ -1,0 +1,354 @@
+//! Native RBAC objects as values: what we want ([`Native`]), what is there ([`Observed`]), and the way to and from the
+//! types of the Kubernetes API.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::rbac::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+
+use super::Name;
+use super::names::PREFIX;
+use super::rules::Rule;
+use crate::api::vocabulary::{FIELD_MANAGER, MANAGED_BY, SOURCE};
+use crate::api::{GROUP, VERSION};
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// The kinds that we write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NativeKind {
+    /// Namespaced rules.
+    Role,
+    /// Namespaced grants.
+    RoleBinding,
+    /// Cluster-scoped rules.
+    ClusterRole,
+    /// Cluster-scoped grants.
+    ClusterRoleBinding,
+}
+
+impl NativeKind {
+    /// The kind's name in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NativeKind::Role => "Role",
+            NativeKind::RoleBinding => "RoleBinding",
+            NativeKind::ClusterRole => "ClusterRole",
+            NativeKind::ClusterRoleBinding => "ClusterRoleBinding",
+        }
+    }
+}
+
+/// Which native object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Its kind.
+    pub kind: NativeKind,
+    /// Its namespace; empty for the cluster kinds.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.kind.as_str())?;
+        if !self.namespace.is_empty() {
+            write!(f, " {}", self.namespace)?;
+        }
+        write!(f, "/{}", self.name)
+    }
+}
+
+/// One native subject.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Grantee {
+    /// A username.
+    User(Name),
+    /// A group as the identity provider asserts it.
+    Group(Name),
+    /// A native service account.
+    ServiceAccount {
+        /// Its namespace.
+        namespace: Name,
+        /// Its name.
+        name: Name,
+    },
+}
+
+/// What a native object says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Of a Role or ClusterRole.
+    Rules(Arc<[Rule]>),
+    /// Of a RoleBinding or ClusterRoleBinding.
+    Binding {
+        /// The Role of the same namespace, or the ClusterRole for a ClusterRoleBinding. We refer to no other kind.
+        role: Name,
+        /// Sorted.
+        subjects: Arc<[Grantee]>,
+    },
+}
+
+/// The one object of ours that asked for a native object, and owns it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its namespace; empty for the cluster kinds.
+    pub namespace: Name,
+    /// Its name.
+    pub name: Name,
+    /// Its UID.
+    pub uid: Name,
+}
+
+impl Source {
+    /// As it stands in the annotation `bailiwick.dev/source`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        if self.namespace.is_empty() {
+            format!("{}/{}", self.kind, self.name)
+        } else {
+            format!("{}/{}/{}", self.kind, self.namespace, self.name)
+        }
+    }
+}
+
+/// A native object that should be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Native {
+    /// What it says.
+    pub content: Content,
+    /// Who asked for it.
+    pub source: Source,
+}
+
+/// What should be in one unit.
+pub type Desired = BTreeMap<Key, Native>;
+
+/// A native object that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// Its UID: every write to it carries this, so that a late one cannot bring a deleted grant back.
+    pub uid: Name,
+    /// Its resource version. Kubernetes has them ordered since 1.35.
+    pub version: u64,
+    /// What it says; `None` when it says something that we never would (a foreign kind of role, say).
+    pub content: Option<Content>,
+    /// Who owns it.
+    pub owner: Owner,
+    /// The annotation that names the source.
+    pub source: Option<Name>,
+    /// Whether it carries our label.
+    pub labelled: bool,
+    /// It has to be deleted and made anew: an update was refused.
+    pub stuck: bool,
+}
+
+/// Whose deletion deletes a native object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Nobody's.
+    None,
+    /// That of the object with this UID.
+    One(Name),
+    /// That of several: it would outlive the one that asked for it.
+    Several,
+}
+
+impl Observed {
+    /// Whether everything but the content is as it should be.
+    #[must_use]
+    pub fn described_as(&self, source: &Source) -> bool {
+        self.labelled
+            && matches!(&self.owner, Owner::One(uid) if *uid == source.uid)
+            && self.source.as_deref().is_some_and(|path| path == source.path())
+    }
+}
+
+/// A native object of the Kubernetes API.
+#[derive(Clone, Debug)]
+pub enum Object {
+    #[allow(missing_docs)]
+    Role(v1::Role),
+    #[allow(missing_docs)]
+    RoleBinding(v1::RoleBinding),
+    #[allow(missing_docs)]
+    ClusterRole(v1::ClusterRole),
+    #[allow(missing_docs)]
+    ClusterRoleBinding(v1::ClusterRoleBinding),
+}
+
+/// Whether the operator may take this object for its own: by label or owner, and by name.
+#[must_use]
+pub fn is_ours(metadata: &ObjectMeta) -> bool {
+    let named = metadata.name.as_deref().is_some_and(|name| name.starts_with(PREFIX));
+    let labelled =
+        metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|value| value == FIELD_MANAGER);
+    let owned = metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|o| o.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP));
+    named && (labelled || owned)
+}
+
+/// Builds the object of the Kubernetes API.
+#[must_use]
+pub fn to_object(key: &Key, native: &Native, uid: Option<&Name>) -> Object {
+    let source = &native.source;
+    let metadata = ObjectMeta {
+        name: Some(key.name.to_string()),
+        namespace: (!key.namespace.is_empty()).then(|| key.namespace.to_string()),
+        uid: uid.map(ToString::to_string),
+        labels: Some([(MANAGED_BY.to_owned(), FIELD_MANAGER.to_owned())].into()),
+        annotations: Some([(SOURCE.to_owned(), source.path())].into()),
+        // No blockOwnerDeletion: it would need rights that the operator does not have, and deletion revokes.
+        owner_references: Some(vec![OwnerReference {
+            api_version: format!("{GROUP}/{VERSION}"),
+            kind: source.kind.to_owned(),
+            name: source.name.to_string(),
+            uid: source.uid.to_string(),
+            ..OwnerReference::default()
+        }]),
+        ..ObjectMeta::default()
+    };
+    match (&native.content, key.kind) {
+        (Content::Rules(rules), NativeKind::ClusterRole | NativeKind::ClusterRoleBinding) => {
+            Object::ClusterRole(v1::ClusterRole { metadata, rules: Some(to_rules(rules)), aggregation_rule: None })
+        }
+        (Content::Rules(rules), _) => Object::Role(v1::Role { metadata, rules: Some(to_rules(rules)) }),
+        (Content::Binding { role, subjects }, NativeKind::ClusterRole | NativeKind::ClusterRoleBinding) => {
+            Object::ClusterRoleBinding(v1::ClusterRoleBinding {
+                metadata,
+                role_ref: role_ref("ClusterRole", role),
+                subjects: Some(subjects.iter().map(to_subject).collect()),
+            })
+        }
+        (Content::Binding { role, subjects }, _) => Object::RoleBinding(v1::RoleBinding {
+            metadata,
+            role_ref: role_ref("Role", role),
+            subjects: Some(subjects.iter().map(to_subject).collect()),
+        }),
+    }
+}
+
+fn role_ref(kind: &str, name: &Name) -> v1::RoleRef {
+    v1::RoleRef { api_group: Some(RBAC.to_owned()), kind: kind.to_owned(), name: name.to_string() }
+}
+
+fn to_rules(rules: &[Rule]) -> Vec<v1::PolicyRule> {
+    let list = |names: &[Name]| (!names.is_empty()).then(|| names.iter().map(ToString::to_string).collect());
+    rules
+        .iter()
+        .map(|rule| v1::PolicyRule {
+            api_groups: list(&rule.groups),
+            resources: list(&rule.resources),
+            resource_names: list(&rule.names),
+            non_resource_urls: list(&rule.paths),
+            verbs: rule.verbs.iter().map(ToString::to_string).collect(),
+        })
+        .collect()
+}
+
+fn to_subject(grantee: &Grantee) -> v1::Subject {
+    let subject = |kind: &str, name: &Name| v1::Subject {
+        api_group: Some(RBAC.to_owned()),
+        kind: kind.to_owned(),
+        name: name.to_string(),
+        namespace: None,
+    };
+    match grantee {
+        Grantee::User(name) => subject("User", name),
+        Grantee::Group(name) => subject("Group", name),
+        Grantee::ServiceAccount { namespace, name } => v1::Subject {
+            api_group: None,
+            kind: "ServiceAccount".to_owned(),
+            name: name.to_string(),
+            namespace: Some(namespace.to_string()),
+        },
+    }
+}
+
+/// Reads native rules.
+#[must_use]
+pub fn from_rules(rules: &[v1::PolicyRule]) -> Vec<Rule> {
+    let list = |names: &Option<Vec<String>>| names.iter().flatten().map(|n| Name::from(n.as_str())).collect();
+    rules
+        .iter()
+        .map(|rule| Rule {
+            groups: list(&rule.api_groups),
+            resources: list(&rule.resources),
+            names: list(&rule.resource_names),
+            paths: list(&rule.non_resource_urls),
+            verbs: rule.verbs.iter().map(|v| Name::from(v.as_str())).collect(),
+        })
+        .collect()
+}
+
+/// Reads one native object that the API server showed; `None` if it lacks what every stored object has.
+#[must_use]
+pub fn observe(object: &Object) -> Option<(Key, Observed)> {
+    let (kind, metadata, content) = match object {
+        Object::Role(o) => (NativeKind::Role, &o.metadata, observed_rules(o.rules.as_deref())),
+        Object::ClusterRole(o) => {
+            let rules = if o.aggregation_rule.is_some() { None } else { observed_rules(o.rules.as_deref()) };
+            (NativeKind::ClusterRole, &o.metadata, rules)
+        }
+        Object::RoleBinding(o) => {
+            (NativeKind::RoleBinding, &o.metadata, observed_binding("Role", &o.role_ref, o.subjects.as_deref()))
+        }
+        Object::ClusterRoleBinding(o) => (
+            NativeKind::ClusterRoleBinding,
+            &o.metadata,
+            observed_binding("ClusterRole", &o.role_ref, o.subjects.as_deref()),
+        ),
+    };
+    let key = Key {
+        kind,
+        namespace: metadata.namespace.as_deref().unwrap_or_default().into(),
+        name: metadata.name.as_deref()?.into(),
+    };
+    let owner = match metadata.owner_references.as_deref() {
+        Some([only]) => Owner::One(only.uid.as_str().into()),
+        None | Some([]) => Owner::None,
+        Some(_) => Owner::Several,
+    };
+    let observed = Observed {
+        uid: metadata.uid.as_deref()?.into(),
+        version: metadata.resource_version.as_deref()?.parse().ok()?,
+        content,
+        owner,
+        source: metadata.annotations.as_ref().and_then(|a| a.get(SOURCE)).map(|s| s.as_str().into()),
+        labelled: metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|v| v == FIELD_MANAGER),
+        stuck: false,
+    };
+    Some((key, observed))
+}
+
+fn observed_rules(rules: Option<&[v1::PolicyRule]>) -> Option<Content> {
+    Some(Content::Rules(from_rules(rules.unwrap_or_default()).into()))
+}
+
+fn observed_binding(kind: &str, role: &v1::RoleRef, subjects: Option<&[v1::Subject]>) -> Option<Content> {
+    if role.kind != kind {
+        return None;
+    }
+    let grantees: Option<Vec<Grantee>> = subjects.unwrap_or_default().iter().map(from_subject).collect();
+    Some(Content::Binding { role: role.name.as_str().into(), subjects: grantees?.into() })
+}
+
+fn from_subject(subject: &v1::Subject) -> Option<Grantee> {
+    let name = Name::from(subject.name.as_str());
+    match (subject.kind.as_str(), &subject.namespace) {
+        ("User", None) => Some(Grantee::User(name)),
+        ("Group", None) => Some(Grantee::Group(name)),
+        ("ServiceAccount", Some(namespace)) => {
+            Some(Grantee::ServiceAccount { namespace: namespace.as_str().into(), name })
+        }
+        _ => None,
+    }
+}

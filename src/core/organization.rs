@@ -1,0 +1,453 @@
+//! One namespace: everything that should be in it, and what to say about the Groups, RoleBindings and CustomRoles there.
+//!
+//! The whole desired set is computed at once, so that orphans, drift and renames need no code of their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::claims::{self, Assignment};
+use super::conditions::{Finding, Status, StatusDraft, about, bad, good};
+use super::decision::{Counts, Decision, Place, RoleName};
+use super::members::Members;
+use super::native::Source;
+use super::records::{Binding, Group, Meta, Organization, Role};
+use super::roles::{self, Resolved, Withheld};
+use super::subjects::{self, Subjects};
+use super::world::{Local, World};
+use super::{Name, names};
+use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::vocabulary::MEMBER_ROLE;
+use crate::api::{self, BindingStatus, GroupStatus, OrganizationStatus, RoleKind, RoleStatus};
+
+/// What should be in a namespace at a time.
+#[must_use]
+pub fn decide(world: &World, namespace: &Name, now: Timestamp) -> Decision {
+    let empty = Local::default();
+    let local = world.local.get(namespace).unwrap_or(&empty);
+    match claims::holder(world, namespace) {
+        Some(organization) => Namespace::new(world, namespace, organization, local, now).decide(),
+        None => unheld(world, namespace, local),
+    }
+}
+
+/// Without an organization nothing is granted, and everything that asks is told why.
+fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
+    let wanting = claims::claimants(world, namespace).next();
+    let message = match wanting {
+        Some(o) => format!("Organization {} wants namespace {namespace} but does not hold it.", o.meta.name),
+        None => format!("No organization holds namespace {namespace}."),
+    };
+    let finding = || vec![bad(C::Ready, Reason::NoOrganization, message.clone())];
+    let mut statuses = Vec::new();
+    for group in local.groups.values() {
+        statuses.push(StatusDraft::new("Group", &group.meta, Status::Group(GroupStatus::default()), finding()));
+    }
+    for binding in local.bindings.values() {
+        let status = Status::Binding(BindingStatus::default());
+        statuses.push(StatusDraft::new("RoleBinding", &binding.meta, status, finding()));
+    }
+    for role in local.roles.values() {
+        statuses.push(StatusDraft::new("CustomRole", &role.meta, Status::Role(RoleStatus::default()), finding()));
+    }
+    Decision { statuses, ..Decision::default() }
+}
+
+struct Namespace<'a> {
+    world: &'a World,
+    name: &'a Name,
+    organization: &'a Organization,
+    local: &'a Local,
+    now: Timestamp,
+    claimed_at: Option<Timestamp>,
+    custom_roles: BTreeMap<Name, Arc<Resolved>>,
+    members: Members,
+    /// For each Group, the roles that bindings give to it, and whether one of them is privileged.
+    group_roles: BTreeMap<Name, (BTreeSet<String>, bool)>,
+    decision: Decision,
+}
+
+impl<'a> Namespace<'a> {
+    fn new(
+        world: &'a World,
+        name: &'a Name,
+        organization: &'a Organization,
+        local: &'a Local,
+        now: Timestamp,
+    ) -> Self {
+        let claimed_at = world.namespaces.get(name).and_then(|n| n.claimed_at);
+        let counts = |role: &Role| !subjects::former(role.meta.created, claimed_at);
+        let custom_roles = roles::resolve_custom_roles(world, &local.roles, counts);
+        Self {
+            world,
+            name,
+            organization,
+            local,
+            now,
+            claimed_at,
+            custom_roles,
+            members: Members::default(),
+            group_roles: BTreeMap::new(),
+            decision: Decision::default(),
+        }
+    }
+
+    fn decide(mut self) -> Decision {
+        for binding in self.local.bindings.values() {
+            self.binding(binding);
+        }
+        for binding in self.world.site_bindings.values() {
+            self.site_binding(binding);
+        }
+        for group in self.local.groups.values() {
+            self.group(group);
+        }
+        for role in self.local.roles.values() {
+            self.custom_role(role);
+        }
+        self.implicit();
+        self.decision.counts.members = count(self.members.belong.len());
+        self.decision
+    }
+
+    fn binding(&mut self, binding: &Binding) {
+        let role = self.assignable(&binding.role);
+        self.note_groups(binding, role.as_ref().ok());
+        let expired = self.expired(binding.expires_at);
+        let former = subjects::former(binding.meta.created, self.claimed_at);
+        let privileged = role.as_ref().map_or(true, |r| r.resolved.privileged);
+        let mut who = subjects::of_binding(self.world, self.local, binding, privileged, self.claimed_at);
+        let nothing = match &role {
+            _ if former => Some(Reason::FromFormerOrganization),
+            _ if expired => Some(Reason::Expired),
+            Err(reason) => Some(*reason),
+            Ok(_) => None,
+        };
+        if let Some(reason) = nothing {
+            who.withheld = binding.subjects.iter().map(|s| Withheld::new(reason, s.to_string())).collect();
+            who.granted.clear();
+        }
+        if let Ok(role) = &role {
+            self.members.add(&who.granted, role.implies_membership);
+            let source = binding.meta.source("RoleBinding");
+            self.grant(&["role-binding", &binding.meta.name], role, &who, &source);
+        }
+        self.decision.counts.withheld += count(who.withheld.len());
+        let findings = binding_findings(
+            role.as_ref().map(|r| &*r.resolved),
+            &who,
+            nothing,
+            self.trouble(&binding.meta),
+            &format!("{} {:?}", binding.role.0.as_str(), binding.role.1),
+        );
+        let status = BindingStatus {
+            grants: count(who.granted.len()),
+            withheld: count(who.withheld.len()),
+            ..BindingStatus::default()
+        };
+        self.status("RoleBinding", &binding.meta, Status::Binding(status), findings);
+    }
+
+    /// The part of a site-wide binding in this namespace. What to say about it is the site's business.
+    fn site_binding(&mut self, binding: &Binding) {
+        if self.expired(binding.expires_at) {
+            return;
+        }
+        let (who, role) = super::site::holders_of(self.world, binding);
+        let Ok(resolved) = role else { return };
+        let source = binding.meta.source("SiteRoleBinding");
+        let role = self.role((RoleKind::SiteRole, binding.role.1.clone()), resolved, false);
+        self.grant(&["site-role-binding", &binding.meta.name], &role, &who, &source);
+    }
+
+    /// The organization's member role, and the namespaced part of `member`.
+    fn implicit(&mut self) {
+        self.members.add_those_who_belong_nowhere(self.world, self.name);
+        let who = Subjects { granted: self.members.hold.clone(), withheld: Vec::new() };
+        let source = self.organization.meta.source("Organization");
+        let implicit = [member_role(self.world, self.organization).ok().flatten(), Some(Name::from(MEMBER_ROLE))];
+        for name in implicit.into_iter().flatten() {
+            if let Some(resolved) = self.world.site_role_rights(&name).cloned() {
+                let role = self.role((RoleKind::SiteRole, name), resolved, true);
+                self.grant(&["organization", &self.organization.meta.name], &role, &who, &source);
+            }
+        }
+    }
+
+    fn group(&mut self, group: &Group) {
+        let former = subjects::former(group.meta.created, self.claimed_at);
+        let mut who = subjects::members(self.world, group);
+        if former {
+            let reason = Reason::FromFormerOrganization;
+            who.withheld = group.members.iter().map(|m| Withheld::new(reason, format!("{m:?}"))).collect();
+            who.granted.clear();
+        }
+        self.members.add(&who.granted, group.implies_membership);
+        let (roles, privileged) = self.group_roles.remove(&group.meta.name).unwrap_or_default();
+        let withheld: Vec<&Withheld> = who.withheld.iter().collect();
+        let mut findings = vec![about(C::MembersKnown, (Reason::Resolved, "Every member is known."), &withheld)];
+        let ready = match withheld.iter().find(|w| !w.expected()) {
+            _ if former => bad(C::Ready, Reason::FromFormerOrganization, Reason::FromFormerOrganization.meaning()),
+            Some(_) => bad(C::Ready, Reason::PartlyWithheld, "Some members are withheld."),
+            None => good(C::Ready, Reason::Reconciled, "The group is in effect."),
+        };
+        findings.insert(0, ready);
+        self.decision.counts.withheld += count(who.withheld.len());
+        let status = GroupStatus {
+            members: count(who.granted.iter().filter(|g| matches!(g, super::native::Grantee::User(_))).count()),
+            roles: roles.into_iter().collect(),
+            privileged,
+            withheld: count(who.withheld.len()),
+            ..GroupStatus::default()
+        };
+        self.status("Group", &group.meta, Status::Group(status), findings);
+    }
+
+    fn custom_role(&mut self, role: &Role) {
+        let trouble = self.trouble(&role.meta);
+        let (status, findings) = match self.custom_roles.get(&role.meta.name) {
+            Some(resolved) => {
+                let withheld = count(resolved.withheld.len());
+                self.decision.counts.withheld += withheld;
+                (RoleStatus { withheld, ..RoleStatus::default() }, role_findings(resolved, trouble))
+            }
+            None => {
+                let reason = Reason::FromFormerOrganization;
+                (RoleStatus::default(), vec![bad(C::Ready, reason, reason.meaning())])
+            }
+        };
+        self.status("CustomRole", &role.meta, Status::Role(status), findings);
+    }
+
+    fn status(&mut self, kind: &'static str, meta: &Meta, status: Status, findings: Vec<Finding>) {
+        self.decision.statuses.push(StatusDraft::new(kind, meta, status, findings));
+    }
+
+    /// Wants a role and its holders to be in the namespace, and remembers them for the role's part beyond it.
+    fn grant(&mut self, path: &[&str], role: &Assigned, who: &Subjects, source: &Source) {
+        if who.granted.is_empty() {
+            return;
+        }
+        if !role.resolved.namespaced.is_empty() {
+            let native = names::role(role.id.0, &role.id.1);
+            let mut place = Place { namespace: self.name, desired: &mut self.decision.desired };
+            place.role(&native, &role.resolved.rules.namespaced, role.source.clone());
+            let reference = RoleName { kind: role.id.0, name: &role.id.1, native };
+            self.decision.counts.grants += place.bind(path, &reference, &who.granted, source);
+        }
+        let beyond = !role.resolved.cluster.is_empty() || !role.resolved.release.is_empty();
+        if beyond && source.kind != "SiteRoleBinding" {
+            self.decision.holders.entry(role.id.1.clone()).or_default().extend(who.granted.iter().cloned());
+        }
+    }
+
+    /// The role of a RoleBinding, if it may be assigned in an organization.
+    fn assignable(&self, id: &(RoleKind, Name)) -> Result<Assigned, Reason> {
+        match id.0 {
+            RoleKind::CustomRole => {
+                let resolved = self.custom_roles.get(&id.1).ok_or(Reason::RoleNotFound)?;
+                let implies = self.local.roles.get(&id.1).is_some_and(|r| r.implies_membership);
+                Ok(self.role(id.clone(), resolved.clone(), implies))
+            }
+            RoleKind::SiteRole => {
+                let role = self.world.site_roles.get(&id.1).ok_or(Reason::RoleNotFound)?;
+                let resolved = self.world.site_role_rights(&id.1).ok_or(Reason::RoleNotFound)?;
+                if !roles::assignable(role, api::Place::Organization) || role.single_holder {
+                    return Err(Reason::RoleNotAssignableHere);
+                }
+                Ok(self.role(id.clone(), resolved.clone(), role.implies_membership))
+            }
+        }
+    }
+
+    fn role(&self, id: (RoleKind, Name), resolved: Arc<Resolved>, implies_membership: bool) -> Assigned {
+        let source = match id.0 {
+            RoleKind::CustomRole => self.local.roles.get(&id.1).map(|r| r.meta.source("CustomRole")),
+            RoleKind::SiteRole => self.world.site_roles.get(&id.1).map(|r| r.meta.source("SiteRole")),
+        };
+        // A role that resolves exists; without a source nothing of it would be owned, so nothing is granted.
+        let (source, resolved) = match source {
+            Some(source) => (source, resolved),
+            None => (self.organization.meta.source("Organization"), Arc::default()),
+        };
+        Assigned { id, resolved, implies_membership, source }
+    }
+
+    fn note_groups(&mut self, binding: &Binding, role: Option<&Assigned>) {
+        for subject in &binding.subjects {
+            if let super::records::Subject::Group(name) = subject {
+                let (roles, privileged) = self.group_roles.entry(name.clone()).or_default();
+                roles.insert(format!("{}/{}", binding.role.0.as_str(), binding.role.1));
+                // A role that does not exist yet may turn out to be one.
+                *privileged |= role.is_none_or(|r| r.resolved.privileged);
+            }
+        }
+    }
+
+    fn expired(&mut self, expires_at: Option<Timestamp>) -> bool {
+        match expires_at {
+            Some(end) if end <= self.now => true,
+            Some(end) => {
+                let next = &mut self.decision.next_change;
+                *next = Some(next.map_or(end, |n| n.min(end)));
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn trouble(&self, meta: &Meta) -> Option<(Reason, String)> {
+        trouble(self.world, &meta.uid)
+    }
+}
+
+/// A role as it stands in this namespace.
+struct Assigned {
+    id: (RoleKind, Name),
+    resolved: Arc<Resolved>,
+    implies_membership: bool,
+    source: Source,
+}
+
+pub(super) fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// What the API server refuses of an object's native objects, if anything.
+pub(super) fn trouble(world: &World, uid: &Name) -> Option<(Reason, String)> {
+    world.troubles.values().find(|t| t.source == *uid).map(|t| (t.reason, t.message.clone()))
+}
+
+/// The conditions of a binding, of either kind.
+pub(super) fn binding_findings(
+    role: Result<&Resolved, &Reason>,
+    who: &Subjects,
+    nothing: Option<Reason>,
+    trouble: Option<(Reason, String)>,
+    role_name: &str,
+) -> Vec<Finding> {
+    let resolved = match role {
+        Err(reason) => bad(C::RoleResolved, *reason, format!("{role_name}: {}", reason.meaning())),
+        Ok(role) if role.is_empty() => {
+            bad(C::RoleResolved, Reason::RoleGrantsNothing, format!("{role_name}: {}", Reason::RoleGrantsNothing.meaning()))
+        }
+        Ok(_) => good(C::RoleResolved, Reason::Resolved, format!("{role_name} is assigned.")),
+    };
+    let withheld: Vec<&Withheld> = who.withheld.iter().collect();
+    let subjects = about(C::SubjectsResolved, (Reason::Resolved, "Every subject holds the role."), &withheld);
+    let faults = withheld.iter().filter(|w| !w.expected()).count();
+    let ready = match (trouble, nothing) {
+        (Some((reason, message)), _) => bad(C::Ready, reason, message),
+        (None, Some(Reason::Expired)) => good(C::Ready, Reason::Expired, Reason::Expired.meaning()),
+        (None, Some(reason)) => bad(C::Ready, reason, reason.meaning()),
+        (None, None) if !resolved.good => bad(C::Ready, Reason::RoleGrantsNothing, Reason::RoleGrantsNothing.meaning()),
+        (None, None) if faults > 0 && who.granted.is_empty() => {
+            bad(C::Ready, Reason::NothingGranted, subjects.message.clone())
+        }
+        (None, None) if faults > 0 => bad(C::Ready, Reason::PartlyWithheld, subjects.message.clone()),
+        (None, None) => good(C::Ready, Reason::Reconciled, "All grants are in effect."),
+    };
+    vec![ready, resolved, subjects]
+}
+
+/// The conditions of a role, of either kind.
+pub(super) fn role_findings(resolved: &Resolved, trouble: Option<(Reason, String)>) -> Vec<Finding> {
+    let of = |reasons: &[Reason]| -> Vec<&Withheld> {
+        resolved.withheld.iter().filter(|w| reasons.contains(&w.reason)).collect()
+    };
+    let ceiling = [Reason::BeyondCeiling, Reason::CeilingUnknown];
+    let inherits = [Reason::RoleNotFound, Reason::RoleNotAssignableHere, Reason::InheritanceCycle];
+    let permissions: Vec<&Withheld> = resolved
+        .withheld
+        .iter()
+        .filter(|w| !ceiling.contains(&w.reason) && !inherits.contains(&w.reason))
+        .collect();
+    let fault = resolved.withheld.iter().find(|w| !w.expected());
+    let ready = match (trouble, fault) {
+        (Some((reason, message)), _) => bad(C::Ready, reason, message),
+        (None, Some(_)) => bad(C::Ready, Reason::PartlyWithheld, "Some of what the role asks for is withheld."),
+        (None, None) => good(C::Ready, Reason::Reconciled, "The role can be assigned."),
+    };
+    vec![
+        ready,
+        about(C::PermissionsResolved, (Reason::Resolved, "Every permission is understood."), &permissions),
+        about(C::InheritsResolved, (Reason::Resolved, "Every inherited role is included."), &of(&inherits)),
+        about(C::Ceiling, (Reason::Within, Reason::Within.meaning()), &of(&ceiling)),
+    ]
+}
+
+/// The SiteRole that members hold implicitly.
+///
+/// # Errors
+/// Why the one that the organization names cannot be it.
+fn member_role(world: &World, organization: &Organization) -> Result<Option<Name>, Reason> {
+    let Some(name) = &organization.member_role else { return Ok(None) };
+    let role = world.site_roles.get(name).ok_or(Reason::RoleNotFound)?;
+    if role.single_holder || !roles::assignable(role, api::Place::Organization) {
+        return Err(Reason::RoleNotAssignableHere);
+    }
+    Ok(Some(name.clone()))
+}
+
+/// The status of an Organization.
+#[must_use]
+pub fn status(world: &World, organization: &Organization, counts: Counts) -> StatusDraft {
+    let (assigned, namespace) = assigned(world, organization);
+    let role = match (&organization.member_role, member_role(world, organization)) {
+        (Some(name), Ok(_)) => good(C::MemberRoleResolved, Reason::Resolved, format!("Members hold SiteRole {name:?}.")),
+        (Some(name), Err(reason)) => {
+            bad(C::MemberRoleResolved, reason, format!("memberRole {name:?}: {}", reason.meaning()))
+        }
+        (None, _) => good(C::MemberRoleResolved, Reason::NotConfigured, "Members hold no role by being members."),
+    };
+    let is_default = claims::should_record_default(world, organization);
+    let default = match claims::desired_default(world) {
+        Some(other) if other.meta.uid != organization.meta.uid && organization.asks_default => {
+            bad(C::Default, Reason::AlreadyTaken, format!("Organization {} is the default one.", other.meta.name))
+        }
+        _ if is_default => good(C::Default, Reason::IsDefault, Reason::IsDefault.meaning()),
+        _ => bad(C::Default, Reason::NotRequested, Reason::NotRequested.meaning()),
+    };
+    // An organization without a namespace is legal and has no effect: it is as its author wrote it.
+    let inert = assigned.reason == Reason::NotSet;
+    let ready = match trouble(world, &organization.meta.uid) {
+        Some((reason, message)) => bad(C::Ready, reason, message),
+        None if inert => good(C::Ready, Reason::NotSet, "It has no namespace, so nothing is granted in it."),
+        None if !assigned.good => bad(C::Ready, assigned.reason, assigned.message.clone()),
+        None if !role.good => bad(C::Ready, role.reason, role.message.clone()),
+        None => good(C::Ready, Reason::Reconciled, "All grants are in effect."),
+    };
+    let status = OrganizationStatus {
+        namespace: namespace.map(|n| n.to_string()),
+        default: is_default,
+        members: counts.members,
+        grants: counts.grants,
+        withheld: counts.withheld,
+        ..OrganizationStatus::default()
+    };
+    StatusDraft::new(
+        "Organization",
+        &organization.meta,
+        Status::Organization(status),
+        vec![ready, assigned, default, role],
+    )
+}
+
+fn assigned(world: &World, organization: &Organization) -> (Finding, Option<Name>) {
+    let kind = C::NamespaceAssigned;
+    match claims::assignment(world, organization) {
+        Assignment::Holds(name) if world.unauthorized.contains(&name) => {
+            (bad(kind, Reason::OperatorNotAuthorized, Reason::OperatorNotAuthorized.meaning()), Some(name))
+        }
+        Assignment::Holds(name) => (good(kind, Reason::Assigned, format!("It holds namespace {name}.")), Some(name)),
+        Assignment::Not { reason, namespace, other } => {
+            let mut message = namespace.map_or_else(String::new, |n| format!("Namespace {n}: "));
+            message.push_str(reason.meaning());
+            if let Some(other) = other {
+                message.push_str(&format!(" ({other})"));
+            }
+            (bad(kind, reason, message), None)
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! From what is there to what should be there: the next writes.
+//!
+//! What takes access away goes before what gives it, and nobody who keeps access is without it for a moment. The steps:
+//!
+//! 1. roles shrink to what they keep,
+//! 2. bindings lose the subjects that they should lose; a binding that is not wanted any more loses everyone but those
+//!    for whom its source wants another one that is not there yet, and is deleted when that is nobody,
+//! 3. roles are created and grow,
+//! 4. bindings are created and grow,
+//! 5. roles that nothing refers to are deleted.
+//!
+//! [`next`] returns one step only; when its writes are done it is asked again. So a plan is never stale, a crash at any
+//! point leaves nothing to clean up but what the next answer names anyway, and a revocation waits for one step at most.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Name;
+use super::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Owner};
+use super::rules::RuleSet;
+
+/// One write to the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Create what is not there.
+    Create {
+        #[allow(missing_docs)]
+        key: Key,
+        #[allow(missing_docs)]
+        native: Native,
+    },
+    /// Change what is there, if it still is the object of this UID.
+    Apply {
+        #[allow(missing_docs)]
+        key: Key,
+        #[allow(missing_docs)]
+        native: Native,
+        #[allow(missing_docs)]
+        uid: Name,
+        /// Whether this takes something away.
+        revokes: bool,
+    },
+    /// Delete what is there, if it still is the object of this UID.
+    Delete {
+        #[allow(missing_docs)]
+        key: Key,
+        #[allow(missing_docs)]
+        uid: Name,
+        /// Whether this takes something away from anyone.
+        revokes: bool,
+    },
+}
+
+impl Write {
+    /// What it is about.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        match self {
+            Write::Create { key, .. } | Write::Apply { key, .. } | Write::Delete { key, .. } => key,
+        }
+    }
+
+    /// Whether it takes access away, so that it must not wait for what gives access.
+    #[must_use]
+    pub fn revokes(&self) -> bool {
+        match self {
+            Write::Create { .. } => false,
+            Write::Apply { revokes, .. } | Write::Delete { revokes, .. } => *revokes,
+        }
+    }
+}
+
+/// What is there, in one unit.
+pub type Present = BTreeMap<Key, Observed>;
+
+/// The next step. Empty when everything is as it should be.
+#[must_use]
+pub fn next(desired: &Desired, present: &Present) -> Vec<Write> {
+    let plan = Plan { desired, present, successors: successors(desired, present) };
+    let steps = [Plan::shrink_roles, Plan::revoke, Plan::grow_roles, Plan::grow_bindings, Plan::clean_up];
+    steps.into_iter().map(|step| step(&plan)).find(|writes| !writes.is_empty()).unwrap_or_default()
+}
+
+/// For each source (by UID), everyone whom its bindings shall reach and do not reach yet.
+fn successors<'a>(desired: &'a Desired, present: &Present) -> BTreeMap<&'a Name, BTreeSet<&'a Grantee>> {
+    let mut all: BTreeMap<&Name, BTreeSet<&Grantee>> = BTreeMap::new();
+    for (key, native) in desired {
+        let Content::Binding { subjects, .. } = &native.content else { continue };
+        let there = match present.get(key).and_then(|o| o.content.as_ref()) {
+            Some(Content::Binding { subjects, .. }) => subjects.as_ref(),
+            _ => &[],
+        };
+        let coming = subjects.iter().filter(|s| there.binary_search(s).is_err());
+        all.entry(&native.source.uid).or_default().extend(coming);
+    }
+    all
+}
+
+struct Plan<'a> {
+    desired: &'a Desired,
+    present: &'a Present,
+    successors: BTreeMap<&'a Name, BTreeSet<&'a Grantee>>,
+}
+
+fn is_role(key: &Key) -> bool {
+    matches!(key.kind, NativeKind::Role | NativeKind::ClusterRole)
+}
+
+fn delete(key: &Key, observed: &Observed, revokes: bool) -> Write {
+    Write::Delete { key: key.clone(), uid: observed.uid.clone(), revokes }
+}
+
+fn apply(key: &Key, native: Native, observed: &Observed, revokes: bool) -> Write {
+    Write::Apply { key: key.clone(), native, uid: observed.uid.clone(), revokes }
+}
+
+impl<'a> Plan<'a> {
+    fn wanted(&self, roles: bool) -> impl Iterator<Item = (&'a Key, &'a Native, Option<&'a Observed>)> {
+        let present = self.present;
+        self.desired.iter().filter(move |(key, _)| is_role(key) == roles).map(move |(k, n)| (k, n, present.get(k)))
+    }
+
+    fn unwanted(&self, roles: bool) -> impl Iterator<Item = (&'a Key, &'a Observed)> {
+        let desired = self.desired;
+        self.present.iter().filter(move |(key, _)| is_role(key) == roles && !desired.contains_key(key))
+    }
+
+    fn shrink_roles(&self) -> Vec<Write> {
+        let mut writes = Vec::new();
+        for (key, native, observed) in self.wanted(true) {
+            let Some(observed) = observed else { continue };
+            let Content::Rules(want) = &native.content else { continue };
+            match &observed.content {
+                // Something that we never write: an aggregated role, say. It cannot be mended in place.
+                None | Some(Content::Binding { .. }) => writes.push(delete(key, observed, true)),
+                Some(Content::Rules(have)) if have == want => {}
+                Some(Content::Rules(have)) => {
+                    let (have, want) = (RuleSet::from_rules(have.iter()), RuleSet::from_rules(want.iter()));
+                    if want.contains_all(&have) {
+                        continue;
+                    }
+                    let kept = have.intersection(&want);
+                    let shrunk = Native { content: Content::Rules(kept.to_rules().into()), ..native.clone() };
+                    writes.push(apply(key, shrunk, observed, true));
+                }
+            }
+        }
+        writes
+    }
+
+    fn revoke(&self) -> Vec<Write> {
+        let mut writes = Vec::new();
+        for (key, native, observed) in self.wanted(false) {
+            let (Some(observed), Content::Binding { role, subjects }) = (observed, &native.content) else { continue };
+            match &observed.content {
+                Some(Content::Binding { role: bound, subjects: have }) if bound == role && !observed.stuck => {
+                    if have.iter().any(|grantee| subjects.binary_search(grantee).is_err()) {
+                        writes.push(apply(key, native.clone(), observed, true));
+                    }
+                }
+                // A roleRef cannot be changed, and what was refused once is done by deleting, which is never refused.
+                _ => writes.push(delete(key, observed, true)),
+            }
+        }
+        for (key, observed) in self.unwanted(false) {
+            let kept = self.kept(observed);
+            match &observed.content {
+                Some(Content::Binding { role, subjects }) if !kept.is_empty() && !observed.stuck => {
+                    if kept.len() < subjects.len()
+                        && let Some(source) = self.source_of(observed)
+                    {
+                        let content = Content::Binding { role: role.clone(), subjects: kept.into_iter().cloned().collect() };
+                        writes.push(apply(key, Native { content, source }, observed, true));
+                    }
+                }
+                _ => writes.push(delete(key, observed, true)),
+            }
+        }
+        writes
+    }
+
+    /// The subjects of a binding that goes, for whom its source wants another one.
+    fn kept(&self, observed: &'a Observed) -> BTreeSet<&'a Grantee> {
+        let Some(Content::Binding { subjects, .. }) = &observed.content else { return BTreeSet::new() };
+        let Owner::One(owner) = &observed.owner else { return BTreeSet::new() };
+        let Some(coming) = self.successors.get(owner) else { return BTreeSet::new() };
+        subjects.iter().filter(|s| coming.contains(s)).collect()
+    }
+
+    fn source_of(&self, observed: &Observed) -> Option<super::native::Source> {
+        let Owner::One(owner) = &observed.owner else { return None };
+        self.desired.values().map(|n| &n.source).find(|s| s.uid == *owner).cloned()
+    }
+
+    fn grow_roles(&self) -> Vec<Write> {
+        self.wanted(true).filter_map(|(key, native, observed)| grow(key, native, observed)).collect()
+    }
+
+    fn grow_bindings(&self) -> Vec<Write> {
+        self.wanted(false).filter_map(|(key, native, observed)| grow(key, native, observed)).collect()
+    }
+
+    fn clean_up(&self) -> Vec<Write> {
+        self.unwanted(true).map(|(key, observed)| delete(key, observed, false)).collect()
+    }
+}
+
+fn grow(key: &Key, native: &Native, observed: Option<&Observed>) -> Option<Write> {
+    match observed {
+        None => Some(Write::Create { key: key.clone(), native: native.clone() }),
+        Some(o) if o.content.as_ref() == Some(&native.content) && o.described_as(&native.source) => None,
+        // An owner that is not ours would keep the object alive, and cannot be taken away by an apply.
+        Some(o) if o.stuck || o.owner == Owner::Several => Some(delete(key, o, true)),
+        Some(o) => Some(apply(key, native.clone(), o, false)),
+    }
+}

@@ -1,0 +1,402 @@
+//! Records: what a decision needs of each of our objects, parsed once at the edge and small enough to keep in memory.
+//!
+//! Everything after this file takes records, never the loose types of [`crate::api`].
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use serde::Serialize;
+
+use super::Name;
+use super::native::Source;
+use super::rules::Rule;
+use crate::api::conditions::ConditionType;
+use crate::api::vocabulary::{CLAIMED_AT, LAST_ORGANIZATION, ORGANIZATION, ORGANIZATION_UID, VOUCHED};
+use crate::api::{self, Permission, Place, RoleKind, SiteSubjectKind, SubjectKind};
+
+/// What every record has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Name.
+    pub name: Name,
+    /// Namespace; empty for the cluster kinds.
+    pub namespace: Name,
+    /// UID.
+    pub uid: Name,
+    /// Resource version.
+    pub version: u64,
+    /// Generation.
+    pub generation: i64,
+    /// When it was created (whole seconds); `None` for manifests that no API server has seen.
+    pub created: Option<Timestamp>,
+    /// The status as it stands.
+    pub status: ObservedStatus,
+}
+
+/// What must be known of a status to tell whether it has to be written, and with which transition times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedStatus {
+    /// Of all of it but the transition times.
+    pub digest: u64,
+    /// Type, status and time of each condition.
+    pub transitions: Vec<(ConditionType, bool, Timestamp)>,
+}
+
+/// Oldest first; a tie is broken by name, so that the result does not depend on the order of events.
+pub fn by_age<'a>(meta: &'a Meta) -> (Option<Timestamp>, &'a Name, &'a Name) {
+    (meta.created, &meta.name, &meta.uid)
+}
+
+/// A digest of a status. Equal statuses have equal digests within one process; it is never stored.
+#[must_use]
+pub fn digest(status: &impl Serialize) -> u64 {
+    let mut value = serde_json::to_value(status).unwrap_or_default();
+    if let Some(conditions) = value.get_mut("conditions").and_then(|c| c.as_array_mut()) {
+        for condition in conditions {
+            if let Some(fields) = condition.as_object_mut() {
+                fields.remove("lastTransitionTime");
+            }
+        }
+    }
+    let mut hasher = DefaultHasher::new();
+    value.to_string().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn meta<S: Serialize>(metadata: &ObjectMeta, status: Option<&S>, conditions: &[Condition]) -> Meta {
+    let text = |field: &Option<String>| Name::from(field.as_deref().unwrap_or_default());
+    Meta {
+        name: text(&metadata.name),
+        namespace: text(&metadata.namespace),
+        uid: text(&metadata.uid),
+        version: version(metadata),
+        generation: metadata.generation.unwrap_or(0),
+        created: metadata.creation_timestamp.as_ref().map(|t| t.0),
+        status: ObservedStatus {
+            digest: status.map_or(0, digest),
+            transitions: conditions
+                .iter()
+                .filter_map(|c| {
+                    let kind = ConditionType::ALL.iter().find(|t| t.as_str() == c.type_)?;
+                    Some((*kind, c.status == "True", c.last_transition_time.0))
+                })
+                .collect(),
+        },
+    }
+}
+
+/// The resource version as a number: Kubernetes has them ordered since 1.35.
+#[must_use]
+pub fn version(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0)
+}
+
+impl Meta {
+    /// As the source of native objects.
+    #[must_use]
+    pub fn source(&self, kind: &'static str) -> Source {
+        Source { kind, namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() }
+    }
+}
+
+/// An organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    #[allow(missing_docs)]
+    pub meta: Meta,
+    /// `spec.namespace`.
+    pub namespace: Option<Name>,
+    /// `spec.default`.
+    pub asks_default: bool,
+    /// `status.default`: the recorded truth.
+    pub is_default: bool,
+    /// `spec.memberRole`, unless it is empty.
+    pub member_role: Option<Name>,
+}
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    #[allow(missing_docs)]
+    pub meta: Meta,
+    /// What the API server authenticates.
+    pub username: Name,
+    #[allow(missing_docs)]
+    pub suspended: bool,
+    #[allow(missing_docs)]
+    pub last_seen: Option<Timestamp>,
+}
+
+/// A group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    #[allow(missing_docs)]
+    pub meta: Meta,
+    /// Usernames.
+    pub members: Vec<Name>,
+    /// As the identity provider asserts them.
+    pub external: Vec<Name>,
+    #[allow(missing_docs)]
+    pub implies_membership: bool,
+    /// Whoever created it may bind it.
+    pub vouched: bool,
+}
+
+/// A subject of a binding, as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A username.
+    User(Name),
+    /// A Group of the same namespace.
+    Group(Name),
+    /// A group as the identity provider asserts it.
+    ExternalGroup(Name),
+    /// A native service account.
+    ServiceAccount {
+        #[allow(missing_docs)]
+        namespace: Name,
+        #[allow(missing_docs)]
+        name: Name,
+    },
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Subject::User(name) => write!(f, "User {name:?}"),
+            Subject::Group(name) => write!(f, "Group {name:?}"),
+            Subject::ExternalGroup(name) => write!(f, "ExternalGroup {name:?}"),
+            Subject::ServiceAccount { namespace, name } => write!(f, "ServiceAccount {namespace}/{name}"),
+        }
+    }
+}
+
+/// A RoleBinding or a SiteRoleBinding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    #[allow(missing_docs)]
+    pub meta: Meta,
+    #[allow(missing_docs)]
+    pub role: (RoleKind, Name),
+    #[allow(missing_docs)]
+    pub subjects: Vec<Subject>,
+    #[allow(missing_docs)]
+    pub expires_at: Option<Timestamp>,
+    /// When somebody last wrote it (whole seconds), status writes aside.
+    pub written: Option<Timestamp>,
+}
+
+/// A CustomRole or a SiteRole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Role {
+    #[allow(missing_docs)]
+    pub meta: Meta,
+    #[allow(missing_docs)]
+    pub kind: RoleKind,
+    #[allow(missing_docs)]
+    pub permissions: Vec<Permission>,
+    /// In the namespace.
+    pub rules: Vec<Rule>,
+    /// On the cluster.
+    pub cluster_rules: Vec<Rule>,
+    #[allow(missing_docs)]
+    pub inherits: Vec<(RoleKind, Name)>,
+    /// Where a SiteRole may be assigned. A CustomRole: in its organization.
+    pub assignable_to: Vec<Place>,
+    #[allow(missing_docs)]
+    pub single_holder: bool,
+    #[allow(missing_docs)]
+    pub privileged: bool,
+    #[allow(missing_docs)]
+    pub implies_membership: bool,
+    /// `status.holder`: the recorded truth.
+    pub holder: Option<Name>,
+}
+
+/// A native namespace, with the record of a claim if it carries one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    #[allow(missing_docs)]
+    pub name: Name,
+    #[allow(missing_docs)]
+    pub uid: Name,
+    #[allow(missing_docs)]
+    pub version: u64,
+    #[allow(missing_docs)]
+    pub terminating: bool,
+    /// The organization that holds it, by name.
+    pub organization: Option<Name>,
+    /// The UID of that organization, or of the last one.
+    pub organization_uid: Option<Name>,
+    /// The organization that held it last, by name.
+    pub last_organization: Option<Name>,
+    /// When it changed hands.
+    pub claimed_at: Option<Timestamp>,
+}
+
+impl From<&api::Organization> for Organization {
+    fn from(o: &api::Organization) -> Self {
+        Self {
+            meta: meta(&o.metadata, o.status.as_ref(), o.status.as_ref().map_or(&[], |s| &s.conditions)),
+            namespace: o.spec.namespace.as_deref().map(Name::from),
+            asks_default: o.spec.default,
+            is_default: o.status.as_ref().is_some_and(|s| s.default),
+            member_role: (!o.spec.member_role.is_empty()).then(|| o.spec.member_role.as_str().into()),
+        }
+    }
+}
+
+impl From<&api::User> for User {
+    fn from(u: &api::User) -> Self {
+        let meta = meta(&u.metadata, u.status.as_ref(), u.status.as_ref().map_or(&[], |s| &s.conditions));
+        Self {
+            username: u.spec.username.as_deref().map_or_else(|| meta.name.clone(), Name::from),
+            suspended: u.spec.suspended,
+            last_seen: u.status.as_ref().and_then(|s| s.last_seen_time.as_ref()).map(|t| t.0),
+            meta,
+        }
+    }
+}
+
+impl From<&api::Group> for Group {
+    fn from(g: &api::Group) -> Self {
+        let names = |list: &[String]| list.iter().map(|n| Name::from(n.as_str())).collect();
+        Self {
+            meta: meta(&g.metadata, g.status.as_ref(), g.status.as_ref().map_or(&[], |s| &s.conditions)),
+            members: names(&g.spec.members),
+            external: names(&g.spec.external_groups),
+            implies_membership: g.spec.implies_membership,
+            vouched: g.metadata.annotations.as_ref().and_then(|a| a.get(VOUCHED)).is_some_and(|v| v == "true"),
+        }
+    }
+}
+
+impl From<&api::RoleBinding> for Binding {
+    fn from(b: &api::RoleBinding) -> Self {
+        let meta = meta(&b.metadata, b.status.as_ref(), b.status.as_ref().map_or(&[], |s| &s.conditions));
+        let subject = |s: &api::Subject| {
+            let name = Name::from(s.name.as_str());
+            match s.kind {
+                SubjectKind::User => Subject::User(name),
+                SubjectKind::Group => Subject::Group(name),
+                SubjectKind::ExternalGroup => Subject::ExternalGroup(name),
+                SubjectKind::ServiceAccount => Subject::ServiceAccount { namespace: meta.namespace.clone(), name },
+            }
+        };
+        Self {
+            role: (b.spec.role_ref.kind, b.spec.role_ref.name.as_str().into()),
+            subjects: b.spec.subjects.iter().map(subject).collect(),
+            expires_at: b.spec.expires_at.as_ref().map(|t| t.0),
+            written: written(&b.metadata),
+            meta,
+        }
+    }
+}
+
+impl From<&api::SiteRoleBinding> for Binding {
+    fn from(b: &api::SiteRoleBinding) -> Self {
+        let subject = |s: &api::SiteSubject| {
+            let name = Name::from(s.name.as_str());
+            match s.kind {
+                SiteSubjectKind::User => Subject::User(name),
+                SiteSubjectKind::ExternalGroup => Subject::ExternalGroup(name),
+                SiteSubjectKind::ServiceAccount => {
+                    Subject::ServiceAccount { namespace: s.namespace.as_deref().unwrap_or_default().into(), name }
+                }
+            }
+        };
+        Self {
+            meta: meta(&b.metadata, b.status.as_ref(), b.status.as_ref().map_or(&[], |s| &s.conditions)),
+            role: (RoleKind::SiteRole, b.spec.role_ref.name.as_str().into()),
+            subjects: b.spec.subjects.iter().map(subject).collect(),
+            expires_at: b.spec.expires_at.as_ref().map(|t| t.0),
+            written: written(&b.metadata),
+        }
+    }
+}
+
+impl From<&api::CustomRole> for Role {
+    fn from(r: &api::CustomRole) -> Self {
+        Self {
+            meta: meta(&r.metadata, r.status.as_ref(), r.status.as_ref().map_or(&[], |s| &s.conditions)),
+            kind: RoleKind::CustomRole,
+            permissions: r.spec.permissions.clone(),
+            rules: r.spec.rules.iter().map(namespaced_rule).collect(),
+            cluster_rules: Vec::new(),
+            inherits: r.spec.inherits.iter().map(|i| (i.kind, i.name.as_str().into())).collect(),
+            assignable_to: vec![Place::Organization],
+            single_holder: false,
+            privileged: r.spec.privileged,
+            implies_membership: r.spec.implies_membership,
+            holder: None,
+        }
+    }
+}
+
+impl From<&api::SiteRole> for Role {
+    fn from(r: &api::SiteRole) -> Self {
+        Self {
+            meta: meta(&r.metadata, r.status.as_ref(), r.status.as_ref().map_or(&[], |s| &s.conditions)),
+            kind: RoleKind::SiteRole,
+            permissions: r.spec.permissions.clone(),
+            rules: r.spec.rules.iter().map(namespaced_rule).collect(),
+            cluster_rules: r.spec.cluster_rules.iter().map(cluster_rule).collect(),
+            inherits: r.spec.inherits.iter().map(|name| (RoleKind::SiteRole, name.as_str().into())).collect(),
+            assignable_to: r.spec.assignable_to.clone(),
+            single_holder: r.spec.single_holder,
+            privileged: r.spec.privileged,
+            implies_membership: r.spec.implies_membership,
+            holder: r.status.as_ref().and_then(|s| s.holder.as_deref()).map(Name::from),
+        }
+    }
+}
+
+impl From<&ObjectMeta> for Namespace {
+    fn from(m: &ObjectMeta) -> Self {
+        let annotation = |key: &str| m.annotations.as_ref().and_then(|a| a.get(key)).map(|v| Name::from(v.as_str()));
+        let text = |field: &Option<String>| Name::from(field.as_deref().unwrap_or_default());
+        Self {
+            name: text(&m.name),
+            uid: text(&m.uid),
+            version: version(m),
+            terminating: m.deletion_timestamp.is_some(),
+            organization: m.labels.as_ref().and_then(|l| l.get(ORGANIZATION)).map(|v| Name::from(v.as_str())),
+            organization_uid: annotation(ORGANIZATION_UID),
+            last_organization: annotation(LAST_ORGANIZATION),
+            claimed_at: annotation(CLAIMED_AT).and_then(|t| t.parse().ok()),
+        }
+    }
+}
+
+fn strings(list: &[String]) -> Vec<Name> {
+    list.iter().map(|s| Name::from(s.as_str())).collect()
+}
+
+fn namespaced_rule(rule: &api::PolicyRule) -> Rule {
+    Rule {
+        groups: strings(&rule.api_groups),
+        resources: strings(&rule.resources),
+        names: strings(rule.resource_names.as_deref().unwrap_or_default()),
+        paths: Vec::new(),
+        verbs: strings(&rule.verbs),
+    }
+}
+
+fn cluster_rule(rule: &api::ClusterPolicyRule) -> Rule {
+    Rule {
+        groups: strings(rule.api_groups.as_deref().unwrap_or_default()),
+        resources: strings(rule.resources.as_deref().unwrap_or_default()),
+        names: strings(rule.resource_names.as_deref().unwrap_or_default()),
+        paths: strings(rule.non_resource_urls.as_deref().unwrap_or_default()),
+        verbs: strings(&rule.verbs),
+    }
+}
+
+/// The newest time at which a field manager other than one of the status wrote the object. Managed fields are the only
+/// place where Kubernetes keeps that; they are dropped after this.
+fn written(metadata: &ObjectMeta) -> Option<Timestamp> {
+    let fields = metadata.managed_fields.iter().flatten();
+    let newest = fields.filter(|f| f.subresource.is_none()).filter_map(|f| f.time.as_ref()).map(|t| t.0).max();
+    newest.max(metadata.creation_timestamp.as_ref().map(|t| t.0))
+}

@@ -1,0 +1,158 @@
+//! The site: the cluster-scoped parts of SiteRoles, their parts in the release namespace, and what to say about SiteRoles
+//! and SiteRoleBindings.
+//!
+//! A SiteRole's cluster-scoped part is given once, for all its holders together, wherever they hold it: RBAC is scanned
+//! linearly on every request, so there is never a ClusterRoleBinding per user or per organization.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::conditions::{Status, StatusDraft};
+use super::decision::{Decision, Place, RoleName};
+use super::native::Grantee;
+use super::organization::{binding_findings, count, role_findings, trouble};
+use super::records::{Binding, Role, Subject, by_age};
+use super::roles::{self, Resolved, Withheld};
+use super::subjects::{self, Subjects};
+use super::world::World;
+use super::{Name, members, names};
+use crate::api::conditions::Reason;
+use crate::api::vocabulary::MEMBER_ROLE;
+use crate::api::{self, BindingStatus, RoleKind, SiteRoleStatus};
+
+/// What should be there at the scope of the site at a time.
+#[must_use]
+pub fn decide(world: &World, now: Timestamp) -> Decision {
+    let mut decision = Decision::default();
+    for (name, role) in &world.site_roles {
+        let Some(resolved) = world.site_role_rights(name) else { continue };
+        cluster_part(world, role, resolved, now, &mut decision);
+        let status = SiteRoleStatus {
+            holder: desired_holder(world, role, now).map(|n| n.to_string()),
+            withheld: count(resolved.withheld.len()),
+            ..SiteRoleStatus::default()
+        };
+        let findings = role_findings(resolved, trouble(world, &role.meta.uid));
+        decision.statuses.push(StatusDraft::new("SiteRole", &role.meta, Status::SiteRole(status), findings));
+    }
+    for binding in world.site_bindings.values() {
+        if let Some(end) = binding.expires_at.filter(|end| *end > now) {
+            decision.next_change = Some(decision.next_change.map_or(end, |n| n.min(end)));
+        }
+        decision.statuses.push(binding_status(world, binding, now));
+    }
+    decision
+}
+
+/// The part of a SiteRole that is given once for all who hold it anywhere.
+fn cluster_part(world: &World, role: &Role, resolved: &Resolved, now: Timestamp, decision: &mut Decision) {
+    if resolved.cluster.is_empty() && resolved.release.is_empty() {
+        return;
+    }
+    let who = everyone_with(world, role, now);
+    if who.is_empty() {
+        return;
+    }
+    let name = &role.meta.name;
+    let source = role.meta.source("SiteRole");
+    let release = Name::from(world.bounds.release_namespace.as_str());
+    let places = [
+        (Name::default(), names::cluster_role(name), &resolved.rules.cluster, vec!["site-role", name]),
+        (release, names::release_role(name), &resolved.rules.release, vec!["release", "site-role", name]),
+    ];
+    for (namespace, native, rules, path) in places {
+        if rules.is_empty() {
+            continue;
+        }
+        let mut place = Place { namespace: &namespace, desired: &mut decision.desired };
+        place.role(&native, rules, source.clone());
+        place.bind(&path, &RoleName { kind: RoleKind::SiteRole, name, native }, &who, &source);
+    }
+}
+
+fn everyone_with(world: &World, role: &Role, now: Timestamp) -> BTreeSet<Grantee> {
+    let mut who: BTreeSet<Grantee> = world.organization_holders(&role.meta.name).cloned().collect();
+    for binding in world.site_bindings.values() {
+        let live = binding.expires_at.is_none_or(|end| end > now);
+        if live && binding.role.1 == role.meta.name {
+            who.extend(holders_of(world, binding).0.granted);
+        }
+    }
+    if &*role.meta.name == MEMBER_ROLE {
+        who.extend(members::active(world).map(|user| Grantee::User(user.username.clone())));
+    }
+    who
+}
+
+/// Who gets the role of a SiteRoleBinding, and the role, if it may be assigned to the site. Expiry is not looked at.
+pub(super) fn holders_of(world: &World, binding: &Binding) -> (Subjects, Result<Arc<Resolved>, Reason>) {
+    let role = match world.site_roles.get(&binding.role.1) {
+        None => Err(Reason::RoleNotFound),
+        Some(role) if !roles::assignable(role, api::Place::Site) => Err(Reason::RoleNotAssignableHere),
+        Some(role) => Ok(role),
+    };
+    let resolved = role.and_then(|r| world.site_role_rights(&r.meta.name).cloned().ok_or(Reason::RoleNotFound));
+    let mut who = subjects::of_site_binding(world, binding);
+    match (role, &resolved) {
+        (Ok(role), Ok(_)) if role.single_holder => only_the_holder(role, binding, &mut who),
+        (Ok(_), Ok(_)) => {}
+        (Err(reason), _) | (Ok(_), &Err(reason)) => {
+            who.withheld = binding.subjects.iter().map(|s| Withheld::new(reason, s.to_string())).collect();
+            who.granted.clear();
+        }
+    }
+    (who, resolved)
+}
+
+/// Of the subjects of a role with one holder, only the one on record gets it.
+fn only_the_holder(role: &Role, binding: &Binding, who: &mut Subjects) {
+    for (index, subject) in binding.subjects.iter().enumerate() {
+        let reason = match subject {
+            Subject::User(name) if !who.granted.contains(&Grantee::User(name.clone())) => continue,
+            Subject::User(name) if role.holder.as_ref() == Some(name) => continue,
+            Subject::User(_) if role.holder.is_none() => Reason::HolderPending,
+            Subject::User(_) => Reason::HeldByAnother,
+            _ => Reason::OnlyUsers,
+        };
+        who.withheld.push(Withheld::new(reason, format!("subjects[{index}] ({subject})")));
+    }
+    who.granted.retain(|g| matches!(g, Grantee::User(name) if role.holder.as_ref() == Some(name)));
+}
+
+/// Who should hold a role with `singleHolder`: the one on record as long as a binding gives it to them and they may hold
+/// it, else the first user of the oldest binding who may.
+fn desired_holder(world: &World, role: &Role, now: Timestamp) -> Option<Name> {
+    if !role.single_holder || !roles::assignable(role, api::Place::Site) {
+        return None;
+    }
+    let live = |b: &&Binding| b.role.1 == role.meta.name && b.expires_at.is_none_or(|end| end > now);
+    let mut bindings: Vec<&Binding> = world.site_bindings.values().filter(live).collect();
+    bindings.sort_by_key(|b| by_age(&b.meta));
+    let mut candidates = bindings.into_iter().flat_map(|b| &b.subjects).filter_map(|subject| match subject {
+        Subject::User(name) if subjects::user(world, name).is_ok() => Some(name),
+        _ => None,
+    });
+    let first = candidates.next()?;
+    let incumbent = role.holder.as_ref().filter(|holder| first == *holder || candidates.any(|c| c == *holder));
+    Some(incumbent.unwrap_or(first).clone())
+}
+
+fn binding_status(world: &World, binding: &Binding, now: Timestamp) -> StatusDraft {
+    let (mut who, role) = holders_of(world, binding);
+    let expired = binding.expires_at.is_some_and(|end| end <= now);
+    let nothing = if expired { Some(Reason::Expired) } else { role.as_ref().err().copied() };
+    if expired {
+        who.withheld = binding.subjects.iter().map(|s| Withheld::new(Reason::Expired, s.to_string())).collect();
+        who.granted.clear();
+    }
+    let name = format!("SiteRole {:?}", binding.role.1);
+    let findings = binding_findings(role.as_deref(), &who, nothing, trouble(world, &binding.meta.uid), &name);
+    let status = BindingStatus {
+        grants: count(who.granted.len()),
+        withheld: count(who.withheld.len()),
+        ..BindingStatus::default()
+    };
+    StatusDraft::new("SiteRoleBinding", &binding.meta, Status::Binding(status), findings)
+}

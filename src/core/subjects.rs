@@ -1,0 +1,163 @@
+//! From the subjects that a binding asks for to the native subjects that get the role.
+//!
+//! Whoever is unknown, suspended, named twice or not valid is withheld, with the reason.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::Name;
+use super::names::Shard;
+use super::native::Grantee;
+use super::records::{Binding, Group, Subject};
+use super::roles::Withheld;
+use super::world::{Local, Standing, World};
+use crate::api::conditions::Reason;
+
+/// The longest username, as the schema has it.
+const LONGEST_NAME: usize = 256;
+/// How many subjects one native binding holds before it is split: a change rewrites one shard only.
+pub const SHARD_SIZE: usize = 250;
+
+/// Who gets a role by a binding, and who does not.
+#[derive(Debug, Default)]
+pub struct Subjects {
+    /// Who gets it.
+    pub granted: BTreeSet<Grantee>,
+    /// Who does not.
+    pub withheld: Vec<Withheld>,
+}
+
+/// Names that are Kubernetes' own, or that nobody could read. The schema refuses them; an older schema may not have.
+#[must_use]
+pub fn valid_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.chars().count() <= LONGEST_NAME
+        && !name.starts_with("system:")
+        && !name.chars().any(char::is_control)
+}
+
+/// What decides about a user as a subject.
+///
+/// # Errors
+/// The reason why nothing may be granted.
+pub fn user(world: &World, username: &Name) -> Result<Grantee, Reason> {
+    if !valid_name(username) {
+        return Err(Reason::Invalid);
+    }
+    match world.standing(username) {
+        Standing::Unknown => Err(Reason::UserNotFound),
+        Standing::Suspended => Err(Reason::Suspended),
+        Standing::Good => Ok(Grantee::User(username.clone())),
+    }
+}
+
+/// Who is in a group: its known members and its external groups.
+#[must_use]
+pub fn members(world: &World, group: &Group) -> Subjects {
+    let mut subjects = Subjects::default();
+    for (index, username) in group.members.iter().enumerate() {
+        match user(world, username) {
+            Ok(grantee) => drop(subjects.granted.insert(grantee)),
+            Err(reason) => subjects.withheld.push(Withheld::new(reason, format!("members[{index}] ({username:?})"))),
+        }
+    }
+    for (index, name) in group.external.iter().enumerate() {
+        if valid_name(name) {
+            subjects.granted.insert(Grantee::Group(name.clone()));
+        } else {
+            subjects.withheld.push(Withheld::new(Reason::Invalid, format!("externalGroups[{index}] ({name:?})")));
+        }
+    }
+    subjects
+}
+
+/// Who gets the role of a RoleBinding. `privileged`: whether its role is.
+#[must_use]
+pub fn of_binding(
+    world: &World,
+    local: &Local,
+    binding: &Binding,
+    privileged: bool,
+    claimed_at: Option<Timestamp>,
+) -> Subjects {
+    resolve(world, binding, |name| {
+        let Some(group) = local.groups.get(name) else { return Err(Reason::GroupNotFound) };
+        if former(group.meta.created, claimed_at) {
+            return Err(Reason::FromFormerOrganization);
+        }
+        // Nobody gets a role by creating a Group that someone's binding was waiting for.
+        let older = matches!((binding.written, group.meta.created), (Some(b), Some(g)) if b <= g);
+        if privileged && older && !group.vouched {
+            return Err(Reason::GroupNotVouched);
+        }
+        Ok(members(world, group).granted)
+    })
+}
+
+/// Who gets the role of a SiteRoleBinding. Groups of organizations never do.
+#[must_use]
+pub fn of_site_binding(world: &World, binding: &Binding) -> Subjects {
+    resolve(world, binding, |_| Err(Reason::Invalid))
+}
+
+fn resolve(
+    world: &World,
+    binding: &Binding,
+    group: impl Fn(&Name) -> Result<BTreeSet<Grantee>, Reason>,
+) -> Subjects {
+    let mut subjects = Subjects::default();
+    let mut seen = BTreeSet::new();
+    for (index, subject) in binding.subjects.iter().enumerate() {
+        let outcome = if seen.insert(subject) {
+            match subject {
+                Subject::User(name) => user(world, name).map(|g| BTreeSet::from([g])),
+                Subject::Group(name) => group(name),
+                Subject::ExternalGroup(name) if valid_name(name) => Ok([Grantee::Group(name.clone())].into()),
+                Subject::ServiceAccount { namespace, name } if valid_name(name) && !namespace.is_empty() => {
+                    Ok([Grantee::ServiceAccount { namespace: namespace.clone(), name: name.clone() }].into())
+                }
+                Subject::ExternalGroup(_) | Subject::ServiceAccount { .. } => Err(Reason::Invalid),
+            }
+        } else {
+            Err(Reason::Duplicate)
+        };
+        match outcome {
+            Ok(grantees) => subjects.granted.extend(grantees),
+            Err(reason) => subjects.withheld.push(Withheld::new(reason, format!("subjects[{index}] ({subject})"))),
+        }
+    }
+    subjects
+}
+
+/// Whether an object dates from before its organization's claim on a namespace that another organization held. Times
+/// are whole seconds; where they are equal it is in doubt, so withheld.
+#[must_use]
+pub fn former(created: Option<Timestamp>, claimed_at: Option<Timestamp>) -> bool {
+    matches!((created, claimed_at), (Some(created), Some(claimed)) if created <= claimed)
+}
+
+/// Splits subjects into shards. Which shard a subject is in depends on nothing but itself and their number.
+#[must_use]
+pub fn shards(subjects: &BTreeSet<Grantee>) -> Vec<(Shard, Vec<Grantee>)> {
+    let count = subjects.len().div_ceil(SHARD_SIZE).next_power_of_two();
+    let mut lists = vec![Vec::new(); count];
+    for grantee in subjects {
+        let index = usize::try_from(hash(grantee) % count as u64).unwrap_or(0);
+        lists[index].push(grantee.clone());
+    }
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let numbered = lists.into_iter().enumerate().map(|(i, list)| (Shard { index: number(i), count: number(count) }, list));
+    numbered.filter(|(_, list)| !list.is_empty()).collect()
+}
+
+/// FNV-1a: stable across versions of Rust and of Bailiwick, which the standard hasher is not.
+fn hash(grantee: &Grantee) -> u64 {
+    let parts: [&str; 3] = match grantee {
+        Grantee::User(name) => ["u", "", name],
+        Grantee::Group(name) => ["g", "", name],
+        Grantee::ServiceAccount { namespace, name } => ["s", namespace, name],
+    };
+    let bytes = parts.iter().flat_map(|p| p.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,53 @@
+//! One user: the state, and whether the object speaks for its username.
+
+use jiff::{Timestamp, ToSpan};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::conditions::{Status, StatusDraft, bad, good};
+use super::records::User;
+use super::subjects::valid_name;
+use super::world::World;
+use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::{UserState, UserStatus};
+
+/// The status of a User, and when it changes by itself.
+#[must_use]
+pub fn status(world: &World, user: &User, now: Timestamp) -> (StatusDraft, Option<Timestamp>) {
+    let (state, next) = state(world, user, now);
+    let speaker = world.speaker(&user.username);
+    let accepted = match speaker {
+        _ if !valid_name(&user.username) => {
+            bad(C::UsernameAccepted, Reason::Invalid, format!("username {:?} is not valid.", user.username))
+        }
+        Some(other) if other.meta.uid != user.meta.uid => bad(
+            C::UsernameAccepted,
+            Reason::UsernameTaken,
+            format!("User {} is older and has the same username; this one gives nothing and suspends nobody.", other.meta.name),
+        ),
+        _ => good(C::UsernameAccepted, Reason::Accepted, Reason::Accepted.meaning()),
+    };
+    let ready = match (accepted.good, user.suspended) {
+        (false, _) => bad(C::Ready, accepted.reason, accepted.message.clone()),
+        (true, true) => good(C::Ready, Reason::Suspended, Reason::Suspended.meaning()),
+        (true, false) => good(C::Ready, Reason::Reconciled, "The user may hold grants."),
+    };
+    let status = UserStatus {
+        username: Some(user.username.to_string()),
+        state: Some(state),
+        last_seen_time: user.last_seen.map(Time),
+        ..UserStatus::default()
+    };
+    (StatusDraft::new("User", &user.meta, Status::User(status), vec![ready, accepted]), next)
+}
+
+fn state(world: &World, user: &User, now: Timestamp) -> (UserState, Option<Timestamp>) {
+    if user.suspended {
+        return (UserState::Suspended, None);
+    }
+    let days = i64::from(world.settings.users.dormant_after_days);
+    let dormant_at = user.last_seen.and_then(|seen| seen.checked_add((days * 24).hours()).ok());
+    match dormant_at {
+        Some(at) if at > now => (UserState::Active, Some(at)),
+        _ => (UserState::Dormant, None),
+    }
+}

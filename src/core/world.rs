@@ -1,0 +1,483 @@
+//! The world as far as it has been seen: every record, with the indexes that keep the cost of one change independent of
+//! the size of the rest.
+//!
+//! Applying a record says what it may affect ([`Affected`]); deciding is left to others. The result never depends on
+//! the order in which records arrive.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::Name;
+use super::catalog::{Bounds, Settings};
+use super::native::{Grantee, Key};
+use super::records::{Binding, Group, Meta, Namespace, Organization, Role, User, by_age};
+use super::roles::Resolved;
+use super::rules::Ceiling;
+use super::{claims, roles};
+use crate::api::conditions::Reason;
+
+/// Everything that decisions look at.
+#[derive(Debug, Default)]
+pub struct World {
+    /// Whitelist, catalog, release namespace.
+    pub bounds: Bounds,
+    /// What site managers may tune.
+    pub settings: Settings,
+    /// What may be granted at most.
+    pub ceilings: Ceilings,
+    /// By name.
+    pub organizations: BTreeMap<Name, Organization>,
+    /// By handle, which is not the username.
+    pub users: BTreeMap<Name, User>,
+    /// By name.
+    pub namespaces: BTreeMap<Name, Namespace>,
+    /// By name.
+    pub site_roles: BTreeMap<Name, Role>,
+    /// By name.
+    pub site_bindings: BTreeMap<Name, Binding>,
+    /// What is in each namespace.
+    pub local: BTreeMap<Name, Local>,
+    /// Writes that the API server refuses for now, by the object that they are about.
+    pub troubles: BTreeMap<Key, Trouble>,
+    /// Namespaces in which the operator has no rights. What was granted there stays, until it may be changed again.
+    pub unauthorized: BTreeSet<Name>,
+    /// Which namespaces' records name an organization.
+    pub(super) recorded: HashMap<Name, BTreeSet<Name>>,
+    /// Which organizations name a namespace.
+    pub(super) named: HashMap<Name, BTreeSet<Name>>,
+    handles: HashMap<Name, BTreeSet<Name>>,
+    mentions: HashMap<Name, BTreeMap<Name, u32>>,
+    site_mentions: HashMap<Name, u32>,
+    holders: BTreeMap<Name, HashMap<Grantee, u32>>,
+    resolved_site_roles: BTreeMap<Name, Arc<Resolved>>,
+}
+
+/// Our objects in one namespace.
+#[derive(Debug, Default)]
+pub struct Local {
+    /// By name.
+    pub groups: BTreeMap<Name, Group>,
+    /// By name.
+    pub bindings: BTreeMap<Name, Binding>,
+    /// By name.
+    pub roles: BTreeMap<Name, Role>,
+}
+
+/// The three ceilings. `None`: the ClusterRole does not exist, so nothing may be granted.
+#[derive(Debug, Default)]
+pub struct Ceilings {
+    #[allow(missing_docs)]
+    pub organization: Option<Ceiling>,
+    #[allow(missing_docs)]
+    pub cluster: Option<Ceiling>,
+    #[allow(missing_docs)]
+    pub release: Option<Ceiling>,
+}
+
+/// Why a native object is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The UID of the object that asked for it.
+    pub source: Name,
+    #[allow(missing_docs)]
+    pub reason: Reason,
+    /// What the API server said.
+    pub message: String,
+}
+
+/// What a change may affect.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Affected {
+    /// Every namespace.
+    pub all: bool,
+    /// These.
+    pub namespaces: BTreeSet<Name>,
+    /// The cluster-scoped part, claims, the default organization.
+    pub site: bool,
+    /// Users, by handle, whose status may differ.
+    pub users: BTreeSet<Name>,
+    /// Organizations whose status may differ.
+    pub organizations: BTreeSet<Name>,
+    /// It takes something away that cannot wait, like a suspension.
+    pub urgent: bool,
+}
+
+impl Affected {
+    /// The whole site.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { all: true, site: true, ..Self::default() }
+    }
+
+    fn namespace(mut self, name: &Name) -> Self {
+        self.namespaces.insert(name.clone());
+        self
+    }
+}
+
+/// Whether someone is known, and may hold anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no such User.
+    Unknown,
+    /// Suspended.
+    Suspended,
+    /// May hold grants (active or dormant).
+    Good,
+}
+
+/// Swaps a record in a map. `Err` when the one that is there is as new, so the event is a late one.
+fn swap<T>(
+    map: &mut BTreeMap<Name, T>,
+    name: &Name,
+    new: Option<T>,
+    meta: impl Fn(&T) -> (&Name, u64),
+    gone: Option<&Name>,
+) -> Result<Option<T>, ()> {
+    if let Some(old) = map.get(name) {
+        match (&new, gone) {
+            (Some(new), _) if meta(new).0 == meta(old).0 && meta(new).1 <= meta(old).1 => return Err(()),
+            (None, Some(uid)) if meta(old).0 != uid => return Err(()),
+            _ => {}
+        }
+    }
+    Ok(match new {
+        Some(new) => map.insert(name.clone(), new),
+        None => map.remove(name),
+    })
+}
+
+/// Moves `value` from one key of an index to another.
+fn reindex(index: &mut HashMap<Name, BTreeSet<Name>>, value: &Name, before: Option<&Name>, after: Option<&Name>) {
+    if let Some(before) = before
+        && let Some(values) = index.get_mut(before)
+    {
+        values.remove(value);
+        if values.is_empty() {
+            index.remove(before);
+        }
+    }
+    if let Some(after) = after {
+        index.entry(after.clone()).or_default().insert(value.clone());
+    }
+}
+
+fn of_meta(meta: &Meta) -> (&Name, u64) {
+    (&meta.uid, meta.version)
+}
+
+impl World {
+    /// Takes in an Organization, or its deletion (`None`, with the UID that is gone).
+    pub fn organization(&mut self, name: &Name, new: Option<Organization>, gone: Option<&Name>) -> Affected {
+        let Ok(old) = swap(&mut self.organizations, name, new, |o| of_meta(&o.meta), gone) else {
+            return Affected::default();
+        };
+        let mut affected = Affected { site: true, ..Affected::default() };
+        affected.organizations.insert(name.clone());
+        let new = self.organizations.get(name);
+        reindex(&mut self.named, name, old.as_ref().and_then(|o| o.namespace.as_ref()), new.and_then(|o| o.namespace.as_ref()));
+        let namespaces = [old.as_ref(), new].into_iter().flatten().filter_map(|o| o.namespace.clone());
+        affected.namespaces.extend(namespaces);
+        affected.namespaces.extend(claims::recorded_on(self, name).cloned());
+        // The default, and what it holds, may move with any of them.
+        if old.as_ref().map(|o| (o.is_default, o.asks_default)) != new.map(|o| (o.is_default, o.asks_default)) {
+            affected.namespaces.extend(self.default_namespaces());
+            affected.namespaces.insert(self.bounds.release_namespace.as_str().into());
+            affected.organizations.extend(self.organizations.keys().cloned());
+        }
+        affected.namespaces.extend(self.default_namespaces());
+        affected
+    }
+
+    /// Takes in a User.
+    pub fn user(&mut self, handle: &Name, new: Option<User>, gone: Option<&Name>) -> Affected {
+        let Ok(old) = swap(&mut self.users, handle, new, |u| of_meta(&u.meta), gone) else {
+            return Affected::default();
+        };
+        let mut affected = Affected::default();
+        let new = self.users.get(handle);
+        let changed = match (&old, new) {
+            (Some(old), Some(new)) => old.username != new.username || old.suspended != new.suspended,
+            _ => true,
+        };
+        affected.users.insert(handle.clone());
+        if !changed {
+            return affected;
+        }
+        affected.site = true;
+        affected.urgent = new.is_none_or(|u| u.suspended);
+        let usernames: BTreeSet<Name> = [old.as_ref(), new].into_iter().flatten().map(|u| u.username.clone()).collect();
+        if let Some(old) = &old
+            && let Some(handles) = self.handles.get_mut(&old.username)
+        {
+            handles.remove(handle);
+        }
+        if let Some(new) = self.users.get(handle) {
+            self.handles.entry(new.username.clone()).or_default().insert(handle.clone());
+        }
+        for username in &usernames {
+            self.touch_user(username, &mut affected);
+        }
+        self.handles.retain(|username, handles| !usernames.contains(username) || !handles.is_empty());
+        affected
+    }
+
+    fn touch_user(&self, username: &Name, affected: &mut Affected) {
+        affected.users.extend(self.handles.get(username).into_iter().flatten().cloned());
+        if self.site_mentions.contains_key(username) {
+            affected.all = true;
+        }
+        affected.namespaces.extend(self.mentions.get(username).into_iter().flat_map(|m| m.keys().cloned()));
+        if !self.belongs_somewhere(username) {
+            affected.namespaces.extend(self.default_namespaces());
+        }
+    }
+
+    /// Takes in a Group.
+    pub fn group(&mut self, namespace: &Name, name: &Name, new: Option<Group>, gone: Option<&Name>) -> Affected {
+        let local = self.local.entry(namespace.clone()).or_default();
+        let Ok(old) = swap(&mut local.groups, name, new, |g| of_meta(&g.meta), gone) else {
+            return Affected::default();
+        };
+        let new = local.groups.get(name);
+        let (before, after) = (
+            old.map(|g| g.members).unwrap_or_default(),
+            new.map(|g| g.members.clone()).unwrap_or_default(),
+        );
+        self.mention(namespace, &before, &after)
+    }
+
+    /// Takes in a RoleBinding.
+    pub fn binding(&mut self, namespace: &Name, name: &Name, new: Option<Binding>, gone: Option<&Name>) -> Affected {
+        let local = self.local.entry(namespace.clone()).or_default();
+        let Ok(old) = swap(&mut local.bindings, name, new, |b| of_meta(&b.meta), gone) else {
+            return Affected::default();
+        };
+        let new = local.bindings.get(name);
+        let (before, after) = (old.as_ref().map(users_of).unwrap_or_default(), new.map(users_of).unwrap_or_default());
+        self.mention(namespace, &before, &after)
+    }
+
+    /// Takes in a CustomRole.
+    pub fn custom_role(&mut self, namespace: &Name, name: &Name, new: Option<Role>, gone: Option<&Name>) -> Affected {
+        let local = self.local.entry(namespace.clone()).or_default();
+        match swap(&mut local.roles, name, new, |r| of_meta(&r.meta), gone) {
+            Ok(_) => Affected::default().namespace(namespace),
+            Err(()) => Affected::default(),
+        }
+    }
+
+    /// Takes in a SiteRole.
+    pub fn site_role(&mut self, name: &Name, new: Option<Role>, gone: Option<&Name>) -> Affected {
+        let Ok(old) = swap(&mut self.site_roles, name, new, |r| of_meta(&r.meta), gone) else {
+            return Affected::default();
+        };
+        let new = self.site_roles.get(name);
+        let status_only = matches!((&old, new), (Some(old), Some(new))
+            if old.meta.uid == new.meta.uid && old.meta.generation == new.meta.generation && old.holder == new.holder);
+        if status_only {
+            return Affected { site: true, ..Affected::default() };
+        }
+        self.resolved_site_roles = roles::resolve_site_roles(self);
+        Affected::everything()
+    }
+
+    /// Takes in a SiteRoleBinding.
+    pub fn site_binding(&mut self, name: &Name, new: Option<Binding>, gone: Option<&Name>) -> Affected {
+        let Ok(old) = swap(&mut self.site_bindings, name, new, |b| of_meta(&b.meta), gone) else {
+            return Affected::default();
+        };
+        let new = self.site_bindings.get(name);
+        if matches!((&old, new), (Some(old), Some(new))
+            if old.meta.uid == new.meta.uid && old.meta.generation == new.meta.generation)
+        {
+            return Affected { site: true, ..Affected::default() };
+        }
+        for username in old.iter().flat_map(users_of) {
+            if let Some(count) = self.site_mentions.get_mut(&username) {
+                *count -= 1;
+            }
+        }
+        for username in new.into_iter().flat_map(users_of) {
+            *self.site_mentions.entry(username).or_default() += 1;
+        }
+        self.site_mentions.retain(|_, count| *count > 0);
+        Affected::everything()
+    }
+
+    /// Takes in a native Namespace.
+    pub fn namespace(&mut self, name: &Name, new: Option<Namespace>, gone: Option<&Name>) -> Affected {
+        let Ok(old) = swap(&mut self.namespaces, name, new, |n| (&n.uid, n.version), gone) else {
+            return Affected::default();
+        };
+        let new = self.namespaces.get(name);
+        let organizations = (old.as_ref().and_then(|n| n.organization.as_ref()), new.and_then(|n| n.organization.as_ref()));
+        reindex(&mut self.recorded, name, organizations.0, organizations.1);
+        if matches!((&old, new), (Some(old), Some(new)) if Namespace { version: new.version, ..old.clone() } == *new) {
+            return Affected::default();
+        }
+        let mut affected = Affected { site: true, ..Affected::default() }.namespace(name);
+        let named = [old.as_ref(), new].into_iter().flatten().filter_map(|n| n.organization.clone());
+        affected.organizations.extend(named);
+        affected.organizations.extend(claims::claimants(self, name).map(|o| o.meta.name.clone()));
+        // Who belongs somewhere depends on which namespaces are held.
+        affected.namespaces.extend(self.default_namespaces());
+        affected
+    }
+
+    /// Takes in what the platform team bounds.
+    pub fn set_bounds(&mut self, bounds: Bounds) -> Affected {
+        if bounds == self.bounds {
+            return Affected::default();
+        }
+        self.bounds = bounds;
+        self.everything_anew()
+    }
+
+    /// Takes in what site managers may tune.
+    pub fn set_settings(&mut self, settings: Settings) -> Affected {
+        if settings == self.settings {
+            return Affected::default();
+        }
+        self.settings = settings;
+        self.everything_anew()
+    }
+
+    /// Takes in a ceiling, chosen by `which`.
+    pub fn set_ceiling(
+        &mut self,
+        which: impl Fn(&mut Ceilings) -> &mut Option<Ceiling>,
+        ceiling: Option<Ceiling>,
+    ) -> Affected {
+        let place = which(&mut self.ceilings);
+        if *place == ceiling {
+            return Affected::default();
+        }
+        *place = ceiling;
+        self.everything_anew()
+    }
+
+    fn everything_anew(&mut self) -> Affected {
+        self.resolved_site_roles = roles::resolve_site_roles(self);
+        Affected {
+            users: self.users.keys().cloned().collect(),
+            organizations: self.organizations.keys().cloned().collect(),
+            ..Affected::everything()
+        }
+    }
+
+    /// Counts who is mentioned by name in a namespace: being mentioned in an organization is belonging to it.
+    fn mention(&mut self, namespace: &Name, before: &[Name], after: &[Name]) -> Affected {
+        let mut affected = Affected::default().namespace(namespace);
+        if before == after {
+            return affected;
+        }
+        let touched: BTreeSet<&Name> = before.iter().chain(after).collect();
+        let belonged: Vec<bool> = touched.iter().map(|u| self.belongs_somewhere(u)).collect();
+        for username in after {
+            *self.mentions.entry(username.clone()).or_default().entry(namespace.clone()).or_default() += 1;
+        }
+        for username in before {
+            if let Some(places) = self.mentions.get_mut(username) {
+                if let Some(count) = places.get_mut(namespace) {
+                    *count -= 1;
+                }
+                places.retain(|_, count| *count > 0);
+            }
+        }
+        for username in before {
+            if self.mentions.get(username).is_some_and(BTreeMap::is_empty) {
+                self.mentions.remove(username);
+            }
+        }
+        if touched.iter().zip(belonged).any(|(username, before)| self.belongs_somewhere(username) != before) {
+            affected.namespaces.extend(self.default_namespaces());
+        }
+        affected
+    }
+
+    /// Whether a user is mentioned by name in a namespace that an organization holds. Expired bindings count: that time
+    /// passes never makes anyone a member of the default organization.
+    #[must_use]
+    pub fn belongs_somewhere(&self, username: &str) -> bool {
+        self.mentions.get(username).is_some_and(|places| places.keys().any(|ns| claims::holder(self, ns).is_some()))
+    }
+
+    /// Whether a username may hold anything. Of several Users with one username the oldest counts.
+    #[must_use]
+    pub fn standing(&self, username: &str) -> Standing {
+        match self.speaker(username) {
+            None => Standing::Unknown,
+            Some(user) if user.suspended => Standing::Suspended,
+            Some(_) => Standing::Good,
+        }
+    }
+
+    /// The User who speaks for a username.
+    #[must_use]
+    pub fn speaker(&self, username: &str) -> Option<&User> {
+        let handles = self.handles.get(username)?;
+        handles.iter().filter_map(|h| self.users.get(h)).min_by_key(|u| by_age(&u.meta))
+    }
+
+    /// The namespace of the default organization, if it holds one.
+    pub fn default_namespaces(&self) -> impl Iterator<Item = Name> + '_ {
+        let default = claims::default_organization(self);
+        default.into_iter().flat_map(|o| claims::recorded_on(self, &o.meta.name).cloned().collect::<Vec<_>>())
+    }
+
+    /// A role as it can be assigned in a namespace (or at the site, where the namespace is empty).
+    #[must_use]
+    pub fn site_role_rights(&self, name: &str) -> Option<&Arc<Resolved>> {
+        self.resolved_site_roles.get(name)
+    }
+
+    /// Everybody who holds a SiteRole through an organization, for its cluster-scoped part.
+    pub fn organization_holders(&self, role: &str) -> impl Iterator<Item = &Grantee> {
+        self.holders.get(role).into_iter().flat_map(HashMap::keys)
+    }
+
+    /// Replaces what one namespace contributes to the holders of SiteRoles. Says whether anything changed.
+    pub fn set_holders(&mut self, before: &Holders, after: &Holders) -> bool {
+        if before == after {
+            return false;
+        }
+        for (role, grantees) in after {
+            let counts = self.holders.entry(role.clone()).or_default();
+            for grantee in grantees {
+                *counts.entry(grantee.clone()).or_default() += 1;
+            }
+        }
+        for (role, grantees) in before {
+            let Some(counts) = self.holders.get_mut(role) else { continue };
+            for grantee in grantees {
+                if let Some(count) = counts.get_mut(grantee) {
+                    *count -= 1;
+                    if *count == 0 {
+                        counts.remove(grantee);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Every namespace that a decision may be about: where something of ours is, or may be.
+    #[must_use]
+    pub fn units(&self) -> BTreeSet<Name> {
+        let held = self.namespaces.values().filter(|n| n.organization.is_some()).map(|n| n.name.clone());
+        held.chain(self.local.keys().cloned()).collect()
+    }
+}
+
+/// For each SiteRole, who holds it in one namespace.
+pub type Holders = BTreeMap<Name, BTreeSet<Grantee>>;
+
+fn users_of(binding: &Binding) -> Vec<Name> {
+    let users = binding.subjects.iter().filter_map(|s| match s {
+        super::records::Subject::User(name) => Some(name.clone()),
+        _ => None,
+    });
+    users.collect()
+}
+
