@@ -1,0 +1,33 @@
+{{/* Labels of everything that the chart installs. managed-by is Helm: `bailiwick` is what the operator writes itself. */}}
+{{- define "bailiwick.labels" -}}
+app.kubernetes.io/name: bailiwick
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: bailiwick
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
+{{- end }}
+
+{{/* The part of the labels that never changes, for selectors. */}}
+{{- define "bailiwick.selectorLabels" -}}
+app.kubernetes.io/name: bailiwick
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{/* The one subject that any binding of this chart has. */}}
+{{- define "bailiwick.operatorSubject" -}}
+subjects:
+  - kind: ServiceAccount
+    name: bailiwick
+    namespace: {{ .Release.Namespace | quote }}
+{{- end }}
+
+{{/* The namespaces that organizations may take, as a JSON list. */}}
+{{- define "bailiwick.namespaceWhitelist" -}}
+{{- .Values.namespaceWhitelist | default (list .Release.Namespace) | toJson }}
+{{- end }}
+
+{{/* A list on one line, as people write it in RBAC rules. */}}
+{{- define "bailiwick.flow" -}}
+{{- toJson . | replace "\",\"" "\", \"" }}
+{{- end }}

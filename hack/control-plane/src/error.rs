@@ -1,0 +1,171 @@
+//! The one error type of this crate. It says which file, program or step failed; it must not carry bare strings
+//! where a field can name the thing.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why a control plane could not be built, started or reached.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file operation failed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// What was tried, as a verb phrase.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A system call that concerns no file failed.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried, as a verb phrase.
+        action: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A program could not be started.
+    #[error("cannot run {}: {source}", program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// There is no place for the cache.
+    #[error("no place for the cache: set BAILIWICK_CACHE, XDG_CACHE_HOME or HOME")]
+    NoCache,
+    /// The Go toolchain is missing.
+    #[error(
+        "`go` is not on PATH, and {binary} has to be built: install Go 1.26 or later, \
+         or set KUBEBUILDER_ASSETS to a directory with the binaries"
+    )]
+    NoGo {
+        /// The binary that was to be built first.
+        binary: &'static str,
+    },
+    /// `go build` failed.
+    #[error("building {binary} failed:\n{output}")]
+    Build {
+        /// The binary.
+        binary: &'static str,
+        /// The last lines that go wrote.
+        output: String,
+    },
+    /// `KUBEBUILDER_ASSETS` lacks a binary.
+    #[error(
+        "KUBEBUILDER_ASSETS is {}, and there is no file {binary} in it; add it (the kubebuilder bundles lack \
+         kube-controller-manager), or unset KUBEBUILDER_ASSETS to have everything built", directory.display()
+    )]
+    MissingAsset {
+        /// The directory that `KUBEBUILDER_ASSETS` names.
+        directory: PathBuf,
+        /// The missing file.
+        binary: &'static str,
+    },
+    /// A key or certificate could not be made or read.
+    #[error("certificate of {subject}: {reason}")]
+    Certificate {
+        /// Whose certificate.
+        subject: String,
+        /// What the certificate library says.
+        reason: String,
+    },
+    /// The directory is too long for the sockets in it.
+    #[error("{} is longer than the {limit} bytes that a unix socket's path may have", path.display())]
+    PathTooLong {
+        /// The socket.
+        path: PathBuf,
+        /// Bytes.
+        limit: usize,
+    },
+    /// A directory with other things in it was named as an instance's directory.
+    #[error("{} is neither empty nor an instance of control-plane; it is left alone", directory.display())]
+    NotAnInstance {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// Another supervisor owns the directory.
+    #[error("a control plane is already running in {}", directory.display())]
+    AlreadyRunning {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// No supervisor answers in the directory.
+    #[error("no control plane is running in {}", directory.display())]
+    NotRunning {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// One of the servers ended by itself.
+    #[error("{component} ended ({status}); the end of its log:\n{log}")]
+    Died {
+        /// Which server.
+        component: &'static str,
+        /// Its exit status.
+        status: String,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// A condition was not reached in time.
+    #[error("{what} not reached within {seconds} s; the end of the log of {component}:\n{log}")]
+    Late {
+        /// The condition.
+        what: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+        /// The server it depends on.
+        component: &'static str,
+        /// The last lines of that server's log.
+        log: String,
+    },
+    /// The supervisor was told to stop while it was at something.
+    #[error("stopped while waiting for {what}")]
+    Interrupted {
+        /// The condition that was being waited for.
+        what: &'static str,
+    },
+    /// The supervisor reported a failure.
+    #[error("{message}")]
+    Supervisor {
+        /// The failure, as the supervisor words it.
+        message: String,
+    },
+    /// The supervisor's executable could not be found or built.
+    #[error("no `control-plane` executable for the supervisor: {reason}; set CONTROL_PLANE_BIN to one")]
+    NoExecutable {
+        /// What was tried.
+        reason: String,
+    },
+    /// Two ends of a socket or pipe do not understand each other, or one is gone.
+    #[error("talking to the supervisor of {}: {reason}", directory.display())]
+    Protocol {
+        /// The instance.
+        directory: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// For `map_err`: a file operation with its verb and path.
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        let path = path.to_owned();
+        move |source| Error::File { action, path, source }
+    }
+
+    /// For `map_err`: a program that did not start.
+    pub(crate) fn spawn(program: &Path) -> impl FnOnce(io::Error) -> Error {
+        let program = program.to_owned();
+        move |source| Error::Spawn { program, source }
+    }
+
+    /// For `map_err`: a system call with its verb.
+    pub(crate) fn system<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Error {
+        move |source| Error::System { action, source: source.into() }
+    }
+}

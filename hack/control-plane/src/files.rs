@@ -1,0 +1,55 @@
+//! Small helpers around files: private writes and the ends of logs.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::Error;
+
+/// Creates `path` and its parents, readable by their owner alone: keys lie there.
+pub(crate) fn create_private_directory(path: &Path) -> Result<(), Error> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::file("create", path))
+}
+
+/// Writes a file that only its owner may read.
+///
+/// The content goes to a neighbour first and is renamed: a kubeconfig may be asked for by two threads at once,
+/// and neither may see half of it.
+pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), Error> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    // tempfile creates its files with mode 0600.
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(Error::file("create a file in", directory))?;
+    file.write_all(content.as_bytes()).map_err(Error::file("write", path))?;
+    file.persist(path).map_err(|error| error.error).map_err(Error::file("write", path))?;
+    Ok(())
+}
+
+/// Opens a log to append to.
+pub(crate) fn open_log(path: &Path) -> Result<File, Error> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(Error::file("open", path))
+}
+
+/// The last `lines` lines of a log; empty when there is no log.
+pub(crate) fn tail(path: &Path, lines: usize) -> String {
+    let content = fs::read(path).unwrap_or_default();
+    let content = String::from_utf8_lossy(&content);
+    let all: Vec<&str> = content.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_tail_of_a_log_is_its_last_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        assert_eq!(tail(&log, 2), "");
+        fs::write(&log, "one\ntwo\nthree\n").unwrap();
+        assert_eq!(tail(&log, 2), "two\nthree");
+        assert_eq!(tail(&log, 9), "one\ntwo\nthree");
+    }
+}

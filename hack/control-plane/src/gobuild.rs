@@ -1,0 +1,141 @@
+//! Builds the pinned Go programs into the cache, once.
+//!
+//! A directory in the cache is complete from the moment it has its name: it is built under another and renamed. A file
+//! lock keeps two processes from building at the same time. It must not build inside the repository.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::files::tail;
+use crate::pins::{self, Binary, Module};
+use crate::{Error, cache};
+
+/// How often a long build says that it is still at it.
+const PROGRESS: Duration = Duration::from_secs(15);
+const UNFINISHED: &str = ".building-";
+
+/// Tells the user, also from within a test: libtest captures what `eprintln!` writes, and a first build that says
+/// nothing for minutes looks like a hang.
+fn say(message: &str) {
+    // There is nobody to tell that standard error is closed.
+    let _ = writeln!(io::stderr(), "control-plane: {message}");
+}
+
+/// The directory that holds what `modules` build, if it was built before.
+pub(crate) fn built(modules: &[&Module]) -> Result<Option<PathBuf>, Error> {
+    let directory = cache::root()?.join("tools").join(pins::key(modules));
+    let mut binaries = modules.iter().flat_map(|module| module.binaries);
+    Ok(binaries.all(|binary| directory.join(binary.name).is_file()).then_some(directory))
+}
+
+/// The directory that holds what `modules` build; builds it if need be.
+pub(crate) fn ensure(modules: &[&Module]) -> Result<PathBuf, Error> {
+    if let Some(directory) = built(modules)? {
+        return Ok(directory);
+    }
+    let parent = cache::root()?.join("tools");
+    fs::create_dir_all(&parent).map_err(Error::file("create", &parent))?;
+    let _lock = lock(&parent.join(".lock"))?;
+    if let Some(directory) = built(modules)? {
+        return Ok(directory);
+    }
+    remove_unfinished(&parent)?;
+
+    let work = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        .tempdir_in(&parent)
+        .map_err(Error::file("create a directory in", &parent))?;
+    let output = work.path().join("bin");
+    fs::create_dir(&output).map_err(Error::file("create", &output))?;
+    let (begin, count) = (Instant::now(), modules.iter().map(|module| module.binaries.len()).sum::<usize>());
+    let directory = parent.join(pins::key(modules));
+    say(&format!("building {count} programs with go, once, into {}", directory.display()));
+    let mut number = 0;
+    for module in modules {
+        // A module directory each: the second go.mod must not be found to be within the first.
+        let source = tempfile::tempdir_in(work.path()).map_err(Error::file("create a directory in", work.path()))?;
+        for (name, content) in [("go.mod", module.go_mod), ("go.sum", module.go_sum)] {
+            let path = source.path().join(name);
+            fs::write(&path, content).map_err(Error::file("write", &path))?;
+        }
+        for binary in module.binaries {
+            number += 1;
+            build(binary, source.path(), &output, &format!("{} ({number} of {count})", binary.name), begin)?;
+        }
+    }
+    // A directory by this name that `built` did not accept is broken.
+    if directory.exists() {
+        fs::remove_dir_all(&directory).map_err(Error::file("remove", &directory))?;
+    }
+    fs::rename(&output, &directory).map_err(Error::file("rename to", &directory))?;
+    say(&format!("built in {} s", begin.elapsed().as_secs()));
+    Ok(directory)
+}
+
+fn lock(path: &Path) -> Result<File, Error> {
+    let lock =
+        OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(Error::file("open", path))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            say("waiting for another process that is building");
+            lock.lock().map_err(Error::file("lock", path))?;
+        }
+        Err(TryLockError::Error(source)) => return Err(Error::file("lock", path)(source)),
+    }
+    Ok(lock)
+}
+
+/// Removes what a killed build left. Only under the lock.
+fn remove_unfinished(parent: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(parent).map_err(Error::file("read", parent))? {
+        let path = entry.map_err(Error::file("read", parent))?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED)) {
+            fs::remove_dir_all(&path).map_err(Error::file("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+fn build(binary: &Binary, source: &Path, output: &Path, label: &str, begin: Instant) -> Result<(), Error> {
+    say(&format!("building {label}"));
+    let log = source.join("go.log");
+    let log_file = File::create(&log).map_err(Error::file("create", &log))?;
+    let mut child = Command::new("go")
+        .args(["build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", &pins::linker_flags(), "-o"])
+        .arg(output.join(binary.name))
+        .arg(binary.package)
+        .current_dir(source)
+        .env("CGO_ENABLED", "0")
+        .env("GOWORK", "off")
+        .env("GOOS", pins::go_os())
+        .env("GOARCH", pins::go_arch())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log_file)
+        .spawn()
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::NoGo { binary: binary.name },
+            _ => Error::spawn(Path::new("go"))(error),
+        })?;
+    let (sender, receiver) = mpsc::channel();
+    // The receiver outlives this thread's only send.
+    thread::spawn(move || sender.send(child.wait()));
+    let status = loop {
+        match receiver.recv_timeout(PROGRESS) {
+            Ok(status) => break status.map_err(Error::system("wait for go"))?,
+            Err(RecvTimeoutError::Timeout) => {
+                say(&format!("building {label}, {} s since the beginning", begin.elapsed().as_secs()));
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::Build { binary: binary.name, output: "nobody waits for go any more".to_owned() });
+            }
+        }
+    };
+    if status.success() { Ok(()) } else { Err(Error::Build { binary: binary.name, output: tail(&log, 30) }) }
+}

@@ -1,0 +1,49 @@
+//! A real Kubernetes control plane on loopback: etcd, kube-apiserver and kube-controller-manager, with the
+//! kubectl and helm that belong to them. Bailiwick's integration tests and its demo run against it.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), control_plane::Error> {
+//! let plane = control_plane::ControlPlane::start(control_plane::Options::default())?;
+//! let alice = plane.user_kubeconfig("alice@example.com", &["developers"])?;
+//! let output = plane.kubectl(&alice).args(["auth", "whoami"]).output();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The data flows so: [`pins`](mod@pins) says what to build, `tools` finds or builds it, `launch` starts a
+//! supervisor process, `supervisor` owns the three servers, and [`ControlPlane`] talks to it by a socket.
+//!
+//! It must not: run on anything but loopback, use a kubectl or helm that happens to be on `PATH`, write
+//! outside its cache and the instance's own directory, or leave a process behind.
+
+mod cache;
+mod child;
+mod claim;
+mod error;
+mod events;
+mod files;
+mod flags;
+mod gobuild;
+mod kubeconfig;
+mod launch;
+mod layout;
+pub mod pins;
+mod pki;
+mod plane;
+mod port;
+mod protocol;
+mod supervisor;
+mod tools;
+
+pub use cache::{instance_directory, instances};
+pub use error::Error;
+pub use plane::{ControlPlane, Options};
+pub use protocol::{ComponentState, Status};
+pub use tools::Tools;
+
+/// What only the `control-plane` executable calls, which is both the command and the supervisor.
+pub mod executable {
+    pub use crate::child::exec as exec_child;
+    pub use crate::launch::{announced as supervise_announced, start_detached};
+    pub use crate::supervisor::{Owner, Supervision, supervise};
+}

@@ -1,0 +1,246 @@
+//! The process that owns an instance: it starts etcd, kube-apiserver and kube-controller-manager as its children,
+//! does what the control socket asks, and stops them all when it is told to or its owner has ended.
+//!
+//! It must not signal a process that it did not start, and must run on its process's main thread (see child.rs).
+
+mod cluster;
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::claim::Claim;
+use crate::events::{Event, Events, answer};
+use crate::files::{open_log, write_private};
+use crate::layout::Layout;
+use crate::protocol::{Description, Reply, Request, Status};
+use crate::{Error, Tools};
+use cluster::Cluster;
+
+/// How often a condition is looked at that nothing reports.
+const TICK: Duration = Duration::from_millis(100);
+/// How long anything may take to become ready, on a machine that is busy with other tests.
+const READY: Duration = Duration::from_secs(120);
+/// How long the API server may take to end when asked to.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Whose end is the supervisor's end too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// Whoever holds the other end of standard input.
+    StandardInput,
+    /// Nobody: the instance stays until it is told to stop.
+    Nobody,
+}
+
+/// An instance to supervise.
+#[derive(Debug, Clone)]
+pub struct Supervision {
+    /// The instance's directory.
+    pub directory: PathBuf,
+    /// Whose end is its end.
+    pub owner: Owner,
+    /// Further flags of kube-apiserver.
+    pub api_server_flags: Vec<String>,
+}
+
+/// Runs an instance until it is told to stop, and removes its directory. `ready` is called with the API server's URL.
+///
+/// Call it on the main thread.
+///
+/// # Errors
+/// When the instance does not get ready, or cannot be cleared away. In the first case the directory, with the logs,
+/// stays if the owner is nobody; the next start clears it.
+pub fn supervise(supervision: &Supervision, ready: impl FnOnce(&str)) -> Result<(), Error> {
+    run(supervision, |description| ready(&description.server))
+}
+
+pub(crate) fn run(supervision: &Supervision, ready: impl FnOnce(&Description)) -> Result<(), Error> {
+    let root = std::path::absolute(&supervision.directory).map_err(Error::file("resolve", &supervision.directory))?;
+    let layout = Layout::new(&root);
+    layout.check_socket_length()?;
+    let tools = Tools::locate()?;
+    let events = Events::listen(supervision.owner)?;
+    let claim = Claim::new(&layout)?;
+    let cluster = Cluster::prepare(&layout, &tools, &supervision.api_server_flags)?;
+    let mut supervisor = Supervisor {
+        layout,
+        tools,
+        cluster,
+        events,
+        asked: VecDeque::new(),
+        begin: Instant::now(),
+        told_to_stop: false,
+    };
+    let result = supervisor.begin().map(|description| {
+        ready(&description);
+        supervisor.serve()
+    });
+    supervisor.cluster.kill();
+    match result {
+        Ok(downer) => {
+            claim.remove()?;
+            // Only now, so that `down` returns when there is nothing left.
+            downer.into_iter().for_each(|stream| answer(stream, &Reply::Done));
+            Ok(())
+        }
+        Err(error) => {
+            if supervision.owner == Owner::StandardInput || matches!(error, Error::Interrupted { .. }) {
+                claim.remove()?;
+            }
+            Err(error)
+        }
+    }
+}
+
+struct Supervisor {
+    layout: Layout,
+    tools: Tools,
+    cluster: Cluster,
+    events: Events,
+    /// Requests that came while another was being worked on.
+    asked: VecDeque<(Request, UnixStream)>,
+    begin: Instant,
+    told_to_stop: bool,
+}
+
+impl Supervisor {
+    /// Starts everything, in the order in which each can use the one before.
+    fn begin(&mut self) -> Result<Description, Error> {
+        self.cluster.start_etcd()?;
+        self.cluster.start_api_server()?;
+        self.wait_for("an API server that is ready", Cluster::api_server_is_ready)?;
+        self.cluster.start_controller_manager()?;
+        self.wait_for("the ServiceAccount of the namespace default", Cluster::controllers_work)?;
+        let description = Description { server: self.cluster.server(), tools: self.tools.clone() };
+        let path = self.layout.description();
+        let json = serde_json::to_string(&description).map_err(|error| Error::file("write", &path)(error.into()))?;
+        write_private(&path, &json)?;
+        self.events.serve(&self.layout)?;
+        self.note(format_args!("ready at {}", description.server));
+        Ok(description)
+    }
+
+    /// Does what is asked until it is time to stop; returns who asked for that and waits for it.
+    fn serve(&mut self) -> Option<UnixStream> {
+        while !self.told_to_stop {
+            let (request, stream) = match self.asked.pop_front() {
+                Some(asked) => asked,
+                None => match self.events.next(None)? {
+                    Event::Asked(request, stream) => (request, stream),
+                    Event::ChildEnded => {
+                        self.reap();
+                        continue;
+                    }
+                    Event::Stop(reason) => {
+                        self.note(format_args!("stopping because of {reason}"));
+                        return None;
+                    }
+                },
+            };
+            if request != Request::Status {
+                self.note(format_args!("asked to {request:?}"));
+            }
+            if request == Request::Down {
+                return Some(stream);
+            }
+            let reply = self.carry_out(request).unwrap_or_else(|error| Reply::Failed(error.to_string()));
+            answer(stream, &reply);
+        }
+        None
+    }
+
+    fn carry_out(&mut self, request: Request) -> Result<Reply, Error> {
+        match request {
+            Request::Status => {
+                self.reap();
+                let (server, components) = (self.cluster.server(), self.cluster.states());
+                return Ok(Reply::Status(Status { server, supervisor: std::process::id(), components }));
+            }
+            Request::RestartApiServer => {
+                self.stop_api_server()?;
+                self.start_api_server()?;
+            }
+            Request::StopApiServer => self.stop_api_server()?,
+            Request::StartApiServer => self.start_api_server()?,
+            Request::KillApiServer => self.cluster.api_server.kill(),
+            // `serve` sees to it, and does not come here.
+            Request::Down => {}
+        }
+        Ok(Reply::Done)
+    }
+
+    fn start_api_server(&mut self) -> Result<(), Error> {
+        if !self.cluster.api_server.is_running() {
+            self.cluster.start_api_server()?;
+        }
+        self.wait_for("an API server that is ready", Cluster::api_server_is_ready)
+    }
+
+    fn stop_api_server(&mut self) -> Result<(), Error> {
+        self.cluster.api_server.terminate()?;
+        let deadline = Instant::now() + GRACE;
+        while self.cluster.api_server.is_running() && Instant::now() < deadline {
+            self.pause(deadline, "the API server's end")?;
+        }
+        if self.cluster.api_server.is_running() {
+            self.note("the API server does not end; killing it");
+            self.cluster.api_server.kill();
+        }
+        self.cluster.api_server.forget();
+        Ok(())
+    }
+
+    /// Waits for a condition of the cluster that can only be asked for, while looking out for all that is reported.
+    fn wait_for(&mut self, what: &'static str, reached: impl Fn(&Cluster) -> bool) -> Result<(), Error> {
+        let deadline = Instant::now() + READY;
+        loop {
+            self.reap();
+            if let Some(died) = self.cluster.died() {
+                return Err(died);
+            }
+            if reached(&self.cluster) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let (component, log) = self.cluster.latest_log();
+                return Err(Error::Late { what, seconds: READY.as_secs(), component, log });
+            }
+            self.pause(Instant::now() + TICK, what)?;
+        }
+    }
+
+    /// Sleeps until `until`, or until one of the servers has ended. Fails when it is time to stop.
+    fn pause(&mut self, until: Instant, what: &'static str) -> Result<(), Error> {
+        while let Some(event) = self.events.next(Some(until)) {
+            match event {
+                Event::ChildEnded if self.reap() => return Ok(()),
+                Event::ChildEnded => {}
+                Event::Asked(request, stream) => self.asked.push_back((request, stream)),
+                Event::Stop(_) => {
+                    self.told_to_stop = true;
+                    return Err(Error::Interrupted { what });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reap(&mut self) -> bool {
+        let ended = self.cluster.reap();
+        for name in &ended {
+            self.note(format_args!("{name} has ended"));
+        }
+        !ended.is_empty()
+    }
+
+    /// Writes to the supervisor's own log. It has no other place, and a full disk must not stop it.
+    fn note(&self, message: impl Display) {
+        if let Ok(mut log) = open_log(&self.layout.log("supervisor")) {
+            let _ = writeln!(log, "{:8.3} {message}", self.begin.elapsed().as_secs_f64());
+        }
+    }
+}

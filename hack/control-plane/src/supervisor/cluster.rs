@@ -1,0 +1,152 @@
+//! The three servers of an instance with their keys and their port. It does what it is told, at once; waiting and
+//! deciding are the supervisor's.
+
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::child::Component;
+use crate::files::{create_private_directory, write_private};
+use crate::kubeconfig::{self, Credential};
+use crate::layout::Layout;
+use crate::pki::{Authority, Subject, token_signing_keys};
+use crate::port::Reservation;
+use crate::protocol::ComponentState;
+use crate::{Error, Tools, flags};
+
+/// The ServiceAccount that the controllers make first, and that every Pod needs.
+const DEFAULT_SERVICE_ACCOUNT: &str = "/api/v1/namespaces/default/serviceaccounts/default";
+
+pub(super) struct Cluster {
+    layout: Layout,
+    tools: Tools,
+    port: Reservation,
+    api_server_flags: Vec<String>,
+    admin: PathBuf,
+    controller_manager_kubeconfig: PathBuf,
+    // In the order in which they are dropped, and so killed, should this value be dropped.
+    controller_manager: Component,
+    pub(super) api_server: Component,
+    etcd: Component,
+}
+
+impl Cluster {
+    /// Makes the directories, keys and kubeconfigs. Starts nothing.
+    pub(super) fn prepare(layout: &Layout, tools: &Tools, api_server_flags: &[String]) -> Result<Self, Error> {
+        for directory in layout.directories() {
+            create_private_directory(&directory)?;
+        }
+        let port = Reservation::new()?;
+        let server = server(&port);
+        let authority = Authority::create("control-plane")?;
+        let (ca, api_server) = (authority.identity()?, authority.issue_server("kube-apiserver")?);
+        let (token_key, token_public_key) = token_signing_keys()?;
+        for (file, content) in [
+            ("ca.crt", &ca.certificate),
+            ("ca.key", &ca.key),
+            ("apiserver.crt", &api_server.certificate),
+            ("apiserver.key", &api_server.key),
+            ("service-account.key", &token_key),
+            ("service-account.pub", &token_public_key),
+        ] {
+            write_private(&layout.pki(file), content)?;
+        }
+        let kubeconfig = |name: &str, user: &str, groups: &[&str]| {
+            let identity = authority.issue_client(&Subject { user, groups })?;
+            kubeconfig::write(layout, name, &server, &ca.certificate, &Credential::Certificate(&identity))
+        };
+        Ok(Self {
+            admin: kubeconfig("admin", "admin", &["system:masters"])?,
+            controller_manager_kubeconfig: kubeconfig(
+                "kube-controller-manager",
+                "system:kube-controller-manager",
+                &[],
+            )?,
+            etcd: Component::new("etcd", &tools.etcd, layout),
+            api_server: Component::new("kube-apiserver", &tools.kube_apiserver, layout),
+            controller_manager: Component::new("kube-controller-manager", &tools.kube_controller_manager, layout),
+            layout: layout.clone(),
+            tools: tools.clone(),
+            port,
+            api_server_flags: api_server_flags.to_vec(),
+        })
+    }
+
+    pub(super) fn server(&self) -> String {
+        server(&self.port)
+    }
+
+    pub(super) fn start_etcd(&mut self) -> Result<(), Error> {
+        self.etcd.start(&flags::etcd(&self.layout))
+    }
+
+    pub(super) fn start_api_server(&mut self) -> Result<(), Error> {
+        let flags = flags::api_server(&self.layout, self.port.port(), &self.api_server_flags);
+        self.api_server.start(&flags)
+    }
+
+    pub(super) fn start_controller_manager(&mut self) -> Result<(), Error> {
+        let flags = flags::controller_manager(&self.layout, &self.controller_manager_kubeconfig);
+        self.controller_manager.start(&flags)
+    }
+
+    pub(super) fn api_server_is_ready(&self) -> bool {
+        // The port opens late; until then this spares starting kubectl.
+        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port.port())).is_ok() && self.can_get("/readyz")
+    }
+
+    pub(super) fn controllers_work(&self) -> bool {
+        self.can_get(DEFAULT_SERVICE_ACCOUNT)
+    }
+
+    /// kubectl stands in for an HTTPS client, of which this would be the only use.
+    fn can_get(&self, path: &str) -> bool {
+        Command::new(self.tools.kubectl())
+            .arg("--kubeconfig")
+            .arg(&self.admin)
+            .args(["--request-timeout=2s", "get", "--raw", path])
+            .env("HOME", self.layout.home())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    }
+
+    /// Ends everything now. The data are going to be deleted, so there is nothing to do in order.
+    pub(super) fn kill(&mut self) {
+        for component in [&mut self.controller_manager, &mut self.api_server, &mut self.etcd] {
+            component.kill();
+        }
+    }
+
+    /// The names of those that have ended since the last call.
+    pub(super) fn reap(&mut self) -> Vec<&'static str> {
+        let all = [&mut self.etcd, &mut self.api_server, &mut self.controller_manager];
+        all.into_iter().filter_map(|component| component.reap().then_some(component.name)).collect()
+    }
+
+    /// The error for the first server that ended by itself and was not started again.
+    pub(super) fn died(&self) -> Option<Error> {
+        self.components().into_iter().find_map(Component::died)
+    }
+
+    pub(super) fn states(&self) -> Vec<ComponentState> {
+        self.components().map(Component::state).to_vec()
+    }
+
+    /// The name and the end of the log of the last server in the chain that runs: it is the one being waited for.
+    pub(super) fn latest_log(&self) -> (&'static str, String) {
+        let last = self.components().into_iter().rfind(|component| component.is_running());
+        let component = last.unwrap_or(&self.etcd);
+        (component.name, component.log_tail())
+    }
+
+    fn components(&self) -> [&Component; 3] {
+        [&self.etcd, &self.api_server, &self.controller_manager]
+    }
+}
+
+fn server(port: &Reservation) -> String {
+    format!("https://127.0.0.1:{}", port.port())
+}

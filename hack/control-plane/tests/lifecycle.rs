@@ -1,0 +1,201 @@
+//! A control plane's life against the real programs: what a test can do with it, and that nothing is left of it,
+//! however it or its user ends.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use control_plane::{ControlPlane, Error, Options};
+use serde_json::Value;
+
+const EXECUTABLE: &str = env!("CARGO_BIN_EXE_control-plane");
+
+fn start(options: Options) -> ControlPlane {
+    ControlPlane::start(options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn options() -> Options {
+    Options { executable: Some(PathBuf::from(EXECUTABLE)), ..Options::default() }
+}
+
+fn output_of(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json_of(command: &mut Command) -> Value {
+    serde_json::from_str(&output_of(command)).unwrap()
+}
+
+/// The programs whose command line names `directory`: the supervisor and its servers all do. A zombie has none.
+fn processes_of(directory: &Path) -> Vec<String> {
+    let directory = directory.to_str().unwrap();
+    let entries = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+    entries
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(directory))
+        .collect()
+}
+
+fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !reached() {
+        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn assert_everything_ends(directory: &Path) {
+    wait_until("the end of all processes", || processes_of(directory).is_empty());
+}
+
+/// Sends SIGKILL and waits.
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn two_instances_run_side_by_side_and_know_their_users() {
+    let (one, two) = std::thread::scope(|scope| {
+        // As a test of another package does it: without `executable`, cargo is asked for it.
+        let one = scope.spawn(|| start(Options::default()));
+        (start(options()), one.join().unwrap())
+    });
+    assert_ne!(one.server(), two.server());
+
+    let version = json_of(one.kubectl(&one.admin_kubeconfig()).args(["version", "--output=json"]));
+    for side in ["clientVersion", "serverVersion"] {
+        assert_eq!(version[side]["gitVersion"], control_plane::pins::KUBERNETES);
+        assert_eq!(version[side]["minor"], "36");
+    }
+    let helm = output_of(one.helm(&one.admin_kubeconfig()).args(["version", "--short"]));
+    assert!(helm.starts_with(control_plane::pins::HELM), "{helm}");
+    assert_eq!(output_of(one.helm(&one.admin_kubeconfig()).args(["list", "--short"])), "");
+
+    let alice = one.user_kubeconfig("alice@example.com", &["org-a:coder", "org-b, \"coder\""]).unwrap();
+    let whoami = json_of(one.kubectl(&alice).args(["auth", "whoami", "--output=json"]));
+    assert_eq!(whoami["status"]["userInfo"]["username"], "alice@example.com");
+    let groups: Vec<&str> = whoami["status"]["userInfo"]["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group.as_str().unwrap())
+        .collect();
+    assert_eq!(groups, ["org-a:coder", "org-b, \"coder\"", "system:authenticated"]);
+
+    let mut refused = two.kubectl(&alice);
+    assert!(!refused.args(["--server", two.server(), "auth", "whoami"]).output().unwrap().status.success());
+
+    let mut token = one.kubectl(&one.admin_kubeconfig());
+    let token = output_of(token.args(["create", "token", "default"]));
+    let account = one.token_kubeconfig("default", token.trim()).unwrap();
+    let whoami = json_of(one.kubectl(&account).args(["auth", "whoami", "--output=json"]));
+    assert_eq!(whoami["status"]["userInfo"]["username"], "system:serviceaccount:default:default");
+
+    let directories = [one.dir().to_owned(), two.dir().to_owned()];
+    drop((one, two));
+    for directory in directories {
+        assert_eq!(processes_of(&directory), Vec::<String>::new());
+        assert!(!directory.exists());
+    }
+}
+
+#[test]
+fn the_api_server_restarts_with_its_data_on_its_port() {
+    let plane = start(options());
+    let admin = plane.admin_kubeconfig();
+    let api_server = || plane.status().unwrap().components[1].clone();
+    output_of(plane.kubectl(&admin).args(["create", "namespace", "kept"]));
+    let before = api_server();
+    assert_eq!(before.name, "kube-apiserver");
+
+    plane.restart_api_server().unwrap();
+    assert_ne!(api_server().pid, before.pid);
+    output_of(plane.kubectl(&admin).args(["get", "namespace", "kept"]));
+
+    let get = || plane.kubectl(&admin).args(["get", "namespace", "kept"]).output().unwrap().status.success();
+    plane.kill_api_server().unwrap();
+    assert_eq!((api_server().pid, api_server().ended), (None, None));
+    assert!(!get());
+    plane.start_api_server().unwrap();
+    assert!(get());
+    plane.stop_api_server().unwrap();
+    assert!(!get());
+    plane.start_api_server().unwrap();
+    assert!(get());
+    // The controllers have found it again.
+    output_of(plane.kubectl(&admin).args(["create", "namespace", "later"]));
+    let mut account = plane.kubectl(&admin);
+    output_of(account.args(["wait", "--for=create", "--timeout=30s", "--namespace=later", "serviceaccount/default"]));
+}
+
+#[test]
+fn killing_the_process_that_used_the_library_leaves_nothing() {
+    let mut user = Command::new(EXECUTABLE).arg("hold").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut directory = String::new();
+    BufReader::new(user.stdout.take().unwrap()).read_line(&mut directory).unwrap();
+    let directory = PathBuf::from(directory.trim_end());
+    assert_eq!(processes_of(&directory).len(), 4, "{:?}", processes_of(&directory));
+
+    kill(user);
+    assert_everything_ends(&directory);
+    wait_until("the end of the directory", || !directory.exists());
+}
+
+#[test]
+fn killing_the_supervisor_leaves_no_server_and_its_directory_can_be_used_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("instance");
+    let supervisor = Command::new(EXECUTABLE)
+        .args(["up", "--foreground", "--dir"])
+        .arg(&directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .map(|mut child| {
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            assert!(line.starts_with("ready at https://127.0.0.1:"), "{line}");
+            child
+        })
+        .unwrap();
+    assert_eq!(processes_of(&directory).len(), 4);
+
+    kill(supervisor);
+    assert_everything_ends(&directory);
+    assert!(matches!(ControlPlane::attach(&directory), Err(Error::NotRunning { .. })));
+
+    let control_plane = |command: &str| {
+        let mut process = Command::new(EXECUTABLE);
+        process.arg(command).arg("--dir").arg(&directory);
+        process
+    };
+    output_of(&mut control_plane("up"));
+    assert!(output_of(&mut control_plane("up")).starts_with("already up at "));
+    let attached = ControlPlane::attach(&directory).unwrap();
+    output_of(attached.kubectl(&attached.admin_kubeconfig()).args(["get", "namespaces"]));
+    output_of(&mut control_plane("down"));
+    assert_eq!(processes_of(&directory), Vec::<String>::new());
+    assert!(!directory.exists());
+}
+
+#[test]
+fn a_server_that_does_not_start_is_explained_and_cleared_away() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("instance");
+    let mistaken = Options {
+        directory: Some(directory.clone()),
+        api_server_flags: vec!["--no-such-flag".to_owned()],
+        ..options()
+    };
+    let message = ControlPlane::start(mistaken).unwrap_err().to_string();
+    assert!(message.contains("kube-apiserver ended"), "{message}");
+    assert!(message.contains("unknown flag: --no-such-flag"), "{message}");
+    assert_eq!(processes_of(&directory), Vec::<String>::new());
+    assert!(!directory.exists());
+}
