@@ -1,3 +1,12 @@
 //! Bailiwick: organizations, users, groups and roles as plain YAML, enforced with native Kubernetes RBAC.
+//!
+//! - [`api`] is the contract: the kinds, their conditions and reasons.
+//! - [`core`] decides, and does nothing else.
+//! - [`shell`] watches and writes.
+//! - [`cli`] talks to people.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 pub mod api;
+pub mod cli;
 pub mod core;
+pub mod shell;

@@ -1,1 +1,5 @@
-fn main() { for c in bailiwick::api::crds::all() { println!("---\n{}", bailiwick::api::crds::to_yaml(&c).unwrap()); } }
+//! The operator's binary. Everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    bailiwick::cli::main()
+}

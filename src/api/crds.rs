@@ -21,7 +21,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     ];
     for crd in &mut crds {
         require_spec(crd);
-        refuse_null(crd);
+        tidy(crd);
     }
     crds
 }
@@ -47,18 +47,22 @@ fn require_spec(crd: &mut CustomResourceDefinition) {
 }
 
 /// Takes `nullable` off every field: an explicit null would be a second way to say "absent", which `has()` in our CEL
-/// rules does not see in the same way.
-fn refuse_null(crd: &mut CustomResourceDefinition) {
-    fn strip(schema: &mut JSONSchemaProps) {
+/// rules does not see in the same way. And Kubernetes knows no unsigned integers: kubectl warns of the format.
+fn tidy(crd: &mut CustomResourceDefinition) {
+    fn clean(schema: &mut JSONSchemaProps) {
         schema.nullable = None;
-        schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(strip);
+        if schema.format.as_deref() == Some("uint32") {
+            schema.format = None;
+            schema.minimum = Some(0.0);
+        }
+        schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(clean);
         if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-            strip(items);
+            clean(items);
         }
     }
     for version in &mut crd.spec.versions {
         if let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) {
-            strip(schema);
+            clean(schema);
         }
     }
 }

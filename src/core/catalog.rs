@@ -17,6 +17,10 @@ pub struct Bounds {
     pub release_namespace: String,
     /// The namespaces that organizations may hold.
     pub namespace_whitelist: BTreeSet<String>,
+    /// Whether the admission policy is installed that notes on a Group whether its author may bind it. Without it anybody
+    /// could write that note, so it counts for nothing.
+    #[serde(default)]
+    pub groups_are_vouched: bool,
     /// Words and what they mean.
     pub catalog: BTreeMap<String, Word>,
 }

@@ -72,12 +72,18 @@ impl Write {
 /// What is there, in one unit.
 pub type Present = BTreeMap<Key, Observed>;
 
-/// The next step. Empty when everything is as it should be.
+/// The next step. Empty when everything is as it should be, but for the objects in `given_up`, which the API server
+/// refuses to have written for now: they hold up nothing else.
 #[must_use]
-pub fn next(desired: &Desired, present: &Present) -> Vec<Write> {
+pub fn next(desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> Vec<Write> {
     let plan = Plan { desired, present, successors: successors(desired, present) };
     let steps = [Plan::shrink_roles, Plan::revoke, Plan::grow_roles, Plan::grow_bindings, Plan::clean_up];
-    steps.into_iter().map(|step| step(&plan)).find(|writes| !writes.is_empty()).unwrap_or_default()
+    let mut writes = steps.into_iter().map(|step| {
+        let mut writes = step(&plan);
+        writes.retain(|write| !given_up.contains(write.key()));
+        writes
+    });
+    writes.find(|writes| !writes.is_empty()).unwrap_or_default()
 }
 
 /// For each source (by UID), everyone whom its bindings shall reach and do not reach yet.
@@ -132,6 +138,7 @@ impl<'a> Plan<'a> {
             match &observed.content {
                 // Something that we never write: an aggregated role, say. It cannot be mended in place.
                 None | Some(Content::Binding { .. }) => writes.push(delete(key, observed, true)),
+                _ if observed.stuck => writes.push(delete(key, observed, true)),
                 Some(Content::Rules(have)) if have == want => {}
                 Some(Content::Rules(have)) => {
                     let (have, want) = (RuleSet::from_rules(have.iter()), RuleSet::from_rules(want.iter()));

@@ -162,6 +162,11 @@ fn reindex(index: &mut HashMap<Name, BTreeSet<Name>>, value: &Name, before: Opti
     }
 }
 
+/// Whether nobody has written anything but status or metadata.
+fn unchanged(old: &Meta, new: &Meta) -> bool {
+    old.uid == new.uid && old.generation == new.generation && new.generation != 0
+}
+
 fn of_meta(meta: &Meta) -> (&Name, u64) {
     (&meta.uid, meta.version)
 }
@@ -176,9 +181,16 @@ impl World {
         affected.organizations.insert(name.clone());
         let new = self.organizations.get(name);
         reindex(&mut self.named, name, old.as_ref().and_then(|o| o.namespace.as_ref()), new.and_then(|o| o.namespace.as_ref()));
+        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.is_default == new.is_default)
+        {
+            return Affected::default();
+        }
         let namespaces = [old.as_ref(), new].into_iter().flatten().filter_map(|o| o.namespace.clone());
         affected.namespaces.extend(namespaces);
         affected.namespaces.extend(claims::recorded_on(self, name).cloned());
+        for namespace in &affected.namespaces {
+            affected.organizations.extend(claims::claimants(self, namespace).map(|o| o.meta.name.clone()));
+        }
         // The default, and what it holds, may move with any of them.
         if old.as_ref().map(|o| (o.is_default, o.asks_default)) != new.map(|o| (o.is_default, o.asks_default)) {
             affected.namespaces.extend(self.default_namespaces());
@@ -202,7 +214,12 @@ impl World {
         };
         affected.users.insert(handle.clone());
         if !changed {
-            return affected;
+            // Its status may have been edited, or be about another generation.
+            return if matches!((&old, new), (Some(o), Some(n)) if unchanged(&o.meta, &n.meta) && o.last_seen == n.last_seen) {
+                Affected::default()
+            } else {
+                affected
+            };
         }
         affected.site = true;
         affected.urgent = new.is_none_or(|u| u.suspended);
@@ -240,6 +257,9 @@ impl World {
             return Affected::default();
         };
         let new = local.groups.get(name);
+        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.vouched == new.vouched) {
+            return Affected::default();
+        }
         let (before, after) = (
             old.map(|g| g.members).unwrap_or_default(),
             new.map(|g| g.members.clone()).unwrap_or_default(),
@@ -254,6 +274,9 @@ impl World {
             return Affected::default();
         };
         let new = local.bindings.get(name);
+        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.written == new.written) {
+            return Affected::default();
+        }
         let (before, after) = (old.as_ref().map(users_of).unwrap_or_default(), new.map(users_of).unwrap_or_default());
         self.mention(namespace, &before, &after)
     }
@@ -261,9 +284,12 @@ impl World {
     /// Takes in a CustomRole.
     pub fn custom_role(&mut self, namespace: &Name, name: &Name, new: Option<Role>, gone: Option<&Name>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
-        match swap(&mut local.roles, name, new, |r| of_meta(&r.meta), gone) {
-            Ok(_) => Affected::default().namespace(namespace),
-            Err(()) => Affected::default(),
+        let Ok(old) = swap(&mut local.roles, name, new, |r| of_meta(&r.meta), gone) else {
+            return Affected::default();
+        };
+        match (old, local.roles.get(name)) {
+            (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) => Affected::default(),
+            _ => Affected::default().namespace(namespace),
         }
     }
 
@@ -274,9 +300,9 @@ impl World {
         };
         let new = self.site_roles.get(name);
         let status_only = matches!((&old, new), (Some(old), Some(new))
-            if old.meta.uid == new.meta.uid && old.meta.generation == new.meta.generation && old.holder == new.holder);
+            if unchanged(&old.meta, &new.meta) && old.holder == new.holder);
         if status_only {
-            return Affected { site: true, ..Affected::default() };
+            return Affected::default();
         }
         self.resolved_site_roles = roles::resolve_site_roles(self);
         Affected::everything()
@@ -288,10 +314,8 @@ impl World {
             return Affected::default();
         };
         let new = self.site_bindings.get(name);
-        if matches!((&old, new), (Some(old), Some(new))
-            if old.meta.uid == new.meta.uid && old.meta.generation == new.meta.generation)
-        {
-            return Affected { site: true, ..Affected::default() };
+        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta)) {
+            return Affected::default();
         }
         for username in old.iter().flat_map(users_of) {
             if let Some(count) = self.site_mentions.get_mut(&username) {
@@ -466,7 +490,8 @@ impl World {
     #[must_use]
     pub fn units(&self) -> BTreeSet<Name> {
         let held = self.namespaces.values().filter(|n| n.organization.is_some()).map(|n| n.name.clone());
-        held.chain(self.local.keys().cloned()).collect()
+        let release = Name::from(self.bounds.release_namespace.as_str());
+        held.chain(self.local.keys().cloned()).chain(self.named.keys().cloned()).chain([release]).collect()
     }
 }
 

@@ -31,3 +31,10 @@ subjects:
 {{- define "bailiwick.flow" -}}
 {{- toJson . | replace "\",\"" "\", \"" }}
 {{- end }}
+
+{{- /* Whether the policy that notes on Groups whether their author may bind them is part of this installation. */ -}}
+{{- define "bailiwick.groupsAreVouched" -}}
+{{- $served := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" -}}
+{{- $known := semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version -}}
+{{- and .Values.admissionPolicies.groupVouched.enabled (or $served $known) -}}
+{{- end }}

@@ -1,0 +1,220 @@
+//! Taking in: what the watches saw goes into the world, or into what is observed of a unit.
+//!
+//! Events can be late: the watch may show an object as it was before our own last write, or one that we have deleted.
+//! Versions tell (Kubernetes has them ordered since 1.35), and UIDs.
+
+use std::collections::HashSet;
+
+use super::{Engine, Unit};
+use crate::core::Name;
+use crate::core::names::RELEASE_PREFIX;
+use crate::core::native::{Key, NativeKind, Observed};
+use crate::core::records::Meta;
+use crate::core::world::Affected;
+use crate::shell::watch::{Id, Item, Kind, Seen};
+
+impl Engine {
+    pub(super) fn seen(&mut self, seen: Seen) {
+        match seen {
+            Seen::Restarted(kind) => drop(self.listed.insert(kind, HashSet::new())),
+            Seen::Synced(kind) => self.listing_complete(kind),
+            Seen::Item(item) => {
+                if let Some(id) = id(&item)
+                    && let Some(listed) = self.listed.get_mut(&id.kind)
+                {
+                    listed.insert(id);
+                }
+                self.item(item);
+            }
+            Seen::Gone(id) => self.gone(&id),
+        }
+    }
+
+    /// An object, from a watch or from the answer to one of our writes.
+    pub(super) fn item(&mut self, item: Item) {
+        let world = &mut self.world;
+        let affected = match item {
+            Item::Organization(o) => world.organization(&o.meta.name.clone(), Some(o), None),
+            Item::User(u) => world.user(&u.meta.name.clone(), Some(u), None),
+            Item::Group(g) => world.group(&g.meta.namespace.clone(), &g.meta.name.clone(), Some(g), None),
+            Item::RoleBinding(b) => world.binding(&b.meta.namespace.clone(), &b.meta.name.clone(), Some(b), None),
+            Item::CustomRole(r) => world.custom_role(&r.meta.namespace.clone(), &r.meta.name.clone(), Some(r), None),
+            Item::SiteRole(r) => world.site_role(&r.meta.name.clone(), Some(r), None),
+            Item::SiteRoleBinding(b) => world.site_binding(&b.meta.name.clone(), Some(b), None),
+            Item::Namespace(n) => world.namespace(&n.name.clone(), Some(n), None),
+            Item::Native(key, observed) => return self.observe(key, observed),
+            Item::Ceiling(kind, ceiling) => self.ceiling(kind, Some(ceiling)),
+            Item::Bounds(bounds) => world.set_bounds(bounds),
+            Item::Settings(settings) => world.set_settings(settings),
+        };
+        self.affected(affected);
+    }
+
+    fn ceiling(&mut self, kind: Kind, ceiling: Option<crate::core::rules::Ceiling>) -> Affected {
+        match kind {
+            Kind::CeilingCluster => self.world.set_ceiling(|c| &mut c.cluster, ceiling),
+            Kind::CeilingRelease => self.world.set_ceiling(|c| &mut c.release, ceiling),
+            _ => self.world.set_ceiling(|c| &mut c.organization, ceiling),
+        }
+    }
+
+    fn gone(&mut self, id: &Id) {
+        self.forget_status(id);
+        let (world, ns, name, uid) = (&mut self.world, &id.namespace, &id.name, Some(&id.uid));
+        let affected = match id.kind {
+            Kind::Organization => world.organization(name, None, uid),
+            Kind::User => {
+                self.set_timer(super::Timer::User(name.clone()), None);
+                self.world.user(name, None, uid)
+            }
+            Kind::Group => world.group(ns, name, None, uid),
+            Kind::RoleBinding => world.binding(ns, name, None, uid),
+            Kind::CustomRole => world.custom_role(ns, name, None, uid),
+            Kind::SiteRole => world.site_role(name, None, uid),
+            Kind::SiteRoleBinding => world.site_binding(name, None, uid),
+            Kind::Namespace => world.namespace(name, None, uid),
+            Kind::Ceiling | Kind::CeilingCluster | Kind::CeilingRelease => self.ceiling(id.kind, None),
+            // What was understood last stays in force.
+            Kind::Bounds | Kind::Settings => return,
+            Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
+                return self.vanished(id);
+            }
+        };
+        self.affected(affected);
+    }
+
+    /// Which unit a native object belongs to.
+    pub(super) fn unit_of(&self, key: &Key) -> Unit {
+        let cluster = matches!(key.kind, NativeKind::ClusterRole | NativeKind::ClusterRoleBinding);
+        let release = key.name.starts_with(RELEASE_PREFIX) && *key.namespace == *self.world.bounds.release_namespace;
+        if cluster || release { Unit::Site } else { Unit::Namespace(key.namespace.clone()) }
+    }
+
+    fn observe(&mut self, key: Key, observed: Observed) {
+        let unit = self.unit_of(&key);
+        let state = self.units.entry(unit.clone()).or_default();
+        if state.take_in(key, observed) {
+            self.revision += 1;
+            self.mark(unit, false);
+        }
+    }
+
+    fn vanished(&mut self, id: &Id) {
+        let kind = match id.kind {
+            Kind::NativeRole => NativeKind::Role,
+            Kind::NativeRoleBinding => NativeKind::RoleBinding,
+            Kind::NativeClusterRole => NativeKind::ClusterRole,
+            _ => NativeKind::ClusterRoleBinding,
+        };
+        let key = Key { kind, namespace: id.namespace.clone(), name: id.name.clone() };
+        let unit = self.unit_of(&key);
+        if let Some(state) = self.units.get_mut(&unit)
+            && state.take_out(&key, Some(&id.uid))
+        {
+            self.revision += 1;
+            self.mark(unit, false);
+        }
+    }
+
+    /// A list is complete: what it did not show is gone, unless we wrote it after the list began.
+    fn listing_complete(&mut self, kind: Kind) {
+        if let Some(listed) = self.listed.remove(&kind) {
+            let missing: Vec<Id> = self.known(kind).into_iter().filter(|id| !listed.contains(id)).collect();
+            for id in missing {
+                self.gone(&id);
+            }
+        }
+        if self.synced.insert(kind) && self.synced.len() == Kind::ALL.len() {
+            self.all_synced();
+        }
+    }
+
+    fn known(&self, kind: Kind) -> Vec<Id> {
+        let world = &self.world;
+        let of = |meta: &Meta| Id {
+            kind,
+            namespace: meta.namespace.clone(),
+            name: meta.name.clone(),
+            uid: meta.uid.clone(),
+        };
+        match kind {
+            Kind::Organization => world.organizations.values().map(|o| of(&o.meta)).collect(),
+            Kind::User => world.users.values().map(|u| of(&u.meta)).collect(),
+            Kind::Group => world.local.values().flat_map(|l| l.groups.values()).map(|g| of(&g.meta)).collect(),
+            Kind::RoleBinding => world.local.values().flat_map(|l| l.bindings.values()).map(|b| of(&b.meta)).collect(),
+            Kind::CustomRole => world.local.values().flat_map(|l| l.roles.values()).map(|r| of(&r.meta)).collect(),
+            Kind::SiteRole => world.site_roles.values().map(|r| of(&r.meta)).collect(),
+            Kind::SiteRoleBinding => world.site_bindings.values().map(|b| of(&b.meta)).collect(),
+            Kind::Namespace => {
+                let id = |n: &crate::core::records::Namespace| Id {
+                    kind,
+                    namespace: Name::default(),
+                    name: n.name.clone(),
+                    uid: n.uid.clone(),
+                };
+                world.namespaces.values().map(id).collect()
+            }
+            Kind::Ceiling | Kind::CeilingCluster | Kind::CeilingRelease => {
+                vec![Id { kind, namespace: Name::default(), name: Name::default(), uid: Name::default() }]
+            }
+            Kind::Bounds | Kind::Settings => Vec::new(),
+            Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
+                self.known_native(kind)
+            }
+        }
+    }
+
+    fn known_native(&self, kind: Kind) -> Vec<Id> {
+        let present = self.units.values().flat_map(|u| u.settled());
+        let id = |(key, observed): (&Key, &Observed)| Id {
+            kind,
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            uid: observed.uid.clone(),
+        };
+        present.filter(|(key, _)| native_kind(key.kind) == kind).map(id).collect()
+    }
+}
+
+fn native_kind(kind: NativeKind) -> Kind {
+    match kind {
+        NativeKind::Role => Kind::NativeRole,
+        NativeKind::RoleBinding => Kind::NativeRoleBinding,
+        NativeKind::ClusterRole => Kind::NativeClusterRole,
+        NativeKind::ClusterRoleBinding => Kind::NativeClusterRoleBinding,
+    }
+}
+
+fn id(item: &Item) -> Option<Id> {
+    let of = |kind, meta: &Meta| Id {
+        kind,
+        namespace: meta.namespace.clone(),
+        name: meta.name.clone(),
+        uid: meta.uid.clone(),
+    };
+    Some(match item {
+        Item::Organization(o) => of(Kind::Organization, &o.meta),
+        Item::User(u) => of(Kind::User, &u.meta),
+        Item::Group(g) => of(Kind::Group, &g.meta),
+        Item::RoleBinding(b) => of(Kind::RoleBinding, &b.meta),
+        Item::CustomRole(r) => of(Kind::CustomRole, &r.meta),
+        Item::SiteRole(r) => of(Kind::SiteRole, &r.meta),
+        Item::SiteRoleBinding(b) => of(Kind::SiteRoleBinding, &b.meta),
+        Item::Namespace(n) => Id {
+            kind: Kind::Namespace,
+            namespace: Name::default(),
+            name: n.name.clone(),
+            uid: n.uid.clone(),
+        },
+        Item::Native(key, observed) => Id {
+            kind: native_kind(key.kind),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            uid: observed.uid.clone(),
+        },
+        Item::Ceiling(kind, _) => {
+            Id { kind: *kind, namespace: Name::default(), name: Name::default(), uid: Name::default() }
+        }
+        Item::Bounds(_) | Item::Settings(_) => return None,
+    })
+}

@@ -1,0 +1,258 @@
+//! The engine: one task that owns the world, what is observed, and the queue of units that have work to do.
+//!
+//! A *unit* is the smallest thing that can be decided at once: one namespace, or the site. For each the engine asks core
+//! what should be there, compares that with what is there, hands the next step of writes to the writer, and goes on when
+//! all of them are done. Nothing is remembered about a plan between two steps, so every step rests on the newest state.
+
+mod intake;
+mod statuses;
+mod unit;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+
+use self::statuses::Statuses;
+use self::unit::UnitState;
+use super::metrics::Metrics;
+use super::watch::{Id, Kind, Seen};
+use super::writer::{Done, Job};
+use crate::core::Name;
+use crate::core::world::{Affected, World};
+
+/// How many units are worked on before new events are looked at.
+const UNITS_A_TURN: usize = 32;
+/// How many events are taken in before units are worked on.
+const EVENTS_A_TURN: usize = 1024;
+
+/// What is decided at once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Unit {
+    /// Cluster-scoped objects, and the site's objects in the release namespace.
+    Site,
+    /// A namespace.
+    Namespace(Name),
+}
+
+/// What a timer is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Unit(Unit),
+    User(Name),
+    Organization(Name),
+}
+
+/// All state of the operator.
+pub(super) struct Engine {
+    world: World,
+    units: HashMap<Unit, UnitState>,
+    queue: VecDeque<Unit>,
+    statuses: Statuses,
+    /// Decisions and writes begin when every kind has been seen once.
+    synced: HashSet<Kind>,
+    /// Objects seen since a watch began to list.
+    listed: HashMap<Kind, HashSet<Id>>,
+    timers: BTreeSet<(Timestamp, Timer)>,
+    timer_of: BTreeMap<Timer, Timestamp>,
+    /// Counts what happened, to tell what a decision has taken into account.
+    revision: u64,
+    /// Units with work to do, by the revision since which they have it.
+    busy: BTreeSet<(u64, Unit)>,
+    leading: bool,
+    metrics: Arc<Metrics>,
+    jobs: mpsc::UnboundedSender<Job>,
+}
+
+impl Engine {
+    pub fn new(metrics: Arc<Metrics>, jobs: mpsc::UnboundedSender<Job>) -> Self {
+        Self {
+            world: World::default(),
+            units: HashMap::new(),
+            queue: VecDeque::new(),
+            statuses: Statuses::default(),
+            synced: HashSet::new(),
+            listed: HashMap::new(),
+            timers: BTreeSet::new(),
+            timer_of: BTreeMap::new(),
+            revision: 0,
+            busy: BTreeSet::new(),
+            leading: false,
+            metrics,
+            jobs,
+        }
+    }
+
+    /// Runs until the watches and the writer are gone.
+    pub async fn run(
+        mut self,
+        mut seen: mpsc::Receiver<Seen>,
+        mut done: mpsc::UnboundedReceiver<Done>,
+        mut leading: watch::Receiver<bool>,
+    ) {
+        let (mut events, mut outcomes) = (Vec::new(), Vec::new());
+        loop {
+            let next_timer = self.timers.first().map(|(at, _)| *at);
+            tokio::select! {
+                biased;
+                changed = leading.changed() => {
+                    if changed.is_err() { return; }
+                    let leads = *leading.borrow_and_update();
+                    self.lead(leads);
+                }
+                n = done.recv_many(&mut outcomes, EVENTS_A_TURN) => if n == 0 { return },
+                n = seen.recv_many(&mut events, EVENTS_A_TURN) => if n == 0 { return },
+                () = until(next_timer), if next_timer.is_some() => {}
+                () = std::future::ready(()), if self.has_work() => {}
+            }
+            // Both are looked at in every turn, so that neither starves the other.
+            while outcomes.len() < EVENTS_A_TURN && done.try_recv().map(|d| outcomes.push(d)).is_ok() {}
+            while events.len() < EVENTS_A_TURN && seen.try_recv().map(|s| events.push(s)).is_ok() {}
+            for outcome in outcomes.drain(..) {
+                self.done(outcome);
+            }
+            for event in events.drain(..) {
+                self.seen(event);
+            }
+            self.ring();
+            if self.may_act() {
+                for _ in 0..UNITS_A_TURN {
+                    let Some(unit) = self.queue.pop_front() else { break };
+                    self.work(&unit);
+                }
+                self.settle_statuses();
+            }
+            self.metrics.units_busy.set(i64::try_from(self.busy.len()).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn may_act(&self) -> bool {
+        self.leading && self.synced.len() == Kind::ALL.len()
+    }
+
+    fn has_work(&self) -> bool {
+        self.may_act() && !self.queue.is_empty()
+    }
+
+    fn lead(&mut self, leading: bool) {
+        tracing::info!(leading, "leadership");
+        self.metrics.leading.set(i64::from(leading));
+        self.leading = leading;
+        if leading {
+            self.affected(Affected {
+                users: self.world.users.keys().cloned().collect(),
+                organizations: self.world.organizations.keys().cloned().collect(),
+                ..Affected::everything()
+            });
+        } else {
+            self.statuses.forget_pending();
+        }
+    }
+
+    fn all_synced(&mut self) {
+        tracing::info!(
+            organizations = self.world.organizations.len(),
+            users = self.world.users.len(),
+            "everything that is watched has been seen"
+        );
+        self.metrics.synced.store(true, Ordering::Release);
+        self.lead_again();
+    }
+
+    /// What was decided before everything was seen does not count.
+    fn lead_again(&mut self) {
+        if self.leading {
+            self.lead(true);
+        }
+    }
+
+    /// Queues what a change may affect.
+    fn affected(&mut self, affected: Affected) {
+        self.revision += 1;
+        let urgent = affected.urgent;
+        if affected.all {
+            let known: Vec<Unit> = self.units.keys().filter(|u| **u != Unit::Site).cloned().collect();
+            for unit in self.world.units().into_iter().map(Unit::Namespace).chain(known) {
+                self.mark(unit, urgent);
+            }
+        }
+        for name in affected.namespaces {
+            self.mark(Unit::Namespace(name), urgent);
+        }
+        if affected.site {
+            self.mark(Unit::Site, urgent);
+        }
+        self.statuses.users.extend(affected.users);
+        self.statuses.organizations.extend(affected.organizations);
+    }
+
+    fn mark(&mut self, unit: Unit, urgent: bool) {
+        let revision = self.revision;
+        let state = self.units.entry(unit.clone()).or_default();
+        state.decision = None;
+        if state.busy_since.is_none() {
+            state.busy_since = Some(revision);
+            self.busy.insert((revision, unit.clone()));
+        }
+        if state.queued && !urgent {
+            return;
+        }
+        if state.queued {
+            self.queue.retain(|u| *u != unit);
+        }
+        state.queued = true;
+        if urgent {
+            self.queue.push_front(unit);
+        } else {
+            self.queue.push_back(unit);
+        }
+    }
+
+    fn set_timer(&mut self, timer: Timer, at: Option<Timestamp>) {
+        let before = match at {
+            Some(at) => self.timer_of.insert(timer.clone(), at),
+            None => self.timer_of.remove(&timer),
+        };
+        if let Some(before) = before {
+            self.timers.remove(&(before, timer.clone()));
+        }
+        if let Some(at) = at {
+            self.timers.insert((at, timer));
+        }
+    }
+
+    /// Queues what is due.
+    fn ring(&mut self) {
+        let now = Timestamp::now();
+        while let Some((at, timer)) = self.timers.first().cloned() {
+            if at > now {
+                return;
+            }
+            self.set_timer(timer.clone(), None);
+            match timer {
+                Timer::Unit(unit) => {
+                    if let Some(state) = self.units.get_mut(&unit) {
+                        state.try_again(Instant::now());
+                    }
+                    self.revision += 1;
+                    self.mark(unit, true);
+                }
+                Timer::User(handle) => drop(self.statuses.users.insert(handle)),
+                Timer::Organization(name) => drop(self.statuses.organizations.insert(name)),
+            }
+        }
+    }
+}
+
+async fn until(at: Option<Timestamp>) {
+    let wait = at.map(|at| at.duration_since(Timestamp::now()).unsigned_abs());
+    match wait {
+        // A duration in the past is unsigned here too, so it is looked at again.
+        Some(wait) if at.is_some_and(|at| at > Timestamp::now()) => tokio::time::sleep(wait).await,
+        Some(_) => {}
+        None => std::future::pending().await,
+    }
+}

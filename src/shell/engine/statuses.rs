@@ -1,0 +1,197 @@
+//! Statuses: said when what they say is true, and only when it differs from what is there.
+//!
+//! A decision's statuses wait until the writes that they speak of are done: those of the unit itself, and for what
+//! reaches beyond it those of the site, or of all units.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use jiff::Timestamp;
+
+use super::{Engine, Timer, Unit};
+use crate::core::conditions::StatusDraft;
+use crate::core::native::Source;
+use crate::core::records::Meta;
+use crate::core::{Name, claims, organization, user};
+use crate::core::world::World;
+use crate::shell::metrics::ReasonLabels;
+use crate::shell::retry;
+use crate::shell::watch::{Id, Item, Kind};
+use crate::shell::writer::{Failure, Job};
+
+/// What a status waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// The cluster-scoped parts of what was decided.
+    ForSite,
+    /// Every namespace.
+    ForAll,
+}
+
+/// Statuses that are to be written.
+#[derive(Debug, Default)]
+pub(super) struct Statuses {
+    /// Users whose status is to be computed.
+    pub users: BTreeSet<Name>,
+    /// Organizations whose status is to be computed.
+    pub organizations: BTreeSet<Name>,
+    deferred: VecDeque<(u64, Wait, Vec<StatusDraft>)>,
+    /// By target: the newest draft that waits for the one that is under way.
+    under_way: HashMap<Source, Option<StatusDraft>>,
+    not_ready: HashMap<Source, &'static str>,
+}
+
+impl Statuses {
+    /// Keeps statuses until what they speak of is done.
+    pub fn defer(&mut self, decided_at: u64, wait: Wait, drafts: Vec<StatusDraft>) {
+        if !drafts.is_empty() {
+            self.deferred.push_back((decided_at, wait, drafts));
+        }
+    }
+
+    /// A replica that does not lead says nothing.
+    pub fn forget_pending(&mut self) {
+        self.deferred.clear();
+        self.users.clear();
+        self.organizations.clear();
+    }
+}
+
+impl Engine {
+    /// Writes the statuses that are true by now.
+    pub(super) fn settle_statuses(&mut self) {
+        let site = self.units.get(&Unit::Site).and_then(|s| s.busy_since);
+        let oldest = self.busy.first().map(|(revision, _)| *revision);
+        let done = |since: Option<u64>, decided_at: u64| since.is_none_or(|since| since > decided_at);
+        let mut waiting = VecDeque::new();
+        for (decided_at, wait, drafts) in std::mem::take(&mut self.statuses.deferred) {
+            let ready = match wait {
+                Wait::ForSite => done(site, decided_at),
+                Wait::ForAll => done(oldest, decided_at),
+            };
+            if ready {
+                drafts.into_iter().for_each(|draft| self.say(draft));
+            } else {
+                waiting.push_back((decided_at, wait, drafts));
+            }
+        }
+        self.statuses.deferred = waiting;
+        for handle in std::mem::take(&mut self.statuses.users) {
+            self.user_status(&handle);
+        }
+        for name in std::mem::take(&mut self.statuses.organizations) {
+            self.organization_status(&name);
+        }
+    }
+
+    fn user_status(&mut self, handle: &Name) {
+        let Some(user) = self.world.users.get(handle) else { return };
+        let (draft, next) = user::status(&self.world, user, Timestamp::now());
+        self.set_timer(Timer::User(handle.clone()), next);
+        self.say(draft);
+    }
+
+    fn organization_status(&mut self, name: &Name) {
+        let Some(organization) = self.world.organizations.get(name) else { return };
+        let held = match claims::assignment(&self.world, organization) {
+            claims::Assignment::Holds(namespace) => Some(Unit::Namespace(namespace)),
+            claims::Assignment::Not { .. } => None,
+        };
+        let state = held.as_ref().and_then(|unit| self.units.get(unit));
+        if state.is_some_and(|s| s.busy_since.is_some()) {
+            // It is said when the namespace has converged.
+            return;
+        }
+        let draft = organization::status(&self.world, organization, state.map(super::UnitState::counts).unwrap_or_default());
+        self.say(draft);
+    }
+
+    fn say(&mut self, draft: StatusDraft) {
+        if let Some(next) = self.statuses.under_way.get_mut(&draft.target) {
+            *next = Some(draft);
+            return;
+        }
+        let Some(meta) = meta(&self.world, &draft.target) else { return };
+        let document = draft.document(meta, Timestamp::now());
+        self.count_not_ready(&draft);
+        let Some(document) = document else { return };
+        let event = draft.ready().filter(|f| !f.good).map(|f| (f.reason.as_str(), f.message.clone()));
+        self.statuses.under_way.insert(draft.target.clone(), None);
+        let _ = self.jobs.send(Job::Status { target: draft.target, document, event });
+    }
+
+    fn count_not_ready(&mut self, draft: &StatusDraft) {
+        let reason = draft.ready().filter(|f| !f.good).map(|f| f.reason.as_str());
+        let before = match reason {
+            Some(reason) => self.statuses.not_ready.insert(draft.target.clone(), reason),
+            None => self.statuses.not_ready.remove(&draft.target),
+        };
+        let gauge = |reason| self.metrics.not_ready.get_or_create(&ReasonLabels { reason }).clone();
+        if let Some(before) = before {
+            gauge(before).dec();
+        }
+        if let Some(reason) = reason {
+            gauge(reason).inc();
+        }
+    }
+
+    /// An object is gone, so nothing is to be said about it.
+    pub(super) fn forget_status(&mut self, id: &Id) {
+        let kind = match id.kind {
+            Kind::Organization => "Organization",
+            Kind::User => "User",
+            Kind::Group => "Group",
+            Kind::RoleBinding => "RoleBinding",
+            Kind::CustomRole => "CustomRole",
+            Kind::SiteRole => "SiteRole",
+            Kind::SiteRoleBinding => "SiteRoleBinding",
+            _ => return,
+        };
+        let target =
+            Source { kind, namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
+        if let Some(reason) = self.statuses.not_ready.remove(&target) {
+            self.metrics.not_ready.get_or_create(&ReasonLabels { reason }).dec();
+        }
+    }
+
+    pub(super) fn status_done(&mut self, target: &Source, result: Result<Item, Failure>) {
+        let next = self.statuses.under_way.remove(target).flatten();
+        match result {
+            Ok(item) => self.item(item),
+            Err(Failure::Gone) => {}
+            Err(Failure::NotLeading) => return,
+            Err(Failure::Failed(error)) => {
+                tracing::warn!(object = target.path(), error, "a status was not written");
+                let timer = match target.kind {
+                    "User" => Timer::User(target.name.clone()),
+                    "Organization" => Timer::Organization(target.name.clone()),
+                    "SiteRole" | "SiteRoleBinding" => Timer::Unit(Unit::Site),
+                    _ => Timer::Unit(Unit::Namespace(target.namespace.clone())),
+                };
+                self.set_timer(timer, Some(Timestamp::now() + retry_soon()));
+            }
+        }
+        if let Some(draft) = next {
+            self.say(draft);
+        }
+    }
+}
+
+/// A status is no access: it can wait longer than a grant.
+fn retry_soon() -> jiff::SignedDuration {
+    jiff::SignedDuration::try_from(retry::delay(5)).unwrap_or(jiff::SignedDuration::from_secs(2))
+}
+
+fn meta<'a>(world: &'a World, target: &Source) -> Option<&'a Meta> {
+    let local = world.local.get(&target.namespace);
+    let name = &target.name;
+    let meta = match target.kind {
+        "Organization" => &world.organizations.get(name)?.meta,
+        "User" => &world.users.get(name)?.meta,
+        "Group" => &local?.groups.get(name)?.meta,
+        "RoleBinding" => &local?.bindings.get(name)?.meta,
+        "CustomRole" => &local?.roles.get(name)?.meta,
+        "SiteRole" => &world.site_roles.get(name)?.meta,
+        _ => &world.site_bindings.get(name)?.meta,
+    };
+    (meta.uid == target.uid).then_some(meta)
+}

@@ -1,0 +1,377 @@
+//! One unit: what is observed of it, what was decided about it, and the work on it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::statuses::Wait;
+use super::{Engine, Timer, Unit};
+use crate::api::conditions::Reason;
+use crate::core::decision::{Counts, Decision};
+use crate::core::native::{Key, Observed};
+use crate::core::plan::{self, Present, Write};
+use crate::core::world::{Holders, Trouble};
+use crate::core::{Name, claims, organization, site};
+use crate::shell::retry;
+use crate::shell::writer::{Done, Job, Outcome};
+
+/// The most writes that are handed to the writer in one step, so that a new revocation never waits behind a long list.
+const SLICE: usize = 64;
+
+/// The state of a unit.
+#[derive(Debug, Default)]
+pub(super) struct UnitState {
+    /// Our native objects that are there: as the watch shows them, and newer: as our own writes left them.
+    present: Present,
+    /// Objects that we deleted and the watch still shows, by UID.
+    deleted: BTreeSet<Name>,
+    /// Objects that our own writes left as they are and that the watch has not shown yet.
+    unconfirmed: BTreeSet<Key>,
+    /// What should be there; `None` when that has to be decided anew.
+    pub decision: Option<Decision>,
+    /// What the last decision contributed to SiteRoles' holders.
+    holders: Holders,
+    counts: Counts,
+    /// When the last decision changes by itself.
+    next_change: Option<Timestamp>,
+    /// Writes under way.
+    in_flight: usize,
+    /// Objects that could not be written, and when to try again.
+    failing: HashMap<Key, Failing>,
+    /// The whole unit waits: something failed that may work another time.
+    wait_until: Option<Instant>,
+    failures: u32,
+    pub queued: bool,
+    /// The revision since which it has work to do.
+    pub busy_since: Option<u64>,
+    decided_at: u64,
+}
+
+#[derive(Debug)]
+struct Failing {
+    times: u32,
+    until: Instant,
+}
+
+impl UnitState {
+    /// Takes in an observed object; says whether that is news.
+    pub fn take_in(&mut self, key: Key, observed: Observed) -> bool {
+        if self.deleted.contains(&observed.uid) {
+            return false;
+        }
+        self.unconfirmed.remove(&key);
+        match self.present.get(&key) {
+            Some(known) if known.uid == observed.uid && known.version >= observed.version => false,
+            // Another object of this name that is older than the one we know.
+            Some(known) if known.uid != observed.uid && known.version > observed.version => false,
+            known => {
+                let changed = known.is_none_or(|k| Observed { version: observed.version, ..k.clone() } != observed);
+                self.present.insert(key, observed);
+                changed
+            }
+        }
+    }
+
+    /// Takes out an object that is gone; says whether that is news.
+    pub fn take_out(&mut self, key: &Key, uid: Option<&Name>) -> bool {
+        if let Some(uid) = uid {
+            self.deleted.remove(uid);
+        }
+        let gone = self.present.get(key).is_some_and(|known| uid.is_none_or(|uid| known.uid == *uid));
+        if gone {
+            self.present.remove(key);
+            self.unconfirmed.remove(key);
+        }
+        gone
+    }
+
+    /// What the watch must have shown by now.
+    pub fn settled(&self) -> impl Iterator<Item = (&Key, &Observed)> {
+        self.present.iter().filter(|(key, _)| !self.unconfirmed.contains(*key))
+    }
+
+    /// Counts of the last decision.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Waits no longer, if the time has come.
+    pub fn try_again(&mut self, now: Instant) {
+        if self.wait_until.is_some_and(|until| until <= now) {
+            self.wait_until = None;
+        }
+    }
+
+    fn given_up(&self, now: Instant) -> BTreeSet<Key> {
+        self.failing.iter().filter(|(_, f)| f.until > now).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn next_try(&self, now: Instant) -> Option<Instant> {
+        let failing = self.failing.values().map(|f| f.until).filter(|until| *until > now);
+        failing.chain(self.wait_until).min()
+    }
+}
+
+impl Engine {
+    /// Brings a unit one step further.
+    pub(super) fn work(&mut self, unit: &Unit) {
+        let now = Timestamp::now();
+        let clock = Instant::now();
+        let Some(state) = self.units.get_mut(unit) else { return };
+        state.queued = false;
+        if state.in_flight > 0 || state.wait_until.is_some_and(|until| until > clock) {
+            return;
+        }
+        if state.decision.is_none() {
+            self.decide(unit, now);
+        }
+        if let Unit::Namespace(name) = unit
+            && self.record_claim(unit, name, now)
+        {
+            return;
+        }
+        let writes = self.next_step(unit, clock);
+        let Some(state) = self.units.get_mut(unit) else { return };
+        if writes.is_empty() {
+            self.converged(unit, clock);
+            return;
+        }
+        state.in_flight = writes.len();
+        for write in writes {
+            let _ = self.jobs.send(Job::Native(write));
+        }
+    }
+
+    fn decide(&mut self, unit: &Unit, now: Timestamp) {
+        let started = Instant::now();
+        let decision = match unit {
+            Unit::Site => site::decide(&self.world, now),
+            Unit::Namespace(name) => organization::decide(&self.world, name, now),
+        };
+        self.metrics.decide_seconds.observe(started.elapsed().as_secs_f64());
+        let Some(state) = self.units.get_mut(unit) else { return };
+        state.decided_at = self.revision;
+        let counts_changed = state.counts != decision.counts;
+        state.counts = decision.counts;
+        state.next_change = decision.next_change;
+        let holders = std::mem::replace(&mut state.holders, decision.holders.clone());
+        let holders_changed = self.world.set_holders(&holders, &decision.holders);
+        state.decision = Some(decision);
+        if holders_changed {
+            self.mark(Unit::Site, false);
+        }
+        if let (true, Unit::Namespace(name)) = (counts_changed, unit)
+            && let Some(organization) = claims::holder(&self.world, name)
+        {
+            self.statuses.organizations.insert(organization.meta.name.clone());
+        }
+    }
+
+    fn next_step(&self, unit: &Unit, clock: Instant) -> Vec<Write> {
+        let Some(state) = self.units.get(unit) else { return Vec::new() };
+        let Some(decision) = &state.decision else { return Vec::new() };
+        // In a namespace that goes, everything of ours goes with it.
+        if let Unit::Namespace(name) = unit
+            && self.world.namespaces.get(name).is_none_or(|n| n.terminating)
+        {
+            return Vec::new();
+        }
+        let mut writes = plan::next(&decision.desired, &state.present, &state.given_up(clock));
+        writes.truncate(SLICE);
+        writes
+    }
+
+    /// Writes the record of a claim, if one is due. Says whether that is under way.
+    fn record_claim(&mut self, unit: &Unit, name: &Name, now: Timestamp) -> bool {
+        let Some(state) = self.units.get_mut(unit) else { return false };
+        let Some(claim) = claims::claim(&self.world, name, now, state.present.is_empty()) else { return false };
+        state.in_flight = 1;
+        let _ = self.jobs.send(Job::Claim(claim));
+        true
+    }
+
+    fn converged(&mut self, unit: &Unit, clock: Instant) {
+        let Some(state) = self.units.get_mut(unit) else { return };
+        state.failures = 0;
+        if let Some(decision) = &state.decision {
+            // What nobody wants any more, and is not there, is no failure.
+            let present = &state.present;
+            state.failing.retain(|key, _| decision.desired.contains_key(key) || present.contains_key(key));
+        }
+        let failing = state.next_try(clock);
+        let at = [failing.map(|until| Timestamp::now() + signed(until.saturating_duration_since(clock))), state.next_change];
+        let at = at.into_iter().flatten().min();
+        let decision = state.decision.take();
+        if let Some(since) = state.busy_since.take() {
+            self.busy.remove(&(since, unit.clone()));
+        }
+        let decided_at = state.decided_at;
+        let idle = state.present.is_empty() && state.failing.is_empty() && *unit != Unit::Site;
+        self.set_timer(Timer::Unit(unit.clone()), at);
+        if let Some(decision) = decision {
+            let wait = if *unit == Unit::Site { Wait::ForAll } else { Wait::ForSite };
+            self.statuses.defer(decided_at, wait, decision.statuses);
+        }
+        self.forget_troubles(unit);
+        if let Unit::Namespace(name) = unit {
+            let organization = claims::holder(&self.world, name).map(|o| o.meta.name.clone());
+            if organization.is_none() && idle && at.is_none() && !self.world.local.contains_key(name) {
+                self.units.remove(unit);
+            }
+            self.statuses.organizations.extend(organization);
+        }
+    }
+
+    /// What is not failing any more is no trouble any more.
+    fn forget_troubles(&mut self, unit: &Unit) {
+        if self.world.troubles.is_empty() && self.world.unauthorized.is_empty() {
+            return;
+        }
+        let Some(state) = self.units.get(unit) else { return };
+        let failing: BTreeSet<Key> = state.failing.keys().cloned().collect();
+        let over: Vec<Key> = self
+            .world
+            .troubles
+            .keys()
+            .filter(|key| self.unit_of(key) == *unit && !failing.contains(*key))
+            .cloned()
+            .collect();
+        let mut news = !over.is_empty();
+        for key in over {
+            self.world.troubles.remove(&key);
+        }
+        if let Unit::Namespace(name) = unit
+            && failing.is_empty()
+        {
+            news |= self.world.unauthorized.remove(name);
+        }
+        self.metrics.refused.set(i64::try_from(self.world.troubles.len()).unwrap_or(i64::MAX));
+        if news {
+            self.revision += 1;
+            self.mark(unit.clone(), false);
+            self.mark(Unit::Site, false);
+        }
+    }
+
+    /// What became of a write.
+    pub(super) fn done(&mut self, done: Done) {
+        match done {
+            Done::Native(key, outcome) => {
+                let unit = self.unit_of(&key);
+                self.wrote(&unit, key, outcome);
+                self.step_done(&unit);
+            }
+            Done::Claim(name, result) => {
+                let unit = Unit::Namespace(name.clone());
+                match result {
+                    Ok(namespace) => {
+                        let affected = self.world.namespace(&name, Some(namespace), None);
+                        self.affected(affected);
+                    }
+                    Err(error) => {
+                        tracing::warn!(namespace = &*name, %error, "a claim could not be recorded");
+                        self.hold_back(&unit);
+                    }
+                }
+                self.step_done(&unit);
+            }
+            Done::Status(target, result) => self.status_done(&target, result),
+        }
+    }
+
+    fn step_done(&mut self, unit: &Unit) {
+        let Some(state) = self.units.get_mut(unit) else { return };
+        state.in_flight = state.in_flight.saturating_sub(1);
+        if state.in_flight == 0 && state.busy_since.is_some() && !state.queued && state.wait_until.is_none() {
+            state.queued = true;
+            // Work that has begun is brought to its end before other work begins.
+            self.queue.push_front(unit.clone());
+        }
+    }
+
+    fn wrote(&mut self, unit: &Unit, key: Key, outcome: Outcome) {
+        let Some(state) = self.units.get_mut(unit) else { return };
+        match outcome {
+            Outcome::Is(observed) => {
+                state.failing.remove(&key);
+                state.unconfirmed.insert(key.clone());
+                if let Some(known) = state.present.get(&key)
+                    && known.uid == observed.uid
+                    && known.version > observed.version
+                {
+                    return;
+                }
+                state.present.insert(key, observed);
+            }
+            Outcome::Gone(uid) => {
+                state.failing.remove(&key);
+                let known = state.present.get(&key).map(|o| o.uid.clone());
+                if uid.is_none() || uid == known {
+                    state.present.remove(&key);
+                    state.unconfirmed.remove(&key);
+                    state.deleted.extend(known);
+                }
+            }
+            Outcome::Taken => {
+                let message = format!("{key} exists and is not Bailiwick's; rename or delete one of the two.");
+                self.trouble(unit, key, Reason::NameTaken, message);
+            }
+            Outcome::Refused { message, authorized, revokes } => {
+                // The API server checks a binding against the ceiling at every update, even one that only takes away.
+                // Deleting is never refused: what it may still grant is made anew.
+                match state.present.get_mut(&key) {
+                    Some(observed) if revokes && !observed.stuck => observed.stuck = true,
+                    _ => self.refused(unit, key, message, authorized),
+                }
+            }
+            Outcome::Failed(error) => {
+                tracing::warn!(%key, %error, "a write failed; it is tried again");
+                self.hold_back(unit);
+            }
+            Outcome::NotLeading => self.hold_back(unit),
+        }
+    }
+
+    fn refused(&mut self, unit: &Unit, key: Key, message: String, authorized: bool) {
+        if !authorized && let Unit::Namespace(name) = unit {
+            self.world.unauthorized.insert(name.clone());
+        }
+        self.trouble(unit, key, Reason::RefusedByApiServer, message);
+    }
+
+    /// Something cannot be written for now: it is tried again, holds up nothing else, and is said.
+    fn trouble(&mut self, unit: &Unit, key: Key, reason: Reason, message: String) {
+        let Some(state) = self.units.get_mut(unit) else { return };
+        let times = state.failing.get(&key).map_or(0, |f| f.times) + 1;
+        // A refusal has a cause that people mend: a second is soon enough for the first try.
+        let until = Instant::now() + retry::delay(times + 3);
+        state.failing.insert(key.clone(), Failing { times, until });
+        let source = state.decision.as_ref().and_then(|d| d.desired.get(&key)).map(|n| n.source.uid.clone());
+        tracing::warn!(%key, %reason, message, "a native object is refused");
+        let trouble = Trouble { source: source.unwrap_or_default(), reason, message };
+        if self.world.troubles.insert(key, trouble.clone()) != Some(trouble) {
+            self.revision += 1;
+            self.mark(unit.clone(), false);
+            self.mark(Unit::Site, false);
+        }
+        self.metrics.refused.set(i64::try_from(self.world.troubles.len()).unwrap_or(i64::MAX));
+    }
+
+    /// The whole unit waits a little.
+    fn hold_back(&mut self, unit: &Unit) {
+        let Some(state) = self.units.get_mut(unit) else { return };
+        if state.wait_until.is_none() {
+            state.failures += 1;
+            let wait = retry::delay(state.failures);
+            state.wait_until = Some(Instant::now() + wait);
+            self.set_timer(Timer::Unit(unit.clone()), Some(Timestamp::now() + signed(wait)));
+        }
+    }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    // A millisecond more: the timer must not ring before the time that it is about.
+    SignedDuration::try_from(duration + Duration::from_millis(1)).unwrap_or(SignedDuration::from_secs(30))
+}
+

@@ -1,0 +1,90 @@
+//! Metrics, for Prometheus.
+
+use std::sync::atomic::AtomicBool;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// What a write was.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WriteLabels {
+    /// `create`, `apply`, `delete`, `claim` or `status`.
+    pub verb: &'static str,
+    /// `ok`, `conflict`, `refused` or `failed`.
+    pub result: &'static str,
+}
+
+/// Why something is withheld.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabels {
+    /// A reason of our conditions.
+    pub reason: &'static str,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Writes to the API server.
+    pub writes: Family<WriteLabels, Counter>,
+    /// How long a write takes, in seconds.
+    pub write_seconds: Histogram,
+    /// How long a decision takes, in seconds.
+    pub decide_seconds: Histogram,
+    /// Namespaces (and the site) that wait for a decision or a write.
+    pub units_busy: Gauge,
+    /// Native objects that the API server refuses for now.
+    pub refused: Gauge,
+    /// Objects that are not ready, by reason.
+    pub not_ready: Family<ReasonLabels, Gauge>,
+    /// Times that a watch broke.
+    pub watch_errors: Counter,
+    /// 1 in the replica that writes.
+    pub leading: Gauge,
+    /// Everything that is watched has been seen once.
+    pub synced: AtomicBool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("bailiwick");
+        let seconds = || Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
+        let metrics = Self {
+            registry: Registry::default(),
+            writes: Family::default(),
+            write_seconds: seconds(),
+            decide_seconds: seconds(),
+            units_busy: Gauge::default(),
+            refused: Gauge::default(),
+            not_ready: Family::default(),
+            watch_errors: Counter::default(),
+            leading: Gauge::default(),
+            synced: AtomicBool::new(false),
+        };
+        registry.register("writes", "Writes to the API server", metrics.writes.clone());
+        registry.register("write_seconds", "How long a write takes", metrics.write_seconds.clone());
+        registry.register("decide_seconds", "How long a decision takes", metrics.decide_seconds.clone());
+        registry.register("units_busy", "Namespaces, and the site, with work to do", metrics.units_busy.clone());
+        registry.register("refused_objects", "Native objects that the API server refuses", metrics.refused.clone());
+        registry.register("not_ready_objects", "Objects that are not ready, by reason", metrics.not_ready.clone());
+        registry.register("watch_errors", "Times that a watch broke", metrics.watch_errors.clone());
+        registry.register("leading", "1 in the replica that writes", metrics.leading.clone());
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    /// In the text format of OpenMetrics.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}

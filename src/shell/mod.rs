@@ -1,0 +1,135 @@
+//! Acts: watches the cluster, asks [`crate::core`] what follows, and writes it.
+//!
+//! ```text
+//! watch ──▶ engine (world, observed objects, queue of units) ──▶ writer ──▶ API server
+//!               ▲                                                  │
+//!               └────────────── outcomes of writes ◀───────────────┘
+//! ```
+//! The engine is one task and owns all state; watches and the writer only send it values. No rule of who may hold what
+//! stands here.
+
+mod engine;
+mod http;
+mod lease;
+pub mod metrics;
+mod retry;
+mod watch;
+mod writer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::mpsc;
+
+use self::engine::Engine;
+use self::lease::Lease;
+use self::metrics::Metrics;
+use crate::api::vocabulary::FIELD_MANAGER;
+
+/// How many seen objects may wait for the engine before the watches wait for it.
+const SEEN_BUFFER: usize = 4096;
+
+/// How the operator runs.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// The namespace of the release: where the configuration and the Lease are.
+    #[arg(long, env = "BAILIWICK_NAMESPACE")]
+    pub namespace: String,
+    /// The name of this replica in the Lease.
+    #[arg(long, env = "POD_NAME", default_value = "bailiwick")]
+    pub identity: String,
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, env = "BAILIWICK_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// How many writes are under way at once.
+    #[arg(long, env = "BAILIWICK_WRITES_IN_FLIGHT", default_value_t = 32)]
+    pub writes_in_flight: usize,
+    /// After how many seconds without a sign of life another replica takes over.
+    #[arg(long, env = "BAILIWICK_LEASE_SECONDS", default_value_t = 15)]
+    pub lease_seconds: u64,
+}
+
+/// Why the operator cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No cluster to talk to.
+    #[error("cannot find out how to reach the cluster: {0}")]
+    Config(#[from] kube::config::InferConfigError),
+    /// No client.
+    #[error("cannot make a client: {0}")]
+    Client(#[source] Box<kube::Error>),
+    /// The port is taken, say.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The Lease cannot be used.
+    #[error("cannot take part in leader election: {0}")]
+    Lease(#[source] Box<kube_lease_manager::LeaseManagerError>),
+    /// One of the tasks ended.
+    #[error("a part of the operator ended: {0}")]
+    Ended(String),
+}
+
+/// Runs the operator until it is told to stop.
+///
+/// # Errors
+/// When it cannot start, or a part of it ends.
+pub async fn run(options: Options) -> Result<(), Error> {
+    let client = client().await?;
+    let metrics = Arc::new(Metrics::default());
+    let listener = tokio::net::TcpListener::bind(options.listen)
+        .await
+        .map_err(|source| Error::Listen { address: options.listen, source })?;
+    tracing::info!(address = %options.listen, namespace = options.namespace, "started");
+
+    let lease = Lease::start(client.clone(), &options).await?;
+    let (seen_in, seen) = mpsc::channel(SEEN_BUFFER);
+    let (jobs, jobs_out) = mpsc::unbounded_channel();
+    let (done_in, done) = mpsc::unbounded_channel();
+    watch::spawn_all(&client, &options.namespace, &seen_in, &metrics);
+    let writer = writer::run(client, options.writes_in_flight, lease.gate(), jobs_out, done_in, metrics.clone());
+    let engine = Engine::new(metrics.clone(), jobs).run(seen, done, lease.leading());
+
+    tokio::select! {
+        () = engine => Err(Error::Ended("engine".into())),
+        () = writer => Err(Error::Ended("writer".into())),
+        result = http::serve(listener, metrics) => Err(Error::Ended(format!("http: {result:?}"))),
+        () = stop_signal() => {
+            tracing::info!("stopping: the lease is released");
+            lease.release().await;
+            Ok(())
+        }
+    }
+}
+
+async fn client() -> Result<Client, Error> {
+    let mut config = kube::Config::infer().await?;
+    // The engine repeats what fails, with the newest knowledge. A retry below it would hold a place in the writer for
+    // minutes, and might write what is no longer wanted.
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    config.write_timeout = Some(Duration::from_secs(30));
+    Client::try_from(config).map_err(|e| Error::Client(Box::new(e)))
+}
+
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(interrupt.await),
+    }
+}
+
+/// The name under which Events are reported.
+const REPORTER: &str = FIELD_MANAGER;

@@ -1,0 +1,249 @@
+//! Watches: one per kind, each object parsed into a compact record as it arrives.
+//!
+//! What the engine gets is [`Seen`]; that a watch broke and was made anew shows there as `Restarted … Synced`.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::rbac::v1;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch_stream};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use super::metrics::Metrics;
+use crate::api::{self, vocabulary as v};
+use crate::core::Name;
+use crate::core::catalog::{Bounds, Settings};
+use crate::core::native::{self, Key, Object, Observed};
+use crate::core::records;
+use crate::core::rules::Ceiling;
+
+/// What is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Organization,
+    User,
+    Group,
+    RoleBinding,
+    CustomRole,
+    SiteRole,
+    SiteRoleBinding,
+    Namespace,
+    NativeRole,
+    NativeRoleBinding,
+    NativeClusterRole,
+    NativeClusterRoleBinding,
+    Ceiling,
+    CeilingCluster,
+    CeilingRelease,
+    Bounds,
+    Settings,
+}
+
+impl Kind {
+    /// All of them: decisions wait until each has been seen once.
+    pub const ALL: [Kind; 17] = [
+        Kind::Organization,
+        Kind::User,
+        Kind::Group,
+        Kind::RoleBinding,
+        Kind::CustomRole,
+        Kind::SiteRole,
+        Kind::SiteRoleBinding,
+        Kind::Namespace,
+        Kind::NativeRole,
+        Kind::NativeRoleBinding,
+        Kind::NativeClusterRole,
+        Kind::NativeClusterRoleBinding,
+        Kind::Ceiling,
+        Kind::CeilingCluster,
+        Kind::CeilingRelease,
+        Kind::Bounds,
+        Kind::Settings,
+    ];
+}
+
+/// What a watch tells the engine.
+#[derive(Debug)]
+pub enum Seen {
+    /// A list of all objects of this kind follows.
+    Restarted(Kind),
+    /// That list is complete: what was not in it is gone.
+    Synced(Kind),
+    /// An object, new or changed.
+    Item(Item),
+    /// An object is gone.
+    Gone(Id),
+}
+
+/// Which object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub struct Id {
+    pub kind: Kind,
+    pub namespace: Name,
+    pub name: Name,
+    pub uid: Name,
+}
+
+/// An object, parsed.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum Item {
+    Organization(records::Organization),
+    User(records::User),
+    Group(records::Group),
+    RoleBinding(records::Binding),
+    CustomRole(records::Role),
+    SiteRole(records::Role),
+    SiteRoleBinding(records::Binding),
+    Namespace(records::Namespace),
+    Native(Key, Observed),
+    Ceiling(Kind, Ceiling),
+    Bounds(Bounds),
+    Settings(Settings),
+}
+
+type Sender = mpsc::Sender<Seen>;
+
+/// Starts every watch.
+pub fn spawn_all(client: &Client, release_namespace: &str, sender: &Sender, metrics: &Arc<Metrics>) {
+    let c = || client.clone();
+    let start = Start { sender, metrics };
+    start.ours(Kind::Organization, Api::all(c()), |o: &api::Organization| Item::Organization(o.into()));
+    start.ours(Kind::User, Api::all(c()), |o: &api::User| Item::User(o.into()));
+    start.ours(Kind::Group, Api::all(c()), |o: &api::Group| Item::Group(o.into()));
+    start.ours(Kind::RoleBinding, Api::all(c()), |o: &api::RoleBinding| Item::RoleBinding(o.into()));
+    start.ours(Kind::CustomRole, Api::all(c()), |o: &api::CustomRole| Item::CustomRole(o.into()));
+    start.ours(Kind::SiteRole, Api::all(c()), |o: &api::SiteRole| Item::SiteRole(o.into()));
+    start.ours(Kind::SiteRoleBinding, Api::all(c()), |o: &api::SiteRoleBinding| Item::SiteRoleBinding(o.into()));
+
+    let all = watcher::Config::default();
+    start.any(Kind::Namespace, Api::all(c()), all, |o: PartialObjectMeta<Namespace>| {
+        Some(Item::Namespace((&o.metadata).into()))
+    });
+
+    let managed = || watcher::Config::default().labels(&format!("{}={}", v::MANAGED_BY, v::FIELD_MANAGER));
+    let seen = |object: Object| native::observe(&object).map(|(key, observed)| Item::Native(key, observed));
+    start.any(Kind::NativeRole, Api::all(c()), managed(), move |o: v1::Role| seen(Object::Role(o)));
+    start.any(Kind::NativeRoleBinding, Api::all(c()), managed(), move |o| seen(Object::RoleBinding(o)));
+    start.any(Kind::NativeClusterRole, Api::all(c()), managed(), move |o| seen(Object::ClusterRole(o)));
+    start.any(Kind::NativeClusterRoleBinding, Api::all(c()), managed(), move |o| {
+        seen(Object::ClusterRoleBinding(o))
+    });
+
+    let ceilings = [
+        (Kind::Ceiling, v::CEILING),
+        (Kind::CeilingCluster, v::CEILING_CLUSTER),
+        (Kind::CeilingRelease, v::CEILING_RELEASE),
+    ];
+    for (kind, name) in ceilings {
+        start.any(kind, Api::all(c()), only(name), move |o: v1::ClusterRole| {
+            Some(Item::Ceiling(kind, Ceiling::new(native::from_rules(o.rules.as_deref().unwrap_or_default()))))
+        });
+    }
+
+    let maps = || Api::namespaced(c(), release_namespace);
+    start.any(Kind::Bounds, maps(), only(v::BOUNDS_CONFIG_MAP), |o: ConfigMap| {
+        parsed(&o, v::BOUNDS_KEY, Bounds::parse).map(Item::Bounds)
+    });
+    start.any(Kind::Settings, maps(), only(v::SETTINGS_CONFIG_MAP), |o: ConfigMap| {
+        parsed(&o, v::SETTINGS_KEY, Settings::parse).map(Item::Settings)
+    });
+}
+
+fn only(name: &str) -> watcher::Config {
+    watcher::Config::default().fields(&format!("metadata.name={name}"))
+}
+
+/// Configuration that cannot be understood changes nothing: what was understood last stays in force.
+fn parsed<T>(map: &ConfigMap, key: &str, parse: impl Fn(&str) -> Result<T, serde_yaml::Error>) -> Option<T> {
+    let name = map.name_any();
+    let Some(text) = map.data.as_ref().and_then(|data| data.get(key)) else {
+        tracing::error!(config_map = name, key, "the configuration has no such key; the last one stays in force");
+        return None;
+    };
+    match parse(text) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::error!(config_map = name, key, %error, "the configuration is not valid; the last one stays in force");
+            None
+        }
+    }
+}
+
+struct Start<'a> {
+    sender: &'a Sender,
+    metrics: &'a Arc<Metrics>,
+}
+
+impl Start<'_> {
+    /// One of our kinds. An object that does not parse (written under another schema) is treated as if it were not there,
+    /// and stops no other.
+    fn ours<K>(&self, kind: Kind, api: Api<DeserializeGuard<K>>, record: fn(&K) -> Item)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        self.any(kind, api, watcher::Config::default(), move |guard: DeserializeGuard<K>| match guard.0 {
+            Ok(object) => Some(record(&object)),
+            Err(error) => {
+                tracing::error!(?kind, %error, "an object cannot be read: it grants nothing");
+                None
+            }
+        });
+    }
+
+    fn any<K>(
+        &self,
+        kind: Kind,
+        api: Api<K>,
+        config: watcher::Config,
+        item: impl Fn(K) -> Option<Item> + Send + Sync + 'static,
+    ) where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let (sender, metrics) = (self.sender.clone(), self.metrics.clone());
+        tokio::spawn(async move {
+            let mut events = watch_stream(api, config).default_backoff().boxed();
+            while let Some(event) = events.next().await {
+                let seen = match event {
+                    Ok(Event::Init) => Seen::Restarted(kind),
+                    Ok(Event::InitDone) => Seen::Synced(kind),
+                    Ok(Event::Apply(object) | Event::InitApply(object)) => {
+                        let id = id(kind, &object);
+                        // Of the configuration what was understood last stays; of anything else nothing does.
+                        match (item(object), kind) {
+                            (Some(item), _) => Seen::Item(item),
+                            (None, Kind::Bounds | Kind::Settings) => continue,
+                            (None, _) => Seen::Gone(id),
+                        }
+                    }
+                    Ok(Event::Delete(object)) => Seen::Gone(id(kind, &object)),
+                    Err(error) => {
+                        metrics.watch_errors.inc();
+                        tracing::warn!(?kind, %error, "a watch broke; it starts again");
+                        continue;
+                    }
+                };
+                if sender.send(seen).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+fn id(kind: Kind, object: &impl ResourceExt) -> Id {
+    Id {
+        kind,
+        namespace: object.namespace().unwrap_or_default().into(),
+        name: object.name_any().into(),
+        uid: object.uid().unwrap_or_default().into(),
+    }
+}

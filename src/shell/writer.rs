@@ -1,0 +1,479 @@
+//! The writer: the one place from which anything is written to the API server.
+//!
+//! Three lanes: what takes access away goes before what gives it, and both before statuses. A write that meets something
+//! unexpected looks at what is there and reports it; what to do about it is decided anew by whoever asked.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::authorization::v1 as authorization;
+use k8s_openapi::api::core::v1 as corev1;
+use k8s_openapi::api::rbac::v1;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::Status;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Api, Client};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::lease::Gate;
+use super::metrics::{Metrics, WriteLabels};
+use super::watch::Item;
+use crate::api::vocabulary as v;
+use crate::api::{self, GROUP, VERSION};
+use crate::core::Name;
+use crate::core::claims::Claim;
+use crate::core::native::{self, Key, Native, NativeKind, Object, Observed, Source};
+use crate::core::plan::Write;
+use crate::core::records;
+
+/// Statuses may take this share of the places, so that they never hold up a grant for long.
+const STATUS_SHARE: usize = 2;
+
+/// How long a write may take before its place is given to another.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Something to write.
+#[derive(Debug)]
+pub enum Job {
+    /// A native object.
+    Native(Write),
+    /// The record of a claim on a Namespace.
+    Claim(Claim),
+    /// A status, and the Event that goes with it, if any.
+    Status {
+        #[allow(missing_docs)]
+        target: Source,
+        #[allow(missing_docs)]
+        document: Value,
+        /// Reason and message.
+        event: Option<(&'static str, String)>,
+    },
+}
+
+impl Job {
+    fn undone(&self, outcome: Outcome, failure: Failure) -> Done {
+        match self {
+            Job::Native(write) => Done::Native(write.key().clone(), outcome),
+            Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(format!("{failure:?}"))),
+            Job::Status { target, .. } => Done::Status(target.clone(), Err(failure)),
+        }
+    }
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Done {
+    /// Of a native object.
+    Native(Key, Outcome),
+    /// Of a claim.
+    Claim(Name, Result<records::Namespace, String>),
+    /// Of a status: the object as it is now.
+    Status(Source, Result<Item, Failure>),
+}
+
+/// What became of a write to a native object.
+#[derive(Debug)]
+pub enum Outcome {
+    /// This is there now.
+    Is(Observed),
+    /// It is not there (any more); the UID is the one that was written to, if any.
+    Gone(Option<Name>),
+    /// It is there, but not ours.
+    Taken,
+    /// The API server refuses it.
+    Refused {
+        /// What it said.
+        message: String,
+        /// Whether the operator may write this kind in this place at all.
+        authorized: bool,
+        /// Whether it would have taken access away.
+        revokes: bool,
+    },
+    /// It may work another time.
+    Failed(String),
+    /// This replica does not lead.
+    NotLeading,
+}
+
+/// Why a status was not written.
+#[derive(Debug)]
+pub enum Failure {
+    /// The object is gone, or is another one now.
+    Gone,
+    /// It may work another time.
+    Failed(String),
+    /// This replica does not lead.
+    NotLeading,
+}
+
+#[derive(Default)]
+struct Lanes {
+    revoking: VecDeque<Job>,
+    giving: VecDeque<Job>,
+    statuses: VecDeque<Job>,
+}
+
+impl Lanes {
+    fn push(&mut self, job: Job) {
+        match &job {
+            Job::Native(write) if write.revokes() => self.revoking.push_back(job),
+            Job::Native(_) | Job::Claim(_) => self.giving.push_back(job),
+            Job::Status { .. } => self.statuses.push_back(job),
+        }
+    }
+
+    fn pop(&mut self, statuses_allowed: bool) -> Option<Job> {
+        let job = self.revoking.pop_front().or_else(|| self.giving.pop_front());
+        job.or_else(|| if statuses_allowed { self.statuses.pop_front() } else { None })
+    }
+}
+
+/// Writes what it is given, until nobody can give it anything any more.
+pub async fn run(
+    client: Client,
+    in_flight: usize,
+    gate: Gate,
+    mut jobs: mpsc::UnboundedReceiver<Job>,
+    done: mpsc::UnboundedSender<Done>,
+    metrics: Arc<Metrics>,
+) {
+    let reporter = Reporter { controller: super::REPORTER.into(), instance: None };
+    let hand = Hand { recorder: Recorder::new(client.clone(), reporter), client, gate, metrics };
+    let (mut lanes, mut running, mut statuses) = (Lanes::default(), JoinSet::new(), 0_usize);
+    loop {
+        tokio::select! {
+            biased;
+            Some(finished) = running.join_next() => {
+                if let Ok((is_status, outcome)) = finished {
+                    statuses -= usize::from(is_status);
+                    if done.send(outcome).is_err() { return; }
+                }
+            }
+            job = jobs.recv() => match job {
+                Some(job) => lanes.push(job),
+                None => return,
+            }
+        }
+        while let Ok(job) = jobs.try_recv() {
+            lanes.push(job);
+        }
+        while running.len() < in_flight {
+            let Some(job) = lanes.pop(statuses < in_flight.div_ceil(STATUS_SHARE)) else { break };
+            let is_status = matches!(job, Job::Status { .. });
+            statuses += usize::from(is_status);
+            let hand = hand.clone();
+            running.spawn(async move { (is_status, hand.write(job).await) });
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Hand {
+    client: Client,
+    recorder: Recorder,
+    gate: Gate,
+    metrics: Arc<Metrics>,
+}
+
+impl Hand {
+    async fn write(&self, job: Job) -> Done {
+        if !self.gate.is_open() {
+            return job.undone(Outcome::NotLeading, Failure::NotLeading);
+        }
+        let started = Instant::now();
+        let late = "no answer in time".to_owned();
+        let undone = job.undone(Outcome::Failed(late.clone()), Failure::Failed(late));
+        let done = tokio::time::timeout(PATIENCE, self.perform(job)).await.unwrap_or(undone);
+        self.metrics.write_seconds.observe(started.elapsed().as_secs_f64());
+        done
+    }
+
+    async fn perform(&self, job: Job) -> Done {
+        match job {
+            Job::Native(write) => self.native(write).await,
+            Job::Claim(claim) => self.claim(claim).await,
+            Job::Status { target, document, event } => self.status(target, document, event).await,
+        }
+    }
+
+    fn count(&self, verb: &'static str, result: &'static str) {
+        self.metrics.writes.get_or_create(&WriteLabels { verb, result }).inc();
+    }
+
+    async fn native(&self, write: Write) -> Done {
+        let revokes = write.revokes();
+        let (verb, key, uid) = match &write {
+            Write::Create { key, .. } => ("create", key.clone(), None),
+            Write::Apply { key, uid, .. } => ("apply", key.clone(), Some(uid.clone())),
+            Write::Delete { key, uid, .. } => ("delete", key.clone(), Some(uid.clone())),
+        };
+        let result = match write {
+            Write::Create { key, native, .. } => self.put(&key, &native, None).await,
+            Write::Apply { key, native, uid, .. } => self.put(&key, &native, Some(&uid)).await,
+            Write::Delete { key, uid, .. } => self.delete(&key, &uid).await.map(|()| None),
+        };
+        let outcome = match result {
+            Ok(Some(observed)) => {
+                self.count(verb, "ok");
+                Outcome::Is(observed)
+            }
+            Ok(None) => {
+                self.count(verb, "ok");
+                Outcome::Gone(uid)
+            }
+            Err(error) => match self.explain(verb, &key, uid, error).await {
+                Outcome::Refused { message, authorized, .. } => Outcome::Refused { message, authorized, revokes },
+                outcome => outcome,
+            },
+        };
+        if !matches!(outcome, Outcome::Is(_) | Outcome::Gone(_)) {
+            tracing::debug!(%key, verb, ?outcome, "a write did not work");
+        }
+        Done::Native(key, outcome)
+    }
+
+    async fn explain(&self, verb: &'static str, key: &Key, uid: Option<Name>, error: kube::Error) -> Outcome {
+        let Some(status) = api_status(&error) else {
+            self.count(verb, "failed");
+            return Outcome::Failed(error.to_string());
+        };
+        match status.code {
+            404 if verb != "create" => {
+                self.count(verb, "conflict");
+                Outcome::Gone(uid)
+            }
+            409 => {
+                self.count(verb, "conflict");
+                self.look(key).await
+            }
+            // 404 of a create: the namespace is gone.
+            400 | 403 | 404 | 422 => {
+                self.count(verb, "refused");
+                let authorized = status.code != 403 || self.authorized(key).await;
+                Outcome::Refused { message: status.message.clone(), authorized, revokes: false }
+            }
+            _ => {
+                self.count(verb, "failed");
+                Outcome::Failed(status.message.clone())
+            }
+        }
+    }
+
+    /// What is there under this name.
+    async fn look(&self, key: &Key) -> Outcome {
+        match self.get(key).await {
+            Ok(None) => Outcome::Gone(None),
+            Ok(Some(object)) if native::is_ours(metadata(&object)) => match native::observe(&object) {
+                Some((_, observed)) => Outcome::Is(observed),
+                None => Outcome::Taken,
+            },
+            Ok(Some(_)) => Outcome::Taken,
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+
+    /// Whether the operator may create this kind in this place at all. If so, it was the ceiling that refused.
+    async fn authorized(&self, key: &Key) -> bool {
+        let resource = match key.kind {
+            NativeKind::Role => "roles",
+            NativeKind::RoleBinding => "rolebindings",
+            NativeKind::ClusterRole => "clusterroles",
+            NativeKind::ClusterRoleBinding => "clusterrolebindings",
+        };
+        let attributes = authorization::ResourceAttributes {
+            group: Some("rbac.authorization.k8s.io".into()),
+            resource: Some(resource.into()),
+            namespace: (!key.namespace.is_empty()).then(|| key.namespace.to_string()),
+            verb: Some("create".into()),
+            ..Default::default()
+        };
+        let review = authorization::SelfSubjectAccessReview {
+            spec: authorization::SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(attributes),
+                ..Default::default()
+            },
+            ..Default::default()
+        };
+        let answer = Api::all(self.client.clone()).create(&PostParams::default(), &review).await;
+        answer.is_ok_and(|review| review.status.is_some_and(|s| s.allowed))
+    }
+
+    async fn put(&self, key: &Key, native: &Native, uid: Option<&Name>) -> kube::Result<Option<Observed>> {
+        let client = self.client.clone();
+        let namespace = &*key.namespace;
+        let stored = match native::to_object(key, native, uid) {
+            Object::Role(o) => Object::Role(put(Api::namespaced(client, namespace), &key.name, o, uid).await?),
+            Object::RoleBinding(o) => {
+                Object::RoleBinding(put(Api::namespaced(client, namespace), &key.name, o, uid).await?)
+            }
+            Object::ClusterRole(o) => Object::ClusterRole(put(Api::all(client), &key.name, o, uid).await?),
+            Object::ClusterRoleBinding(o) => Object::ClusterRoleBinding(put(Api::all(client), &key.name, o, uid).await?),
+        };
+        Ok(native::observe(&stored).map(|(_, observed)| observed))
+    }
+
+    async fn get(&self, key: &Key) -> kube::Result<Option<Object>> {
+        let (client, namespace, name) = (self.client.clone(), &*key.namespace, &*key.name);
+        Ok(match key.kind {
+            NativeKind::Role => Api::namespaced(client, namespace).get_opt(name).await?.map(Object::Role),
+            NativeKind::RoleBinding => Api::namespaced(client, namespace).get_opt(name).await?.map(Object::RoleBinding),
+            NativeKind::ClusterRole => Api::all(client).get_opt(name).await?.map(Object::ClusterRole),
+            NativeKind::ClusterRoleBinding => Api::all(client).get_opt(name).await?.map(Object::ClusterRoleBinding),
+        })
+    }
+
+    async fn delete(&self, key: &Key, uid: &Name) -> kube::Result<()> {
+        let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let (client, namespace, name) = (self.client.clone(), &*key.namespace, &*key.name);
+        match key.kind {
+            NativeKind::Role => drop(Api::<v1::Role>::namespaced(client, namespace).delete(name, &params).await?),
+            NativeKind::RoleBinding => {
+                drop(Api::<v1::RoleBinding>::namespaced(client, namespace).delete(name, &params).await?);
+            }
+            NativeKind::ClusterRole => drop(Api::<v1::ClusterRole>::all(client).delete(name, &params).await?),
+            NativeKind::ClusterRoleBinding => {
+                drop(Api::<v1::ClusterRoleBinding>::all(client).delete(name, &params).await?);
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim(&self, claim: Claim) -> Done {
+        let (organization, uid) = &claim.organization;
+        let mut annotations = serde_json::json!({v::ORGANIZATION_UID: &**uid, v::LAST_ORGANIZATION: &**organization});
+        if let Some(at) = claim.claimed_at {
+            annotations[v::CLAIMED_AT] = Value::from(at.to_string());
+        }
+        let document = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": &*claim.namespace,
+                "uid": &*claim.namespace_uid,
+                "labels": {v::ORGANIZATION: &**organization},
+                "annotations": annotations,
+            },
+        });
+        let api = Api::<corev1::Namespace>::all(self.client.clone());
+        let result = api.patch(&claim.namespace, &apply(), &Patch::Apply(document)).await;
+        self.count("claim", if result.is_ok() { "ok" } else { "failed" });
+        Done::Claim(claim.namespace, result.map(|n| (&n.metadata).into()).map_err(|e| e.to_string()))
+    }
+
+    async fn status(&self, target: Source, document: Value, event: Option<(&'static str, String)>) -> Done {
+        let patch = StatusPatch { client: &self.client, target: &target, document };
+        let result = match target.kind {
+            "Organization" => patch.cluster::<api::Organization>(|o| Item::Organization(o.into())).await,
+            "User" => patch.cluster::<api::User>(|o| Item::User(o.into())).await,
+            "SiteRole" => patch.cluster::<api::SiteRole>(|o| Item::SiteRole(o.into())).await,
+            "SiteRoleBinding" => patch.cluster::<api::SiteRoleBinding>(|o| Item::SiteRoleBinding(o.into())).await,
+            "Group" => patch.namespaced::<api::Group>(|o| Item::Group(o.into())).await,
+            "RoleBinding" => patch.namespaced::<api::RoleBinding>(|o| Item::RoleBinding(o.into())).await,
+            _ => patch.namespaced::<api::CustomRole>(|o| Item::CustomRole(o.into())).await,
+        };
+        let result = match result {
+            Ok(item) => {
+                self.count("status", "ok");
+                if let Some((reason, message)) = event {
+                    self.announce(&target, reason, message).await;
+                }
+                Ok(item)
+            }
+            Err(error) => {
+                let gone = api_status(&error).is_some_and(|s| s.code == 404 || s.code == 409);
+                self.count("status", if gone { "conflict" } else { "failed" });
+                Err(if gone { Failure::Gone } else { Failure::Failed(error.to_string()) })
+            }
+        };
+        Done::Status(target, result)
+    }
+
+    /// Events help people to notice; nothing rests on them, so a lost one is only logged.
+    async fn announce(&self, target: &Source, reason: &str, message: String) {
+        let event = Event {
+            type_: EventType::Warning,
+            reason: reason.to_owned(),
+            note: Some(message.chars().take(1024).collect()),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        let reference = corev1::ObjectReference {
+            api_version: Some(format!("{GROUP}/{VERSION}")),
+            kind: Some(target.kind.to_owned()),
+            name: Some(target.name.to_string()),
+            namespace: (!target.namespace.is_empty()).then(|| target.namespace.to_string()),
+            uid: Some(target.uid.to_string()),
+            ..Default::default()
+        };
+        if let Err(error) = self.recorder.publish(&event, &reference).await {
+            tracing::debug!(%error, object = target.path(), "an Event was not written");
+        }
+    }
+}
+
+fn apply() -> PatchParams {
+    PatchParams::apply(v::FIELD_MANAGER).force()
+}
+
+fn api_status(error: &kube::Error) -> Option<&Status> {
+    match error {
+        kube::Error::Api(status) => Some(status),
+        _ => None,
+    }
+}
+
+fn metadata(object: &Object) -> &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+    match object {
+        Object::Role(o) => &o.metadata,
+        Object::RoleBinding(o) => &o.metadata,
+        Object::ClusterRole(o) => &o.metadata,
+        Object::ClusterRoleBinding(o) => &o.metadata,
+    }
+}
+
+/// Creates by POST (faster than an apply, and never over something that is there), changes by server-side apply. A
+/// forced apply would create what has been deleted meanwhile; with the UID in it the API server refuses.
+async fn put<K>(api: Api<K>, name: &str, object: K, uid: Option<&Name>) -> kube::Result<K>
+where
+    K: Clone + Serialize + DeserializeOwned + std::fmt::Debug,
+{
+    match uid {
+        None => api.create(&PostParams { field_manager: Some(v::FIELD_MANAGER.into()), dry_run: false }, &object).await,
+        Some(_) => api.patch(name, &apply(), &Patch::Apply(&object)).await,
+    }
+}
+
+struct StatusPatch<'a> {
+    client: &'a Client,
+    target: &'a Source,
+    document: Value,
+}
+
+impl StatusPatch<'_> {
+    async fn cluster<K>(self, item: fn(&K) -> Item) -> kube::Result<Item>
+    where
+        K: kube::Resource<DynamicType = ()> + DeserializeOwned,
+    {
+        let object: K = Api::all(self.client.clone())
+            .patch_status(&self.target.name, &apply(), &Patch::Apply(self.document))
+            .await?;
+        Ok(item(&object))
+    }
+
+    async fn namespaced<K>(self, item: fn(&K) -> Item) -> kube::Result<Item>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + DeserializeOwned,
+    {
+        let object: K = Api::namespaced(self.client.clone(), &self.target.namespace)
+            .patch_status(&self.target.name, &apply(), &Patch::Apply(self.document))
+            .await?;
+        Ok(item(&object))
+    }
+}
+
