@@ -86,7 +86,9 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let listener = tokio::net::TcpListener::bind(options.listen)
         .await
         .map_err(|source| Error::Listen { address: options.listen, source })?;
-    tracing::info!(address = %options.listen, namespace = options.namespace, "started");
+    // The port may have been left to the system.
+    let address = listener.local_addr().map_or(options.listen, |address| address);
+    tracing::info!(%address, namespace = options.namespace, "started");
 
     let lease = Lease::start(client.clone(), &options).await?;
     let (seen_in, seen) = mpsc::channel(SEEN_BUFFER);

@@ -1,0 +1,271 @@
+//! What every cluster test needs: a cluster with the chart and the operator, and words to ask it.
+
+mod access;
+mod operator;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use control_plane::{ControlPlane, Options};
+use serde_json::Value;
+
+pub use access::Question;
+pub use operator::Operator;
+
+/// Where the chart is installed.
+pub const RELEASE: &str = "bailiwick-system";
+/// The seven kinds, by full name.
+pub const KINDS: [&str; 7] = [
+    "organizations.bailiwick.dev",
+    "users.bailiwick.dev",
+    "groups.bailiwick.dev",
+    "customroles.bailiwick.dev",
+    "rolebindings.bailiwick.dev",
+    "siteroles.bailiwick.dev",
+    "siterolebindings.bailiwick.dev",
+];
+/// How long anything may take on a busy machine. Tests end as soon as what they wait for is there.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A cluster of one test's own. It ends with the test.
+pub struct Cluster {
+    pub plane: ControlPlane,
+    pub operator: Option<Operator>,
+    pub admin: PathBuf,
+    runtime: tokio::runtime::Runtime,
+    client: kube::Client,
+    scratch: tempfile::TempDir,
+}
+
+/// The repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+impl Cluster {
+    /// With the chart installed (values as YAML), and the operator running.
+    pub fn with_operator(values: &str) -> Self {
+        let mut cluster = Self::with_chart(values);
+        cluster.start_operator();
+        cluster
+    }
+
+    /// With the chart installed, and no operator yet.
+    pub fn with_chart(values: &str) -> Self {
+        let cluster = Self::bare();
+        let output = cluster.helm_install(values);
+        assert!(output.status.success(), "helm install: {}", text(&output));
+        cluster
+    }
+
+    /// With nothing in it.
+    pub fn bare() -> Self {
+        let plane = ControlPlane::start(Options::default()).expect("the control plane starts");
+        let admin = plane.admin_kubeconfig();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client = runtime.block_on(client(&admin));
+        let scratch = tempfile::tempdir().unwrap();
+        Self { plane, operator: None, admin, runtime, client, scratch }
+    }
+
+    /// `helm install` with these values.
+    pub fn helm_install(&self, values: &str) -> Output {
+        self.helm(&["install", "bailiwick", "--create-namespace"], values)
+    }
+
+    /// `helm upgrade` with these values.
+    pub fn helm_upgrade(&self, values: &str) -> Output {
+        self.helm(&["upgrade", "bailiwick"], values)
+    }
+
+    fn helm(&self, words: &[&str], values: &str) -> Output {
+        let file = self.scratch.path().join("values.yaml");
+        // There is no kubelet: a Deployment would never become ready.
+        std::fs::write(&file, format!("{values}\n")).unwrap();
+        let mut helm = self.plane.helm(&self.admin);
+        helm.args(words).arg(repository().join("charts/bailiwick")).args(["--namespace", RELEASE, "--values"]).arg(&file);
+        helm.output().expect("helm runs")
+    }
+
+    /// Starts the operator and waits until it has seen everything and leads.
+    pub fn start_operator(&mut self) {
+        let operator = self.spawn_operator("one");
+        self.eventually("the operator is ready and leads", || operator.is_ready() && operator.metric("leading") == 1);
+        self.operator = Some(operator);
+    }
+
+    /// Starts one more operator process, with the ServiceAccount of the chart.
+    pub fn spawn_operator(&self, identity: &str) -> Operator {
+        Operator::spawn(self, identity, self.scratch.path())
+    }
+
+    /// Ends the operator as the kubelet would.
+    pub fn stop_operator(&mut self) {
+        self.operator.take().expect("an operator is running").stop();
+    }
+
+    /// Ends the operator as the kernel would.
+    pub fn kill_operator(&mut self) {
+        self.operator.take().expect("an operator is running").kill();
+    }
+
+    /// kubectl as the administrator.
+    pub fn kubectl(&self, arguments: &[&str]) -> Output {
+        self.kubectl_as(&self.admin, arguments)
+    }
+
+    /// kubectl as whoever the kubeconfig is of.
+    pub fn kubectl_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Output {
+        self.plane.kubectl(kubeconfig).args(arguments).output().expect("kubectl runs")
+    }
+
+    /// kubectl as the administrator, which has to work. Returns what it printed.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let output = self.kubectl(arguments);
+        assert!(output.status.success(), "kubectl {}: {}", arguments.join(" "), text(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Applies manifests, which has to work.
+    pub fn apply(&self, yaml: &str) {
+        if let Err(error) = self.try_apply(yaml) {
+            panic!("kubectl apply: {error}\n{yaml}");
+        }
+    }
+
+    /// Applies manifests as the administrator, by server-side apply. The error is what kubectl printed.
+    pub fn try_apply(&self, yaml: &str) -> Result<String, String> {
+        self.try_apply_as(&self.admin, yaml)
+    }
+
+    /// Applies manifests as somebody.
+    pub fn try_apply_as(&self, kubeconfig: &Path, yaml: &str) -> Result<String, String> {
+        let mut kubectl = self.plane.kubectl(kubeconfig);
+        kubectl.args(["apply", "--server-side", "-f", "-"]);
+        outcome(with_input(kubectl, yaml))
+    }
+
+    /// Applies a directory of the repository, as the README of an example says.
+    pub fn apply_directory(&self, path: &str) {
+        let directory = repository().join(path);
+        self.run(&["apply", "-f", directory.to_str().unwrap()]);
+    }
+
+    /// One object, or a list, as JSON.
+    pub fn get(&self, arguments: &[&str]) -> Value {
+        let words: Vec<&str> = ["get"].iter().chain(arguments).chain(&["-o", "json"]).copied().collect();
+        serde_json::from_str(&self.run(&words)).unwrap()
+    }
+
+    /// Whether an object is there.
+    pub fn exists(&self, arguments: &[&str]) -> bool {
+        let words: Vec<&str> = ["get"].iter().chain(arguments).copied().collect();
+        self.kubectl(&words).status.success()
+    }
+
+    /// A condition of an object: status, reason and message.
+    pub fn condition(&self, arguments: &[&str], kind: &str) -> Option<(String, String, String)> {
+        let object = self.get(arguments);
+        let conditions = object["status"]["conditions"].as_array()?;
+        let condition = conditions.iter().find(|c| c["type"] == kind)?;
+        let word = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+        Some((word("status"), word("reason"), word("message")))
+    }
+
+    /// Waits until a condition of an object has this reason; returns its message.
+    pub fn await_reason(&self, arguments: &[&str], kind: &str, reason: &str) -> String {
+        let mut last = None;
+        self.eventually_or(
+            || {
+                last = self.condition(arguments, kind);
+                last.as_ref().is_some_and(|(_, r, _)| r == reason)
+            },
+            |_| format!("{} has {kind} with reason {reason}", arguments.join(" ")),
+        );
+        self.condition(arguments, kind).unwrap().2
+    }
+
+    /// Waits until something holds.
+    #[track_caller]
+    pub fn eventually(&self, what: &str, holds: impl FnMut() -> bool) {
+        self.eventually_or(holds, |_| what.to_owned());
+    }
+
+    #[track_caller]
+    fn eventually_or(&self, mut holds: impl FnMut() -> bool, what: impl Fn(&Self) -> String) {
+        let start = Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {}\n{}", what(self), self.operator_log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the operator has said something about the newest generation of every object of ours, and is idle.
+    #[track_caller]
+    pub fn settle(&self) {
+        let operator = self.operator.as_ref().expect("an operator is running");
+        self.eventually("every object has a status of its newest generation, and the operator is idle", || {
+            let list = self.get(&[&KINDS.join(","), "--all-namespaces"]);
+            let items = list["items"].as_array().unwrap();
+            let said = items.iter().all(|o| o["status"]["observedGeneration"] == o["metadata"]["generation"]);
+            said && operator.metric("units_busy") == 0
+        });
+    }
+
+    /// Writes that the API server has counted, Leases and Events aside.
+    pub fn writes(&self) -> u64 {
+        let metrics = self.run(&["get", "--raw", "/metrics"]);
+        let counted = metrics.lines().filter(|line| line.starts_with("apiserver_request_total{"));
+        let writes = counted.filter(|line| {
+            let verb = ["POST", "PUT", "PATCH", "APPLY", "DELETE"].iter().any(|v| line.contains(&format!("verb=\"{v}\"")));
+            let other = ["leases", "events", "subjectaccessreviews", "selfsubjectaccessreviews", "tokenreviews"];
+            verb && !other.iter().any(|r| line.contains(&format!("resource=\"{r}\"")))
+        });
+        writes.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
+    }
+
+    /// Every native object of ours, by kind, namespace and name, with what matters of it.
+    pub fn native(&self) -> Vec<Value> {
+        let kinds = "roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io,\
+                     clusterroles.rbac.authorization.k8s.io,clusterrolebindings.rbac.authorization.k8s.io";
+        let list = self.get(&[kinds, "--all-namespaces", "-l", "app.kubernetes.io/managed-by=bailiwick"]);
+        list["items"].as_array().unwrap().clone()
+    }
+
+    /// What the operator has logged, for the message of a failing test.
+    pub fn operator_log(&self) -> String {
+        self.operator.as_ref().map(Operator::log).unwrap_or_default()
+    }
+}
+
+async fn client(kubeconfig: &Path) -> kube::Client {
+    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+    kube::Client::try_from(config).unwrap()
+}
+
+/// Everything that a program printed.
+pub fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// What a program printed, as an error when it failed.
+pub fn outcome(output: Output) -> Result<String, String> {
+    if output.status.success() { Ok(text(&output)) } else { Err(text(&output)) }
+}
+
+/// Runs a program with something to read.
+pub fn with_input(mut command: Command, input: &str) -> Output {
+    use std::io::Write as _;
+    use std::process::Stdio;
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_owned();
+    // From another thread: a program that prints much before it has read all would wait for us, and we for it.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}

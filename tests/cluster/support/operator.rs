@@ -1,0 +1,97 @@
+//! The operator as a process, with the credentials of the chart's ServiceAccount.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use super::{Cluster, RELEASE};
+
+/// A running operator. It ends when this is dropped.
+pub struct Operator {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Operator {
+    pub(super) fn spawn(cluster: &Cluster, identity: &str, scratch: &Path) -> Self {
+        let token = cluster.run(&["-n", RELEASE, "create", "token", "bailiwick", "--duration", "2h"]);
+        let kubeconfig = cluster.plane.token_kubeconfig("operator", token.trim()).unwrap();
+        let number = std::fs::read_dir(scratch).unwrap().count();
+        let log = scratch.join(format!("operator-{identity}-{number}.log"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+        command
+            .args(["run", "--namespace", RELEASE, "--listen", "127.0.0.1:0", "--identity", identity, "--lease-seconds", "3"])
+            .env("KUBECONFIG", kubeconfig)
+            .env("RUST_LOG", "info,bailiwick=debug,kube_client=off,kube_runtime=off,kube_lease_manager=off")
+            .stderr(File::create(&log).unwrap());
+        Self { child: command.spawn().expect("the operator starts"), log }
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn address(&self) -> Option<String> {
+        let log = self.log();
+        let after = log.split("address=").nth(1)?;
+        after.split_whitespace().next().map(str::to_owned)
+    }
+
+    fn ask(&self, path: &str) -> Option<(u16, String)> {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::net::TcpStream::connect(self.address()?).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let code = answer.split_whitespace().nth(1)?.parse().ok()?;
+        Some((code, answer))
+    }
+
+    /// Whether it says that it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.ask("/readyz").is_some_and(|(code, _)| code == 200)
+    }
+
+    /// A metric without labels; -1 when it cannot be asked.
+    pub fn metric(&self, name: &str) -> i64 {
+        let Some((_, text)) = self.ask("/metrics") else { return -1 };
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("bailiwick_{name} ")));
+        line.and_then(|value| value.trim().parse().ok()).unwrap_or(-1)
+    }
+
+    /// The sum of a metric over all its labels.
+    pub fn sum(&self, name: &str) -> f64 {
+        let Some((_, text)) = self.ask("/metrics") else { return -1.0 };
+        let lines = text.lines().filter(|line| line.starts_with(&format!("bailiwick_{name}")));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "the operator stops in good order: {status}\n{}", self.log());
+    }
+
+    /// Ends it at once.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
