@@ -1,5 +1,10 @@
 //! Talks to people: the command line of `bailiwick`.
 
+mod manifests;
+mod render;
+mod schema;
+mod values;
+
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
@@ -19,12 +24,21 @@ pub struct Arguments {
 enum Command {
     /// Run the operator.
     Run(shell::Options),
+    /// Show the native RBAC that follows from manifests, without a cluster.
+    Render(render::Options),
     /// Print the CustomResourceDefinitions as YAML.
     Crds {
         /// Write one file per kind into this directory instead.
         #[arg(long, value_name = "DIRECTORY")]
         out: Option<std::path::PathBuf>,
     },
+}
+
+/// The exit code for input that a person has to mend, so that CI can tell it from everything else.
+const INVALID_INPUT: u8 = 2;
+
+fn lines(problems: &[manifests::Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// What went wrong, for a person at a terminal.
@@ -36,8 +50,17 @@ pub enum Error {
     /// Cannot write YAML.
     #[error("cannot write YAML: {0}")]
     Yaml(#[from] serde_yaml::Error),
+    /// The input is not valid.
+    #[error("{}", lines(.0))]
+    Invalid(Vec<manifests::Problem>),
+    /// The chart's values are not valid.
+    #[error(transparent)]
+    Values(#[from] values::Error),
+    /// One of the chart's own objects cannot be read, which would be a bug.
+    #[error("a built-in object cannot be read: {0}")]
+    Json(#[source] serde_json::Error),
     /// A file.
-    #[error("{path}: {source}")]
+    #[error("{}: {source}", path.display())]
     File {
         /// Which.
         path: std::path::PathBuf,
@@ -54,12 +77,17 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Run(options) => run(options),
+        Command::Render(options) => render::run(&options),
         Command::Crds { out } => crds(out),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever closed the pipe has seen enough.
         Err(Error::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error @ (Error::Invalid(_) | Error::Values(_))) => {
+            eprintln!("{error}");
+            ExitCode::from(INVALID_INPUT)
+        }
         Err(error) => {
             eprintln!("bailiwick: {error}");
             ExitCode::FAILURE

@@ -103,6 +103,13 @@ impl Bounds {
         serde_yaml::from_str(text)
     }
 
+    /// The rules of the catalog that make up a ceiling: everything that any permission on these words could mean.
+    #[must_use]
+    pub fn ceiling(&self, target: Target) -> Vec<Rule> {
+        let words = self.catalog.values().filter(|word| word.target == target);
+        words.flat_map(|word| word.rules.values()).map(Entry::everything).collect()
+    }
+
     /// What a permission means here, and where: `None` if the catalog has no such word.
     #[must_use]
     pub fn atoms(&self, permission: &Permission) -> Option<(Target, Vec<Atom>)> {
@@ -144,6 +151,18 @@ impl Entry {
             verbs: verbs.into_iter().map(Name::from).collect(),
         };
         rule.atoms().collect()
+    }
+
+    fn everything(&self) -> Rule {
+        let list = |strings: &[String]| strings.iter().map(|s| Name::from(s.as_str())).collect();
+        let verbs: BTreeSet<&str> = self.actions.iter().flat_map(|a| verbs(*a, false)).copied().collect();
+        Rule {
+            groups: list(&self.api_groups),
+            resources: list(&self.resources),
+            names: list(&self.resource_names),
+            paths: Vec::new(),
+            verbs: verbs.into_iter().map(Name::from).collect(),
+        }
     }
 
     fn allows(&self, action: Action) -> bool {

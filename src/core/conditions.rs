@@ -1,5 +1,7 @@
 //! Building statuses: conditions with reasons and messages, and the document that is applied.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Serialize;
@@ -13,7 +15,7 @@ use crate::api::{
     BindingStatus, GROUP, GroupStatus, OrganizationStatus, RoleStatus, SiteRoleStatus, UserStatus, VERSION,
 };
 
-/// How many withheld things a message names before it counts the rest.
+/// How many withheld things a message names for each reason before it counts the rest.
 const NAMED: usize = 5;
 
 /// One condition, without its time.
@@ -49,13 +51,19 @@ pub fn about(kind: ConditionType, fine: (Reason, &str), withheld: &[&Withheld]) 
     bad(kind, worst.reason, message(withheld))
 }
 
-/// Names the first few withheld things.
+/// Names the withheld things by reason, the first few of each; what somebody has to mend comes first.
 fn message(withheld: &[&Withheld]) -> String {
-    let mut sorted = withheld.to_vec();
-    sorted.sort_by_key(|w| w.expected());
-    let named: Vec<String> = sorted.iter().take(NAMED).map(|w| format!("{}: {}", w.what, w.reason.meaning())).collect();
-    let rest = withheld.len().saturating_sub(NAMED);
-    if rest == 0 { format!("Withheld: {}", named.join(" ")) } else { format!("Withheld: {} (and {rest} more)", named.join(" ")) }
+    let mut by_reason: BTreeMap<(bool, Reason), Vec<&str>> = BTreeMap::new();
+    for w in withheld {
+        by_reason.entry((w.expected(), w.reason)).or_default().push(&w.what);
+    }
+    let sentences = by_reason.into_iter().map(|((_, reason), what)| {
+        let rest = what.len().saturating_sub(NAMED);
+        let named = what[..what.len() - rest].join(", ");
+        let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+        format!("{named}{rest}: {}", reason.meaning())
+    });
+    format!("Withheld: {}", sentences.collect::<Vec<_>>().join(" "))
 }
 
 /// A status in the shape of the API, before its conditions have times.

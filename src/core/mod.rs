@@ -17,6 +17,7 @@ pub mod plan;
 pub mod records;
 pub mod roles;
 pub mod rules;
+pub mod settled;
 pub mod site;
 pub mod subjects;
 pub mod user;

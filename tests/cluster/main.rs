@@ -5,4 +5,5 @@
 
 mod support;
 
+mod built_in_roles;
 mod main_job;

@@ -1,17 +1,43 @@
 //! Asking the API server who may do what.
 
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
+    SubjectAccessReviewSpec,
+};
 use kube::Api;
 use kube::api::PostParams;
 
-use super::Cluster;
+use super::{Cluster, PATIENCE};
+
+/// How many reviews are under way at once.
+const AT_ONCE: usize = 16;
+/// How many wrong answers a failing test names.
+const SAID: usize = 60;
 
 /// Somebody, doing something, somewhere.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Question {
     user: String,
     groups: Vec<String>,
     namespace: String,
+}
+
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let place = if self.namespace.is_empty() { "the cluster" } else { &self.namespace };
+        write!(f, "{}", self.user)?;
+        // Everybody is in the first one.
+        if let [_, groups @ ..] = self.groups.as_slice()
+            && !groups.is_empty()
+        {
+            write!(f, " in {}", groups.join(", "))?;
+        }
+        write!(f, " at {place}")
+    }
 }
 
 impl Question {
@@ -68,23 +94,52 @@ fn attributes(what: &str, namespace: &str) -> ResourceAttributes {
 impl Cluster {
     /// The API server's answer, by SubjectAccessReview.
     pub fn allowed(&self, who: &Question, what: &str) -> bool {
-        let review = SubjectAccessReview {
-            spec: SubjectAccessReviewSpec {
-                user: Some(who.user.clone()),
-                groups: Some(who.groups.clone()),
-                resource_attributes: Some(attributes(what, &who.namespace)),
-                ..Default::default()
-            },
-            ..Default::default()
-        };
-        let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
-        let answer = self.runtime.block_on(api.create(&PostParams::default(), &review)).unwrap();
-        answer.status.unwrap().allowed
+        self.runtime.block_on(ask(Api::all(self.client.clone()), who, what))
     }
 
     /// The API server's answers to many questions.
     pub fn allowed_all(&self, questions: &[(Question, String)]) -> Vec<bool> {
-        questions.iter().map(|(who, what)| self.allowed(who, what)).collect()
+        let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        let reviews = questions.iter().map(|(who, what)| ask(api.clone(), who, what));
+        self.runtime.block_on(futures::stream::iter(reviews).buffered(AT_ONCE).collect())
+    }
+
+    /// The API server's answers to somebody who asks about themselves (namespace and what), with real credentials.
+    pub fn allowed_as(&self, kubeconfig: &Path, questions: &[(String, String)]) -> Vec<bool> {
+        self.runtime.block_on(async {
+            let api: Api<SelfSubjectAccessReview> = Api::all(super::client(kubeconfig).await);
+            let reviews = questions.iter().map(|(namespace, what)| ask_about_myself(api.clone(), namespace, what));
+            futures::stream::iter(reviews).buffered(AT_ONCE).collect().await
+        })
+    }
+
+    /// Waits until every answer is the expected one, and then asks everything once more: what was refused because
+    /// nothing had been granted yet is not what was meant.
+    #[track_caller]
+    pub fn answers(&self, expected: &[(Question, String, bool)]) {
+        let all: Vec<usize> = (0..expected.len()).collect();
+        let start = Instant::now();
+        let mut wrong = self.wrong(expected, &all);
+        while !wrong.is_empty() && start.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(50));
+            wrong = self.wrong(expected, &wrong);
+        }
+        wrong = self.wrong(expected, &all);
+        let say = |i: &usize| {
+            let (who, what, allowed) = &expected[*i];
+            format!("{who:?} {} {what}", if *allowed { "cannot" } else { "can" })
+        };
+        let said: Vec<String> = wrong.iter().take(SAID).map(say).collect();
+        let log = if wrong.is_empty() { String::new() } else { self.operator_log() };
+        let (wrong, all) = (wrong.len(), all.len());
+        assert!(wrong == 0, "{wrong} of {all} answers are wrong, among them:\n{}\n{log}", said.join("\n"));
+    }
+
+    /// Which of these are not answered as expected.
+    fn wrong(&self, expected: &[(Question, String, bool)], which: &[usize]) -> Vec<usize> {
+        let questions: Vec<_> = which.iter().map(|i| (expected[*i].0.clone(), expected[*i].1.clone())).collect();
+        let answers = self.allowed_all(&questions);
+        which.iter().zip(answers).filter(|(i, allowed)| expected[**i].2 != *allowed).map(|(i, _)| *i).collect()
     }
 
     /// Waits until somebody may do all of this.
@@ -102,4 +157,26 @@ impl Cluster {
             self.eventually(&format!("{who:?} cannot {what}"), || !self.allowed(who, what));
         }
     }
+}
+
+async fn ask(api: Api<SubjectAccessReview>, who: &Question, what: &str) -> bool {
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(who.user.clone()),
+            groups: Some(who.groups.clone()),
+            resource_attributes: Some(attributes(what, &who.namespace)),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    api.create(&PostParams::default(), &review).await.unwrap().status.unwrap().allowed
+}
+
+async fn ask_about_myself(api: Api<SelfSubjectAccessReview>, namespace: &str, what: &str) -> bool {
+    let spec = SelfSubjectAccessReviewSpec {
+        resource_attributes: Some(attributes(what, namespace)),
+        ..Default::default()
+    };
+    let review = SelfSubjectAccessReview { spec, ..Default::default() };
+    api.create(&PostParams::default(), &review).await.unwrap().status.unwrap().allowed
 }

@@ -1,0 +1,257 @@
+//! `bailiwick render`: our objects in, native RBAC out, without a cluster, by the same core as the operator.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Error;
+use super::manifests::{self, Document, Problem};
+use super::schema::Schemas;
+use super::values::{SITE_ROLES, Values};
+use crate::api::{self, GROUP, VERSION};
+use crate::core::conditions::StatusDraft;
+use crate::core::native::{self, Object, Source};
+use crate::core::records;
+use crate::core::settled::{Settled, settle};
+use crate::core::world::World;
+
+/// What `render` is asked.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Files or directories with manifests; `-` is standard input. Objects of other API groups are passed over.
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// Go into the directories of directories.
+    #[arg(short = 'R', long)]
+    recursive: bool,
+    /// Values of the chart, as for `helm install --values`. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    values: Vec<PathBuf>,
+    /// The namespace into which the chart would be installed.
+    #[arg(long, value_name = "NAMESPACE", default_value = "bailiwick-system")]
+    release_namespace: String,
+    /// The time for which to render: bindings that end before it give nothing. Default: now.
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+}
+
+/// Renders. The native objects go to standard output, what is withheld to standard error.
+///
+/// # Errors
+/// [`Error::Invalid`] with every problem of the input; other errors when files cannot be read.
+pub fn run(options: &Options) -> Result<(), Error> {
+    let now = options.at.unwrap_or_else(Timestamp::now);
+    let values = Values::read(&options.values, &options.release_namespace)?;
+    let (documents, problems) = manifests::read(&options.paths, options.recursive)?;
+    let (mut world, given) = world(&values, documents, problems, now)?;
+    let settled = settle(&mut world, now);
+    // What the chart's own roles withhold is nothing that the author of these manifests could mend.
+    let theirs = |target: &Source| {
+        given.contains_key(&(target.kind.to_owned(), target.namespace.to_string(), target.name.to_string()))
+    };
+    for draft in settled.statuses.iter().filter(|draft| theirs(&draft.target)) {
+        warn(draft);
+    }
+    print(&settled)
+}
+
+/// Builds the world that the manifests and values describe.
+fn world(
+    values: &Values,
+    documents: Vec<Document>,
+    problems: Vec<Problem>,
+    now: Timestamp,
+) -> Result<(World, Given), Error> {
+    let mut intake = Intake { problems, now, ..Intake::default() };
+    for document in &documents {
+        intake.check(document);
+    }
+    // The chart's own objects, unless the manifests have others of the same name.
+    for document in serde_yaml::Deserializer::from_str(SITE_ROLES) {
+        let role: Value = serde::Deserialize::deserialize(document)?;
+        intake.built_in(&role)?;
+    }
+    if let Some(organization) = &values.default_organization {
+        intake.built_in(organization)?;
+    }
+    if !intake.problems.is_empty() {
+        intake.problems.sort();
+        return Err(Error::Invalid(intake.problems));
+    }
+    let world = &mut intake.world;
+    world.ceilings = values.ceilings()?;
+    for name in values.bounds.namespace_whitelist.iter().chain([&values.bounds.release_namespace]) {
+        let metadata = ObjectMeta { name: Some(name.clone()), uid: Some(name.clone()), ..ObjectMeta::default() };
+        world.namespace(&name.as_str().into(), Some((&metadata).into()), None);
+    }
+    world.set_settings(values.settings.clone());
+    world.set_bounds(values.bounds.clone());
+    Ok((intake.world, intake.seen))
+}
+
+/// The objects of the manifests, by kind, namespace and name, and the file in which each stands.
+type Given = BTreeMap<(String, String, String), String>;
+
+#[derive(Default)]
+struct Intake {
+    schemas: Schemas,
+    world: World,
+    problems: Vec<Problem>,
+    seen: Given,
+    now: Timestamp,
+}
+
+impl Intake {
+    fn check(&mut self, document: &Document) {
+        let version = document.text(&["apiVersion"]);
+        let kind = document.text(&["kind"]);
+        if kind == "List" && version == "v1" {
+            self.problems.push(document.problem("kind", "lists are not read: write the items as documents"));
+            return;
+        }
+        if version.is_empty() || kind.is_empty() {
+            self.problems.push(document.problem("", "is no Kubernetes object: it has no apiVersion and kind"));
+            return;
+        }
+        if version.split_once('/').is_none_or(|(group, _)| group != GROUP) {
+            return;
+        }
+        if version != format!("{GROUP}/{VERSION}") {
+            let message = format!("{version:?} is not known; it is {GROUP}/{VERSION}");
+            self.problems.push(document.problem("apiVersion", message));
+            return;
+        }
+        let Some(findings) = self.schemas.check(kind, &document.value) else {
+            let kinds: Vec<&str> = self.schemas.kinds().collect();
+            let message = format!("{kind:?} is not known; the kinds are {}", kinds.join(", "));
+            self.problems.push(document.problem("kind", message));
+            return;
+        };
+        if !findings.is_empty() {
+            self.problems.extend(findings.into_iter().map(|(field, message)| document.problem(&field, message)));
+            return;
+        }
+        let place = format!("{}", document.problem("metadata.name", "").file.display());
+        let id = (
+            kind.to_owned(),
+            document.text(&["metadata", "namespace"]).to_owned(),
+            document.text(&["metadata", "name"]).to_owned(),
+        );
+        if let Some(other) = self.seen.insert(id, place) {
+            self.problems.push(document.problem("metadata.name", format!("{kind} of this name stands in {other} too")));
+            return;
+        }
+        if let Err(error) = self.take(kind, &document.value) {
+            self.problems.push(document.problem("", error.to_string()));
+        }
+    }
+
+    fn built_in(&mut self, value: &Value) -> Result<(), Error> {
+        let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (kind, id) = (text("/kind"), (text("/kind"), String::new(), text("/metadata/name")));
+        if self.seen.contains_key(&id) {
+            return Ok(());
+        }
+        self.take(&kind, value).map_err(Error::Json)
+    }
+
+    fn take(&mut self, kind: &str, value: &Value) -> Result<(), serde_json::Error> {
+        let world = &mut self.world;
+        // Files come in the order in which kubectl would apply them: that is who is first.
+        let count = world.organizations.len() + world.users.len() + world.site_bindings.len();
+        let age = SignedDuration::from_secs(1_000_000 - i64::try_from(count).unwrap_or(0));
+        let created = self.now.checked_sub(age).ok();
+        match kind {
+            "Organization" => {
+                let record = records::Organization::from(&read::<api::Organization>(value, created)?);
+                world.organization(&record.meta.name.clone(), Some(record), None);
+            }
+            "User" => {
+                let record = records::User::from(&read::<api::User>(value, created)?);
+                world.user(&record.meta.name.clone(), Some(record), None);
+            }
+            "SiteRoleBinding" => {
+                let record = records::Binding::from(&read::<api::SiteRoleBinding>(value, created)?);
+                world.site_binding(&record.meta.name.clone(), Some(record), None);
+            }
+            "SiteRole" => {
+                let record = records::Role::from(&read::<api::SiteRole>(value, None)?);
+                world.site_role(&record.meta.name.clone(), Some(record), None);
+            }
+            "Group" => {
+                let record = records::Group::from(&read::<api::Group>(value, None)?);
+                world.group(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
+            }
+            "CustomRole" => {
+                let record = records::Role::from(&read::<api::CustomRole>(value, None)?);
+                world.custom_role(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
+            }
+            _ => {
+                let record = records::Binding::from(&read::<api::RoleBinding>(value, None)?);
+                world.binding(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads an object as the API server would show it: with a UID, and no status.
+fn read<K>(value: &Value, created: Option<Timestamp>) -> Result<K, serde_json::Error>
+where
+    K: kube::Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let mut value = value.clone();
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("status");
+    }
+    let mut object: K = serde_json::from_value(value)?;
+    let kind = K::kind(&()).into_owned();
+    let metadata = object.meta_mut();
+    let name = metadata.name.clone().unwrap_or_default();
+    metadata.uid = Some(format!("{kind}/{}/{name}", metadata.namespace.as_deref().unwrap_or_default()));
+    metadata.resource_version = Some("1".to_owned());
+    metadata.generation = Some(1);
+    metadata.creation_timestamp = created.map(Time);
+    metadata.managed_fields = None;
+    Ok(object)
+}
+
+fn warn(draft: &StatusDraft) {
+    let ready = draft.ready().is_none_or(|f| f.good);
+    for finding in &draft.findings {
+        use crate::api::conditions::ConditionType as C;
+        // `Ready` repeats what another condition says, unless it is the only one; not to be the default is no warning.
+        let repeats = finding.kind == C::Ready && draft.findings.len() > 1;
+        let neutral = finding.kind == C::Default && finding.reason != crate::api::conditions::Reason::AlreadyTaken;
+        let legal = finding.kind == C::NamespaceAssigned && ready;
+        if !finding.good && !repeats && !neutral && !legal {
+            eprintln!("warning: {}: {} ({}): {}", draft.target.path(), finding.kind, finding.reason, finding.message);
+        }
+    }
+}
+
+fn print(settled: &Settled) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    for (key, native) in &settled.desired {
+        let text = match native::to_object(key, native, None) {
+            Object::Role(o) => serde_yaml::to_string(&unowned(o, |o| &mut o.metadata))?,
+            Object::RoleBinding(o) => serde_yaml::to_string(&unowned(o, |o| &mut o.metadata))?,
+            Object::ClusterRole(o) => serde_yaml::to_string(&unowned(o, |o| &mut o.metadata))?,
+            Object::ClusterRoleBinding(o) => serde_yaml::to_string(&unowned(o, |o| &mut o.metadata))?,
+        };
+        writeln!(out, "---\n{}", text.trim_end())?;
+    }
+    Ok(())
+}
+
+/// Without a cluster there are no UIDs, so no owners. The annotation says where the object comes from.
+fn unowned<K>(mut object: K, metadata: fn(&mut K) -> &mut ObjectMeta) -> K {
+    metadata(&mut object).owner_references = None;
+    object
+}
+

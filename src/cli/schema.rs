@@ -1,0 +1,151 @@
+//! Checks a document against the schema of its CRD, as the API server would before CEL: unknown and missing fields,
+//! types, words, lengths, patterns.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
+use serde_json::Value;
+
+/// What is wrong: the field and the message.
+pub type Findings = Vec<(String, String)>;
+
+/// The schemas of our kinds.
+#[derive(Debug)]
+pub struct Schemas(BTreeMap<String, (JSONSchemaProps, bool)>);
+
+impl Default for Schemas {
+    fn default() -> Self {
+        let crds = crate::api::crds::all().into_iter();
+        Self(
+            crds.filter_map(|crd| {
+                let namespaced = crd.spec.scope == "Namespaced";
+                let schema = crd.spec.versions.into_iter().next()?.schema?.open_api_v3_schema?;
+                Some((crd.spec.names.kind, (schema, namespaced)))
+            })
+            .collect(),
+        )
+    }
+}
+
+impl Schemas {
+    /// The names of our kinds.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Checks one document. `None` if the kind is not ours.
+    #[must_use]
+    pub fn check(&self, kind: &str, document: &Value) -> Option<Findings> {
+        let (schema, namespaced) = self.0.get(kind)?;
+        let mut findings = Findings::new();
+        let metadata = document.get("metadata");
+        let text = |key: &str| metadata.and_then(|m| m.get(key)).and_then(Value::as_str).unwrap_or_default();
+        name(text("name"), "metadata.name", &mut findings);
+        if *namespaced {
+            name(text("namespace"), "metadata.namespace", &mut findings);
+        } else if !text("namespace").is_empty() {
+            findings.push(("metadata.namespace".into(), format!("{kind} is cluster-scoped: it has no namespace")));
+        }
+        for (key, value) in document.as_object().into_iter().flatten() {
+            match (key.as_str(), schema.properties.as_ref().and_then(|p| p.get(key))) {
+                ("apiVersion" | "kind" | "metadata" | "status", _) => {}
+                (_, Some(schema)) => check(schema, value, key, &mut findings),
+                (_, None) => findings.push((key.clone(), "unknown field".into())),
+            }
+        }
+        if document.get("spec").is_none() {
+            findings.push(("spec".into(), "is required".into()));
+        }
+        Some(findings)
+    }
+}
+
+/// Names as Kubernetes has them (RFC 1123 subdomains).
+fn name(name: &str, field: &str, findings: &mut Findings) {
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    if name.is_empty() {
+        findings.push((field.into(), "is required".into()));
+    } else if name.len() > 253 || !name.split('.').all(label) {
+        findings.push((field.into(), format!("{name:?} is not a name: lower case letters, digits, '-' and '.'")));
+    }
+}
+
+fn check(schema: &JSONSchemaProps, value: &Value, path: &str, findings: &mut Findings) {
+    let mut wrong = |message: String| findings.push((path.to_owned(), message));
+    let kind = schema.type_.as_deref().unwrap_or_default();
+    let fits = match kind {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        _ => true,
+    };
+    if !fits {
+        return wrong(format!("has to be of type {kind}"));
+    }
+    if let Some(words) = &schema.enum_
+        && !words.iter().any(|word| word.0 == *value)
+    {
+        let words: Vec<String> = words.iter().map(|w| w.0.as_str().map_or_else(|| w.0.to_string(), str::to_owned)).collect();
+        return wrong(format!("has to be one of {}", words.join(", ")));
+    }
+    match value {
+        Value::String(text) => string(schema, text, &mut wrong),
+        Value::Array(items) => {
+            let bound = |limit: Option<i64>| limit.and_then(|l| usize::try_from(l).ok());
+            if bound(schema.max_items).is_some_and(|max| items.len() > max) {
+                wrong(format!("has {} items, {} are the most", items.len(), schema.max_items.unwrap_or(0)));
+            }
+            if bound(schema.min_items).is_some_and(|min| items.len() < min) {
+                wrong(format!("needs at least {} items", schema.min_items.unwrap_or(0)));
+            }
+            if schema.x_kubernetes_list_type.as_deref() == Some("set")
+                && let Some(twice) = items.iter().enumerate().find(|(i, item)| items[..*i].contains(item))
+            {
+                wrong(format!("{} stands in it twice", twice.1));
+            }
+            if let Some(JSONSchemaPropsOrArray::Schema(of)) = &schema.items {
+                for (index, item) in items.iter().enumerate() {
+                    check(of, item, &format!("{path}[{index}]"), findings);
+                }
+            }
+        }
+        Value::Object(fields) => {
+            let properties = schema.properties.as_ref();
+            for required in schema.required.iter().flatten().filter(|r| !fields.contains_key(*r)) {
+                findings.push((format!("{path}.{required}"), "is required".into()));
+            }
+            for (key, value) in fields {
+                match properties.and_then(|p| p.get(key)) {
+                    Some(schema) => check(schema, value, &format!("{path}.{key}"), findings),
+                    None => findings.push((format!("{path}.{key}"), "unknown field".into())),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn string(schema: &JSONSchemaProps, text: &str, wrong: &mut impl FnMut(String)) {
+    let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
+    if let Some(max) = schema.max_length.filter(|max| length > *max) {
+        wrong(format!("has {length} characters, {max} are the most"));
+    }
+    if schema.min_length.is_some_and(|min| length < min) {
+        wrong("must not be empty".to_owned());
+    }
+    if let Some(pattern) = &schema.pattern
+        && regex::Regex::new(pattern).is_ok_and(|pattern| !pattern.is_match(text))
+    {
+        wrong(format!("{text:?} does not match {pattern}"));
+    }
+    if schema.format.as_deref() == Some("date-time") && text.parse::<jiff::Timestamp>().is_err() {
+        wrong(format!("{text:?} is not a time like 2027-01-31T18:00:00Z"));
+    }
+}

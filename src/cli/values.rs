@@ -1,0 +1,155 @@
+//! The chart's values, as far as they decide about access: the defaults with which this binary was built, and the files
+//! that are laid over them as Helm would.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::core::catalog::{Bounds, Settings, Target};
+use crate::core::native::from_rules;
+use crate::core::rules::Ceiling;
+use crate::core::world::Ceilings;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+
+const DEFAULTS: &str = include_str!("../../charts/bailiwick/values.yaml");
+const FIXED_RIGHTS: &str = include_str!("../../charts/bailiwick/files/fixed-rights.yaml");
+/// The built-in roles, as the chart installs them.
+pub const SITE_ROLES: &str = include_str!("../../charts/bailiwick/files/site-roles.yaml");
+
+/// What the values say.
+#[derive(Debug)]
+pub struct Values {
+    /// Whitelist, catalog, release namespace.
+    pub bounds: Bounds,
+    /// What site managers may tune.
+    pub settings: Settings,
+    /// The default organization that the chart makes: its manifest.
+    pub default_organization: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape {
+    namespace_whitelist: std::collections::BTreeSet<String>,
+    default_organization: DefaultOrganization,
+    config: Settings,
+    catalog: std::collections::BTreeMap<String, crate::core::catalog::Word>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DefaultOrganization {
+    create: bool,
+    name: String,
+    display_name: String,
+    namespace: String,
+}
+
+#[derive(Deserialize)]
+struct FixedRights {
+    organization: Vec<PolicyRule>,
+    cluster: Vec<PolicyRule>,
+}
+
+/// A values file that cannot be taken.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {message}", path = path.display())]
+pub struct Error {
+    path: PathBuf,
+    message: String,
+}
+
+impl Values {
+    /// Reads the defaults and lays these files over them, in order.
+    ///
+    /// # Errors
+    /// When a file cannot be read, is no YAML, or says something that the chart does not know.
+    pub fn read(files: &[PathBuf], release_namespace: &str) -> Result<Self, Error> {
+        let chart = PathBuf::from("charts/bailiwick/values.yaml");
+        let yaml = |path: &PathBuf, text: &str| {
+            serde_yaml::from_str::<Value>(text).map_err(|e| Error { path: path.clone(), message: e.to_string() })
+        };
+        let mut values = yaml(&chart, DEFAULTS)?;
+        let mut last = chart;
+        for path in files {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| Error { path: path.clone(), message: e.to_string() })?;
+            let over = yaml(path, &text)?;
+            if let Some(unknown) = over.as_object().into_iter().flatten().find(|(key, _)| values.get(key).is_none()) {
+                let message = format!("the chart has no value {:?}", unknown.0);
+                return Err(Error { path: path.clone(), message });
+            }
+            merge(&mut values, over);
+            last.clone_from(path);
+        }
+        let shape: Shape =
+            serde_json::from_value(values).map_err(|e| Error { path: last, message: e.to_string() })?;
+        Ok(Self::of(shape, release_namespace))
+    }
+
+    fn of(shape: Shape, release_namespace: &str) -> Self {
+        let mut namespace_whitelist = shape.namespace_whitelist;
+        if namespace_whitelist.is_empty() {
+            namespace_whitelist.insert(release_namespace.to_owned());
+        }
+        let default = shape.default_organization;
+        let manifest = default.create.then(|| {
+            let mut spec = serde_json::json!({"displayName": default.display_name, "default": true});
+            if !default.namespace.is_empty() {
+                spec["namespace"] = Value::from(default.namespace);
+            }
+            serde_json::json!({
+                "apiVersion": "bailiwick.dev/v1alpha1",
+                "kind": "Organization",
+                "metadata": {"name": default.name},
+                "spec": spec,
+            })
+        });
+        Self {
+            bounds: Bounds {
+                release_namespace: release_namespace.to_owned(),
+                namespace_whitelist,
+                // Offline nobody has forged anything: what is in the files is what is meant.
+                groups_are_vouched: true,
+                catalog: shape.catalog,
+            },
+            settings: shape.config,
+            default_organization: manifest,
+        }
+    }
+
+    /// The ceilings that the chart would make of these values.
+    ///
+    /// # Errors
+    /// When the file with the fixed rights is not valid, which would be a bug.
+    pub fn ceilings(&self) -> Result<Ceilings, serde_yaml::Error> {
+        let fixed: FixedRights = serde_yaml::from_str(FIXED_RIGHTS)?;
+        let ceiling = |target, fixed: &[PolicyRule]| {
+            let mut rules = self.bounds.ceiling(target);
+            rules.extend(from_rules(fixed));
+            Some(Ceiling::new(rules))
+        };
+        Ok(Ceilings {
+            organization: ceiling(Target::Organization, &fixed.organization),
+            cluster: ceiling(Target::Cluster, &fixed.cluster),
+            release: ceiling(Target::Release, &[]),
+        })
+    }
+}
+
+/// As Helm merges values: maps are merged, everything else is replaced, and null removes.
+fn merge(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                if value.is_null() {
+                    base.remove(&key);
+                } else {
+                    merge(base.entry(key).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (base, over) => *base = over,
+    }
+}
