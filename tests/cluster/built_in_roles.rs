@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use crate::support::{Cluster, Question, RELEASE};
+use crate::support::{Cluster, Question, RELEASE, manifests};
 
 /// `vacant` is available, and nobody's. Nobody is anywhere just because they are nowhere else.
 const VALUES: &str = "
@@ -49,8 +49,7 @@ fn the_built_in_roles_allow_what_the_table_says_and_nothing_else() {
     let facts = Facts::read();
     let catalog = catalog(&cluster);
     let actors = actors(&facts);
-    cluster.apply(ORGANIZATIONS);
-    cluster.apply(&manifests(&actors));
+    cluster.apply(&world(&actors));
     cluster.settle();
 
     the_chart_ships_the_roles_of_the_table(&cluster, &facts);
@@ -184,7 +183,7 @@ fn no_native_rule_has_a_wildcard(cluster: &Cluster) {
 }
 
 fn a_second_site_admin_holds_nothing(cluster: &Cluster) {
-    cluster.apply(&format!("{}---\n{}", user("second"), site_binding("second", "site-admin", &["User second@example.com"])));
+    cluster.apply(&(manifests::user("second") + &manifests::site_binding("second", "site-admin", &["second"])));
     let message = cluster.await_reason(&["siterolebindings.bailiwick.dev", "second"], "SubjectsResolved", "HeldByAnother");
     assert!(message.contains("second@example.com"), "{message}");
     cluster.cannot(&Question::of("second@example.com", ALPHA), &["get pods", "bind siteroles.bailiwick.dev auditor"]);
@@ -289,57 +288,28 @@ fn actors(facts: &Facts) -> Vec<Actor> {
     actors
 }
 
-fn manifests(actors: &[Actor]) -> String {
-    let mut documents = Vec::new();
+fn world(actors: &[Actor]) -> String {
+    let mut world = ORGANIZATIONS.to_owned();
     for namespace in [ALPHA, BETA] {
-        let members = actors.iter().filter(|a| a.groups.contains(&namespace));
-        let members: Vec<String> = members.map(|a| format!("{}@example.com", a.name)).collect();
-        documents.push(format!(
-            "{{apiVersion: bailiwick.dev/v1alpha1, kind: Group, metadata: {{name: people, namespace: {namespace}}}, \
-             spec: {{members: [{}]}}}}\n",
-            members.join(", ")
-        ));
+        let members: Vec<&str> = actors.iter().filter(|a| a.groups.contains(&namespace)).map(|a| a.name.as_str()).collect();
+        world.push_str(&manifests::group(namespace, "people", &members));
     }
     for actor in actors {
-        let subject = if actor.is_user {
-            documents.push(user(&actor.name));
-            format!("User {}@example.com", actor.name)
-        } else {
-            format!("ServiceAccount {}", actor.name)
-        };
+        let name = &actor.name;
+        if actor.is_user {
+            world.push_str(&manifests::user(name));
+        }
         for role in &actor.site {
-            documents.push(site_binding(&actor.name, role, &[&subject]));
+            let account = format!("ServiceAccount/{ALPHA}/{name}");
+            world.push_str(&manifests::site_binding(name, role, &[if actor.is_user { name } else { &account }]));
         }
         for (namespace, role) in &actor.bound {
-            let (kind, name) = subject.split_once(' ').unwrap();
-            documents.push(format!(
-                "apiVersion: bailiwick.dev/v1alpha1\nkind: RoleBinding\nmetadata: {{name: {}, namespace: {namespace}}}\n\
-                 spec: {{roleRef: {{kind: SiteRole, name: {role}}}, subjects: [{{kind: {kind}, name: {name}}}]}}\n",
-                actor.name
-            ));
+            let account = format!("ServiceAccount/{name}");
+            let subject = if actor.is_user { name } else { &account };
+            world.push_str(&manifests::binding(namespace, name, &format!("SiteRole/{role}"), &[subject]));
         }
     }
-    documents.join("---\n")
-}
-
-fn user(name: &str) -> String {
-    format!(
-        "{{apiVersion: bailiwick.dev/v1alpha1, kind: User, metadata: {{name: {name}}}, \
-         spec: {{username: {name}@example.com}}}}\n"
-    )
-}
-
-fn site_binding(name: &str, role: &str, subjects: &[&str]) -> String {
-    let subjects = subjects.iter().map(|subject| {
-        let (kind, name) = subject.split_once(' ').unwrap();
-        let home = if kind == "ServiceAccount" { format!(", namespace: {ALPHA}") } else { String::new() };
-        format!("{{kind: {kind}, name: {name}{home}}}")
-    });
-    format!(
-        "apiVersion: bailiwick.dev/v1alpha1\nkind: SiteRoleBinding\nmetadata: {{name: {name}}}\n\
-         spec: {{roleRef: {{name: {role}}}, subjects: [{}]}}\n",
-        subjects.collect::<Vec<_>>().join(", ")
-    )
+    world
 }
 
 // --- what the roles mean ----------------------------------------------------------------------------------------------

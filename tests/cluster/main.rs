@@ -7,3 +7,4 @@ mod support;
 
 mod built_in_roles;
 mod main_job;
+mod revocation;

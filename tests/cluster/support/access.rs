@@ -69,7 +69,8 @@ fn attributes(what: &str, namespace: &str) -> ResourceAttributes {
         Some((plural, rest)) => (plural, Some(rest)),
         None => (resource, None),
     };
-    let split = |text: &str| text.split_once('.').map_or((text.to_owned(), None), |(a, b)| (a.to_owned(), Some(b.to_owned())));
+    let split =
+        |text: &str| text.split_once('.').map_or((text.to_owned(), None), |(a, b)| (a.to_owned(), Some(b.to_owned())));
     let (resource, subresource, group) = match rest {
         Some(rest) => {
             let (subresource, group) = split(rest);
@@ -157,6 +158,14 @@ impl Cluster {
             self.eventually(&format!("{who:?} cannot {what}"), || !self.allowed(who, what));
         }
     }
+
+    /// Somebody may not do any of this now, without waiting for it.
+    #[track_caller]
+    pub fn is_refused(&self, who: &Question, what: &[&str]) {
+        for what in what {
+            assert!(!self.allowed(who, what), "{who:?} can {what}\n{}", self.operator_log());
+        }
+    }
 }
 
 async fn ask(api: Api<SubjectAccessReview>, who: &Question, what: &str) -> bool {
@@ -173,10 +182,8 @@ async fn ask(api: Api<SubjectAccessReview>, who: &Question, what: &str) -> bool 
 }
 
 async fn ask_about_myself(api: Api<SelfSubjectAccessReview>, namespace: &str, what: &str) -> bool {
-    let spec = SelfSubjectAccessReviewSpec {
-        resource_attributes: Some(attributes(what, namespace)),
-        ..Default::default()
-    };
+    let spec =
+        SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes(what, namespace)), ..Default::default() };
     let review = SelfSubjectAccessReview { spec, ..Default::default() };
     api.create(&PostParams::default(), &review).await.unwrap().status.unwrap().allowed
 }

@@ -1,6 +1,7 @@
 //! What every cluster test needs: a cluster with the chart and the operator, and words to ask it.
 
 mod access;
+pub mod manifests;
 mod operator;
 
 use std::path::{Path, PathBuf};
@@ -84,7 +85,10 @@ impl Cluster {
         // There is no kubelet: a Deployment would never become ready.
         std::fs::write(&file, format!("{values}\n")).unwrap();
         let mut helm = self.plane.helm(&self.admin);
-        helm.args(words).arg(repository().join("charts/bailiwick")).args(["--namespace", RELEASE, "--values"]).arg(&file);
+        helm.args(words)
+            .arg(repository().join("charts/bailiwick"))
+            .args(["--namespace", RELEASE, "--values"])
+            .arg(&file);
         helm.output().expect("helm runs")
     }
 
@@ -205,11 +209,17 @@ impl Cluster {
     #[track_caller]
     pub fn settle(&self) {
         let operator = self.operator.as_ref().expect("an operator is running");
-        self.eventually("every object has a status of its newest generation, and the operator is idle", || {
+        let waiting = std::cell::RefCell::new(Vec::new());
+        let settled = || {
             let list = self.get(&[&KINDS.join(","), "--all-namespaces"]);
-            let items = list["items"].as_array().unwrap();
-            let said = items.iter().all(|o| o["status"]["observedGeneration"] == o["metadata"]["generation"]);
-            said && operator.metric("units_busy") == 0
+            let late = |o: &&Value| o["status"]["observedGeneration"] != o["metadata"]["generation"];
+            let name = |o: &Value| format!("{} {}", o["kind"], o["metadata"]["name"]);
+            *waiting.borrow_mut() = list["items"].as_array().unwrap().iter().filter(late).map(name).collect();
+            waiting.borrow().is_empty() && operator.metric("units_busy") == 0
+        };
+        self.eventually_or(settled, |_| {
+            let busy = operator.metric("units_busy");
+            format!("every object has a status of its newest generation, and the operator is idle (late: {}; busy units: {busy})", waiting.borrow().join(", "))
         });
     }
 
@@ -218,7 +228,8 @@ impl Cluster {
         let metrics = self.run(&["get", "--raw", "/metrics"]);
         let counted = metrics.lines().filter(|line| line.starts_with("apiserver_request_total{"));
         let writes = counted.filter(|line| {
-            let verb = ["POST", "PUT", "PATCH", "APPLY", "DELETE"].iter().any(|v| line.contains(&format!("verb=\"{v}\"")));
+            let verb =
+                ["POST", "PUT", "PATCH", "APPLY", "DELETE"].iter().any(|v| line.contains(&format!("verb=\"{v}\"")));
             let other = ["leases", "events", "subjectaccessreviews", "selfsubjectaccessreviews", "tokenreviews"];
             verb && !other.iter().any(|r| line.contains(&format!("resource=\"{r}\"")))
         });

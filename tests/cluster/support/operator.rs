@@ -21,7 +21,17 @@ impl Operator {
         let log = scratch.join(format!("operator-{identity}-{number}.log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
         command
-            .args(["run", "--namespace", RELEASE, "--listen", "127.0.0.1:0", "--identity", identity, "--lease-seconds", "3"])
+            .args([
+                "run",
+                "--namespace",
+                RELEASE,
+                "--listen",
+                "127.0.0.1:0",
+                "--identity",
+                identity,
+                "--lease-seconds",
+                "3",
+            ])
             .env("KUBECONFIG", kubeconfig)
             .env("RUST_LOG", "info,bailiwick=debug,kube_client=off,kube_runtime=off,kube_lease_manager=off")
             .stderr(File::create(&log).unwrap());

@@ -1,0 +1,42 @@
+# Everything a person types. `make demo` and `make test` are the two that the README speaks of.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE ?= $(or $(BAILIWICK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bailiwick)
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+.PHONY: help demo test check lint generate tools
+
+help: ## Show what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## A cluster with the quickstart, until Ctrl-C (ONESHOT=1: ends by itself; CLUSTER=existing: yours)
+	@hack/demo
+
+test: lint tools ## Everything: format, lints, licences, unit, property, golden, chart and cluster tests
+	cargo test --workspace --all-targets --no-fail-fast
+
+check: ## The quick part of `make test`: no cluster
+	cargo test --workspace --lib --bins --test core --test generated --test render
+
+lint: $(CARGO_DENY) ## Format, clippy, licences and sources of what we depend on
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	# Advisories need a database from outside of the package registries: `make audit`, where that can be reached.
+	$(CARGO_DENY) --log-level error check bans licenses sources
+
+audit: $(CARGO_DENY) ## Known vulnerabilities in what we depend on (reaches the advisory database)
+	$(CARGO_DENY) check advisories
+
+generate: ## Write what is generated from the code: CRDs, reference tables
+	cargo run --quiet --bin bailiwick -- crds --out crds
+	cp crds/*.yaml charts/bailiwick/crds/
+	BAILIWICK_GENERATE=1 cargo test --quiet --test generated
+
+tools: ## Build (once) or find etcd, kube-apiserver, kube-controller-manager, kubectl and helm
+	cargo run --quiet --package control-plane -- tools
+
+$(CARGO_DENY):
+	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(dir $(@D))

@@ -1,0 +1,30 @@
+//! Properties and tables of the pure core: no cluster, no clock, nothing but values.
+//!
+//! [`world`] makes random histories of loose API objects over a small alphabet of names, so that collisions, unknown
+//! references and changes of hands are common; [`shell`] plays the operator's shell over them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod access;
+mod build;
+mod shell;
+mod world;
+
+mod catalog;
+mod claims;
+mod conditions;
+mod grants;
+mod members;
+mod membership;
+mod names;
+mod order;
+mod plan;
+mod plan_steps;
+mod purity;
+mod roles;
+mod rules;
+mod users;
+
+/// So many cases: tuned so that the whole binary stays under a minute in the dev profile.
+fn cases(cases: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config { cases, max_shrink_iters: 20_000, ..proptest::test_runner::Config::default() }
+}
