@@ -1,9 +1,10 @@
-//! Checks a document against the schema of its CRD, as the API server would before CEL: unknown and missing fields,
-//! types, words, lengths, patterns.
+//! Checks a document against its CRD, as the API server would: unknown and missing fields, types, words, lengths and
+//! patterns, then the same CEL rules (by kube-cel, so that there is no second wording of any rule).
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
+use kube_cel::Validator;
 use serde_json::Value;
 
 /// What is wrong: the field and the message.
@@ -56,7 +57,33 @@ impl Schemas {
         if document.get("spec").is_none() {
             findings.push(("spec".into(), "is required".into()));
         }
+        // CEL is evaluated on what has the right shape only.
+        if findings.is_empty() {
+            findings.extend(cel(schema, document));
+        }
         Some(findings)
+    }
+}
+
+fn cel(schema: &JSONSchemaProps, document: &Value) -> Findings {
+    let Ok(mut schema) = serde_json::to_value(schema) else { return Findings::new() };
+    without_transitions(&mut schema);
+    let errors = Validator::new().validate_with_defaults(&schema, document, None).err();
+    let errors = errors.map(kube_cel::ValidationErrors::into_vec).unwrap_or_default();
+    errors.into_iter().map(|error| (error.field_path, error.message)).collect()
+}
+
+/// Rules about a change say nothing where there is no old object. (kube-cel takes the absent one for a null.)
+fn without_transitions(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(rules) = fields.get_mut("x-kubernetes-validations").and_then(Value::as_array_mut) {
+                rules.retain(|rule| !rule["optionalOldSelf"].as_bool().unwrap_or(false));
+            }
+            fields.values_mut().for_each(without_transitions);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_transitions),
+        _ => {}
     }
 }
 

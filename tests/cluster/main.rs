@@ -8,3 +8,4 @@ mod support;
 mod built_in_roles;
 mod main_job;
 mod revocation;
+mod claims;

@@ -1,0 +1,138 @@
+//! The result depends on what there is, and on nothing else: not on the order in which it was seen, and not on which
+//! parts were decided again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bailiwick::core::world::World;
+use proptest::prelude::*;
+
+use crate::cases;
+use crate::shell::{All, Shell, assert_same_all};
+use crate::world::{Event, history};
+
+/// Deals the events of each stream in their order, and the streams in any. With `lossy`, a watch that was away leaves
+/// out what was overtaken, and shows again what it has shown.
+fn shuffled(log: &[Event], seed: u64, lossy: bool) -> Vec<Event> {
+    let mut random = Random(seed | 1);
+    let mut streams: BTreeMap<String, VecDeque<Event>> = BTreeMap::new();
+    for event in log {
+        streams.entry(event.stream()).or_default().push_back(event.clone());
+    }
+    let mut dealt = Vec::new();
+    let mut shown: BTreeMap<String, Vec<Event>> = BTreeMap::new();
+    while !streams.is_empty() {
+        let stream = streams.keys().nth(random.below(streams.len())).unwrap().clone();
+        let queue = streams.get_mut(&stream).unwrap();
+        let event = queue.pop_front().unwrap();
+        let last = queue.is_empty();
+        if last {
+            streams.remove(&stream);
+        }
+        let earlier = shown.entry(stream).or_default();
+        if lossy && !last && random.below(3) == 0 {
+            // Left out now, but not forgotten: the answer to a write of ours may come later than what followed.
+            earlier.push(event);
+            continue;
+        }
+        // What is gone for good and shown again cannot be told from something new: the shell must not do that.
+        let gone = matches!(event, Event::Gone(..));
+        dealt.push(event.clone());
+        earlier.push(event);
+        if lossy && !gone && random.below(3) == 0 {
+            let late = earlier[random.below(earlier.len())].clone();
+            if matches!(late, Event::Is(_) | Event::Gone(..)) {
+                dealt.push(late);
+            }
+        }
+    }
+    dealt
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % n as u64).unwrap()
+    }
+}
+
+fn follows(events: &[Event], shell: &Shell) -> All {
+    let mut world = World::default();
+    for event in events {
+        event.feed(&mut world);
+    }
+    All::from_scratch(&mut world, shell.store.time())
+}
+
+proptest! {
+    #![proptest_config(cases(150))]
+
+    /// Whatever is decided again because something changed is all that had to be: after every single event, what was
+    /// decided bit by bit equals what is decided from nothing.
+    #[test]
+    fn nothing_is_missed_by_deciding_only_what_is_affected(ops in history(40)) {
+        let mut shell = Shell::new();
+        shell.check();
+        for op in &ops {
+            shell.act(op);
+            shell.check();
+            shell.settle();
+            shell.check();
+        }
+    }
+
+    /// The same when the operator comes late to several changes at once.
+    #[test]
+    fn nothing_is_missed_when_several_things_change_at_once(ops in history(60)) {
+        let mut shell = Shell::new();
+        for few in ops.chunks(5) {
+            for op in few {
+                shell.store.now += 1;
+                let events = shell.store.act(op);
+                shell.take_in(events);
+            }
+            shell.act(&crate::world::Op::Wait(1));
+            shell.check();
+            shell.settle();
+        }
+        shell.check();
+    }
+
+    #[test]
+    fn the_order_of_events_does_not_matter(ops in history(50), seed in any::<u64>(), lossy in any::<bool>()) {
+        let mut shell = Shell::new();
+        shell.play(&ops);
+        let mut world = shell.store.world();
+        let should = All::from_scratch(&mut world, shell.store.time());
+        assert_same_all(&follows(&shuffled(&shell.log, seed, lossy), &shell), &should);
+    }
+
+    /// What a decision says of time: nothing changes by itself before that.
+    #[test]
+    fn nothing_changes_by_itself_before_its_time(ops in history(40), wait in 0i64..30) {
+        let mut shell = Shell::new();
+        shell.play(&ops);
+        let mut world = shell.store.world();
+        let now = All::from_scratch(&mut world, shell.store.time());
+        let later = crate::world::tick(shell.store.now + wait);
+        let mut world = shell.store.world();
+        let then = All::from_scratch(&mut world, later);
+        for (name, unit) in &now.units {
+            if unit.decision.next_change.is_none_or(|at| at > later) {
+                crate::shell::assert_same(&then.units[name].decision, &unit.decision, name);
+            }
+        }
+        for (handle, (draft, next)) in &now.users {
+            if next.is_none_or(|at| at > later) {
+                prop_assert_eq!(&then.users[handle].0, draft);
+            }
+        }
+        let quiet = now.units.values().map(|u| &u.decision).chain([&now.site]);
+        if quiet.into_iter().all(|d| d.next_change.is_none_or(|at| at > later)) {
+            crate::shell::assert_same(&then.site, &now.site, "the site");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The algebra of rules against a model that knows nothing of sets: requests, one by one, as the API server's authorizer
+//! and its escalation check look at them.
+
+use bailiwick::core::rules::{Atom, Ceiling, Rule, RuleSet, words};
+use proptest::prelude::*;
+use proptest::sample::subsequence;
+
+use crate::cases;
+
+const GROUPS: [&str; 2] = ["", "apps"];
+const RESOURCES: [&str; 4] = ["pods", "pods/exec", "jobs", "jobs/exec"];
+const NAMES: [&str; 2] = ["a", "b"];
+const VERBS: [&str; 3] = ["get", "list", "delete"];
+const PATHS: [&str; 4] = ["/a", "/a/b", "/ab", "/c"];
+
+/// A request, as an authorizer sees it. Without a name it is one about no object in particular (a list, say).
+#[derive(Clone, Debug)]
+enum Request {
+    Resource { group: &'static str, resource: &'static str, name: &'static str, verb: &'static str },
+    Path { path: &'static str, verb: &'static str },
+}
+
+fn requests() -> Vec<Request> {
+    let mut all = Vec::new();
+    for verb in VERBS {
+        all.extend(PATHS.map(|path| Request::Path { path, verb }));
+        for group in GROUPS {
+            for resource in RESOURCES {
+                all.extend(["", "a", "b", "c"].map(|name| Request::Resource { group, resource, name, verb }));
+            }
+        }
+    }
+    all
+}
+
+/// Rule by rule and word by word, as in `k8s.io/component-helpers/auth/rbac/validation`'s evaluation helpers
+/// (`RuleAllows` of the RBAC authorizer).
+fn allows(rule: &Rule, request: &Request) -> bool {
+    let has = |list: &[bailiwick::core::Name], word: &str| list.iter().any(|w| &**w == word || &**w == "*");
+    match request {
+        Request::Resource { group, resource, name, verb } => {
+            let subresource = resource.split('/').nth(1);
+            let on_resource = has(&rule.resources, resource)
+                || subresource.is_some_and(|s| rule.resources.iter().any(|r| **r == *format!("*/{s}")));
+            let on_name = rule.names.is_empty() || rule.names.iter().any(|n| &**n == *name);
+            has(&rule.verbs, verb) && has(&rule.groups, group) && on_resource && on_name
+        }
+        Request::Path { path, verb } => {
+            let matches = |p: &str| p == "*" || p == *path || (p.ends_with('*') && path.starts_with(p.trim_end_matches('*')));
+            has(&rule.verbs, verb) && rule.paths.iter().any(|p| matches(p))
+        }
+    }
+}
+
+fn allowed(rules: &[Rule], request: &Request) -> bool {
+    rules.iter().any(|rule| allows(rule, request))
+}
+
+fn list(all: &'static [&'static str], least: usize) -> impl Strategy<Value = Vec<bailiwick::core::Name>> {
+    subsequence(all, least..=2).prop_shuffle().prop_map(|w| words(&w))
+}
+
+/// Rules as people write them, without wildcards.
+fn rule() -> impl Strategy<Value = Rule> {
+    let on_objects = (list(&GROUPS, 1), list(&RESOURCES, 1), list(&NAMES, 0), list(&VERBS, 1))
+        .prop_map(|(groups, resources, names, verbs)| Rule { groups, resources, names, paths: Vec::new(), verbs });
+    let on_paths =
+        (list(&PATHS, 1), list(&VERBS, 1)).prop_map(|(paths, verbs)| Rule { paths, verbs, ..Rule::default() });
+    prop_oneof![5 => on_objects, 1 => on_paths]
+}
+
+/// Rules as they stand in a ceiling, wildcards and all.
+fn ceiling_rule() -> impl Strategy<Value = Rule> {
+    const G: [&str; 3] = ["", "apps", "*"];
+    const R: [&str; 6] = ["pods", "pods/exec", "jobs", "jobs/exec", "*/exec", "*"];
+    const V: [&str; 4] = ["get", "list", "delete", "*"];
+    const P: [&str; 5] = ["/a", "/a/*", "/a*", "/c", "*"];
+    let on_objects = (list(&G, 1), list(&R, 1), list(&NAMES, 0), list(&V, 1))
+        .prop_map(|(groups, resources, names, verbs)| Rule { groups, resources, names, paths: Vec::new(), verbs });
+    let on_paths = (list(&P, 1), list(&V, 1)).prop_map(|(paths, verbs)| Rule { paths, verbs, ..Rule::default() });
+    prop_oneof![5 => on_objects, 1 => on_paths]
+}
+
+fn rules() -> impl Strategy<Value = Vec<Rule>> {
+    prop::collection::vec(rule(), 0..4)
+}
+
+fn set(rules: &[Rule]) -> RuleSet {
+    RuleSet::from_rules(rules)
+}
+
+/// The requests that an atom stands for, in the small universe.
+fn covered_by(atom: &Atom) -> Vec<Request> {
+    let rule = match atom.clone() {
+        Atom::Resource { group, resource, name, verb } => Rule {
+            groups: vec![group],
+            resources: vec![resource],
+            names: name.into_iter().collect(),
+            paths: Vec::new(),
+            verbs: vec![verb],
+        },
+        Atom::Path { path, verb } => Rule { paths: vec![path], verbs: vec![verb], ..Rule::default() },
+    };
+    requests().into_iter().filter(|r| allows(&rule, r)).collect()
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn the_normal_form_is_the_same_set(rules in rules()) {
+        let set = set(&rules);
+        prop_assert_eq!(&RuleSet::from_rules(&set.to_rules()), &set);
+        prop_assert_eq!(RuleSet::from_rules(&set.to_rules()).to_rules(), set.to_rules());
+        for request in requests() {
+            prop_assert_eq!(allowed(&rules, &request), allowed(&set.to_rules(), &request), "{:?}", request);
+        }
+    }
+
+    #[test]
+    fn equal_sets_have_equal_normal_forms(rules in rules(), seed in any::<prop::sample::Index>()) {
+        // The same rights, written atom by atom and in another order.
+        let mut atoms: Vec<Atom> = rules.iter().flat_map(Rule::atoms).collect();
+        if !atoms.is_empty() {
+            let n = seed.index(atoms.len());
+            atoms.rotate_left(n);
+        }
+        prop_assert_eq!(RuleSet::from_atoms(atoms).to_rules(), set(&rules).to_rules());
+    }
+
+    #[test]
+    fn union_intersection_and_containment_mean_what_they_say(a in rules(), b in rules()) {
+        let (x, y) = (set(&a), set(&b));
+        let (union, both) = (x.clone().union(&y), x.intersection(&y));
+        for request in requests() {
+            let (in_a, in_b) = (allowed(&a, &request), allowed(&b, &request));
+            prop_assert_eq!(allowed(&union.to_rules(), &request), in_a || in_b, "union: {:?}", request);
+            prop_assert_eq!(allowed(&both.to_rules(), &request), in_a && in_b, "intersection: {:?}", request);
+        }
+        prop_assert_eq!(&union, &y.clone().union(&x));
+        prop_assert_eq!(&both, &y.intersection(&x));
+        prop_assert_eq!(&x.clone().union(&x), &x);
+        prop_assert_eq!(&x.intersection(&x), &x);
+        prop_assert!(union.contains_all(&x) && union.contains_all(&y));
+        prop_assert!(x.contains_all(&both) && y.contains_all(&both));
+        prop_assert_eq!(x.contains_all(&y), x.clone().union(&y) == x);
+        // Absorption.
+        prop_assert_eq!(&x.intersection(&union), &x);
+        prop_assert_eq!(&x.clone().union(&both), &x);
+    }
+
+    #[test]
+    fn a_set_contains_what_it_allows(rules in rules(), asked in rule()) {
+        let set = set(&rules);
+        for atom in asked.atoms() {
+            let every = covered_by(&atom).iter().all(|r| allowed(&rules, r));
+            prop_assert_eq!(set.contains(&atom), every, "{}", atom);
+        }
+    }
+
+    /// What a ceiling covers, it allows; and what it allows in full, it covers, but for rights that only several of its
+    /// rules give together by name (the API server's escalation check looks at one rule at a time, and so do we).
+    #[test]
+    fn a_ceiling_covers_an_atom_exactly_when_one_of_its_rules_allows_all_of_it(
+        ceiling in prop::collection::vec(ceiling_rule(), 0..4),
+        asked in rule(),
+    ) {
+        let whole = Ceiling::new(ceiling.clone());
+        for atom in asked.atoms() {
+            let one = ceiling.iter().any(|rule| covered_by(&atom).iter().all(|r| allows(rule, r)));
+            prop_assert_eq!(whole.covers(&atom), one, "{}", atom);
+        }
+    }
+
+    #[test]
+    fn a_split_loses_nothing_and_keeps_the_two_apart(
+        ceiling in prop::collection::vec(ceiling_rule(), 0..4),
+        rules in rules(),
+    ) {
+        let ceiling = Ceiling::new(ceiling);
+        let (within, beyond) = set(&rules).split(&ceiling);
+        prop_assert!(within.iter().all(|atom| ceiling.covers(atom)));
+        prop_assert!(!beyond.iter().any(|atom| ceiling.covers(atom)));
+        prop_assert_eq!(RuleSet::from_atoms(within.iter().cloned().chain(beyond)), set(&rules));
+    }
+}

@@ -1,0 +1,306 @@
+//! Plays the operator's shell without I/O: takes in events, decides again only what [`Affected`] names, records claims,
+//! defaults and holders, writes statuses. [`Shell::check`] compares with deciding everything from scratch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick::core::claims::{self, Assignment};
+use bailiwick::core::conditions::{Status, StatusDraft};
+use bailiwick::core::decision::{Counts, Decision};
+use bailiwick::core::native::Desired;
+use bailiwick::core::world::{Affected, Holders, World};
+use bailiwick::core::{Name, organization, site, user};
+use jiff::Timestamp;
+
+use crate::world::{Event, Kind, Op, SPACES, Slot, Store};
+
+/// What a decision said, and the claim that was due.
+#[derive(Debug, Default)]
+pub struct Unit {
+    pub decision: Decision,
+    /// Namespace and organization.
+    pub claim: Option<(Name, (Name, Name))>,
+}
+
+/// Everything that follows from a world.
+#[derive(Debug, Default)]
+pub struct All {
+    pub units: BTreeMap<Name, Unit>,
+    pub site: Decision,
+    pub organizations: BTreeMap<Name, StatusDraft>,
+    pub users: BTreeMap<Name, (StatusDraft, Option<Timestamp>)>,
+}
+
+fn unit(world: &World, name: &Name, now: Timestamp) -> Unit {
+    let claim = claims::claim(world, name, now, true).map(|c| (c.namespace, c.organization));
+    Unit { decision: organization::decide(world, name, now), claim }
+}
+
+fn organization_status(all: &BTreeMap<Name, Unit>, world: &World, name: &Name) -> Option<StatusDraft> {
+    let organization = world.organizations.get(name)?;
+    let counts = match claims::assignment(world, organization) {
+        Assignment::Holds(namespace) => all.get(&namespace).map(|u| u.decision.counts),
+        Assignment::Not { .. } => None,
+    };
+    Some(organization::status(world, organization, counts.unwrap_or_default()))
+}
+
+impl All {
+    /// Decides everything, from nothing. Fills in the holders that the site needs.
+    pub fn from_scratch(world: &mut World, now: Timestamp) -> Self {
+        let mut all = Self::default();
+        let spaces: BTreeSet<Name> = world.units().into_iter().chain(SPACES.map(Name::from)).collect();
+        for name in &spaces {
+            let unit = unit(world, name, now);
+            world.set_holders(&Holders::default(), &unit.decision.holders);
+            all.units.insert(name.clone(), unit);
+        }
+        all.site = site::decide(world, now);
+        for name in world.organizations.keys() {
+            all.organizations.extend(organization_status(&all.units, world, name).map(|s| (name.clone(), s)));
+        }
+        for (handle, u) in &world.users {
+            all.users.insert(handle.clone(), user::status(world, u, now));
+        }
+        all
+    }
+
+    /// Every native object of every unit. No two units may want the same one.
+    pub fn desired(&self) -> Desired {
+        let mut desired = Desired::new();
+        for decision in self.decisions() {
+            for (key, native) in &decision.desired {
+                let other = desired.insert(key.clone(), native.clone());
+                assert!(other.is_none(), "two units want {key}");
+            }
+        }
+        desired
+    }
+
+    pub fn decisions(&self) -> impl Iterator<Item = &Decision> {
+        self.units.values().map(|u| &u.decision).chain([&self.site])
+    }
+
+    pub fn statuses(&self) -> impl Iterator<Item = &StatusDraft> {
+        let users = self.users.values().map(|(draft, _)| draft);
+        self.decisions().flat_map(|d| &d.statuses).chain(self.organizations.values()).chain(users)
+    }
+}
+
+pub fn assert_same(is: &Decision, should: &Decision, what: &str) {
+    assert_eq!(is.desired, should.desired, "desired of {what}");
+    assert_eq!(is.statuses, should.statuses, "statuses of {what}");
+    assert_eq!(is.holders, should.holders, "holders of {what}");
+    assert_eq!(is.counts, should.counts, "counts of {what}");
+    assert_eq!(is.next_change, should.next_change, "next change of {what}");
+}
+
+pub fn assert_same_all(is: &All, should: &All) {
+    let nothing = Unit::default();
+    for name in is.units.keys().chain(should.units.keys()) {
+        // A unit that was never marked has nothing in it.
+        let (is, should) = (is.units.get(name).unwrap_or(&nothing), should.units.get(name).unwrap_or(&nothing));
+        assert_same(&is.decision, &should.decision, name);
+        assert_eq!(is.claim, should.claim, "claim on {name}");
+    }
+    assert_same(&is.site, &should.site, "the site");
+    assert_eq!(is.organizations, should.organizations, "statuses of organizations");
+    assert_eq!(is.users, should.users, "statuses of users");
+}
+
+/// The shell.
+#[derive(Debug, Default)]
+pub struct Shell {
+    pub store: Store,
+    pub world: World,
+    pub all: All,
+    spaces: BTreeSet<Name>,
+    site: bool,
+    organizations: BTreeSet<Name>,
+    users: BTreeSet<Name>,
+    /// Every event so far.
+    pub log: Vec<Event>,
+}
+
+impl Shell {
+    pub fn new() -> Self {
+        let (store, events) = Store::new();
+        let mut shell = Self { store, ..Self::default() };
+        shell.take_in(events);
+        shell.decide();
+        shell
+    }
+
+    /// Does something, half a second after what was done before, and looks at what it changes.
+    pub fn act(&mut self, op: &Op) {
+        self.store.now += 1;
+        let events = self.store.act(op);
+        self.take_in(events);
+        self.ring();
+        self.decide();
+    }
+
+    /// Does all of it, then plays until nothing is left to do.
+    pub fn play(&mut self, ops: &[Op]) {
+        for op in ops {
+            self.act(op);
+        }
+        self.settle();
+    }
+
+    pub fn take_in(&mut self, events: Vec<Event>) {
+        for event in events {
+            let affected = event.feed(&mut self.world);
+            if let Event::Gone((kind, _, name), _) = &event {
+                match kind {
+                    Kind::Organization => drop(self.all.organizations.remove(name.as_str())),
+                    Kind::User => drop(self.all.users.remove(name.as_str())),
+                    _ => {}
+                }
+            }
+            self.log.push(event);
+            self.affected(affected);
+        }
+    }
+
+    fn affected(&mut self, affected: Affected) {
+        if affected.all {
+            self.spaces.extend(self.world.units());
+            self.spaces.extend(self.all.units.keys().cloned());
+        }
+        self.spaces.extend(affected.namespaces);
+        self.site |= affected.site;
+        self.users.extend(affected.users);
+        self.organizations.extend(affected.organizations);
+    }
+
+    /// What changes by itself.
+    fn ring(&mut self) {
+        let now = self.store.time();
+        let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        let spaces = self.all.units.iter().filter(|(_, u)| due(u.decision.next_change)).map(|(n, _)| n.clone());
+        self.spaces.extend(spaces);
+        self.site |= due(self.all.site.next_change);
+        self.users.extend(self.all.users.iter().filter(|(_, (_, next))| due(*next)).map(|(n, _)| n.clone()));
+    }
+
+    /// Decides what is marked, and nothing else.
+    pub fn decide(&mut self) {
+        let now = self.store.time();
+        for name in std::mem::take(&mut self.spaces) {
+            let unit = unit(&self.world, &name, now);
+            let nothing = Holders::default();
+            let before = self.all.units.get(&name).map_or(&nothing, |u| &u.decision.holders);
+            self.site |= self.world.set_holders(before, &unit.decision.holders);
+            // As `Engine::converged` does.
+            let holder = claims::holder(&self.world, &name).map(|o| o.meta.name.clone());
+            self.organizations.extend(holder);
+            self.all.units.insert(name, unit);
+        }
+        if std::mem::take(&mut self.site) {
+            self.all.site = site::decide(&self.world, now);
+        }
+        for name in std::mem::take(&mut self.organizations) {
+            if let Some(draft) = organization_status(&self.all.units, &self.world, &name) {
+                self.all.organizations.insert(name, draft);
+            }
+        }
+        for handle in std::mem::take(&mut self.users) {
+            if let Some(u) = self.world.users.get(&handle) {
+                self.all.users.insert(handle, user::status(&self.world, u, now));
+            }
+        }
+    }
+
+    /// Writes one thing that was decided and is not recorded yet. Says whether there was any.
+    fn record_one(&mut self) -> bool {
+        let now = self.store.time();
+        // Nothing of a namespace that is about to change hands is there any more once it has converged.
+        let due = self.all.units.iter().find(|(_, u)| u.claim.is_some() && u.decision.desired.is_empty());
+        if let Some((name, _)) = due {
+            let name = name.clone();
+            let claim = claims::claim(&self.world, &name, now, true).expect("the claim is still due");
+            let events = record(&mut self.store, &claim);
+            self.take_in(events);
+            return true;
+        }
+        let drafts: Vec<StatusDraft> = self.all.statuses().cloned().collect();
+        for draft in drafts {
+            let slot = slot(&draft);
+            let Some(meta) = meta(&self.world, &draft) else { continue };
+            if let Some(document) = draft.document(&meta, now) {
+                let events = self.store.write_status(&slot, &draft.target.uid, &document["status"]);
+                assert!(!events.is_empty(), "a status of what is not there: {draft:?}");
+                self.take_in(events);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Records and writes until nothing changes.
+    pub fn settle(&mut self) {
+        for _ in 0..1000 {
+            if !self.record_one() {
+                return;
+            }
+            self.decide();
+        }
+        panic!("it does not come to rest");
+    }
+
+    /// What was decided bit by bit is what follows from everything.
+    pub fn check(&self) {
+        let mut world = self.store.world();
+        let should = All::from_scratch(&mut world, self.store.time());
+        assert_same_all(&self.all, &should);
+    }
+
+    /// The counts of an organization.
+    pub fn counts(&self, namespace: &str) -> Counts {
+        self.all.units.get(namespace).map(|u| u.decision.counts).unwrap_or_default()
+    }
+}
+
+/// Writes the record of a claim, as the shell's writer does.
+pub fn record(store: &mut Store, claim: &claims::Claim) -> Vec<Event> {
+    use bailiwick::api::vocabulary as v;
+    store.edit_namespace(&claim.namespace, |m| {
+        let (name, uid) = (claim.organization.0.to_string(), claim.organization.1.to_string());
+        m.labels.get_or_insert_default().insert(v::ORGANIZATION.to_owned(), name.clone());
+        let annotations = m.annotations.get_or_insert_default();
+        annotations.insert(v::ORGANIZATION_UID.to_owned(), uid);
+        annotations.insert(v::LAST_ORGANIZATION.to_owned(), name);
+        match claim.claimed_at {
+            Some(at) => drop(annotations.insert(v::CLAIMED_AT.to_owned(), at.to_string())),
+            None => drop(annotations.remove(v::CLAIMED_AT)),
+        }
+    })
+}
+
+pub fn slot(draft: &StatusDraft) -> Slot {
+    let kind = match draft.target.kind {
+        "Organization" => Kind::Organization,
+        "User" => Kind::User,
+        "Group" => Kind::Group,
+        "RoleBinding" => Kind::RoleBinding,
+        "CustomRole" => Kind::CustomRole,
+        "SiteRole" => Kind::SiteRole,
+        "SiteRoleBinding" => Kind::SiteRoleBinding,
+        other => panic!("no such kind: {other}"),
+    };
+    (kind, draft.target.namespace.to_string(), draft.target.name.to_string())
+}
+
+fn meta(world: &World, draft: &StatusDraft) -> Option<bailiwick::core::records::Meta> {
+    let (name, local) = (&draft.target.name, world.local.get(&draft.target.namespace));
+    let meta = match &draft.status {
+        Status::Organization(_) => &world.organizations.get(name)?.meta,
+        Status::User(_) => &world.users.get(name)?.meta,
+        Status::Group(_) => &local?.groups.get(name)?.meta,
+        Status::Binding(_) if draft.target.kind == "RoleBinding" => &local?.bindings.get(name)?.meta,
+        Status::Binding(_) => &world.site_bindings.get(name)?.meta,
+        Status::Role(_) => &local?.roles.get(name)?.meta,
+        Status::SiteRole(_) => &world.site_roles.get(name)?.meta,
+    };
+    (meta.uid == draft.target.uid).then(|| meta.clone())
+}
