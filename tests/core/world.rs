@@ -46,7 +46,7 @@ pub enum Kind {
 /// Where an object can be: kind, namespace (empty for the cluster kinds), name.
 pub type Slot = (Kind, String, String);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Object {
     Organization(api::Organization),
     User(api::User),
@@ -71,6 +71,16 @@ macro_rules! each {
             Object::SiteRoleBinding($o) => $does,
         }
     };
+}
+
+/// As short as a failing case has to be.
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (kind, ns, name) = self.slot();
+        let spec = each!(self, o => serde_json::to_string(&o.spec).unwrap(), m => format!("{:?}", m.labels));
+        let status = self.status().unwrap_or_default();
+        write!(f, "{kind:?} {ns}/{name} {spec}{}", if status.is_null() { String::new() } else { format!(" {status}") })
+    }
 }
 
 impl Object {

@@ -57,7 +57,19 @@ impl Cluster {
         let cluster = Self::bare();
         let output = cluster.helm_install(values);
         assert!(output.status.success(), "helm install: {}", text(&output));
+        cluster.await_policies();
         cluster
+    }
+
+    /// Waits until the admission policies know our kinds: the API server looks for new kinds every few seconds, and
+    /// until then answers 503 where a policy has to change an object.
+    pub fn await_policies(&self) {
+        let group = manifests::group("default", "trial", &[]);
+        self.eventually("a Group is accepted", || {
+            let mut kubectl = self.plane.kubectl(&self.admin);
+            kubectl.args(["apply", "--server-side", "--dry-run=server", "-f", "-"]);
+            with_input(kubectl, &group).status.success()
+        });
     }
 
     /// With nothing in it.
