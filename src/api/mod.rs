@@ -4,6 +4,8 @@
 //! records before it decides anything. The CRDs in `crds/` and in the chart are generated from these types, so the
 //! doc comments below are what `kubectl explain` shows: they address the person who writes the YAML.
 
+#![allow(clippy::duplicated_attributes, reason = "clippy takes two print columns of one type for a repetition")]
+
 pub mod conditions;
 pub mod crds;
 mod custom_role;

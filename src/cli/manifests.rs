@@ -124,7 +124,12 @@ fn parse(file: &Path, text: &str, documents: &mut Vec<Document>, problems: &mut 
             Ok(value) => documents.push(Document { file: file.to_owned(), value, first_line, lines }),
             Err(error) => {
                 let line = error.location().map_or(first_line, |l| l.line());
-                problems.push(Problem { file: file.to_owned(), line, field: String::new(), message: error.to_string() });
+                problems.push(Problem {
+                    file: file.to_owned(),
+                    line,
+                    field: String::new(),
+                    message: error.to_string(),
+                });
             }
         }
     }

@@ -254,4 +254,3 @@ fn unowned<K>(mut object: K, metadata: fn(&mut K) -> &mut ObjectMeta) -> K {
     metadata(&mut object).owner_references = None;
     object
 }
-

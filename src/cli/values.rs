@@ -73,8 +73,8 @@ impl Values {
         let mut values = yaml(&chart, DEFAULTS)?;
         let mut last = chart;
         for path in files {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| Error { path: path.clone(), message: e.to_string() })?;
+            let text =
+                std::fs::read_to_string(path).map_err(|e| Error { path: path.clone(), message: e.to_string() })?;
             let over = yaml(path, &text)?;
             if let Some(unknown) = over.as_object().into_iter().flatten().find(|(key, _)| values.get(key).is_none()) {
                 let message = format!("the chart has no value {:?}", unknown.0);
@@ -83,8 +83,7 @@ impl Values {
             merge(&mut values, over);
             last.clone_from(path);
         }
-        let shape: Shape =
-            serde_json::from_value(values).map_err(|e| Error { path: last, message: e.to_string() })?;
+        let shape: Shape = serde_json::from_value(values).map_err(|e| Error { path: last, message: e.to_string() })?;
         Ok(Self::of(shape, release_namespace))
     }
 

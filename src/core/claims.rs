@@ -86,7 +86,8 @@ pub fn claimants<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item
     let named = world.named.get(namespace).into_iter().flatten().filter_map(|name| world.organizations.get(name));
     // Only these can want a namespace that they do not name.
     let recorded = world.namespaces.get(namespace).and_then(|n| n.organization.as_ref());
-    let unnamed = recorded.and_then(|name| world.organizations.get(name)).into_iter().chain(default_organization(world));
+    let unnamed =
+        recorded.and_then(|name| world.organizations.get(name)).into_iter().chain(default_organization(world));
     let unnamed: BTreeMap<&Name, &Organization> = unnamed
         .filter(|o| o.namespace.is_none() && wanted(world, o).as_deref() == Some(namespace))
         .map(|o| (&o.meta.name, o))
@@ -178,7 +179,8 @@ pub fn claim(world: &World, name: &str, now: Timestamp, vacated: bool) -> Option
 #[must_use]
 pub fn desired_default(world: &World) -> Option<&Organization> {
     let oldest = |asks: bool, incumbent: bool| {
-        let fits = world.organizations.values().filter(move |o| (!asks || o.asks_default) && (!incumbent || o.is_default));
+        let fits =
+            world.organizations.values().filter(move |o| (!asks || o.asks_default) && (!incumbent || o.is_default));
         fits.min_by_key(|o| by_age(&o.meta))
     };
     oldest(true, true).or_else(|| oldest(true, false)).or_else(|| oldest(false, true)).or_else(|| oldest(false, false))

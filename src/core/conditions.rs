@@ -143,7 +143,8 @@ impl StatusDraft {
     }
 
     fn condition(&self, finding: &Finding, meta: &Meta, now: Timestamp) -> Condition {
-        let since = meta.status.transitions.iter().find(|(kind, good, _)| *kind == finding.kind && *good == finding.good);
+        let since =
+            meta.status.transitions.iter().find(|(kind, good, _)| *kind == finding.kind && *good == finding.good);
         let whole_seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
         Condition {
             type_: finding.kind.as_str().to_owned(),

@@ -186,8 +186,7 @@ pub enum Object {
 #[must_use]
 pub fn is_ours(metadata: &ObjectMeta) -> bool {
     let named = metadata.name.as_deref().is_some_and(|name| name.starts_with(PREFIX));
-    let labelled =
-        metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|value| value == FIELD_MANAGER);
+    let labelled = metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|value| value == FIELD_MANAGER);
     let owned = metadata
         .owner_references
         .iter()

@@ -69,13 +69,7 @@ struct Namespace<'a> {
 }
 
 impl<'a> Namespace<'a> {
-    fn new(
-        world: &'a World,
-        name: &'a Name,
-        organization: &'a Organization,
-        local: &'a Local,
-        now: Timestamp,
-    ) -> Self {
+    fn new(world: &'a World, name: &'a Name, organization: &'a Organization, local: &'a Local, now: Timestamp) -> Self {
         let claimed_at = world.namespaces.get(name).and_then(|n| n.claimed_at);
         let counts = |role: &Role| !subjects::former(role.meta.created, claimed_at);
         let custom_roles = roles::resolve_custom_roles(world, &local.roles, counts);
@@ -329,9 +323,11 @@ pub(super) fn binding_findings(
 ) -> Vec<Finding> {
     let resolved = match role {
         Err(reason) => bad(C::RoleResolved, *reason, format!("{role_name}: {}", reason.meaning())),
-        Ok(role) if role.is_empty() => {
-            bad(C::RoleResolved, Reason::RoleGrantsNothing, format!("{role_name}: {}", Reason::RoleGrantsNothing.meaning()))
-        }
+        Ok(role) if role.is_empty() => bad(
+            C::RoleResolved,
+            Reason::RoleGrantsNothing,
+            format!("{role_name}: {}", Reason::RoleGrantsNothing.meaning()),
+        ),
         Ok(_) => good(C::RoleResolved, Reason::Resolved, format!("{role_name} is assigned.")),
     };
     let withheld: Vec<&Withheld> = who.withheld.iter().collect();
@@ -358,11 +354,8 @@ pub(super) fn role_findings(resolved: &Resolved, trouble: Option<(Reason, String
     };
     let ceiling = [Reason::BeyondCeiling, Reason::CeilingUnknown];
     let inherits = [Reason::RoleNotFound, Reason::RoleNotAssignableHere, Reason::InheritanceCycle];
-    let permissions: Vec<&Withheld> = resolved
-        .withheld
-        .iter()
-        .filter(|w| !ceiling.contains(&w.reason) && !inherits.contains(&w.reason))
-        .collect();
+    let permissions: Vec<&Withheld> =
+        resolved.withheld.iter().filter(|w| !ceiling.contains(&w.reason) && !inherits.contains(&w.reason)).collect();
     let fault = resolved.withheld.iter().find(|w| !w.expected());
     let ready = match (trouble, fault) {
         (Some((reason, message)), _) => bad(C::Ready, reason, message),
@@ -395,7 +388,9 @@ fn member_role(world: &World, organization: &Organization) -> Result<Option<Name
 pub fn status(world: &World, organization: &Organization, counts: Counts) -> StatusDraft {
     let (assigned, namespace) = assigned(world, organization);
     let role = match (&organization.member_role, member_role(world, organization)) {
-        (Some(name), Ok(_)) => good(C::MemberRoleResolved, Reason::Resolved, format!("Members hold SiteRole {name:?}.")),
+        (Some(name), Ok(_)) => {
+            good(C::MemberRoleResolved, Reason::Resolved, format!("Members hold SiteRole {name:?}."))
+        }
         (Some(name), Err(reason)) => {
             bad(C::MemberRoleResolved, reason, format!("memberRole {name:?}: {}", reason.meaning()))
         }
@@ -412,9 +407,10 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
     // An organization without a namespace is legal and has no effect: it is as its author wrote it.
     let inert = assigned.reason == Reason::NotSet;
     let ready = match trouble(world, &organization.meta.uid) {
+        // What keeps it from its namespace explains why the API server refuses what it refuses there.
+        _ if !assigned.good && !inert => bad(C::Ready, assigned.reason, assigned.message.clone()),
         Some((reason, message)) => bad(C::Ready, reason, message),
         None if inert => good(C::Ready, Reason::NotSet, "It has no namespace, so nothing is granted in it."),
-        None if !assigned.good => bad(C::Ready, assigned.reason, assigned.message.clone()),
         None if !role.good => bad(C::Ready, role.reason, role.message.clone()),
         None => good(C::Ready, Reason::Reconciled, "All grants are in effect."),
     };

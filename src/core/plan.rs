@@ -175,7 +175,8 @@ impl<'a> Plan<'a> {
                     if kept.len() < subjects.len()
                         && let Some(source) = self.source_of(observed)
                     {
-                        let content = Content::Binding { role: role.clone(), subjects: kept.into_iter().cloned().collect() };
+                        let content =
+                            Content::Binding { role: role.clone(), subjects: kept.into_iter().cloned().collect() };
                         writes.push(apply(key, Native { content, source }, observed, true));
                     }
                 }

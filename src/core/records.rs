@@ -44,7 +44,7 @@ pub struct ObservedStatus {
 }
 
 /// Oldest first; a tie is broken by name, so that the result does not depend on the order of events.
-pub fn by_age<'a>(meta: &'a Meta) -> (Option<Timestamp>, &'a Name, &'a Name) {
+pub fn by_age(meta: &Meta) -> (Option<Timestamp>, &Name, &Name) {
     (meta.created, &meta.name, &meta.uid)
 }
 

@@ -117,7 +117,8 @@ impl RuleSet {
     #[must_use]
     pub fn from_atoms(atoms: impl IntoIterator<Item = Atom>) -> Self {
         let all: BTreeSet<Atom> = atoms.into_iter().collect();
-        let redundant: Vec<Atom> = all.iter().filter(|a| unnamed(a).is_some_and(|u| all.contains(&u))).cloned().collect();
+        let redundant: Vec<Atom> =
+            all.iter().filter(|a| unnamed(a).is_some_and(|u| all.contains(&u))).cloned().collect();
         let mut set = all;
         for atom in &redundant {
             set.remove(atom);
@@ -205,7 +206,7 @@ impl RuleSet {
                 names.clear();
             }
         }
-        let mut by_resources: BTreeMap<(&Name, BTreeSet<&Name>, BTreeSet<&Name>), BTreeSet<&Name>> = BTreeMap::new();
+        let mut by_resources: BTreeMap<(&Name, Names<'_>, Names<'_>), Names<'_>> = BTreeMap::new();
         for ((group, resource, verbs), names) in by_names {
             by_resources.entry((group, names, verbs)).or_default().insert(resource);
         }
@@ -224,12 +225,16 @@ impl RuleSet {
         for (path, verbs) in by_path {
             by_verbs.entry(verbs).or_default().insert(path);
         }
-        rules.extend(
-            by_verbs.into_iter().map(|(verbs, paths)| Rule { paths: owned(paths), verbs: owned(verbs), ..Rule::default() }),
-        );
+        rules.extend(by_verbs.into_iter().map(|(verbs, paths)| Rule {
+            paths: owned(paths),
+            verbs: owned(verbs),
+            ..Rule::default()
+        }));
         rules
     }
 }
+
+type Names<'a> = BTreeSet<&'a Name>;
 
 /// The same atom without its name, if it has one.
 fn unnamed(atom: &Atom) -> Option<Atom> {
@@ -304,7 +309,10 @@ mod tests {
 
     #[test]
     fn a_ceiling_covers_only_its_own_group() {
-        assert!(!covered(&[rule(&["apps"], &["deployments"], &[], &["get"])], &rule(&[""], &["deployments"], &[], &["get"])));
+        assert!(!covered(
+            &[rule(&["apps"], &["deployments"], &[], &["get"])],
+            &rule(&[""], &["deployments"], &[], &["get"])
+        ));
     }
 
     #[test]
@@ -329,7 +337,8 @@ mod tests {
 
     #[test]
     fn paths_are_covered_by_a_trailing_wildcard() {
-        let ceiling = Ceiling::new(vec![Rule { paths: words(&["/healthz/*"]), verbs: words(&["get"]), ..Rule::default() }]);
+        let ceiling =
+            Ceiling::new(vec![Rule { paths: words(&["/healthz/*"]), verbs: words(&["get"]), ..Rule::default() }]);
         let path = |p: &str| Atom::Path { path: p.into(), verb: "get".into() };
         assert!(ceiling.covers(&path("/healthz/ping")));
         assert!(!ceiling.covers(&path("/metrics")));

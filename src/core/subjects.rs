@@ -102,11 +102,7 @@ pub fn of_site_binding(world: &World, binding: &Binding) -> Subjects {
     resolve(world, binding, |_| Err(Reason::Invalid))
 }
 
-fn resolve(
-    world: &World,
-    binding: &Binding,
-    group: impl Fn(&Name) -> Result<BTreeSet<Grantee>, Reason>,
-) -> Subjects {
+fn resolve(world: &World, binding: &Binding, group: impl Fn(&Name) -> Result<BTreeSet<Grantee>, Reason>) -> Subjects {
     let mut subjects = Subjects::default();
     let mut seen = BTreeSet::new();
     for (index, subject) in binding.subjects.iter().enumerate() {
@@ -148,7 +144,8 @@ pub fn shards(subjects: &BTreeSet<Grantee>) -> Vec<(Shard, Vec<Grantee>)> {
         lists[index].push(grantee.clone());
     }
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let numbered = lists.into_iter().enumerate().map(|(i, list)| (Shard { index: number(i), count: number(count) }, list));
+    let numbered =
+        lists.into_iter().enumerate().map(|(i, list)| (Shard { index: number(i), count: number(count) }, list));
     numbered.filter(|(_, list)| !list.is_empty()).collect()
 }
 

@@ -22,7 +22,10 @@ pub fn status(world: &World, user: &User, now: Timestamp) -> (StatusDraft, Optio
         Some(other) if other.meta.uid != user.meta.uid => bad(
             C::UsernameAccepted,
             Reason::UsernameTaken,
-            format!("User {} is older and has the same username; this one gives nothing and suspends nobody.", other.meta.name),
+            format!(
+                "User {} is older and has the same username; this one gives nothing and suspends nobody.",
+                other.meta.name
+            ),
         ),
         _ => good(C::UsernameAccepted, Reason::Accepted, Reason::Accepted.meaning()),
     };

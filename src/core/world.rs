@@ -137,6 +137,8 @@ fn swap<T>(
     if let Some(old) = map.get(name) {
         match (&new, gone) {
             (Some(new), _) if meta(new).0 == meta(old).0 && meta(new).1 <= meta(old).1 => return Err(()),
+            // Another object of this name that is older than the one we know: the answer to a write came late.
+            (Some(new), _) if meta(new).0 != meta(old).0 && meta(new).1 < meta(old).1 => return Err(()),
             (None, Some(uid)) if meta(old).0 != uid => return Err(()),
             _ => {}
         }
@@ -174,13 +176,19 @@ fn of_meta(meta: &Meta) -> (&Name, u64) {
 impl World {
     /// Takes in an Organization, or its deletion (`None`, with the UID that is gone).
     pub fn organization(&mut self, name: &Name, new: Option<Organization>, gone: Option<&Name>) -> Affected {
+        let default_before: Vec<Name> = self.default_namespaces().collect();
         let Ok(old) = swap(&mut self.organizations, name, new, |o| of_meta(&o.meta), gone) else {
             return Affected::default();
         };
         let mut affected = Affected { site: true, ..Affected::default() };
         affected.organizations.insert(name.clone());
         let new = self.organizations.get(name);
-        reindex(&mut self.named, name, old.as_ref().and_then(|o| o.namespace.as_ref()), new.and_then(|o| o.namespace.as_ref()));
+        reindex(
+            &mut self.named,
+            name,
+            old.as_ref().and_then(|o| o.namespace.as_ref()),
+            new.and_then(|o| o.namespace.as_ref()),
+        );
         if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.is_default == new.is_default)
         {
             return Affected::default();
@@ -192,6 +200,7 @@ impl World {
             affected.organizations.extend(claims::claimants(self, namespace).map(|o| o.meta.name.clone()));
         }
         // The default, and what it holds, may move with any of them.
+        affected.namespaces.extend(default_before);
         if old.as_ref().map(|o| (o.is_default, o.asks_default)) != new.map(|o| (o.is_default, o.asks_default)) {
             affected.namespaces.extend(self.default_namespaces());
             affected.namespaces.insert(self.bounds.release_namespace.as_str().into());
@@ -215,7 +224,8 @@ impl World {
         affected.users.insert(handle.clone());
         if !changed {
             // Its status may have been edited, or be about another generation.
-            return if matches!((&old, new), (Some(o), Some(n)) if unchanged(&o.meta, &n.meta) && o.last_seen == n.last_seen) {
+            return if matches!((&old, new), (Some(o), Some(n)) if unchanged(&o.meta, &n.meta) && o.last_seen == n.last_seen)
+            {
                 Affected::default()
             } else {
                 affected
@@ -257,13 +267,12 @@ impl World {
             return Affected::default();
         };
         let new = local.groups.get(name);
-        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.vouched == new.vouched) {
+        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.vouched == new.vouched)
+        {
             return Affected::default();
         }
-        let (before, after) = (
-            old.map(|g| g.members).unwrap_or_default(),
-            new.map(|g| g.members.clone()).unwrap_or_default(),
-        );
+        let (before, after) =
+            (old.map(|g| g.members).unwrap_or_default(), new.map(|g| g.members.clone()).unwrap_or_default());
         self.mention(namespace, &before, &after)
     }
 
@@ -274,7 +283,8 @@ impl World {
             return Affected::default();
         };
         let new = local.bindings.get(name);
-        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.written == new.written) {
+        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.written == new.written)
+        {
             return Affected::default();
         }
         let (before, after) = (old.as_ref().map(users_of).unwrap_or_default(), new.map(users_of).unwrap_or_default());
@@ -305,7 +315,8 @@ impl World {
             return Affected::default();
         }
         self.resolved_site_roles = roles::resolve_site_roles(self);
-        Affected::everything()
+        // It may be the member role of organizations that hold nothing, too.
+        Affected { organizations: self.organizations.keys().cloned().collect(), ..Affected::everything() }
     }
 
     /// Takes in a SiteRoleBinding.
@@ -335,7 +346,8 @@ impl World {
             return Affected::default();
         };
         let new = self.namespaces.get(name);
-        let organizations = (old.as_ref().and_then(|n| n.organization.as_ref()), new.and_then(|n| n.organization.as_ref()));
+        let organizations =
+            (old.as_ref().and_then(|n| n.organization.as_ref()), new.and_then(|n| n.organization.as_ref()));
         reindex(&mut self.recorded, name, organizations.0, organizations.1);
         if matches!((&old, new), (Some(old), Some(new)) if Namespace { version: new.version, ..old.clone() } == *new) {
             return Affected::default();
@@ -505,4 +517,3 @@ fn users_of(binding: &Binding) -> Vec<Name> {
     });
     users.collect()
 }
-

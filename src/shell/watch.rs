@@ -77,7 +77,7 @@ pub enum Seen {
     /// That list is complete: what was not in it is gone.
     Synced(Kind),
     /// An object, new or changed.
-    Item(Item),
+    Item(Box<Item>),
     /// An object is gone.
     Gone(Id),
 }
@@ -134,9 +134,7 @@ pub fn spawn_all(client: &Client, release_namespace: &str, sender: &Sender, metr
     start.any(Kind::NativeRole, Api::all(c()), managed(), move |o: v1::Role| seen(Object::Role(o)));
     start.any(Kind::NativeRoleBinding, Api::all(c()), managed(), move |o| seen(Object::RoleBinding(o)));
     start.any(Kind::NativeClusterRole, Api::all(c()), managed(), move |o| seen(Object::ClusterRole(o)));
-    start.any(Kind::NativeClusterRoleBinding, Api::all(c()), managed(), move |o| {
-        seen(Object::ClusterRoleBinding(o))
-    });
+    start.any(Kind::NativeClusterRoleBinding, Api::all(c()), managed(), move |o| seen(Object::ClusterRoleBinding(o)));
 
     let ceilings = [
         (Kind::Ceiling, v::CEILING),
@@ -219,7 +217,7 @@ impl Start<'_> {
                         let id = id(kind, &object);
                         // Of the configuration what was understood last stays; of anything else nothing does.
                         match (item(object), kind) {
-                            (Some(item), _) => Seen::Item(item),
+                            (Some(item), _) => Seen::Item(Box::new(item)),
                             (None, Kind::Bounds | Kind::Settings) => continue,
                             (None, _) => Seen::Gone(id),
                         }

@@ -312,7 +312,9 @@ impl Hand {
                 Object::RoleBinding(put(Api::namespaced(client, namespace), &key.name, o, uid).await?)
             }
             Object::ClusterRole(o) => Object::ClusterRole(put(Api::all(client), &key.name, o, uid).await?),
-            Object::ClusterRoleBinding(o) => Object::ClusterRoleBinding(put(Api::all(client), &key.name, o, uid).await?),
+            Object::ClusterRoleBinding(o) => {
+                Object::ClusterRoleBinding(put(Api::all(client), &key.name, o, uid).await?)
+            }
         };
         Ok(native::observe(&stored).map(|(_, observed)| observed))
     }
@@ -476,4 +478,3 @@ impl StatusPatch<'_> {
         Ok(item(&object))
     }
 }
-

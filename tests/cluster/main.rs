@@ -6,6 +6,7 @@
 mod support;
 
 mod built_in_roles;
+mod examples;
 mod main_job;
 mod revocation;
 mod claims;

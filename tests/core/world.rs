@@ -227,9 +227,12 @@ pub enum Op {
     Release(&'static str),
     /// A namespace begins to go.
     Terminate(&'static str),
-    Bounds(Bounds),
-    Settings(Settings),
-    Ceiling(Which, Option<Ceiling>),
+    /// The whitelist, and whether an admission policy vouches for Groups.
+    Bounds(Vec<&'static str>, bool),
+    /// Whether users who belong nowhere join the default organization.
+    Join(bool),
+    /// None, one that lacks rules (`false`), or the full one.
+    Ceiling(Which, Option<bool>),
     /// Nothing, for so many half seconds.
     Wait(i64),
 }
@@ -251,9 +254,9 @@ impl Store {
     pub fn new() -> (Self, Vec<Event>) {
         let mut store = Self::default();
         let mut events = Vec::new();
-        let mut ops = vec![Op::Bounds(bounds(&["n0", "n1", RELEASE], false))];
+        let mut ops = vec![Op::Bounds(vec!["n0", "n1", RELEASE], false)];
         for which in [Which::Organization, Which::Cluster, Which::Release] {
-            ops.push(Op::Ceiling(which, Some(ceiling(which, true))));
+            ops.push(Op::Ceiling(which, Some(true)));
         }
         ops.extend(SPACES.map(|name| Op::Put(Box::new(namespace(name)))));
         for op in ops {
@@ -281,20 +284,21 @@ impl Store {
             },
             Op::Release(name) => self.edit_namespace(name, |m| drop(m.labels.as_mut().map(|l| l.remove(v::ORGANIZATION)))),
             Op::Terminate(name) => self.edit_namespace(name, |m| m.deletion_timestamp = Some(Time(base()))),
-            Op::Bounds(bounds) => {
-                self.bounds = bounds.clone();
-                vec![Event::Bounds(bounds.clone())]
+            Op::Bounds(whitelist, vouched) => {
+                self.bounds = bounds(whitelist, *vouched);
+                vec![Event::Bounds(self.bounds.clone())]
             }
-            Op::Settings(settings) => {
-                self.settings = settings.clone();
-                vec![Event::Settings(settings.clone())]
+            Op::Join(join) => {
+                self.settings.users.join_default_organization = *join;
+                vec![Event::Settings(self.settings.clone())]
             }
-            Op::Ceiling(which, ceiling) => {
-                match ceiling {
+            Op::Ceiling(which, full) => {
+                let ceiling = full.map(|full| ceiling(*which, full));
+                match &ceiling {
                     Some(ceiling) => drop(self.ceilings.insert(*which, ceiling.clone())),
                     None => drop(self.ceilings.remove(which)),
                 }
-                vec![Event::Ceiling(*which, ceiling.clone())]
+                vec![Event::Ceiling(*which, ceiling)]
             }
             Op::Wait(halves) => {
                 self.now += halves;
@@ -727,13 +731,9 @@ pub fn op() -> impl Strategy<Value = Op> {
         2 => object().prop_map(|o| Op::Replace(Box::new(o))),
         2 => select(&SPACES[..]).prop_map(Op::Release),
         1 => select(&SPACES[..]).prop_map(Op::Terminate),
-        1 => (subsequence(&SPACES[..], 0..=4), any::<bool>()).prop_map(|(list, vouched)| Op::Bounds(bounds(&list, vouched))),
-        1 => any::<bool>().prop_map(|join| {
-            let mut settings = Settings::default();
-            settings.users.join_default_organization = join;
-            Op::Settings(settings)
-        }),
-        1 => (which(), prop::option::of(any::<bool>())).prop_map(|(which, c)| Op::Ceiling(which, c.map(|full| ceiling(which, full)))),
+        1 => (subsequence(&SPACES[..], 0..=4), any::<bool>()).prop_map(|(list, vouched)| Op::Bounds(list, vouched)),
+        1 => any::<bool>().prop_map(Op::Join),
+        1 => (which(), prop::option::of(any::<bool>())).prop_map(|(which, full)| Op::Ceiling(which, full)),
         4 => (1i64..12).prop_map(Op::Wait),
     ]
 }

@@ -24,7 +24,7 @@ impl Engine {
                 {
                     listed.insert(id);
                 }
-                self.item(item);
+                self.item(*item);
             }
             Seen::Gone(id) => self.gone(&id),
         }
@@ -86,8 +86,10 @@ impl Engine {
     /// Which unit a native object belongs to.
     pub(super) fn unit_of(&self, key: &Key) -> Unit {
         let cluster = matches!(key.kind, NativeKind::ClusterRole | NativeKind::ClusterRoleBinding);
-        let release = key.name.starts_with(RELEASE_PREFIX) && *key.namespace == *self.world.bounds.release_namespace;
-        if cluster || release { Unit::Site } else { Unit::Namespace(key.namespace.clone()) }
+        // By name alone: an answer that could change (with the bounds, which are seen when they are) would leave the
+        // object, and a write under way, with a unit that does not expect it.
+        let site = cluster || key.name.starts_with(RELEASE_PREFIX);
+        if site { Unit::Site } else { Unit::Namespace(key.namespace.clone()) }
     }
 
     fn observe(&mut self, key: Key, observed: Observed) {
@@ -200,12 +202,9 @@ fn id(item: &Item) -> Option<Id> {
         Item::CustomRole(r) => of(Kind::CustomRole, &r.meta),
         Item::SiteRole(r) => of(Kind::SiteRole, &r.meta),
         Item::SiteRoleBinding(b) => of(Kind::SiteRoleBinding, &b.meta),
-        Item::Namespace(n) => Id {
-            kind: Kind::Namespace,
-            namespace: Name::default(),
-            name: n.name.clone(),
-            uid: n.uid.clone(),
-        },
+        Item::Namespace(n) => {
+            Id { kind: Kind::Namespace, namespace: Name::default(), name: n.name.clone(), uid: n.uid.clone() }
+        }
         Item::Native(key, observed) => Id {
             kind: native_kind(key.kind),
             namespace: key.namespace.clone(),

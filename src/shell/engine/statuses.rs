@@ -11,8 +11,8 @@ use super::{Engine, Timer, Unit};
 use crate::core::conditions::StatusDraft;
 use crate::core::native::Source;
 use crate::core::records::Meta;
-use crate::core::{Name, claims, organization, user};
 use crate::core::world::World;
+use crate::core::{Name, claims, organization, user};
 use crate::shell::metrics::ReasonLabels;
 use crate::shell::retry;
 use crate::shell::watch::{Id, Item, Kind};
@@ -101,7 +101,8 @@ impl Engine {
             // It is said when the namespace has converged.
             return;
         }
-        let draft = organization::status(&self.world, organization, state.map(super::UnitState::counts).unwrap_or_default());
+        let draft =
+            organization::status(&self.world, organization, state.map(super::UnitState::counts).unwrap_or_default());
         self.say(draft);
     }
 
@@ -146,8 +147,7 @@ impl Engine {
             Kind::SiteRoleBinding => "SiteRoleBinding",
             _ => return,
         };
-        let target =
-            Source { kind, namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
+        let target = Source { kind, namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
         if let Some(reason) = self.statuses.not_ready.remove(&target) {
             self.metrics.not_ready.get_or_create(&ReasonLabels { reason }).dec();
         }

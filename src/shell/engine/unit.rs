@@ -200,7 +200,8 @@ impl Engine {
             state.failing.retain(|key, _| decision.desired.contains_key(key) || present.contains_key(key));
         }
         let failing = state.next_try(clock);
-        let at = [failing.map(|until| Timestamp::now() + signed(until.saturating_duration_since(clock))), state.next_change];
+        let at =
+            [failing.map(|until| Timestamp::now() + signed(until.saturating_duration_since(clock))), state.next_change];
         let at = at.into_iter().flatten().min();
         let decision = state.decision.take();
         if let Some(since) = state.busy_since.take() {
@@ -374,4 +375,3 @@ fn signed(duration: Duration) -> SignedDuration {
     // A millisecond more: the timer must not ring before the time that it is about.
     SignedDuration::try_from(duration + Duration::from_millis(1)).unwrap_or(SignedDuration::from_secs(30))
 }
-
