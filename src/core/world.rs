@@ -201,12 +201,11 @@ impl World {
         }
         // The default, and what it holds, may move with any of them.
         affected.namespaces.extend(default_before);
-        if old.as_ref().map(|o| (o.is_default, o.asks_default)) != new.map(|o| (o.is_default, o.asks_default)) {
-            affected.namespaces.extend(self.default_namespaces());
-            affected.namespaces.insert(self.bounds.release_namespace.as_str().into());
+        let flags = |o: &Organization| (o.meta.uid.clone(), o.is_default, o.asks_default);
+        if old.as_ref().map(flags) != new.map(flags) {
             affected.organizations.extend(self.organizations.keys().cloned());
         }
-        affected.namespaces.extend(self.default_namespaces());
+        self.default_may_differ(&mut affected);
         affected
     }
 
@@ -218,7 +217,10 @@ impl World {
         let mut affected = Affected::default();
         let new = self.users.get(handle);
         let changed = match (&old, new) {
-            (Some(old), Some(new)) => old.username != new.username || old.suspended != new.suspended,
+            // Of several Users with one username the age decides, and another object has another age.
+            (Some(old), Some(new)) => {
+                old.meta.uid != new.meta.uid || old.username != new.username || old.suspended != new.suspended
+            }
             _ => true,
         };
         affected.users.insert(handle.clone());
@@ -245,7 +247,11 @@ impl World {
         for username in &usernames {
             self.touch_user(username, &mut affected);
         }
-        self.handles.retain(|username, handles| !usernames.contains(username) || !handles.is_empty());
+        for username in &usernames {
+            if self.handles.get(username).is_some_and(BTreeSet::is_empty) {
+                self.handles.remove(username);
+            }
+        }
         affected
     }
 
@@ -356,9 +362,24 @@ impl World {
         let named = [old.as_ref(), new].into_iter().flatten().filter_map(|n| n.organization.clone());
         affected.organizations.extend(named);
         affected.organizations.extend(claims::claimants(self, name).map(|o| o.meta.name.clone()));
-        // Who belongs somewhere depends on which namespaces are held.
-        affected.namespaces.extend(self.default_namespaces());
+        // An organization may only claim another namespace when no record keeps this one for it.
+        for name in organizations.0.into_iter().chain(organizations.1) {
+            affected.namespaces.extend(self.organizations.get(name).and_then(|o| o.namespace.clone()));
+            affected.namespaces.extend(claims::recorded_on(self, name).cloned());
+        }
+        for namespace in &affected.namespaces {
+            affected.organizations.extend(claims::claimants(self, namespace).map(|o| o.meta.name.clone()));
+        }
+        self.default_may_differ(&mut affected);
         affected
+    }
+
+    /// Who belongs somewhere depends on which namespaces are held, and whether the release namespace is free for the
+    /// default organization on who else wants it.
+    fn default_may_differ(&self, affected: &mut Affected) {
+        affected.namespaces.extend(self.default_namespaces());
+        affected.namespaces.insert(self.bounds.release_namespace.as_str().into());
+        affected.organizations.extend(claims::default_organization(self).map(|o| o.meta.name.clone()));
     }
 
     /// Takes in what the platform team bounds.
