@@ -117,6 +117,8 @@ words! {
         RoleNotFound,
         /// The role cannot be assigned in this place (see its `assignableTo`).
         RoleNotAssignableHere,
+        /// Being a member must not hand out a privileged role: bind it to those who shall hold it.
+        PrivilegedMemberRole,
         /// The role, or one that it inherits, grants nothing for now; the role's own conditions say why.
         RoleGrantsNothing,
         /// The organization does not hold this namespace, so nothing in it is granted.
@@ -153,6 +155,8 @@ words! {
         BeyondCeiling,
         /// The ceiling itself is not known yet, so nothing is granted.
         CeilingUnknown,
+        /// It says more than one object, or all of an organization, may say.
+        TooLarge,
         /// Roles inherit each other in a circle; none of them inherits anything until it is broken.
         InheritanceCycle,
     }

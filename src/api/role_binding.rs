@@ -75,7 +75,9 @@ impl RoleKind {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("!self.name.startsWith('system:')")
-        .message("names that begin with system: are Kubernetes' own; for a service account use kind ServiceAccount")
+        .message("names that begin with system: are Kubernetes' own; for a service account use kind ServiceAccount"),
+    validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")
+        .message("the name of a ServiceAccount has lower case letters, digits, '-' and '.' only")
 )]
 pub struct Subject {
     /// `User` (by username), `Group` (of this namespace), `ServiceAccount` (of this namespace) or `ExternalGroup` (as

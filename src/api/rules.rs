@@ -63,7 +63,11 @@ pub enum Scope {
 }
 
 /// A native rule on namespaced kinds, for what the catalog does not name. No wildcards.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("self.apiGroups.size() * self.resources.size() * (has(self.resourceNames) ? self.resourceNames.size() : 1) * self.verbs.size() <= 2000")
+        .message("a rule says at most 2,000 things (groups × resources × names × verbs): split it")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyRule {
     /// API groups; `""` is the core group.
@@ -85,7 +89,9 @@ pub struct PolicyRule {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("has(self.nonResourceURLs) ? !has(self.apiGroups) && !has(self.resources) && !has(self.resourceNames) : has(self.apiGroups) && has(self.resources)")
-        .message("a rule names either nonResourceURLs, or apiGroups and resources")
+        .message("a rule names either nonResourceURLs, or apiGroups and resources"),
+    validation = Rule::new("(has(self.apiGroups) ? self.apiGroups.size() : 1) * (has(self.resources) ? self.resources.size() : 1) * (has(self.resourceNames) ? self.resourceNames.size() : 1) * self.verbs.size() <= 2000")
+        .message("a rule says at most 2,000 things (groups × resources × names × verbs): split it")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterPolicyRule {

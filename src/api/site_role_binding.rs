@@ -67,7 +67,9 @@ pub enum SiteRoleKind {
     validation = Rule::new("!self.name.startsWith('system:')")
         .message("names that begin with system: are Kubernetes' own; for a service account use kind ServiceAccount"),
     validation = Rule::new("(self.kind == 'ServiceAccount') == has(self.namespace)")
-        .message("namespace goes with kind ServiceAccount, and only with it")
+        .message("namespace goes with kind ServiceAccount, and only with it"),
+    validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")
+        .message("the name of a ServiceAccount has lower case letters, digits, '-' and '.' only")
 )]
 pub struct SiteSubject {
     /// `User` (by username), `ExternalGroup` (as the identity provider asserts it) or `ServiceAccount`.

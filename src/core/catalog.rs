@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::Name;
-use super::rules::{Atom, Rule};
+use super::rules::Rule;
 use crate::api::{Action, Permission};
 
 /// What the platform team bounds.
@@ -110,12 +110,12 @@ impl Bounds {
         words.flat_map(|word| word.rules.values()).map(Entry::everything).collect()
     }
 
-    /// What a permission means here, and where: `None` if the catalog has no such word.
+    /// What a permission means here, and where: `None` if the catalog has no such word. Rules that say nothing are left out.
     #[must_use]
-    pub fn atoms(&self, permission: &Permission) -> Option<(Target, Vec<Atom>)> {
+    pub fn rules(&self, permission: &Permission) -> Option<(Target, Vec<Rule>)> {
         let word = self.catalog.get(&permission.resource)?;
-        let atoms = word.rules.values().flat_map(|entry| entry.atoms(permission)).collect();
-        Some((word.target, atoms))
+        let rules = word.rules.values().map(|entry| entry.rule(permission)).filter(|rule| rule.size() > 0).collect();
+        Some((word.target, rules))
     }
 }
 
@@ -130,7 +130,7 @@ impl Settings {
 }
 
 impl Entry {
-    fn atoms(&self, permission: &Permission) -> Vec<Atom> {
+    fn rule(&self, permission: &Permission) -> Rule {
         let asked = permission.names.as_deref().unwrap_or_default();
         let names: Vec<&String> = match (asked, self.resource_names.as_slice()) {
             ([], names) | (names, []) => names.iter().collect(),
@@ -138,19 +138,18 @@ impl Entry {
         };
         let named = !asked.is_empty() || !self.resource_names.is_empty();
         if named && names.is_empty() {
-            return Vec::new();
+            return Rule::default();
         }
         let verbs: BTreeSet<&str> =
             permission.actions.iter().filter(|a| self.allows(**a)).flat_map(|a| verbs(*a, named)).copied().collect();
         let list = |strings: &[String]| strings.iter().map(|s| Name::from(s.as_str())).collect();
-        let rule = Rule {
+        Rule {
             groups: list(&self.api_groups),
             resources: list(&self.resources),
             names: names.into_iter().map(|n| Name::from(n.as_str())).collect(),
             paths: Vec::new(),
             verbs: verbs.into_iter().map(Name::from).collect(),
-        };
-        rule.atoms().collect()
+        }
     }
 
     fn everything(&self) -> Rule {

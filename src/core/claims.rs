@@ -42,9 +42,18 @@ pub struct Claim {
     pub claimed_at: Option<Timestamp>,
 }
 
-/// The namespaces whose record names this organization.
+/// The whitelisted namespaces whose record names this organization. A record anywhere else counts for nothing: in many
+/// clusters people may create namespaces of their own, with any label.
 pub fn recorded_on<'a>(world: &'a World, organization: &'a str) -> impl Iterator<Item = &'a Name> {
-    world.recorded.get(organization).into_iter().flatten()
+    world.recorded.get(organization).into_iter().flatten().filter(|name| whitelisted(world, name))
+}
+
+/// Whether a namespace's record is this organization's in every part.
+fn complete(namespace: &Namespace, organization: &Organization) -> bool {
+    let name = Some(&organization.meta.name);
+    namespace.organization.as_ref() == name
+        && namespace.organization_uid.as_ref() == Some(&organization.meta.uid)
+        && namespace.last_organization.as_ref() == name
 }
 
 /// The namespace that an organization wants: the one that it names, or the one that it was given as the default.
@@ -113,6 +122,9 @@ pub fn assignment(world: &World, organization: &Organization) -> Assignment {
     if namespace.terminating {
         return not(Reason::NamespaceTerminating, Some(&name), None);
     }
+    if complete(namespace, organization) {
+        return Assignment::Holds(name);
+    }
     if let Some(elsewhere) = recorded_on(world, &organization.meta.name).find(|n| **n != name) {
         return not(Reason::ReservedElsewhere, Some(&name), Some(elsewhere));
     }
@@ -122,10 +134,7 @@ pub fn assignment(world: &World, organization: &Organization) -> Assignment {
             let reason = if held { Reason::AlreadyClaimed } else { Reason::ReservedFor };
             not(reason, Some(&name), Some(recorded))
         }
-        Some(_) if namespace.organization_uid.as_ref() != Some(&organization.meta.uid) => {
-            not(Reason::ClaimPending, Some(&name), None)
-        }
-        Some(_) => Assignment::Holds(name),
+        Some(_) => not(Reason::ClaimPending, Some(&name), None),
         None => match winner(world, namespace) {
             Some(first) if first.meta.uid != organization.meta.uid => {
                 not(Reason::AlreadyClaimed, Some(&name), Some(&first.meta.name))
@@ -154,23 +163,21 @@ pub fn claim(world: &World, name: &str, now: Timestamp, vacated: bool) -> Option
         return None;
     }
     let organization = winner(world, namespace)?;
-    if recorded_on(world, &organization.meta.name).any(|n| **n != *name) {
+    if complete(namespace, organization) || recorded_on(world, &organization.meta.name).any(|n| **n != *name) {
         return None;
     }
     let another = namespace.last_organization.as_ref().is_some_and(|last| *last != organization.meta.name);
     // What the former organization held is taken away before the new one is let in.
-    if another && namespace.organization.is_none() && !vacated {
+    if another && !vacated {
         return None;
     }
-    let claimed_at = if namespace.organization.is_none() && another { Some(now) } else { namespace.claimed_at };
-    let recorded = namespace.organization.as_ref() == Some(&organization.meta.name)
-        && namespace.organization_uid.as_ref() == Some(&organization.meta.uid)
-        && namespace.last_organization.as_ref() == Some(&organization.meta.name);
-    (!recorded).then(|| Claim {
+    // Creation times are whole seconds: up to the end of this one, objects may be the former organization's.
+    let claimed_at = if another { Timestamp::from_second(now.as_second() + 1).ok() } else { namespace.claimed_at };
+    Some(Claim {
         namespace: namespace.name.clone(),
         namespace_uid: namespace.uid.clone(),
         organization: (organization.meta.name.clone(), organization.meta.uid.clone()),
-        claimed_at: claimed_at.and_then(|t| t.round(jiff::Unit::Second).ok()),
+        claimed_at,
     })
 }
 

@@ -52,7 +52,7 @@ pub fn about(kind: ConditionType, fine: (Reason, &str), withheld: &[&Withheld]) 
 }
 
 /// Names the withheld things by reason, the first few of each; what somebody has to mend comes first.
-fn message(withheld: &[&Withheld]) -> String {
+pub(super) fn message(withheld: &[&Withheld]) -> String {
     let mut by_reason: BTreeMap<(bool, Reason), Vec<&str>> = BTreeMap::new();
     for w in withheld {
         by_reason.entry((w.expected(), w.reason)).or_default().push(&w.what);

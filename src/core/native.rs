@@ -146,6 +146,8 @@ pub struct Observed {
     pub labelled: bool,
     /// It has to be deleted and made anew: an update was refused.
     pub stuck: bool,
+    /// It is being deleted, and a finalizer of somebody's keeps it: it grants until it is gone.
+    pub terminating: bool,
 }
 
 /// Whose deletion deletes a native object.
@@ -160,6 +162,22 @@ pub enum Owner {
 }
 
 impl Observed {
+    /// Who asked for it, as it says itself.
+    #[must_use]
+    pub fn source(&self) -> Option<Source> {
+        const KINDS: [&str; 6] =
+            ["Organization", "RoleBinding", "SiteRoleBinding", "CustomRole", "SiteRole", "Group"];
+        let Owner::One(uid) = &self.owner else { return None };
+        let mut parts = self.source.as_deref()?.split('/');
+        let kind = parts.next()?;
+        let (namespace, name) = match (parts.next()?, parts.next()) {
+            (namespace, Some(name)) => (namespace, name),
+            (name, None) => ("", name),
+        };
+        let kind = KINDS.into_iter().find(|known| *known == kind)?;
+        Some(Source { kind, namespace: namespace.into(), name: name.into(), uid: uid.clone() })
+    }
+
     /// Whether everything but the content is as it should be.
     #[must_use]
     pub fn described_as(&self, source: &Source) -> bool {
@@ -180,6 +198,17 @@ pub enum Object {
     ClusterRole(v1::ClusterRole),
     #[allow(missing_docs)]
     ClusterRoleBinding(v1::ClusterRoleBinding),
+}
+
+/// The metadata of an object of any of the four kinds.
+#[must_use]
+pub fn metadata(object: &Object) -> &ObjectMeta {
+    match object {
+        Object::Role(o) => &o.metadata,
+        Object::RoleBinding(o) => &o.metadata,
+        Object::ClusterRole(o) => &o.metadata,
+        Object::ClusterRoleBinding(o) => &o.metadata,
+    }
 }
 
 /// Whether the operator may take this object for its own: by label or owner, and by name.
@@ -324,6 +353,7 @@ pub fn observe(object: &Object) -> Option<(Key, Observed)> {
         source: metadata.annotations.as_ref().and_then(|a| a.get(SOURCE)).map(|s| s.as_str().into()),
         labelled: metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|v| v == FIELD_MANAGER),
         stuck: false,
+        terminating: metadata.deletion_timestamp.is_some(),
     };
     Some((key, observed))
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::claims::{self, Assignment};
-use super::conditions::{Finding, Status, StatusDraft, about, bad, good};
+use super::conditions::{Finding, Status, StatusDraft, about, bad, good, message};
 use super::decision::{Counts, Decision, Place, RoleName};
 use super::members::Members;
 use super::native::Source;
@@ -20,6 +20,10 @@ use super::{Name, names};
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::api::{self, BindingStatus, GroupStatus, OrganizationStatus, RoleKind, RoleStatus};
+
+/// How many subjects all bindings of one organization may have together, groups taken apart: no organization can keep the
+/// others waiting for long.
+const MOST_SUBJECTS: usize = 200_000;
 
 /// What should be in a namespace at a time.
 #[must_use]
@@ -62,6 +66,10 @@ struct Namespace<'a> {
     now: Timestamp,
     claimed_at: Option<Timestamp>,
     custom_roles: BTreeMap<Name, Arc<Resolved>>,
+    /// The members of each Group, found once: many bindings may name it.
+    groups: BTreeMap<Name, Subjects>,
+    /// How many more subjects the bindings of this organization may have.
+    room: usize,
     members: Members,
     /// For each Group, the roles that bindings give to it, and whether one of them is privileged.
     group_roles: BTreeMap<Name, (BTreeSet<String>, bool)>,
@@ -81,6 +89,8 @@ impl<'a> Namespace<'a> {
             now,
             claimed_at,
             custom_roles,
+            groups: local.groups.iter().map(|(name, group)| (name.clone(), subjects::members(world, group))).collect(),
+            room: MOST_SUBJECTS,
             members: Members::default(),
             group_roles: BTreeMap::new(),
             decision: Decision::default(),
@@ -111,8 +121,16 @@ impl<'a> Namespace<'a> {
         let expired = self.expired(binding.expires_at);
         let former = subjects::former(binding.meta.created, self.claimed_at);
         let privileged = role.as_ref().map_or(true, |r| r.resolved.privileged);
-        let mut who = subjects::of_binding(self.world, self.local, binding, privileged, self.claimed_at);
+        let size = subjects::size(binding, &self.groups);
+        let too_large = size > self.room;
+        let mut who = if too_large {
+            Subjects::default()
+        } else {
+            self.room -= size;
+            subjects::of_binding(self.world, self.local, &self.groups, binding, privileged, self.claimed_at)
+        };
         let nothing = match &role {
+            _ if too_large => Some(Reason::TooLarge),
             _ if former => Some(Reason::FromFormerOrganization),
             _ if expired => Some(Reason::Expired),
             Err(reason) => Some(*reason),
@@ -171,7 +189,7 @@ impl<'a> Namespace<'a> {
 
     fn group(&mut self, group: &Group) {
         let former = subjects::former(group.meta.created, self.claimed_at);
-        let mut who = subjects::members(self.world, group);
+        let mut who = self.groups.remove(&group.meta.name).unwrap_or_default();
         if former {
             let reason = Reason::FromFormerOrganization;
             who.withheld = group.members.iter().map(|m| Withheld::new(reason, format!("{m:?}"))).collect();
@@ -183,7 +201,7 @@ impl<'a> Namespace<'a> {
         let mut findings = vec![about(C::MembersKnown, (Reason::Resolved, "Every member is known."), &withheld)];
         let ready = match withheld.iter().find(|w| !w.expected()) {
             _ if former => bad(C::Ready, Reason::FromFormerOrganization, Reason::FromFormerOrganization.meaning()),
-            Some(_) => bad(C::Ready, Reason::PartlyWithheld, "Some members are withheld."),
+            Some(_) => bad(C::Ready, Reason::PartlyWithheld, message(&withheld)),
             None => good(C::Ready, Reason::Reconciled, "The group is in effect."),
         };
         findings.insert(0, ready);
@@ -207,7 +225,8 @@ impl<'a> Namespace<'a> {
                 (RoleStatus { withheld, ..RoleStatus::default() }, role_findings(resolved, trouble))
             }
             None => {
-                let reason = Reason::FromFormerOrganization;
+                let former = subjects::former(role.meta.created, self.claimed_at);
+                let reason = if former { Reason::FromFormerOrganization } else { Reason::TooLarge };
                 (RoleStatus::default(), vec![bad(C::Ready, reason, reason.meaning())])
             }
         };
@@ -333,11 +352,13 @@ pub(super) fn binding_findings(
     let withheld: Vec<&Withheld> = who.withheld.iter().collect();
     let subjects = about(C::SubjectsResolved, (Reason::Resolved, "Every subject holds the role."), &withheld);
     let faults = withheld.iter().filter(|w| !w.expected()).count();
+    let pending = faults > 0 && withheld.iter().all(|w| w.expected() || w.reason == Reason::HolderPending);
     let ready = match (trouble, nothing) {
         (Some((reason, message)), _) => bad(C::Ready, reason, message),
         (None, Some(Reason::Expired)) => good(C::Ready, Reason::Expired, Reason::Expired.meaning()),
         (None, Some(reason)) => bad(C::Ready, reason, reason.meaning()),
         (None, None) if !resolved.good => bad(C::Ready, Reason::RoleGrantsNothing, Reason::RoleGrantsNothing.meaning()),
+        (None, None) if pending => bad(C::Ready, Reason::HolderPending, subjects.message.clone()),
         (None, None) if faults > 0 && who.granted.is_empty() => {
             bad(C::Ready, Reason::NothingGranted, subjects.message.clone())
         }
@@ -356,11 +377,11 @@ pub(super) fn role_findings(resolved: &Resolved, trouble: Option<(Reason, String
     let inherits = [Reason::RoleNotFound, Reason::RoleNotAssignableHere, Reason::InheritanceCycle];
     let permissions: Vec<&Withheld> =
         resolved.withheld.iter().filter(|w| !ceiling.contains(&w.reason) && !inherits.contains(&w.reason)).collect();
-    let fault = resolved.withheld.iter().find(|w| !w.expected());
-    let ready = match (trouble, fault) {
+    let faults: Vec<&Withheld> = resolved.withheld.iter().filter(|w| !w.expected()).collect();
+    let ready = match (trouble, faults.is_empty()) {
         (Some((reason, message)), _) => bad(C::Ready, reason, message),
-        (None, Some(_)) => bad(C::Ready, Reason::PartlyWithheld, "Some of what the role asks for is withheld."),
-        (None, None) => good(C::Ready, Reason::Reconciled, "The role can be assigned."),
+        (None, false) => bad(C::Ready, Reason::PartlyWithheld, message(&faults)),
+        (None, true) => good(C::Ready, Reason::Reconciled, "The role can be assigned."),
     };
     vec![
         ready,
@@ -379,6 +400,10 @@ fn member_role(world: &World, organization: &Organization) -> Result<Option<Name
     let role = world.site_roles.get(name).ok_or(Reason::RoleNotFound)?;
     if role.single_holder || !roles::assignable(role, api::Place::Organization) {
         return Err(Reason::RoleNotAssignableHere);
+    }
+    // Every Group would confer it, and whoever may write Groups would hand it out.
+    if world.site_role_rights(name).is_none_or(|resolved| resolved.privileged) {
+        return Err(Reason::PrivilegedMemberRole);
     }
     Ok(Some(name.clone()))
 }

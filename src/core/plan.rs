@@ -5,7 +5,7 @@
 //! 1. roles shrink to what they keep,
 //! 2. bindings lose the subjects that they should lose; a binding that is not wanted any more loses everyone but those
 //!    for whom its source wants another one that is not there yet, and is deleted when that is nobody,
-//! 3. roles are created and grow,
+//! 3. roles are created and grow, but for those that somebody is about to leave,
 //! 4. bindings are created and grow,
 //! 5. roles that nothing refers to are deleted.
 //!
@@ -73,24 +73,33 @@ impl Write {
 pub type Present = BTreeMap<Key, Observed>;
 
 /// The next step. Empty when everything is as it should be, but for the objects in `given_up`, which the API server
-/// refuses to have written for now: they hold up nothing else.
+/// refuses to have written for now: they hold up nothing else, least of all what takes access away.
 #[must_use]
 pub fn next(desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> Vec<Write> {
-    let plan = Plan { desired, present, successors: successors(desired, present) };
+    let plan = Plan { desired, present, given_up, successors: successors(desired, present, given_up) };
     let steps = [Plan::shrink_roles, Plan::revoke, Plan::grow_roles, Plan::grow_bindings, Plan::clean_up];
     let mut writes = steps.into_iter().map(|step| {
         let mut writes = step(&plan);
-        writes.retain(|write| !given_up.contains(write.key()));
+        writes.retain(|write| write.revokes() || !given_up.contains(write.key()));
         writes
     });
     writes.find(|writes| !writes.is_empty()).unwrap_or_default()
 }
 
-/// For each source (by UID), everyone whom its bindings shall reach and do not reach yet.
-fn successors<'a>(desired: &'a Desired, present: &Present) -> BTreeMap<&'a Name, BTreeSet<&'a Grantee>> {
+/// For each source (by UID), everyone whom its bindings shall reach and do not reach yet. What is given up does not come
+/// for now: a role that was to be left is not kept because of it.
+fn successors<'a>(
+    desired: &'a Desired,
+    present: &Present,
+    given_up: &BTreeSet<Key>,
+) -> BTreeMap<&'a Name, BTreeSet<&'a Grantee>> {
     let mut all: BTreeMap<&Name, BTreeSet<&Grantee>> = BTreeMap::new();
-    for (key, native) in desired {
-        let Content::Binding { subjects, .. } = &native.content else { continue };
+    for (key, native) in desired.iter().filter(|(key, _)| !given_up.contains(*key)) {
+        let Content::Binding { role, subjects } = &native.content else { continue };
+        let role = role_of(key, role);
+        if given_up.contains(&role) && !present.contains_key(&role) {
+            continue;
+        }
         let there = match present.get(key).and_then(|o| o.content.as_ref()) {
             Some(Content::Binding { subjects, .. }) => subjects.as_ref(),
             _ => &[],
@@ -104,6 +113,7 @@ fn successors<'a>(desired: &'a Desired, present: &Present) -> BTreeMap<&'a Name,
 struct Plan<'a> {
     desired: &'a Desired,
     present: &'a Present,
+    given_up: &'a BTreeSet<Key>,
     successors: BTreeMap<&'a Name, BTreeSet<&'a Grantee>>,
 }
 
@@ -159,13 +169,19 @@ impl<'a> Plan<'a> {
         for (key, native, observed) in self.wanted(false) {
             let (Some(observed), Content::Binding { role, subjects }) = (observed, &native.content) else { continue };
             match &observed.content {
+                // The role of this name is somebody else's, as long as ours is refused: it may say anything.
+                _ if self.is_foreign(&role_of(key, role)) => writes.extend(end(key, observed)),
                 Some(Content::Binding { role: bound, subjects: have }) if bound == role && !observed.stuck => {
-                    if have.iter().any(|grantee| subjects.binary_search(grantee).is_err()) {
-                        writes.push(apply(key, native.clone(), observed, true));
+                    let kept: Vec<Grantee> =
+                        have.iter().filter(|grantee| subjects.binary_search(grantee).is_ok()).cloned().collect();
+                    // Only taking away: what is to be added may be refused, and must not hold this up.
+                    if kept.len() < have.len() {
+                        let content = Content::Binding { role: role.clone(), subjects: kept.into() };
+                        writes.push(apply(key, Native { content, source: native.source.clone() }, observed, true));
                     }
                 }
                 // A roleRef cannot be changed, and what was refused once is done by deleting, which is never refused.
-                _ => writes.push(delete(key, observed, true)),
+                _ => writes.extend(end(key, observed)),
             }
         }
         for (key, observed) in self.unwanted(false) {
@@ -180,10 +196,15 @@ impl<'a> Plan<'a> {
                         writes.push(apply(key, Native { content, source }, observed, true));
                     }
                 }
-                _ => writes.push(delete(key, observed, true)),
+                _ => writes.extend(end(key, observed)),
             }
         }
         writes
+    }
+
+    /// Whether ours cannot be written, and is not there.
+    fn is_foreign(&self, key: &Key) -> bool {
+        self.given_up.contains(key) && !self.present.contains_key(key)
     }
 
     /// The subjects of a binding that goes, for whom its source wants another one.
@@ -200,16 +221,57 @@ impl<'a> Plan<'a> {
     }
 
     fn grow_roles(&self) -> Vec<Write> {
-        self.wanted(true).filter_map(|(key, native, observed)| grow(key, native, observed)).collect()
+        // Those who wait in an old binding for their new one must not get what its role gains: that grows when they are gone.
+        let being_left: BTreeSet<(&Name, &Name)> = self
+            .unwanted(false)
+            .filter_map(|(key, observed)| match &observed.content {
+                Some(Content::Binding { role, .. }) => Some((&key.namespace, role)),
+                _ => None,
+            })
+            .collect();
+        let may_grow = |key: &Key, there: bool| !there || !being_left.contains(&(&key.namespace, &key.name));
+        self.wanted(true)
+            .filter(|(key, _, observed)| may_grow(key, observed.is_some()))
+            .filter_map(|(key, native, observed)| grow(key, native, observed))
+            .collect()
     }
 
     fn grow_bindings(&self) -> Vec<Write> {
-        self.wanted(false).filter_map(|(key, native, observed)| grow(key, native, observed)).collect()
+        // Never to a role that is not ours: a binding that comes before its role would give whatever stands under the name.
+        let bound_to_ours = |key: &Key, native: &Native| match &native.content {
+            Content::Binding { role, .. } => self.present.contains_key(&role_of(key, role)),
+            Content::Rules(_) => false,
+        };
+        self.wanted(false)
+            .filter(|(key, native, _)| bound_to_ours(key, native))
+            .filter_map(|(key, native, observed)| grow(key, native, observed))
+            .collect()
     }
 
     fn clean_up(&self) -> Vec<Write> {
-        self.unwanted(true).map(|(key, observed)| delete(key, observed, false)).collect()
+        let gone = self.unwanted(true).filter(|(_, observed)| !observed.terminating);
+        gone.map(|(key, observed)| delete(key, observed, false)).collect()
     }
+}
+
+/// The role to which a binding of this key refers.
+fn role_of(binding: &Key, role: &Name) -> Key {
+    let kind = match binding.kind {
+        NativeKind::ClusterRoleBinding => NativeKind::ClusterRole,
+        _ => NativeKind::Role,
+    };
+    Key { kind, namespace: binding.namespace.clone(), name: role.clone() }
+}
+
+/// Ends a binding. One that is being deleted and kept by somebody's finalizer goes on granting, so it is emptied.
+fn end(key: &Key, observed: &Observed) -> Option<Write> {
+    if !observed.terminating {
+        return Some(delete(key, observed, true));
+    }
+    let Some(Content::Binding { role, subjects }) = &observed.content else { return None };
+    let source = observed.source().filter(|_| !subjects.is_empty())?;
+    let content = Content::Binding { role: role.clone(), subjects: Vec::new().into() };
+    Some(apply(key, Native { content, source }, observed, true))
 }
 
 fn grow(key: &Key, native: &Native, observed: Option<&Observed>) -> Option<Write> {
@@ -217,7 +279,7 @@ fn grow(key: &Key, native: &Native, observed: Option<&Observed>) -> Option<Write
         None => Some(Write::Create { key: key.clone(), native: native.clone() }),
         Some(o) if o.content.as_ref() == Some(&native.content) && o.described_as(&native.source) => None,
         // An owner that is not ours would keep the object alive, and cannot be taken away by an apply.
-        Some(o) if o.stuck || o.owner == Owner::Several => Some(delete(key, o, true)),
+        Some(o) if o.stuck || o.owner == Owner::Several => end(key, o),
         Some(o) => Some(apply(key, native.clone(), o, false)),
     }
 }

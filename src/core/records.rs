@@ -183,7 +183,7 @@ pub struct Binding {
     pub subjects: Vec<Subject>,
     #[allow(missing_docs)]
     pub expires_at: Option<Timestamp>,
-    /// When somebody last wrote it (whole seconds), status writes aside.
+    /// When somebody last wrote its spec (whole seconds).
     pub written: Option<Timestamp>,
 }
 
@@ -364,7 +364,8 @@ impl From<&ObjectMeta> for Namespace {
             organization: m.labels.as_ref().and_then(|l| l.get(ORGANIZATION)).map(|v| Name::from(v.as_str())),
             organization_uid: annotation(ORGANIZATION_UID),
             last_organization: annotation(LAST_ORGANIZATION),
-            claimed_at: annotation(CLAIMED_AT).and_then(|t| t.parse().ok()),
+            // A time that cannot be read might have been any: everything is older.
+            claimed_at: annotation(CLAIMED_AT).map(|t| t.parse().unwrap_or(Timestamp::MAX)),
         }
     }
 }
@@ -393,10 +394,11 @@ fn cluster_rule(rule: &api::ClusterPolicyRule) -> Rule {
     }
 }
 
-/// The newest time at which a field manager other than one of the status wrote the object. Managed fields are the only
-/// place where Kubernetes keeps that; they are dropped after this.
+/// The newest time at which somebody wrote the spec: a label, say, is no word about who gets the role. Managed fields are
+/// the only place where Kubernetes keeps that; they are dropped after this.
 fn written(metadata: &ObjectMeta) -> Option<Timestamp> {
     let fields = metadata.managed_fields.iter().flatten();
-    let newest = fields.filter(|f| f.subresource.is_none()).filter_map(|f| f.time.as_ref()).map(|t| t.0).max();
+    let spec = fields.filter(|f| f.fields_v1.as_ref().is_some_and(|v1| v1.0.get("f:spec").is_some()));
+    let newest = spec.filter_map(|f| f.time.as_ref()).map(|t| t.0).max();
     newest.max(metadata.creation_timestamp.as_ref().map(|t| t.0))
 }

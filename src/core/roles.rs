@@ -1,15 +1,24 @@
 //! Roles: from permissions, native rules and inherited roles to what is granted, inside of the ceilings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use petgraph::algo::kosaraju_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::Name;
 use super::catalog::Target;
-use super::records::Role;
-use super::rules::{Atom, Ceiling, Rule, RuleSet};
+use super::records::{Role, by_age};
+use super::rules::{Ceiling, Rule, RuleSet};
 use super::world::World;
 use crate::api::conditions::Reason;
 use crate::api::{Permission, Place, RoleKind, Scope};
+
+/// How many rights (one verb on one resource, or on one object) one role may have, with what it inherits. The largest
+/// built-in role has a few hundred; a role of this size is a native Role of about 100 KB.
+pub const LARGEST: usize = 4_000;
+/// How many CustomRoles of one organization count.
+pub const MOST_CUSTOM_ROLES: usize = 200;
 
 /// What a role grants, and what it asks for but does not get.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,42 +83,50 @@ impl Resolved {
         self.namespaced.is_empty() && self.cluster.is_empty() && self.release.is_empty()
     }
 
+    /// What the role says itself.
     fn own(world: &World, role: &Role) -> Self {
         let mut resolved = Resolved { privileged: role.privileged, ..Resolved::default() };
-        let mut sets: BTreeMap<Target, Vec<Atom>> = BTreeMap::new();
-        for (index, permission) in role.permissions.iter().enumerate() {
-            resolved.permission(world, role.kind, index, permission, &mut sets);
+        let mut sets: BTreeMap<Target, Vec<&Rule>> = BTreeMap::new();
+        let mut room = LARGEST;
+        let meant: Vec<_> = role.permissions.iter().map(|p| resolved.meaning(world, role.kind, p)).collect();
+        for (index, (permission, meaning)) in role.permissions.iter().zip(&meant).enumerate() {
+            let reason = match meaning {
+                Ok((_, rules)) if !fits_in(&mut room, rules) => Some(Reason::TooLarge),
+                Ok((target, rules)) => {
+                    sets.entry(*target).or_default().extend(rules);
+                    None
+                }
+                Err(reason) => Some(*reason),
+            };
+            let what = || format!("permissions[{index}] ({})", permission.resource);
+            resolved.withheld.extend(reason.map(|reason| Withheld::new(reason, what())));
         }
-        sets.entry(Target::Organization).or_default().extend(role.rules.iter().flat_map(Rule::atoms));
-        sets.entry(Target::Cluster).or_default().extend(role.cluster_rules.iter().flat_map(Rule::atoms));
-        for (target, atoms) in sets {
-            resolved.under_ceiling(world, target, RuleSet::from_atoms(atoms));
+        let native = [(Target::Organization, "rules", &role.rules), (Target::Cluster, "clusterRules", &role.cluster_rules)];
+        for (target, field, rules) in native {
+            for (index, rule) in rules.iter().enumerate() {
+                if fits_in(&mut room, std::slice::from_ref(rule)) {
+                    sets.entry(target).or_default().push(rule);
+                } else {
+                    resolved.withheld.push(Withheld::new(Reason::TooLarge, format!("{field}[{index}]")));
+                }
+            }
+        }
+        for (target, rules) in sets {
+            resolved.under_ceiling(world, target, RuleSet::from_rules(rules));
         }
         resolved
     }
 
-    fn permission(
-        &mut self,
-        world: &World,
-        kind: RoleKind,
-        index: usize,
-        permission: &Permission,
-        sets: &mut BTreeMap<Target, Vec<Atom>>,
-    ) {
-        let what = || format!("permissions[{index}] ({})", permission.resource);
-        let withheld = match world.bounds.atoms(permission) {
-            None => Some(Reason::UnknownResource),
-            Some(_) if permission.scope == Scope::Own => Some(Reason::OwnScopeNotEnabled),
+    fn meaning(&self, world: &World, kind: RoleKind, permission: &Permission) -> Result<(Target, Vec<Rule>), Reason> {
+        match world.bounds.rules(permission) {
+            None => Err(Reason::UnknownResource),
+            Some(_) if permission.scope == Scope::Own => Err(Reason::OwnScopeNotEnabled),
             Some((target, _)) if target != Target::Organization && kind == RoleKind::CustomRole => {
-                Some(Reason::BeyondOrganization)
+                Err(Reason::BeyondOrganization)
             }
-            Some((_, atoms)) if atoms.is_empty() => Some(Reason::EmptyResource),
-            Some((target, atoms)) => {
-                sets.entry(target).or_default().extend(atoms);
-                None
-            }
-        };
-        self.withheld.extend(withheld.map(|reason| Withheld::new(reason, what())));
+            Some((_, rules)) if rules.is_empty() => Err(Reason::EmptyResource),
+            Some(meaning) => Ok(meaning),
+        }
     }
 
     fn under_ceiling(&mut self, world: &World, target: Target, asked: RuleSet) {
@@ -130,6 +147,21 @@ impl Resolved {
         self.withheld.extend(beyond.iter().map(|atom| Withheld::new(Reason::BeyondCeiling, atom.to_string())));
     }
 
+    fn inherit_all<'a>(&mut self, role: &Role, find: impl Fn(RoleKind, &Name) -> Option<(&'a Role, Arc<Resolved>)>) {
+        for (index, (kind, name)) in role.inherits.iter().enumerate() {
+            let reason = match find(*kind, name) {
+                None => Reason::RoleNotFound,
+                Some((other, _)) if !fits(role, other) => Reason::RoleNotAssignableHere,
+                Some((_, rights)) if self.size() + rights.size() > LARGEST => Reason::TooLarge,
+                Some((_, rights)) => {
+                    self.inherit(&rights, role.kind);
+                    continue;
+                }
+            };
+            self.withheld.push(Withheld::new(reason, format!("inherits[{index}] ({} {name:?})", kind.as_str())));
+        }
+    }
+
     fn inherit(&mut self, other: &Resolved, kind: RoleKind) {
         self.namespaced = std::mem::take(&mut self.namespaced).union(&other.namespaced);
         if kind == RoleKind::SiteRole {
@@ -137,6 +169,10 @@ impl Resolved {
             self.release = std::mem::take(&mut self.release).union(&other.release);
         }
         self.privileged |= other.privileged;
+    }
+
+    fn size(&self) -> usize {
+        self.namespaced.len() + self.cluster.len() + self.release.len()
     }
 
     fn written(mut self) -> Self {
@@ -149,51 +185,68 @@ impl Resolved {
     }
 }
 
+/// Takes the size of these rules off the room that is left; says whether they fit.
+fn fits_in(room: &mut usize, rules: &[Rule]) -> bool {
+    let size = rules.iter().fold(0_usize, |sum, rule| sum.saturating_add(rule.size()));
+    let fits = size <= *room;
+    *room -= if fits { size } else { 0 };
+    fits
+}
+
 /// Resolves every SiteRole.
 #[must_use]
 pub fn resolve_site_roles(world: &World) -> BTreeMap<Name, Arc<Resolved>> {
-    let lookup = |kind, name: &str| (kind == RoleKind::SiteRole).then(|| world.site_roles.get(name)).flatten();
-    let resolved = |role| Arc::new(resolve(world, role, &lookup).written());
-    world.site_roles.iter().map(|(name, role)| (name.clone(), resolved(role))).collect()
+    resolve(world, world.site_roles.iter().collect(), |_| None)
 }
 
-/// Resolves the CustomRoles of a namespace for which `counts` says that they count.
+/// Resolves the CustomRoles of a namespace for which `counts` says that they count. Of very many only the oldest do, so
+/// that no organization can keep the others waiting; the rest is not in the result.
 #[must_use]
 pub fn resolve_custom_roles(
     world: &World,
     roles: &BTreeMap<Name, Role>,
     counts: impl Fn(&Role) -> bool,
 ) -> BTreeMap<Name, Arc<Resolved>> {
-    let lookup = |kind, name: &str| match kind {
-        RoleKind::SiteRole => world.site_roles.get(name),
-        RoleKind::CustomRole => roles.get(name).filter(|role| counts(role)),
-    };
-    let counted = roles.iter().filter(|(_, role)| counts(role));
-    counted.map(|(name, role)| (name.clone(), Arc::new(resolve(world, role, &lookup).written()))).collect()
+    let mut counted: Vec<(&Name, &Role)> = roles.iter().filter(|(_, role)| counts(role)).collect();
+    counted.sort_by_key(|(_, role)| by_age(&role.meta));
+    counted.truncate(MOST_CUSTOM_ROLES);
+    resolve(world, counted.into_iter().collect(), |name| {
+        Some((world.site_roles.get(name)?, world.site_role_rights(name)?.clone()))
+    })
 }
 
-/// Finds a role by kind and name.
-trait Lookup<'a>: Fn(RoleKind, &str) -> Option<&'a Role> {}
-impl<'a, F: Fn(RoleKind, &str) -> Option<&'a Role>> Lookup<'a> for F {}
-
-fn resolve<'a>(world: &World, role: &'a Role, lookup: &impl Lookup<'a>) -> Resolved {
-    let mut resolved = Resolved::own(world, role);
-    if role.inherits.is_empty() {
-        return resolved;
-    }
-    if inherits_itself(role, lookup) {
-        resolved.withheld.push(Withheld::new(Reason::InheritanceCycle, "inherits"));
-        return resolved;
-    }
-    for (index, (kind, name)) in role.inherits.iter().enumerate() {
-        let what = || format!("inherits[{index}] ({} {name:?})", kind.as_str());
-        match lookup(*kind, name) {
-            None => resolved.withheld.push(Withheld::new(Reason::RoleNotFound, what())),
-            Some(other) if !fits(role, other) => {
-                resolved.withheld.push(Withheld::new(Reason::RoleNotAssignableHere, what()));
+/// Resolves roles of one kind, each once, those first that others inherit. `outside` finds the SiteRoles that CustomRoles
+/// inherit.
+fn resolve<'a>(
+    world: &World,
+    roles: BTreeMap<&'a Name, &'a Role>,
+    outside: impl Fn(&str) -> Option<(&'a Role, Arc<Resolved>)>,
+) -> BTreeMap<Name, Arc<Resolved>> {
+    let mut graph = DiGraph::<&Role, ()>::new();
+    let nodes: BTreeMap<&Name, NodeIndex> = roles.iter().map(|(name, role)| (*name, graph.add_node(*role))).collect();
+    for (name, role) in &roles {
+        for (_, inherited) in role.inherits.iter().filter(|(kind, _)| *kind == role.kind) {
+            if let Some(node) = nodes.get(inherited) {
+                graph.add_edge(nodes[name], *node, ());
             }
-            // No cycle leads back to `role`, and roles in another cycle inherit nothing: this ends.
-            Some(other) => resolved.inherit(&resolve(world, other, lookup), role.kind),
+        }
+    }
+    let mut resolved: BTreeMap<Name, Arc<Resolved>> = BTreeMap::new();
+    // Each component is a circle or a single role, and comes after those that it inherits from.
+    for component in kosaraju_scc(&graph) {
+        let circle = component.len() > 1 || component.iter().any(|node| graph.contains_edge(*node, *node));
+        for node in component {
+            let role = graph[node];
+            let mut own = Resolved::own(world, role);
+            if circle {
+                own.withheld.push(Withheld::new(Reason::InheritanceCycle, "inherits"));
+            } else {
+                own.inherit_all(role, |kind, name| match kind {
+                    kind if kind == role.kind => Some((*roles.get(name)?, resolved.get(name)?.clone())),
+                    _ => outside(name),
+                });
+            }
+            resolved.insert(role.meta.name.clone(), Arc::new(own.written()));
         }
     }
     resolved
@@ -202,20 +255,6 @@ fn resolve<'a>(world: &World, role: &'a Role, lookup: &impl Lookup<'a>) -> Resol
 /// A role may inherit what could be assigned wherever it can be itself. A role with one holder is nobody's to inherit.
 fn fits(role: &Role, inherited: &Role) -> bool {
     !inherited.single_holder && role.assignable_to.iter().all(|place| inherited.assignable_to.contains(place))
-}
-
-fn inherits_itself<'a>(role: &'a Role, lookup: &impl Lookup<'a>) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut open: Vec<&(RoleKind, Name)> = role.inherits.iter().collect();
-    while let Some(next) = open.pop() {
-        if next.0 == role.kind && next.1 == role.meta.name {
-            return true;
-        }
-        if seen.insert(next) {
-            open.extend(lookup(next.0, &next.1).into_iter().flat_map(|r| r.inherits.iter()));
-        }
-    }
-    false
 }
 
 /// Whether a role may be assigned in a place.

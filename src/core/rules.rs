@@ -47,6 +47,13 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// How many atoms it has. Names that differ make it grow as a product, so it is asked before they are spelled out.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let objects = self.groups.len() * self.resources.len() * self.names.len().max(1);
+        (objects + self.paths.len()).saturating_mul(self.verbs.len())
+    }
+
     /// The atoms of this rule.
     pub fn atoms(&self) -> impl Iterator<Item = Atom> + '_ {
         let names: Vec<Option<Name>> =

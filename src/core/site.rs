@@ -108,15 +108,19 @@ pub(super) fn holders_of(world: &World, binding: &Binding) -> (Subjects, Result<
 
 /// Of the subjects of a role with one holder, only the one on record gets it.
 fn only_the_holder(role: &Role, binding: &Binding, who: &mut Subjects) {
+    let withheld: BTreeSet<String> = who.withheld.iter().map(|w| w.what.clone()).collect();
     for (index, subject) in binding.subjects.iter().enumerate() {
         let reason = match subject {
-            Subject::User(name) if !who.granted.contains(&Grantee::User(name.clone())) => continue,
             Subject::User(name) if role.holder.as_ref() == Some(name) => continue,
             Subject::User(_) if role.holder.is_none() => Reason::HolderPending,
             Subject::User(_) => Reason::HeldByAnother,
             _ => Reason::OnlyUsers,
         };
-        who.withheld.push(Withheld::new(reason, format!("subjects[{index}] ({subject})")));
+        let what = format!("subjects[{index}] ({subject})");
+        // Whoever is withheld for another reason is so once.
+        if !withheld.contains(&what) {
+            who.withheld.push(Withheld::new(reason, what));
+        }
     }
     who.granted.retain(|g| matches!(g, Grantee::User(name) if role.holder.as_ref() == Some(name)));
 }

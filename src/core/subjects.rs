@@ -2,7 +2,7 @@
 //!
 //! Whoever is unknown, suspended, named twice or not valid is withheld, with the reason.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -35,6 +35,15 @@ pub fn valid_name(name: &str) -> bool {
         && name.chars().count() <= LONGEST_NAME
         && !name.starts_with("system:")
         && !name.chars().any(char::is_control)
+}
+
+/// The API server refuses a binding as a whole for one ServiceAccount whose name it does not like.
+fn valid_service_account(namespace: &str, name: &str) -> bool {
+    let label = |l: &str| {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        !l.is_empty() && l.bytes().all(inner) && !l.starts_with('-') && !l.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label) && namespace.len() <= 63 && label(namespace)
 }
 
 /// What decides about a user as a subject.
@@ -72,11 +81,22 @@ pub fn members(world: &World, group: &Group) -> Subjects {
     subjects
 }
 
-/// Who gets the role of a RoleBinding. `privileged`: whether its role is.
+/// How many subjects a binding has at most, groups taken apart, without taking them apart.
+#[must_use]
+pub fn size(binding: &Binding, groups: &BTreeMap<Name, Subjects>) -> usize {
+    let of = |subject: &Subject| match subject {
+        Subject::Group(name) => groups.get(name).map_or(1, |members| members.granted.len()),
+        _ => 1,
+    };
+    binding.subjects.iter().map(of).sum()
+}
+
+/// Who gets the role of a RoleBinding. `groups`: the members of each Group; `privileged`: whether the role is.
 #[must_use]
 pub fn of_binding(
     world: &World,
     local: &Local,
+    groups: &BTreeMap<Name, Subjects>,
     binding: &Binding,
     privileged: bool,
     claimed_at: Option<Timestamp>,
@@ -92,7 +112,7 @@ pub fn of_binding(
         if privileged && older && !vouched {
             return Err(Reason::GroupNotVouched);
         }
-        Ok(members(world, group).granted)
+        Ok(groups.get(name).map(|members| members.granted.clone()).unwrap_or_default())
     })
 }
 
@@ -111,7 +131,7 @@ fn resolve(world: &World, binding: &Binding, group: impl Fn(&Name) -> Result<BTr
                 Subject::User(name) => user(world, name).map(|g| BTreeSet::from([g])),
                 Subject::Group(name) => group(name),
                 Subject::ExternalGroup(name) if valid_name(name) => Ok([Grantee::Group(name.clone())].into()),
-                Subject::ServiceAccount { namespace, name } if valid_name(name) && !namespace.is_empty() => {
+                Subject::ServiceAccount { namespace, name } if valid_service_account(namespace, name) => {
                     Ok([Grantee::ServiceAccount { namespace: namespace.clone(), name: name.clone() }].into())
                 }
                 Subject::ExternalGroup(_) | Subject::ServiceAccount { .. } => Err(Reason::Invalid),

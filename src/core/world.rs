@@ -361,7 +361,6 @@ impl World {
         let mut affected = Affected { site: true, ..Affected::default() }.namespace(name);
         let named = [old.as_ref(), new].into_iter().flatten().filter_map(|n| n.organization.clone());
         affected.organizations.extend(named);
-        affected.organizations.extend(claims::claimants(self, name).map(|o| o.meta.name.clone()));
         // An organization may only claim another namespace when no record keeps this one for it.
         for name in organizations.0.into_iter().chain(organizations.1) {
             affected.namespaces.extend(self.organizations.get(name).and_then(|o| o.namespace.clone()));

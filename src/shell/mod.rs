@@ -95,13 +95,17 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let (jobs, jobs_out) = mpsc::unbounded_channel();
     let (done_in, done) = mpsc::unbounded_channel();
     watch::spawn_all(&client, &options.namespace, &seen_in, &metrics);
-    let writer = writer::run(client, options.writes_in_flight, lease.gate(), jobs_out, done_in, metrics.clone());
     let engine = Engine::new(metrics.clone(), jobs).run(seen, done, lease.leading());
+    // Tasks of their own: a long decision must not keep the kubelet or the writer waiting.
+    let engine = tokio::spawn(engine);
+    let writer =
+        tokio::spawn(writer::run(client, options.writes_in_flight, lease.gate(), jobs_out, done_in, metrics.clone()));
+    let http = tokio::spawn(http::serve(listener, metrics));
 
     tokio::select! {
-        () = engine => Err(Error::Ended("engine".into())),
-        () = writer => Err(Error::Ended("writer".into())),
-        result = http::serve(listener, metrics) => Err(Error::Ended(format!("http: {result:?}"))),
+        result = engine => Err(Error::Ended(format!("engine: {result:?}"))),
+        result = writer => Err(Error::Ended(format!("writer: {result:?}"))),
+        result = http => Err(Error::Ended(format!("http: {result:?}"))),
         () = stop_signal() => {
             tracing::info!("stopping: the lease is released");
             lease.release().await;

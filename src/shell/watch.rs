@@ -130,7 +130,11 @@ pub fn spawn_all(client: &Client, release_namespace: &str, sender: &Sender, metr
     });
 
     let managed = || watcher::Config::default().labels(&format!("{}={}", v::MANAGED_BY, v::FIELD_MANAGER));
-    let seen = |object: Object| native::observe(&object).map(|(key, observed)| Item::Native(key, observed));
+    // The label alone does not make an object ours: somebody else may write it on theirs.
+    let seen = |object: Object| {
+        let ours = native::is_ours(native::metadata(&object));
+        ours.then(|| native::observe(&object)).flatten().map(|(key, observed)| Item::Native(key, observed))
+    };
     start.any(Kind::NativeRole, Api::all(c()), managed(), move |o: v1::Role| seen(Object::Role(o)));
     start.any(Kind::NativeRoleBinding, Api::all(c()), managed(), move |o| seen(Object::RoleBinding(o)));
     start.any(Kind::NativeClusterRole, Api::all(c()), managed(), move |o| seen(Object::ClusterRole(o)));
@@ -189,6 +193,8 @@ impl Start<'_> {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
         self.any(kind, api, watcher::Config::default(), move |guard: DeserializeGuard<K>| match guard.0 {
+            // What is being deleted grants nothing any more, however long a finalizer keeps it.
+            Ok(object) if object.meta().deletion_timestamp.is_some() => None,
             Ok(object) => Some(record(&object)),
             Err(error) => {
                 tracing::error!(?kind, %error, "an object cannot be read: it grants nothing");

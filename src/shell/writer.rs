@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authorization::v1 as authorization;
 use k8s_openapi::api::core::v1 as corev1;
-use k8s_openapi::api::rbac::v1;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Status;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -36,6 +35,9 @@ const STATUS_SHARE: usize = 2;
 
 /// How long a write may take before its place is given to another.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest note of an Event, in bytes, as the API has it.
+const LONGEST_NOTE: usize = 1024;
 
 /// Something to write.
 #[derive(Debug)]
@@ -215,7 +217,7 @@ impl Hand {
         let result = match write {
             Write::Create { key, native, .. } => self.put(&key, &native, None).await,
             Write::Apply { key, native, uid, .. } => self.put(&key, &native, Some(&uid)).await,
-            Write::Delete { key, uid, .. } => self.delete(&key, &uid).await.map(|()| None),
+            Write::Delete { key, uid, .. } => self.delete(&key, &uid).await,
         };
         let outcome = match result {
             Ok(Some(observed)) => {
@@ -252,7 +254,7 @@ impl Hand {
                 self.look(key).await
             }
             // 404 of a create: the namespace is gone.
-            400 | 403 | 404 | 422 => {
+            400 | 403 | 404 | 413 | 422 => {
                 self.count(verb, "refused");
                 let authorized = status.code != 403 || self.authorized(key).await;
                 Outcome::Refused { message: status.message.clone(), authorized, revokes: false }
@@ -268,7 +270,7 @@ impl Hand {
     async fn look(&self, key: &Key) -> Outcome {
         match self.get(key).await {
             Ok(None) => Outcome::Gone(None),
-            Ok(Some(object)) if native::is_ours(metadata(&object)) => match native::observe(&object) {
+            Ok(Some(object)) if native::is_ours(native::metadata(&object)) => match native::observe(&object) {
                 Some((_, observed)) => Outcome::Is(observed),
                 None => Outcome::Taken,
             },
@@ -329,21 +331,20 @@ impl Hand {
         })
     }
 
-    async fn delete(&self, key: &Key, uid: &Name) -> kube::Result<()> {
-        let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version: None };
-        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        let (client, namespace, name) = (self.client.clone(), &*key.namespace, &*key.name);
-        match key.kind {
-            NativeKind::Role => drop(Api::<v1::Role>::namespaced(client, namespace).delete(name, &params).await?),
+    /// Deletes. What a finalizer keeps is still there, and still grants: it is returned.
+    async fn delete(&self, key: &Key, uid: &Name) -> kube::Result<Option<Observed>> {
+        let (client, namespace) = (self.client.clone(), &*key.namespace);
+        let kept = match key.kind {
+            NativeKind::Role => delete(Api::namespaced(client, namespace), key, uid).await?.map(Object::Role),
             NativeKind::RoleBinding => {
-                drop(Api::<v1::RoleBinding>::namespaced(client, namespace).delete(name, &params).await?);
+                delete(Api::namespaced(client, namespace), key, uid).await?.map(Object::RoleBinding)
             }
-            NativeKind::ClusterRole => drop(Api::<v1::ClusterRole>::all(client).delete(name, &params).await?),
+            NativeKind::ClusterRole => delete(Api::all(client), key, uid).await?.map(Object::ClusterRole),
             NativeKind::ClusterRoleBinding => {
-                drop(Api::<v1::ClusterRoleBinding>::all(client).delete(name, &params).await?);
+                delete(Api::all(client), key, uid).await?.map(Object::ClusterRoleBinding)
             }
-        }
-        Ok(())
+        };
+        Ok(kept.and_then(|object| native::observe(&object)).map(|(_, observed)| observed))
     }
 
     async fn claim(&self, claim: Claim) -> Done {
@@ -380,10 +381,12 @@ impl Hand {
             _ => patch.namespaced::<api::CustomRole>(|o| Item::CustomRole(o.into())).await,
         };
         let result = match result {
-            Ok(item) => {
+            Ok(None) => Err(Failure::Gone),
+            Ok(Some(item)) => {
                 self.count("status", "ok");
                 if let Some((reason, message)) = event {
-                    self.announce(&target, reason, message).await;
+                    let (hand, target) = (self.clone(), target.clone());
+                    tokio::spawn(async move { hand.announce(&target, reason, message).await });
                 }
                 Ok(item)
             }
@@ -401,7 +404,7 @@ impl Hand {
         let event = Event {
             type_: EventType::Warning,
             reason: reason.to_owned(),
-            note: Some(message.chars().take(1024).collect()),
+            note: Some(message[..message.floor_char_boundary(LONGEST_NOTE)].to_owned()),
             action: "Reconcile".to_owned(),
             secondary: None,
         };
@@ -430,15 +433,6 @@ fn api_status(error: &kube::Error) -> Option<&Status> {
     }
 }
 
-fn metadata(object: &Object) -> &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
-    match object {
-        Object::Role(o) => &o.metadata,
-        Object::RoleBinding(o) => &o.metadata,
-        Object::ClusterRole(o) => &o.metadata,
-        Object::ClusterRoleBinding(o) => &o.metadata,
-    }
-}
-
 /// Creates by POST (faster than an apply, and never over something that is there), changes by server-side apply. A
 /// forced apply would create what has been deleted meanwhile; with the UID in it the API server refuses.
 async fn put<K>(api: Api<K>, name: &str, object: K, uid: Option<&Name>) -> kube::Result<K>
@@ -451,6 +445,16 @@ where
     }
 }
 
+async fn delete<K>(api: Api<K>, key: &Key, uid: &Name) -> kube::Result<Option<K>>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug + kube::Resource,
+{
+    let preconditions = Preconditions { uid: Some(uid.to_string()), resource_version: None };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    let left = api.delete(&key.name, &params).await?.left();
+    Ok(left.filter(|object| object.meta().finalizers.as_ref().is_some_and(|f| !f.is_empty())))
+}
+
 struct StatusPatch<'a> {
     client: &'a Client,
     target: &'a Source,
@@ -458,23 +462,23 @@ struct StatusPatch<'a> {
 }
 
 impl StatusPatch<'_> {
-    async fn cluster<K>(self, item: fn(&K) -> Item) -> kube::Result<Item>
+    async fn cluster<K>(self, item: fn(&K) -> Item) -> kube::Result<Option<Item>>
     where
         K: kube::Resource<DynamicType = ()> + DeserializeOwned,
     {
         let object: K = Api::all(self.client.clone())
             .patch_status(&self.target.name, &apply(), &Patch::Apply(self.document))
             .await?;
-        Ok(item(&object))
+        Ok(object.meta().deletion_timestamp.is_none().then(|| item(&object)))
     }
 
-    async fn namespaced<K>(self, item: fn(&K) -> Item) -> kube::Result<Item>
+    async fn namespaced<K>(self, item: fn(&K) -> Item) -> kube::Result<Option<Item>>
     where
         K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + DeserializeOwned,
     {
         let object: K = Api::namespaced(self.client.clone(), &self.target.namespace)
             .patch_status(&self.target.name, &apply(), &Patch::Apply(self.document))
             .await?;
-        Ok(item(&object))
+        Ok(object.meta().deletion_timestamp.is_none().then(|| item(&object)))
     }
 }

@@ -5,8 +5,15 @@
 
 mod support;
 
+mod api;
+mod bad_input;
 mod built_in_roles;
 mod examples;
 mod main_job;
+mod operator_rights;
 mod revocation;
 mod claims;
+mod restarts;
+mod no_gap;
+mod drift;
+mod default_organization;

@@ -1,1 +1,97 @@
-//! (to be written)
+//! Who may do what by native objects alone: bindings × rules, as RBAC adds them up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick::core::Name;
+use bailiwick::core::native::{Content, Desired, Grantee, Key, NativeKind, Owner};
+use bailiwick::core::plan::Present;
+use bailiwick::core::rules::{Atom, RuleSet};
+
+/// What one binding gives: where, to whom, and from which source.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grant {
+    pub place: Name,
+    pub grantee: Grantee,
+    pub source: Name,
+    pub role: Key,
+}
+
+/// The grants of a state, and what their roles allow.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    pub grants: BTreeSet<Grant>,
+    pub roles: BTreeMap<Key, RuleSet>,
+}
+
+/// One right of one grantee in one place.
+pub type Right = (Name, Grantee, Atom);
+
+fn role_key(binding: &Key, role: &Name) -> Key {
+    let kind = if binding.kind == NativeKind::ClusterRoleBinding { NativeKind::ClusterRole } else { NativeKind::Role };
+    Key { kind, namespace: binding.namespace.clone(), name: role.clone() }
+}
+
+impl Access {
+    fn add(&mut self, key: &Key, content: &Content, source: Name) {
+        match content {
+            Content::Rules(rules) => drop(self.roles.insert(key.clone(), RuleSet::from_rules(rules.iter()))),
+            Content::Binding { role, subjects } => {
+                for grantee in subjects.iter() {
+                    self.grants.insert(Grant {
+                        place: key.namespace.clone(),
+                        grantee: grantee.clone(),
+                        source: source.clone(),
+                        role: role_key(key, role),
+                    });
+                }
+            }
+        }
+    }
+
+    pub fn desired(desired: &Desired) -> Self {
+        let mut access = Self::default();
+        for (key, native) in desired {
+            access.add(key, &native.content, native.source.uid.clone());
+        }
+        access
+    }
+
+    pub fn present(present: &Present) -> Self {
+        let mut access = Self::default();
+        for (key, observed) in present {
+            let source = match &observed.owner {
+                Owner::One(uid) => uid.clone(),
+                _ => Name::default(),
+            };
+            if let Some(content) = &observed.content {
+                access.add(key, content, source);
+            }
+        }
+        access
+    }
+
+    pub fn allows(&self, grant: &Grant, atom: &Atom) -> bool {
+        self.roles.get(&grant.role).is_some_and(|set| set.contains(atom))
+    }
+
+    /// Whether a grantee has a right, from any source.
+    pub fn has(&self, (place, grantee, atom): &Right) -> bool {
+        let mut grants = self.grants.iter().filter(|g| g.place == *place && g.grantee == *grantee);
+        grants.any(|grant| self.allows(grant, atom))
+    }
+
+    /// Every right, as the roles spell them.
+    pub fn rights(&self) -> BTreeSet<Right> {
+        let of = |grant: &Grant| {
+            let atoms: Vec<Atom> = self.roles.get(&grant.role).into_iter().flat_map(RuleSet::iter).cloned().collect();
+            let (place, grantee) = (grant.place.clone(), grant.grantee.clone());
+            atoms.into_iter().map(move |atom| (place.clone(), grantee.clone(), atom)).collect::<Vec<_>>()
+        };
+        self.grants.iter().flat_map(of).collect()
+    }
+
+    /// The rights that are not among another's.
+    pub fn beyond(&self, others: &[&Access]) -> Vec<Right> {
+        self.rights().into_iter().filter(|right| !others.iter().any(|o| o.has(right))).collect()
+    }
+}

@@ -1,1 +1,484 @@
-//! (to be written)
+//! Nothing is granted beyond its source: every subject traces back to a live object and a user in good standing, every
+//! rule to the role and the ceiling, every place to a claim. And whatever is withheld says why.
+//!
+//! The oracle here reads the loose objects of the store, in the plainest way; it shares no code with the core.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick::api::{self, Action, RoleKind, Scope, SiteSubjectKind, SubjectKind};
+use bailiwick::core::native::{Content, Grantee, NativeKind, Source};
+use bailiwick::core::rules::{Atom, Rule};
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use crate::cases;
+use crate::shell::{Shell, slot};
+use crate::world::{Kind, Object, RELEASE, Store, Which, crowd, history};
+
+struct Oracle<'a> {
+    store: &'a Store,
+    now: Timestamp,
+}
+
+impl<'a> Oracle<'a> {
+    fn new(store: &'a Store) -> Self {
+        Self { store, now: store.time() }
+    }
+
+    fn get(&self, kind: Kind, ns: &str, name: &str) -> Option<&'a Object> {
+        self.store.objects.get(&(kind, ns.to_owned(), name.to_owned()))
+    }
+
+    fn all(&self, kind: Kind) -> impl Iterator<Item = &'a Object> {
+        self.store.objects.values().filter(move |o| o.kind() == kind)
+    }
+
+    /// A user in good standing: the oldest User of that username is not suspended.
+    fn good(&self, username: &str) -> bool {
+        let users = self.all(Kind::User).filter_map(|o| match o {
+            Object::User(u) if u.spec.username.as_ref().or(u.metadata.name.as_ref()).unwrap() == username => Some((o, u)),
+            _ => None,
+        });
+        let oldest = users.min_by_key(|(o, _)| (o.created(), o.slot().2));
+        let fit = !username.is_empty() && !username.starts_with("system:") && !username.contains(char::is_control);
+        fit && oldest.is_some_and(|(_, u)| !u.spec.suspended)
+    }
+
+    /// The organization that holds a namespace by its record, and since when objects count.
+    fn holder(&self, ns: &str) -> Option<(&'a api::Organization, Option<Timestamp>)> {
+        let Some(Object::Namespace(meta)) = self.get(Kind::Namespace, "", ns) else { return None };
+        if meta.deletion_timestamp.is_some() || !self.store.bounds.namespace_whitelist.contains(ns) {
+            return None;
+        }
+        let name = meta.labels.as_ref()?.get("bailiwick.dev/organization")?;
+        let annotation = |key: &str| meta.annotations.as_ref().and_then(|a| a.get(key));
+        let Some(Object::Organization(o)) = self.get(Kind::Organization, "", name) else { return None };
+        let same = annotation("bailiwick.dev/organization-uid") == o.metadata.uid.as_ref();
+        let wants = o.spec.namespace.as_deref().is_none_or(|wanted| wanted == ns);
+        let claimed = annotation("bailiwick.dev/claimed-at").map(|at| at.parse().unwrap());
+        (same && wants).then_some((o, claimed))
+    }
+
+    fn live(&self, object: &Object, claimed: Option<Timestamp>) -> bool {
+        claimed.is_none_or(|at| object.created() > at)
+    }
+
+    fn in_group(&self, ns: &str, group: &str, claimed: Option<Timestamp>) -> BTreeSet<Grantee> {
+        let Some(object) = self.get(Kind::Group, ns, group).filter(|o| self.live(o, claimed)) else {
+            return BTreeSet::new();
+        };
+        let Object::Group(g) = object else { unreachable!() };
+        let users = g.spec.members.iter().filter(|m| self.good(m)).map(|m| Grantee::User(m.as_str().into()));
+        let external = g.spec.external_groups.iter().filter(|e| !e.starts_with("system:"));
+        users.chain(external.map(|e| Grantee::Group(e.as_str().into()))).collect()
+    }
+
+    /// Whom a RoleBinding may reach at most.
+    fn by_binding(&self, ns: &str, name: &str) -> BTreeSet<Grantee> {
+        let Some((_, claimed)) = self.holder(ns) else { return BTreeSet::new() };
+        let Some(object) = self.get(Kind::RoleBinding, ns, name).filter(|o| self.live(o, claimed)) else {
+            return BTreeSet::new();
+        };
+        let Object::RoleBinding(b) = object else { unreachable!() };
+        if b.spec.expires_at.as_ref().is_some_and(|end| end.0 <= self.now) || !self.organization_role(ns, &b.spec.role_ref) {
+            return BTreeSet::new();
+        }
+        let of = |s: &api::Subject| match s.kind {
+            SubjectKind::User if self.good(&s.name) => [Grantee::User(s.name.as_str().into())].into(),
+            SubjectKind::Group => self.in_group(ns, &s.name, claimed),
+            SubjectKind::ExternalGroup if !s.name.starts_with("system:") => [Grantee::Group(s.name.as_str().into())].into(),
+            SubjectKind::ServiceAccount => {
+                [Grantee::ServiceAccount { namespace: ns.into(), name: s.name.as_str().into() }].into()
+            }
+            _ => BTreeSet::new(),
+        };
+        b.spec.subjects.iter().flat_map(of).collect()
+    }
+
+    /// Whether a role exists and may be given in an organization.
+    fn organization_role(&self, ns: &str, role: &api::RoleRef) -> bool {
+        match role.kind {
+            RoleKind::CustomRole => {
+                let claimed = self.holder(ns).and_then(|(_, at)| at);
+                self.get(Kind::CustomRole, ns, &role.name).is_some_and(|o| self.live(o, claimed))
+            }
+            RoleKind::SiteRole => {
+                matches!(self.get(Kind::SiteRole, "", &role.name), Some(Object::SiteRole(r))
+                    if r.spec.assignable_to.contains(&api::Place::Organization) && !r.spec.single_holder)
+            }
+        }
+    }
+
+    fn by_site_binding(&self, name: &str) -> BTreeSet<Grantee> {
+        let Some(Object::SiteRoleBinding(b)) = self.get(Kind::SiteRoleBinding, "", name) else { return BTreeSet::new() };
+        let Some(Object::SiteRole(role)) = self.get(Kind::SiteRole, "", &b.spec.role_ref.name) else {
+            return BTreeSet::new();
+        };
+        let expired = b.spec.expires_at.as_ref().is_some_and(|end| end.0 <= self.now);
+        if expired || !role.spec.assignable_to.contains(&api::Place::Site) {
+            return BTreeSet::new();
+        }
+        let of = |s: &api::SiteSubject| match s.kind {
+            SiteSubjectKind::User if self.good(&s.name) => Some(Grantee::User(s.name.as_str().into())),
+            SiteSubjectKind::ExternalGroup if !s.name.starts_with("system:") => Some(Grantee::Group(s.name.as_str().into())),
+            SiteSubjectKind::ServiceAccount => Some(Grantee::ServiceAccount {
+                namespace: s.namespace.as_deref()?.into(),
+                name: s.name.as_str().into(),
+            }),
+            _ => None,
+        };
+        let holder = role.status.as_ref().and_then(|s| s.holder.as_deref());
+        let one = |g: &Grantee| !role.spec.single_holder || matches!(g, Grantee::User(name) if Some(&**name) == holder);
+        b.spec.subjects.iter().filter_map(of).filter(one).collect()
+    }
+
+    /// Who may hold the implicit roles of an organization: its own people; in the default one those who are nowhere
+    /// named too.
+    fn by_membership(&self, ns: &str) -> BTreeSet<Grantee> {
+        let Some((organization, claimed)) = self.holder(ns) else { return BTreeSet::new() };
+        let mut who = BTreeSet::new();
+        for (kind, place, name) in self.store.objects.keys().filter(|(_, place, _)| place == ns) {
+            match kind {
+                Kind::Group => who.extend(self.in_group(place, name, claimed)),
+                Kind::RoleBinding => who.extend(self.by_binding(place, name)),
+                _ => {}
+            }
+        }
+        who.retain(|g| !matches!(g, Grantee::ServiceAccount { .. }));
+        if organization.status.as_ref().is_some_and(|s| s.default) && self.store.settings.users.join_default_organization {
+            for object in self.all(Kind::User) {
+                let Object::User(u) = object else { unreachable!() };
+                let name = u.spec.username.as_ref().or(u.metadata.name.as_ref()).unwrap();
+                if self.good(name) && !self.named_somewhere(name) {
+                    who.insert(Grantee::User(name.as_str().into()));
+                }
+            }
+        }
+        who
+    }
+
+    fn named_somewhere(&self, username: &str) -> bool {
+        self.store.objects.values().any(|o| match o {
+            Object::Group(g) => {
+                g.spec.members.iter().any(|m| m == username) && self.holder(g.metadata.namespace.as_ref().unwrap()).is_some()
+            }
+            Object::RoleBinding(b) => {
+                let user = |s: &api::Subject| s.kind == SubjectKind::User && s.name == username;
+                b.spec.subjects.iter().any(user) && self.holder(b.metadata.namespace.as_ref().unwrap()).is_some()
+            }
+            _ => false,
+        })
+    }
+
+    /// Who may hold the part of a SiteRole that is given once for all.
+    fn anywhere(&self, role: &str) -> BTreeSet<Grantee> {
+        let mut who = BTreeSet::new();
+        for object in self.store.objects.values() {
+            match object {
+                Object::SiteRoleBinding(b) if b.spec.role_ref.name == role => {
+                    who.extend(self.by_site_binding(b.metadata.name.as_ref().unwrap()));
+                }
+                Object::RoleBinding(b) if b.spec.role_ref.kind == RoleKind::SiteRole && b.spec.role_ref.name == role => {
+                    let ns = b.metadata.namespace.as_ref().unwrap();
+                    who.extend(self.by_binding(ns, b.metadata.name.as_ref().unwrap()));
+                }
+                Object::Namespace(ns) => {
+                    let ns = ns.name.as_ref().unwrap();
+                    let is_member_role = self.holder(ns).is_some_and(|(o, _)| self.implicit(o).contains(role));
+                    if is_member_role {
+                        who.extend(self.by_membership(ns));
+                    }
+                }
+                Object::User(u) if role == "member" => {
+                    let name = u.spec.username.as_ref().or(u.metadata.name.as_ref()).unwrap();
+                    who.extend(self.good(name).then(|| Grantee::User(name.as_str().into())));
+                }
+                _ => {}
+            }
+        }
+        who
+    }
+
+    /// The SiteRoles that an organization gives by being one.
+    fn implicit(&self, organization: &api::Organization) -> BTreeSet<String> {
+        let named = api::RoleRef { kind: RoleKind::SiteRole, name: organization.spec.member_role.clone() };
+        let named = self.organization_role("", &named).then_some(named.name);
+        named.into_iter().chain(["member".to_owned()]).collect()
+    }
+
+    /// What an object may give, to whom: its subjects, by its source.
+    fn may_reach(&self, source: &Source) -> BTreeSet<Grantee> {
+        match source.kind {
+            "RoleBinding" => self.by_binding(&source.namespace, &source.name),
+            "SiteRoleBinding" => self.by_site_binding(&source.name),
+            "SiteRole" => self.anywhere(&source.name),
+            "Organization" => {
+                let held = self.all(Kind::Namespace).map(|o| o.slot().2);
+                let held = held.filter(|ns| self.holder(ns).is_some_and(|(o, _)| o.metadata.name.as_deref() == Some(&source.name)));
+                held.flat_map(|ns| self.by_membership(&ns)).collect()
+            }
+            other => panic!("a binding of a {other}"),
+        }
+    }
+
+    /// The rules that a role asks for itself or by what it inherits, in one kind of place.
+    fn asked(&self, kind: RoleKind, ns: &str, name: &str, which: Which, seen: &mut BTreeSet<(RoleKind, String)>) -> Vec<Rule> {
+        if !seen.insert((kind, name.to_owned())) {
+            return Vec::new();
+        }
+        let (permissions, mut rules, inherits) = match kind {
+            RoleKind::CustomRole => {
+                let Some(Object::CustomRole(r)) = self.get(Kind::CustomRole, ns, name) else { return Vec::new() };
+                let rules = if which == Which::Organization { r.spec.rules.iter().map(plain).collect() } else { Vec::new() };
+                (&r.spec.permissions, rules, r.spec.inherits.iter().map(|i| (i.kind, i.name.clone())).collect::<Vec<_>>())
+            }
+            RoleKind::SiteRole => {
+                let Some(Object::SiteRole(r)) = self.get(Kind::SiteRole, "", name) else { return Vec::new() };
+                let rules = match which {
+                    Which::Organization => r.spec.rules.iter().map(plain).collect(),
+                    Which::Cluster => r.spec.cluster_rules.iter().map(plain_cluster).collect(),
+                    Which::Release => Vec::new(),
+                };
+                let inherits = r.spec.inherits.iter().map(|i| (RoleKind::SiteRole, i.clone())).collect();
+                (&r.spec.permissions, rules, inherits)
+            }
+        };
+        rules.extend(permissions.iter().filter(|p| p.scope == Scope::All).flat_map(|p| catalog(p, which)));
+        for (kind, name) in inherits {
+            rules.extend(self.asked(kind, ns, &name, which, seen));
+        }
+        rules
+    }
+}
+
+/// The words of `world::bounds`, spelled out by hand.
+fn catalog(p: &api::Permission, which: Which) -> Vec<Rule> {
+    let verbs: Vec<&str> = p
+        .actions
+        .iter()
+        .filter(|a| **a != Action::Use)
+        .flat_map(|a| match a {
+            Action::Create => vec!["create"],
+            Action::Read => vec!["get", "list", "watch"],
+            Action::List => vec!["list", "watch"],
+            Action::Update => vec!["update", "patch"],
+            Action::Delete => vec!["delete", "deletecollection"],
+            Action::Use => vec![],
+        })
+        .collect();
+    let names: Vec<&str> = p.names.iter().flatten().map(String::as_str).collect();
+    let verbs: Vec<&str> = if names.is_empty() {
+        verbs
+    } else {
+        verbs.into_iter().filter(|v| !["create", "deletecollection"].contains(v)).collect()
+    };
+    let rule = |groups: &[&str], resource: &str, names: &[&str], verbs: &[&str]| Rule {
+        groups: groups.iter().map(|g| (*g).into()).collect(),
+        resources: vec![resource.into()],
+        names: names.iter().map(|n| (*n).into()).collect(),
+        paths: Vec::new(),
+        verbs: verbs.iter().map(|v| (*v).into()).collect(),
+    };
+    match (p.resource.as_str(), which) {
+        ("workspaces", Which::Organization) => {
+            let connect: &[&str] = if p.actions.contains(&Action::Use) { &["get", "create"] } else { &[] };
+            vec![
+                rule(&["apps"], "deployments", &names, &verbs),
+                rule(&["", "metrics"], "pods", &names, &verbs),
+                rule(&[""], "pods/exec", &names, connect),
+            ]
+        }
+        ("templates", Which::Release) => {
+            let both: Vec<&str> = ["t0", "t1"].into_iter().filter(|t| names.is_empty() || names.contains(t)).collect();
+            let mut rules = vec![rule(&["templates.dev"], "templates", &names, &verbs)];
+            if !both.is_empty() {
+                let verbs: Vec<&str> = verbs.into_iter().filter(|v| !["create", "deletecollection"].contains(v)).collect();
+                rules.push(rule(&[""], "configmaps", &both, &verbs));
+            }
+            rules
+        }
+        ("users", Which::Cluster) => vec![rule(&["bailiwick.dev"], "users", &names, &verbs)],
+        _ => Vec::new(),
+    }
+}
+
+fn names(list: &[String]) -> Vec<bailiwick::core::Name> {
+    list.iter().map(|s| s.as_str().into()).collect()
+}
+
+fn plain(r: &api::PolicyRule) -> Rule {
+    Rule {
+        groups: names(&r.api_groups),
+        resources: names(&r.resources),
+        names: names(r.resource_names.as_deref().unwrap_or_default()),
+        paths: Vec::new(),
+        verbs: names(&r.verbs),
+    }
+}
+
+fn plain_cluster(r: &api::ClusterPolicyRule) -> Rule {
+    Rule {
+        groups: names(r.api_groups.as_deref().unwrap_or_default()),
+        resources: names(r.resources.as_deref().unwrap_or_default()),
+        names: names(r.resource_names.as_deref().unwrap_or_default()),
+        paths: names(r.non_resource_urls.as_deref().unwrap_or_default()),
+        verbs: names(&r.verbs),
+    }
+}
+
+/// Whether rules without wildcards spell this atom.
+fn spelled(rules: &[Rule], atom: &Atom) -> bool {
+    rules.iter().any(|rule| match atom {
+        Atom::Resource { group, resource, name, verb } => {
+            rule.groups.contains(group)
+                && rule.resources.contains(resource)
+                && rule.verbs.contains(verb)
+                && (rule.names.is_empty() || name.as_ref().is_some_and(|n| rule.names.contains(n)))
+        }
+        Atom::Path { path, verb } => rule.paths.contains(path) && rule.verbs.contains(verb),
+    })
+}
+
+fn assert_nothing_beyond(shell: &Shell) {
+    let oracle = Oracle::new(&shell.store);
+    let mut reach: BTreeMap<Source, BTreeSet<Grantee>> = BTreeMap::new();
+    let site: BTreeSet<_> = shell.all.site.desired.keys().collect();
+    for (key, native) in shell.all.desired() {
+        let source = &native.source;
+        // The place.
+        match key.kind {
+            NativeKind::ClusterRole | NativeKind::ClusterRoleBinding => assert!(site.contains(&key)),
+            _ if site.contains(&key) => assert_eq!(&*key.namespace, RELEASE),
+            _ => assert!(oracle.holder(&key.namespace).is_some(), "{key} where nobody holds the namespace"),
+        }
+        // The source is there, and in the same place unless it has none.
+        let object = shell.store.objects.values().find(|o| o.uid() == source.uid).expect("the source exists");
+        assert_eq!(object.slot().2, *source.name);
+        assert!(source.namespace.is_empty() || source.namespace == key.namespace);
+        match &native.content {
+            Content::Binding { role, subjects } => {
+                assert!(!subjects.is_empty(), "{key} has no subjects");
+                assert!(subjects.is_sorted(), "{key} is not sorted");
+                let may = reach.entry(source.clone()).or_insert_with(|| oracle.may_reach(source));
+                for grantee in subjects.iter() {
+                    assert!(may.contains(grantee), "{key} reaches {grantee:?}, who has nothing to do with {}", source.path());
+                }
+                let kind = if key.kind == NativeKind::RoleBinding { NativeKind::Role } else { NativeKind::ClusterRole };
+                let role = bailiwick::core::native::Key { kind, namespace: key.namespace.clone(), name: role.clone() };
+                assert!(shell.all.desired().contains_key(&role), "{key} refers to {role}, which nobody wants");
+            }
+            Content::Rules(rules) => {
+                assert!(!rules.is_empty(), "{key} has no rules");
+                let which = match key.kind {
+                    NativeKind::ClusterRole => Which::Cluster,
+                    _ if site.contains(&key) => Which::Release,
+                    _ => Which::Organization,
+                };
+                let kind = if source.kind == "CustomRole" { RoleKind::CustomRole } else { RoleKind::SiteRole };
+                assert!(["CustomRole", "SiteRole"].contains(&source.kind), "{key} is owned by {}", source.path());
+                let asked = oracle.asked(kind, &source.namespace, &source.name, which, &mut BTreeSet::new());
+                let ceiling = &shell.store.ceilings[&which];
+                for atom in rules.iter().flat_map(Rule::atoms) {
+                    assert!(spelled(&asked, &atom), "{key} allows {atom}, which {} does not ask for", source.path());
+                    assert!(ceiling.covers(&atom), "{key} allows {atom}, which the ceiling does not");
+                }
+            }
+        }
+    }
+}
+
+/// Reasons that stand in a Ready condition although nothing has to be mended.
+const FINE: [&str; 4] = ["Reconciled", "Suspended", "Expired", "NotSet"];
+
+fn assert_said(shell: &Shell) {
+    use bailiwick::api::conditions::ConditionType as C;
+    use bailiwick::core::conditions::Status;
+    let mut seen = BTreeSet::new();
+    for draft in shell.all.statuses() {
+        let slot = slot(draft);
+        assert!(seen.insert(slot.clone()), "two statuses for {slot:?}");
+        let object = &shell.store.objects[&slot];
+        assert_eq!(object.uid(), draft.target.uid);
+        assert_eq!(object.meta().generation, Some(draft.generation));
+        let kinds: BTreeSet<C> = draft.findings.iter().map(|f| f.kind).collect();
+        assert_eq!(kinds.len(), draft.findings.len(), "a condition stands twice: {draft:?}");
+        for finding in &draft.findings {
+            assert!(!finding.reason.meaning().is_empty() && !finding.message.is_empty(), "{finding:?}");
+            assert!(finding.message.len() <= 32_768);
+        }
+        let ready = draft.ready().expect("every object has a Ready condition");
+        let withheld = match &draft.status {
+            Status::Group(s) => s.withheld,
+            Status::Binding(s) => s.withheld,
+            Status::Role(s) => s.withheld,
+            Status::SiteRole(s) => s.withheld,
+            Status::Organization(_) | Status::User(_) => 0,
+        };
+        let bad: Vec<_> = draft.findings.iter().filter(|f| !f.good && f.kind != C::Ready).collect();
+        if withheld > 0 {
+            assert!(!bad.is_empty(), "something is withheld and no condition says what: {draft:?}");
+        }
+        if ready.good {
+            assert!(FINE.contains(&ready.reason.as_str()), "{ready:?}");
+            let fault = |f: &&&bailiwick::core::conditions::Finding| {
+                let neutral = f.kind == C::Default || (f.kind == C::NamespaceAssigned && f.reason.as_str() == "NotSet");
+                let inert = ready.reason.as_str() == "NotSet" && f.kind == C::MemberRoleResolved;
+                // What expired resolves or not, nobody cares.
+                let over = ready.reason.as_str() == "Expired";
+                !neutral && !inert && !over && !bailiwick::core::roles::expected(f.reason)
+            };
+            assert!(!bad.iter().any(|f| fault(&f)), "Ready, and yet: {draft:?}");
+        } else if matches!(draft.status, Status::Binding(_) | Status::Role(_) | Status::SiteRole(_)) {
+            assert!(!bad.is_empty() || ready.reason.as_str() == "NoOrganization" || ready.reason.as_str() == "FromFormerOrganization",
+                "not Ready, and nothing says why: {draft:?}");
+        }
+    }
+    let objects = shell.store.objects.keys().filter(|(kind, ..)| *kind != Kind::Namespace).count();
+    assert_eq!(seen.len(), objects, "an object without a status");
+}
+
+/// A subject is granted or withheld, and withheld once.
+fn assert_counted(shell: &Shell) {
+    use bailiwick::core::conditions::Status;
+    for draft in shell.all.statuses() {
+        let Status::Binding(status) = &draft.status else { continue };
+        let (subjects, groups) = match &shell.store.objects[&slot(draft)] {
+            Object::RoleBinding(b) => {
+                (b.spec.subjects.len(), b.spec.subjects.iter().any(|s| s.kind == SubjectKind::Group))
+            }
+            Object::SiteRoleBinding(b) => (b.spec.subjects.len(), false),
+            _ => unreachable!(),
+        };
+        assert!(status.withheld as usize <= subjects, "more is withheld than asked for: {draft:?}");
+        if !groups && draft.ready().unwrap().reason.as_str() != "NoOrganization" {
+            assert_eq!((status.withheld + status.grants) as usize, subjects, "{draft:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    #[test]
+    fn nothing_is_granted_beyond_its_source(start in crowd(), ops in history(10)) {
+        let mut shell = Shell::new();
+        shell.play(&start);
+        assert_nothing_beyond(&shell);
+        shell.play(&ops);
+        assert_nothing_beyond(&shell);
+    }
+
+    #[test]
+    fn every_object_has_one_status_and_what_is_withheld_has_a_reason(start in crowd()) {
+        let mut shell = Shell::new();
+        shell.play(&start);
+        assert_said(&shell);
+    }
+
+    #[test]
+    fn a_subject_is_granted_or_withheld_once(start in crowd()) {
+        let mut shell = Shell::new();
+        shell.play(&start);
+        assert_counted(&shell);
+    }
+}

@@ -44,8 +44,16 @@ impl Engine {
             Item::Namespace(n) => world.namespace(&n.name.clone(), Some(n), None),
             Item::Native(key, observed) => return self.observe(key, observed),
             Item::Ceiling(kind, ceiling) => self.ceiling(kind, Some(ceiling)),
-            Item::Bounds(bounds) => world.set_bounds(bounds),
-            Item::Settings(settings) => world.set_settings(settings),
+            Item::Bounds(bounds) => {
+                let affected = world.set_bounds(bounds);
+                self.synced_with(Kind::Bounds);
+                affected
+            }
+            Item::Settings(settings) => {
+                let affected = world.set_settings(settings);
+                self.synced_with(Kind::Settings);
+                affected
+            }
         };
         self.affected(affected);
     }
@@ -126,6 +134,13 @@ impl Engine {
                 self.gone(&id);
             }
         }
+        // Without configuration that was understood once, nothing would be whitelisted, and everything be taken away.
+        if !matches!(kind, Kind::Bounds | Kind::Settings) {
+            self.synced_with(kind);
+        }
+    }
+
+    fn synced_with(&mut self, kind: Kind) {
         if self.synced.insert(kind) && self.synced.len() == Kind::ALL.len() {
             self.all_synced();
         }

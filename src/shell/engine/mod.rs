@@ -63,6 +63,8 @@ pub(super) struct Engine {
     /// Units with work to do, by the revision since which they have it.
     busy: BTreeSet<(u64, Unit)>,
     leading: bool,
+    /// Every namespace was decided since this replica leads.
+    holders_known: bool,
     metrics: Arc<Metrics>,
     jobs: mpsc::UnboundedSender<Job>,
 }
@@ -81,6 +83,7 @@ impl Engine {
             revision: 0,
             busy: BTreeSet::new(),
             leading: false,
+            holders_known: false,
             metrics,
             jobs,
         }
@@ -142,6 +145,8 @@ impl Engine {
         self.metrics.leading.set(i64::from(leading));
         self.leading = leading;
         if leading {
+            self.holders_known = false;
+            self.units.values_mut().for_each(|state| state.decided = false);
             self.affected(Affected {
                 users: self.world.users.keys().cloned().collect(),
                 organizations: self.world.organizations.keys().cloned().collect(),
@@ -205,6 +210,8 @@ impl Engine {
         }
         state.queued = true;
         if urgent {
+            // What takes access away does not wait for the end of a pause that something else brought about.
+            state.wait_until = None;
             self.queue.push_front(unit);
         } else {
             self.queue.push_back(unit);

@@ -3,11 +3,12 @@
 //! A decision's statuses wait until the writes that they speak of are done: those of the unit itself, and for what
 //! reaches beyond it those of the site, or of all units.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
 use super::{Engine, Timer, Unit};
+use crate::api::conditions::Reason;
 use crate::core::conditions::StatusDraft;
 use crate::core::native::Source;
 use crate::core::records::Meta;
@@ -34,7 +35,10 @@ pub(super) struct Statuses {
     pub users: BTreeSet<Name>,
     /// Organizations whose status is to be computed.
     pub organizations: BTreeSet<Name>,
-    deferred: VecDeque<(u64, Wait, Vec<StatusDraft>)>,
+    /// What waits for nothing.
+    due: Vec<StatusDraft>,
+    /// By unit: when it was decided, what it waits for, and what is to be said.
+    deferred: HashMap<Unit, (u64, Wait, Vec<StatusDraft>)>,
     /// By target: the newest draft that waits for the one that is under way.
     under_way: HashMap<Source, Option<StatusDraft>>,
     not_ready: HashMap<Source, &'static str>,
@@ -42,15 +46,20 @@ pub(super) struct Statuses {
 
 impl Statuses {
     /// Keeps statuses until what they speak of is done.
-    pub fn defer(&mut self, decided_at: u64, wait: Wait, drafts: Vec<StatusDraft>) {
-        if !drafts.is_empty() {
-            self.deferred.push_back((decided_at, wait, drafts));
-        }
+    pub fn defer(&mut self, unit: &Unit, decided_at: u64, wait: Wait, drafts: Vec<StatusDraft>) {
+        // A newer decision says it all anew.
+        self.deferred.insert(unit.clone(), (decided_at, wait, drafts));
+    }
+
+    /// Says these at the end of this turn.
+    pub fn say_now(&mut self, drafts: Vec<StatusDraft>) {
+        self.due.extend(drafts);
     }
 
     /// A replica that does not lead says nothing.
     pub fn forget_pending(&mut self) {
         self.deferred.clear();
+        self.due.clear();
         self.users.clear();
         self.organizations.clear();
     }
@@ -60,10 +69,15 @@ impl Engine {
     /// Writes the statuses that are true by now.
     pub(super) fn settle_statuses(&mut self) {
         let site = self.units.get(&Unit::Site).and_then(|s| s.busy_since);
-        let oldest = self.busy.first().map(|(revision, _)| *revision);
+        // A namespace that waits for a better time must not keep the whole site from being told.
+        let waits = |unit: &Unit| self.units.get(unit).is_some_and(|state| state.wait_until.is_some());
+        let oldest = self.busy.iter().find(|(_, unit)| !waits(unit)).map(|(revision, _)| *revision);
         let done = |since: Option<u64>, decided_at: u64| since.is_none_or(|since| since > decided_at);
-        let mut waiting = VecDeque::new();
-        for (decided_at, wait, drafts) in std::mem::take(&mut self.statuses.deferred) {
+        for draft in std::mem::take(&mut self.statuses.due) {
+            self.say(draft);
+        }
+        let mut waiting = HashMap::new();
+        for (unit, (decided_at, wait, drafts)) in std::mem::take(&mut self.statuses.deferred) {
             let ready = match wait {
                 Wait::ForSite => done(site, decided_at),
                 Wait::ForAll => done(oldest, decided_at),
@@ -71,7 +85,7 @@ impl Engine {
             if ready {
                 drafts.into_iter().for_each(|draft| self.say(draft));
             } else {
-                waiting.push_back((decided_at, wait, drafts));
+                waiting.insert(unit, (decided_at, wait, drafts));
             }
         }
         self.statuses.deferred = waiting;
@@ -115,7 +129,10 @@ impl Engine {
         let document = draft.document(meta, Timestamp::now());
         self.count_not_ready(&draft);
         let Some(document) = document else { return };
-        let event = draft.ready().filter(|f| !f.good).map(|f| (f.reason.as_str(), f.message.clone()));
+        // What is on its way is said in the status, but is nobody's to mend.
+        let pending = |reason| matches!(reason, Reason::ClaimPending | Reason::HolderPending);
+        let faults = draft.ready().filter(|f| !f.good && !pending(f.reason));
+        let event = faults.map(|f| (f.reason.as_str(), f.message.clone()));
         self.statuses.under_way.insert(draft.target.clone(), None);
         let _ = self.jobs.send(Job::Status { target: draft.target, document, event });
     }
@@ -156,10 +173,11 @@ impl Engine {
     pub(super) fn status_done(&mut self, target: &Source, result: Result<Item, Failure>) {
         let next = self.statuses.under_way.remove(target).flatten();
         match result {
-            Ok(item) => self.item(item),
-            Err(Failure::Gone) => {}
-            Err(Failure::NotLeading) => return,
-            Err(Failure::Failed(error)) => {
+            // The watch may have shown by now that the object is gone: an answer brings nothing back.
+            Ok(item) if meta(&self.world, target).is_some() => self.item(item),
+            Ok(_) | Err(Failure::Gone) => {}
+            Err(failure) => {
+                let error = if let Failure::Failed(error) = failure { error } else { "not leading".to_owned() };
                 tracing::warn!(object = target.path(), error, "a status was not written");
                 let timer = match target.kind {
                     "User" => Timer::User(target.name.clone()),

@@ -26,6 +26,8 @@ pub(super) struct UnitState {
     present: Present,
     /// Objects that we deleted and the watch still shows, by UID.
     deleted: BTreeSet<Name>,
+    /// Objects that the watch showed to be gone while writes were under way, by UID: an answer brings nothing back.
+    gone: BTreeSet<Name>,
     /// Objects that our own writes left as they are and that the watch has not shown yet.
     unconfirmed: BTreeSet<Key>,
     /// What should be there; `None` when that has to be decided anew.
@@ -40,9 +42,11 @@ pub(super) struct UnitState {
     /// Objects that could not be written, and when to try again.
     failing: HashMap<Key, Failing>,
     /// The whole unit waits: something failed that may work another time.
-    wait_until: Option<Instant>,
+    pub wait_until: Option<Instant>,
     failures: u32,
     pub queued: bool,
+    /// It was decided at least once since this replica leads.
+    pub decided: bool,
     /// The revision since which it has work to do.
     pub busy_since: Option<u64>,
     decided_at: u64,
@@ -77,6 +81,9 @@ impl UnitState {
     pub fn take_out(&mut self, key: &Key, uid: Option<&Name>) -> bool {
         if let Some(uid) = uid {
             self.deleted.remove(uid);
+            if self.in_flight > 0 {
+                self.gone.insert(uid.clone());
+            }
         }
         let gone = self.present.get(key).is_some_and(|known| uid.is_none_or(|uid| known.uid == *uid));
         if gone {
@@ -118,9 +125,18 @@ impl Engine {
     pub(super) fn work(&mut self, unit: &Unit) {
         let now = Timestamp::now();
         let clock = Instant::now();
+        if *unit == Unit::Site && !self.holders_known() {
+            self.queue.push_back(Unit::Site);
+            return;
+        }
         let Some(state) = self.units.get_mut(unit) else { return };
         state.queued = false;
-        if state.in_flight > 0 || state.wait_until.is_some_and(|until| until > clock) {
+        if state.in_flight > 0 {
+            return;
+        }
+        if let Some(until) = state.wait_until.filter(|until| *until > clock) {
+            let at = Timestamp::now() + signed(until - clock);
+            self.set_timer(Timer::Unit(unit.clone()), Some(at));
             return;
         }
         if state.decision.is_none() {
@@ -143,6 +159,14 @@ impl Engine {
         }
     }
 
+    /// Whether every namespace has said who holds SiteRoles in it. Before that, the site would take the cluster-scoped
+    /// part of those roles away from everybody who holds them through an organization.
+    fn holders_known(&mut self) -> bool {
+        let undecided = |(unit, state): (&Unit, &UnitState)| *unit != Unit::Site && state.queued && !state.decided;
+        self.holders_known = self.holders_known || !self.units.iter().any(undecided);
+        self.holders_known
+    }
+
     fn decide(&mut self, unit: &Unit, now: Timestamp) {
         let started = Instant::now();
         let decision = match unit {
@@ -152,6 +176,7 @@ impl Engine {
         self.metrics.decide_seconds.observe(started.elapsed().as_secs_f64());
         let Some(state) = self.units.get_mut(unit) else { return };
         state.decided_at = self.revision;
+        state.decided = true;
         let counts_changed = state.counts != decision.counts;
         state.counts = decision.counts;
         state.next_change = decision.next_change;
@@ -212,7 +237,10 @@ impl Engine {
         self.set_timer(Timer::Unit(unit.clone()), at);
         if let Some(decision) = decision {
             let wait = if *unit == Unit::Site { Wait::ForAll } else { Wait::ForSite };
-            self.statuses.defer(decided_at, wait, decision.statuses);
+            // The holder of a role is recorded in its status, and grants wait for the record.
+            let (roles, others) = decision.statuses.into_iter().partition(|s| s.target.kind == "SiteRole");
+            self.statuses.say_now(roles);
+            self.statuses.defer(unit, decided_at, wait, others);
         }
         self.forget_troubles(unit);
         if let Unit::Namespace(name) = unit {
@@ -266,6 +294,7 @@ impl Engine {
             Done::Claim(name, result) => {
                 let unit = Unit::Namespace(name.clone());
                 match result {
+                    Ok(namespace) if self.world.namespaces.get(&name).is_none_or(|n| n.uid != namespace.uid) => {}
                     Ok(namespace) => {
                         let affected = self.world.namespace(&name, Some(namespace), None);
                         self.affected(affected);
@@ -284,7 +313,10 @@ impl Engine {
     fn step_done(&mut self, unit: &Unit) {
         let Some(state) = self.units.get_mut(unit) else { return };
         state.in_flight = state.in_flight.saturating_sub(1);
-        if state.in_flight == 0 && state.busy_since.is_some() && !state.queued && state.wait_until.is_none() {
+        if state.in_flight == 0 {
+            state.gone.clear();
+        }
+        if state.in_flight == 0 && state.busy_since.is_some() && !state.queued {
             state.queued = true;
             // Work that has begun is brought to its end before other work begins.
             self.queue.push_front(unit.clone());
@@ -294,14 +326,14 @@ impl Engine {
     fn wrote(&mut self, unit: &Unit, key: Key, outcome: Outcome) {
         let Some(state) = self.units.get_mut(unit) else { return };
         match outcome {
+            Outcome::Is(observed) if state.gone.contains(&observed.uid) => {}
             Outcome::Is(observed) => {
                 state.failing.remove(&key);
-                state.unconfirmed.insert(key.clone());
-                if let Some(known) = state.present.get(&key)
-                    && known.uid == observed.uid
-                    && known.version > observed.version
-                {
-                    return;
+                match state.present.get(&key) {
+                    Some(known) if known.uid == observed.uid && known.version > observed.version => return,
+                    // The watch was faster than the answer: no more will come from it, so this would stay unconfirmed.
+                    Some(known) if known.uid == observed.uid && known.version == observed.version => {}
+                    _ => drop(state.unconfirmed.insert(key.clone())),
                 }
                 state.present.insert(key, observed);
             }
@@ -323,7 +355,12 @@ impl Engine {
                 // Deleting is never refused: what it may still grant is made anew.
                 match state.present.get_mut(&key) {
                     Some(observed) if revokes && !observed.stuck => observed.stuck = true,
-                    _ => self.refused(unit, key, message, authorized),
+                    _ => {
+                        self.refused(unit, key, message, authorized);
+                        if revokes {
+                            self.hold_back(unit);
+                        }
+                    }
                 }
             }
             Outcome::Failed(error) => {

@@ -92,7 +92,25 @@ fn attributes(what: &str, namespace: &str) -> ResourceAttributes {
     }
 }
 
+/// Asks while the cluster is otherwise busy, from as many threads as want to.
+pub struct Asker {
+    api: Api<SubjectAccessReview>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Asker {
+    /// The API server's answer, by SubjectAccessReview.
+    pub fn allowed(&self, who: &Question, what: &str) -> bool {
+        self.runtime.block_on(ask(self.api.clone(), who, what))
+    }
+}
+
 impl Cluster {
+    /// Somebody who asks from other threads.
+    pub fn asker(&self) -> Asker {
+        Asker { api: Api::all(self.client.clone()), runtime: self.runtime.handle().clone() }
+    }
+
     /// The API server's answer, by SubjectAccessReview.
     pub fn allowed(&self, who: &Question, what: &str) -> bool {
         self.runtime.block_on(ask(Api::all(self.client.clone()), who, what))

@@ -4,6 +4,7 @@ mod access;
 pub mod manifests;
 mod operator;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -165,10 +166,32 @@ impl Cluster {
         outcome(with_input(kubectl, yaml))
     }
 
+    /// Creates many cluster-scoped objects of ours, some at once.
+    pub fn create_all(&self, objects: impl Iterator<Item = Value>) {
+        use futures::StreamExt as _;
+        use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
+        let create = |object: Value| {
+            let kind = object["kind"].as_str().unwrap().to_owned();
+            let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("bailiwick.dev", "v1alpha1", &kind));
+            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+            async move {
+                let object: DynamicObject = serde_json::from_value(object).unwrap();
+                api.create(&PostParams::default(), &object).await.unwrap();
+            }
+        };
+        self.runtime.block_on(futures::stream::iter(objects.map(create)).buffer_unordered(32).collect::<Vec<()>>());
+    }
+
     /// Applies a directory of the repository, as the README of an example says.
     pub fn apply_directory(&self, path: &str) {
         let directory = repository().join(path);
         self.run(&["apply", "-f", directory.to_str().unwrap()]);
+    }
+
+    /// Every Organization, in one list.
+    pub fn organizations(&self) -> Vec<bailiwick::api::Organization> {
+        let api: kube::Api<bailiwick::api::Organization> = kube::Api::all(self.client.clone());
+        self.runtime.block_on(api.list(&Default::default())).unwrap().items
     }
 
     /// One object, or a list, as JSON.
@@ -211,8 +234,9 @@ impl Cluster {
         self.eventually_or(holds, |_| what.to_owned());
     }
 
+    /// Waits until something holds; says what else there is to say when it does not.
     #[track_caller]
-    fn eventually_or(&self, mut holds: impl FnMut() -> bool, what: impl Fn(&Self) -> String) {
+    pub fn eventually_or(&self, mut holds: impl FnMut() -> bool, what: impl Fn(&Self) -> String) {
         let start = Instant::now();
         while !holds() {
             assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {}\n{}", what(self), self.operator_log());
@@ -238,17 +262,37 @@ impl Cluster {
         });
     }
 
-    /// Writes that the API server has counted, Leases and Events aside.
+    /// Writes that the API server has counted; Leases, Events, tokens and questions aside.
     pub fn writes(&self) -> u64 {
+        self.counted_writes(|_| true)
+    }
+
+    /// Those to native RBAC objects.
+    pub fn native_writes(&self) -> u64 {
+        self.counted_writes(|line| line.contains("group=\"rbac.authorization.k8s.io\""))
+    }
+
+    fn counted_writes(&self, which: impl Fn(&str) -> bool) -> u64 {
         let metrics = self.run(&["get", "--raw", "/metrics"]);
         let counted = metrics.lines().filter(|line| line.starts_with("apiserver_request_total{"));
         let writes = counted.filter(|line| {
             let verb =
                 ["POST", "PUT", "PATCH", "APPLY", "DELETE"].iter().any(|v| line.contains(&format!("verb=\"{v}\"")));
             let other = ["leases", "events", "subjectaccessreviews", "selfsubjectaccessreviews", "tokenreviews"];
-            verb && !other.iter().any(|r| line.contains(&format!("resource=\"{r}\"")))
+            let token = line.contains("subresource=\"token\"");
+            verb && !token && !other.iter().any(|r| line.contains(&format!("resource=\"{r}\""))) && which(line)
         });
         writes.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
+    }
+
+    /// Waits until all is settled and nobody writes anything any more.
+    #[track_caller]
+    pub fn quiet(&self) {
+        self.eventually("nobody writes any more", || {
+            let before = self.writes();
+            self.settle();
+            self.writes() == before
+        });
     }
 
     /// Every native object of ours, by kind, namespace and name, with what matters of it.
@@ -257,6 +301,22 @@ impl Cluster {
                      clusterroles.rbac.authorization.k8s.io,clusterrolebindings.rbac.authorization.k8s.io";
         let list = self.get(&[kinds, "--all-namespaces", "-l", "app.kubernetes.io/managed-by=bailiwick"]);
         list["items"].as_array().unwrap().clone()
+    }
+
+    /// The same by name, without what the API server adds.
+    pub fn native_content(&self) -> BTreeMap<String, Value> {
+        let plain = |object: Value| {
+            let metadata = &object["metadata"];
+            let place = metadata["namespace"].as_str().unwrap_or_default();
+            let name = format!("{} {place}/{}", object["kind"].as_str().unwrap(), metadata["name"].as_str().unwrap());
+            let value = serde_json::json!({
+                "rules": object["rules"], "roleRef": object["roleRef"], "subjects": object["subjects"],
+                "owners": metadata["ownerReferences"],
+                "labels": metadata["labels"], "annotations": metadata["annotations"],
+            });
+            (name, value)
+        };
+        self.native().into_iter().map(plain).collect()
     }
 
     /// What the operator has logged, for the message of a failing test.

@@ -72,6 +72,13 @@ impl Operator {
         line.and_then(|value| value.trim().parse().ok()).unwrap_or(-1)
     }
 
+    /// A metric with its labels, for the message of a failing test.
+    pub fn lines(&self, name: &str) -> String {
+        let Some((_, text)) = self.ask("/metrics") else { return String::new() };
+        let lines = text.lines().filter(|line| line.starts_with(&format!("bailiwick_{name}")));
+        lines.map(|line| format!("{line}\n")).collect()
+    }
+
     /// The sum of a metric over all its labels.
     pub fn sum(&self, name: &str) -> f64 {
         let Some((_, text)) = self.ask("/metrics") else { return -1.0 };

@@ -1,0 +1,432 @@
+//! What the schema of the kinds lets through and what it refuses, on a real API server: fields that are set once, names
+//! that are Kubernetes' own, limits, and what kubectl shows of it all.
+
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, outcome, with_input};
+
+const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
+
+#[test]
+fn fields_that_are_set_once_stay_as_they_are_on_every_write_path() {
+    let cluster = Cluster::with_chart(VALUES);
+
+    cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: Organization, metadata: {name: acme}, spec: {namespace: alpha}}");
+    let acme = Fixed { cluster: &cluster, kind: "Organization", name: "acme", field: "namespace", value: "alpha" };
+    acme.stays("beta", "namespace is set once");
+
+    cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: User, metadata: {name: ada}, spec: {username: ada@example.com}}");
+    let ada = Fixed { cluster: &cluster, kind: "User", name: "ada", field: "username", value: "ada@example.com" };
+    ada.stays("mallory@example.com", "username is immutable");
+
+    // What is not set can be set, once.
+    cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: Organization, metadata: {name: later}, spec: {}}");
+    cluster.run(&["patch", "organization", "later", "--type=merge", "-p", r#"{"spec":{"namespace":"beta"}}"#]);
+    for other in ["alpha", ""] {
+        let patch = json!({"spec": {"namespace": if other.is_empty() { Value::Null } else { json!(other) }}}).to_string();
+        let answer = outcome(cluster.kubectl(&["patch", "organization", "later", "--type=merge", "-p", &patch]));
+        assert!(answer.unwrap_err().contains("namespace is set once"), "{patch}");
+    }
+
+    // The username that counts is the same, written or not.
+    cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: User, metadata: {name: bob}, spec: {username: bob}}");
+    let patch = |patch: &str| outcome(cluster.kubectl(&["patch", "users.bailiwick.dev", "bob", "--type=merge", "-p", patch]));
+    patch(r#"{"spec":{"username":null}}"#).unwrap();
+    assert!(patch(r#"{"spec":{"username":"mallory"}}"#).unwrap_err().contains("username is immutable"));
+    patch(r#"{"spec":{"username":"bob"}}"#).unwrap();
+    assert!(patch(r#"{"spec":{"username":"mallory"}}"#).unwrap_err().contains("username is immutable"));
+}
+
+/// An object with a field that is set once.
+struct Fixed<'a> {
+    cluster: &'a Cluster,
+    kind: &'a str,
+    name: &'a str,
+    field: &'a str,
+    value: &'a str,
+}
+
+impl Fixed<'_> {
+    /// Tries every way to give the field another value, or none.
+    #[track_caller]
+    fn stays(&self, other: &str, message: &str) {
+        let (field, value) = (self.field, self.value);
+        let path = format!("/spec/{field}");
+        let merge = |patch: Value| self.patch("merge", &patch);
+        let json = |patch: Value| self.patch("json", &patch);
+        let refused = |way: &str, answer: Result<String, String>| match answer {
+            Ok(_) => panic!("{way} is accepted"),
+            // Where nothing of spec is left, another rule refuses it first.
+            Err(error) => {
+                let whys = [message, "spec: Required value", "spec in body must be of type object"];
+                assert!(whys.iter().any(|why| error.contains(why)), "{way}: {error}");
+            }
+        };
+        let spec = |name: &str, value: Value| json!({"spec": {name: value}});
+
+        refused("a merge patch", merge(spec(field, json!(other))));
+        refused("a merge patch with null", merge(spec(field, Value::Null)));
+        refused("a merge patch that removes spec", merge(json!({"spec": null})));
+        refused("a JSON patch that replaces", json(json!([{"op": "replace", "path": path, "value": other}])));
+        refused("a JSON patch that adds over it", json(json!([{"op": "add", "path": path, "value": other}])));
+        refused("a JSON patch that removes", json(json!([{"op": "remove", "path": path}])));
+        let remove_and_add = json!([{"op": "remove", "path": path}, {"op": "add", "path": path, "value": other}]);
+        refused("a JSON patch that removes and adds", json(remove_and_add));
+        refused("a JSON patch that removes spec", json(json!([{"op": "remove", "path": "/spec"}])));
+        refused("a JSON patch that empties spec", json(json!([{"op": "replace", "path": "/spec", "value": {}}])));
+        let anew = json!([{"op": "remove", "path": "/spec"}, {"op": "add", "path": "/spec", "value": {field: other}}]);
+        refused("a JSON patch that makes spec anew", json(anew));
+
+        refused("PUT", self.replace(&[], json!({field: other})));
+        refused("PUT without the field", self.replace(&[], json!({"displayName": "Other"})));
+        refused("PUT with null", self.replace(&[], json!({field: null})));
+        refused("PUT without spec", self.replace(&[], Value::Null));
+
+        // Its owner among field managers is kubectl: so that is who can drop it by leaving it out.
+        refused("server-side apply without the field", self.apply("kubectl", json!({"displayName": "Other"})));
+        refused("server-side apply of an empty spec", self.apply("kubectl", json!({})));
+        refused("server-side apply without spec", self.apply("kubectl", Value::Null));
+        refused("server-side apply by its owner", self.apply("kubectl", json!({field: other})));
+        refused("forced server-side apply by another manager", self.apply("another", json!({field: other})));
+        refused("kubectl apply", self.client_side_apply(&json!({field: other})));
+
+        // Removed and added in two steps: the first one is refused already, and the second one, too.
+        refused("the first of two JSON patches", json(json!([{"op": "remove", "path": path}])));
+        refused("the second of two JSON patches", json(json!([{"op": "add", "path": path, "value": other}])));
+
+        // The status has a path of its own, by which nothing of the spec is written.
+        for (kind, patch) in [
+            ("merge", spec(field, json!(other))),
+            ("merge", spec(field, Value::Null)),
+            ("json", json!([{"op": "replace", "path": path, "value": other}])),
+            ("json", json!([{"op": "remove", "path": path}])),
+        ] {
+            let _ = self.patch_with(&["--subresource=status"], kind, &patch);
+            self.is(value);
+        }
+        let _ = self.replace(&["--subresource=status"], json!({field: other}));
+        self.is(value);
+
+        // The same value again is no change.
+        merge(spec(field, json!(value))).unwrap();
+        self.apply("another", json!({field: value})).unwrap();
+        json(json!([{"op": "remove", "path": path}, {"op": "add", "path": path, "value": value}])).unwrap();
+        // Now two managers own it: one that gives it up leaves it to the other, and the last one cannot give it up.
+        self.apply("another", json!({"displayName": "Another"})).unwrap();
+        self.is(value);
+        refused("server-side apply by the last owner", self.apply("kubectl", json!({})));
+        self.is(value);
+
+        // kubectl apply that once had it and now leaves it out.
+        self.client_side_apply(&json!({field: value})).unwrap();
+        refused("kubectl apply without the field", self.client_side_apply(&json!({"displayName": "Other"})));
+        self.is(value);
+    }
+
+    fn resource(&self) -> String {
+        format!("{}s.bailiwick.dev", self.kind.to_lowercase())
+    }
+
+    #[track_caller]
+    fn is(&self, value: &str) {
+        assert_eq!(self.cluster.get(&[&self.resource(), self.name])["spec"][self.field], value);
+    }
+
+    fn object(&self, spec: Value) -> String {
+        let mut object = json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": self.kind, "metadata": {"name": self.name}});
+        if !spec.is_null() {
+            object["spec"] = spec;
+        }
+        object.to_string()
+    }
+
+    fn patch(&self, kind: &str, patch: &Value) -> Result<String, String> {
+        self.patch_with(&[], kind, patch)
+    }
+
+    fn patch_with(&self, more: &[&str], kind: &str, patch: &Value) -> Result<String, String> {
+        let (resource, kind, patch) = (self.resource(), format!("--type={kind}"), patch.to_string());
+        let words = ["patch", &resource, self.name, &kind, "-p", &patch];
+        outcome(self.cluster.kubectl(&[&words, more].concat()))
+    }
+
+    fn replace(&self, more: &[&str], spec: Value) -> Result<String, String> {
+        self.kubectl(&[&["replace", "--validate=false", "-f", "-"], more].concat(), &self.object(spec))
+    }
+
+    fn apply(&self, manager: &str, spec: Value) -> Result<String, String> {
+        let manager = format!("--field-manager={manager}");
+        self.kubectl(&["apply", "--server-side", "--force-conflicts", &manager, "--validate=false", "-f", "-"], &self.object(spec))
+    }
+
+    fn client_side_apply(&self, spec: &Value) -> Result<String, String> {
+        self.kubectl(&["apply", "--validate=false", "-f", "-"], &self.object(spec.clone()))
+    }
+
+    fn kubectl(&self, words: &[&str], input: &str) -> Result<String, String> {
+        let mut kubectl = self.cluster.plane.kubectl(&self.cluster.admin);
+        kubectl.args(words);
+        outcome(with_input(kubectl, input))
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_could_only_be_a_mistake_or_an_attack() {
+    let cluster = Cluster::with_chart(VALUES);
+    let refused = |object: &Value, why: &str| match cluster.try_apply(&object.to_string()) {
+        Ok(_) => panic!("accepted: {object}"),
+        Err(error) => assert!(error.contains(why), "{error}\n{object}"),
+    };
+    let accepted = |object: &Value| {
+        cluster.try_apply(&object.to_string()).unwrap_or_else(|error| panic!("{error}\n{object}"));
+    };
+
+    // Names that are Kubernetes' own, unreadable ones, and ones that are too long, wherever a name becomes a subject.
+    for (place, longest) in PLACES {
+        for name in ["system:masters", "system:admin", "system:serviceaccount:kube-system:default", "system:"] {
+            refused(&named(place, name), "names that begin with system: are Kubernetes' own".trim_start_matches("names "));
+        }
+        for name in ["bell\u{7}", "two\nlines", "tab\t", "zero\u{200b}width", "right\u{202e}to-left", "nul\u{0}", "\u{feff}bom"] {
+            refused(&named(place, name), "should match");
+        }
+        refused(&named(place, ""), "at least 1 chars long");
+        refused(&named(place, &"ä".repeat(longest + 1)), "Too long");
+        accepted(&named(place, &"ä".repeat(*longest)));
+        accepted(&named(place, "ünïcödé 名前 🦀 \"quoted\" 'twice' {not: yaml}"));
+        accepted(&named(place, "oidc:system:masters"));
+    }
+
+    for (object, why) in mistakes() {
+        refused(&object, why);
+    }
+}
+
+/// Where a name becomes a subject in RBAC, and how long it may be.
+const PLACES: &[(&str, usize)] = &[
+    ("username", 128),
+    ("member", 128),
+    ("external group", 256),
+    ("RoleBinding User", 256),
+    ("RoleBinding Group", 256),
+    ("RoleBinding ServiceAccount", 256),
+    ("RoleBinding ExternalGroup", 256),
+    ("SiteRoleBinding User", 256),
+    ("SiteRoleBinding ServiceAccount", 256),
+    ("SiteRoleBinding ExternalGroup", 256),
+];
+
+/// An object with a name in a place.
+fn named(place: &str, name: &str) -> Value {
+    // A username is immutable: one object each.
+    let handle = format!("u{}", name.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())));
+    match place.split_once(' ') {
+        None if place == "username" => object("User", "", &handle, json!({"username": name})),
+        None => object("Group", "alpha", "people", json!({"members": [name]})),
+        Some(("external", _)) => object("Group", "alpha", "people", json!({"externalGroups": [name]})),
+        Some(("RoleBinding", kind)) => {
+            let role = json!({"kind": "CustomRole", "name": "lead"});
+            object("RoleBinding", "alpha", "leads", json!({"roleRef": role, "subjects": [{"kind": kind, "name": name}]}))
+        }
+        Some((binding, kind)) => {
+            let mut subject = json!({"kind": kind, "name": name});
+            if kind == "ServiceAccount" {
+                subject["namespace"] = json!("alpha");
+            }
+            object(binding, "", "auditors", json!({"roleRef": {"name": "auditor"}, "subjects": [subject]}))
+        }
+    }
+}
+
+fn object(kind: &str, namespace: &str, name: &str, spec: Value) -> Value {
+    let mut metadata = json!({"name": name});
+    if !namespace.is_empty() {
+        metadata["namespace"] = json!(namespace);
+    }
+    json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec})
+}
+
+fn mistakes() -> Vec<(Value, &'static str)> {
+    let custom = |spec| object("CustomRole", "alpha", "role", spec);
+    let permission = |permission: Value| object("CustomRole", "alpha", "role", json!({"permissions": [permission]}));
+    let site = |mut spec: Value| {
+        spec["assignableTo"] = json!(["Site"]);
+        object("SiteRole", "", "role", spec)
+    };
+    let rule = |groups: &str, resources: &str, verbs: &str| json!({"apiGroups": [groups], "resources": [resources], "verbs": [verbs]});
+    let subject = |subject: Value| {
+        object("SiteRoleBinding", "", "b", json!({"roleRef": {"name": "auditor"}, "subjects": [subject]}))
+    };
+    let mut mistakes = vec![
+        (permission(json!({"resource": "templates", "actions": ["create"], "names": ["a"]})), "names cannot go with create"),
+        (permission(json!({"resource": "templates", "actions": ["read", "create"], "names": ["a"]})), "names cannot go with create"),
+        (permission(json!({"resource": "templates", "actions": ["create"], "scope": "Own"})), "scope Own goes with read"),
+        (permission(json!({"resource": "templates", "actions": ["list"], "scope": "Own"})), "scope Own goes with read"),
+        (permission(json!({"resource": "templates", "actions": ["read"], "scope": "Everybody"})), "Unsupported value"),
+        (permission(json!({"resource": "templates", "actions": ["write"]})), "Unsupported value"),
+        (permission(json!({"resource": "templates", "actions": []})), "should have at least 1 items"),
+        (permission(json!({"resource": "templates", "actions": ["read", "read"]})), "uplicate"),
+        (permission(json!({"resource": "templates", "actions": ["read"], "names": []})), "should have at least 1 items"),
+        (permission(json!({"resource": "Templates", "actions": ["read"]})), "should match"),
+        (permission(json!({"resource": "*", "actions": ["read"]})), "should match"),
+        (permission(json!({"actions": ["read"]})), "resource"),
+        (custom(json!({"inherits": [{"kind": "ClusterRole", "name": "cluster-admin"}]})), "Unsupported value"),
+        (custom(json!({"clusterRules": [rule("", "nodes", "get")]})), "clusterRules"),
+        (custom(json!({"permission": []})), "permission"),
+        (object("SiteRole", "", "role", json!({"assignableTo": ["Organization"], "singleHolder": true})), "a role with singleHolder"),
+        (object("SiteRole", "", "role", json!({"assignableTo": ["Site", "Organization"], "singleHolder": true})), "a role with singleHolder"),
+        (object("SiteRole", "", "role", json!({"assignableTo": ["Everywhere"]})), "Unsupported value"),
+        (site(json!({"clusterRules": [{"nonResourceURLs": ["/healthz"], "resources": ["nodes"], "verbs": ["get"]}]})), "either nonResourceURLs"),
+        (site(json!({"clusterRules": [{"verbs": ["get"]}]})), "either nonResourceURLs"),
+        (site(json!({"clusterRules": [{"apiGroups": [""], "verbs": ["get"]}]})), "either nonResourceURLs"),
+        (subject(json!({"kind": "Group", "name": "people"})), "Unsupported value"),
+        (subject(json!({"kind": "ServiceAccount", "name": "ci"})), "namespace goes with kind ServiceAccount"),
+        (subject(json!({"kind": "User", "name": "ada", "namespace": "alpha"})), "namespace goes with kind ServiceAccount"),
+        (object("SiteRoleBinding", "", "b", json!({"roleRef": {"kind": "CustomRole", "name": "lead"}})), "Unsupported value"),
+        (object("RoleBinding", "alpha", "b", json!({"roleRef": {"kind": "Role", "name": "lead"}})), "Unsupported value"),
+        (object("RoleBinding", "alpha", "b", json!({"roleRef": {"kind": "CustomRole", "name": ""}})), "at least 1 chars"),
+        (object("RoleBinding", "alpha", "b", json!({"roleRef": {"kind": "CustomRole", "name": "lead"}, "expiresAt": "tomorrow"})), "must be of type date-time"),
+        (object("RoleBinding", "alpha", "b", json!({"subjects": []})), "roleRef"),
+        (object("Organization", "", &"o".repeat(64), json!({})), "at most 63 characters"),
+        (object("Organization", "", "o", json!({"namespace": "Alpha"})), "should match"),
+        (object("Organization", "", "o", json!({"namespace": ""})), "at least 1 chars"),
+        (object("Organization", "", "o", json!({"namespace": "n".repeat(64)})), "Too long"),
+        (object("User", "", &"u".repeat(129), json!({})), "a username has at most 128 characters"),
+        (object("Group", "alpha", "g", json!({"members": ["ada", "ada"]})), "uplicate"),
+    ];
+    for wildcard in [rule("*", "pods", "get"), rule("", "*", "get"), rule("", "pods/*", "get"), rule("", "pods", "*")] {
+        mistakes.push((custom(json!({"rules": [wildcard]})), "should match"));
+        mistakes.push((site(json!({"rules": [wildcard]})), "should match"));
+        mistakes.push((site(json!({"clusterRules": [wildcard]})), "should match"));
+    }
+    mistakes
+}
+
+#[test]
+fn the_longest_lists_are_accepted_and_longer_ones_refused_clearly() {
+    let cluster = Cluster::with_chart(VALUES);
+    let create = |object: &Value| {
+        let mut kubectl = cluster.plane.kubectl(&cluster.admin);
+        kubectl.args(["create", "-f", "-"]);
+        outcome(with_input(kubectl, &object.to_string()))
+    };
+    let names = |count: usize, length: usize| -> Vec<String> { (0..count).map(|i| format!("{i:0length$}")).collect() };
+    let users = |count, length| -> Vec<Value> {
+        names(count, length).iter().map(|name| json!({"kind": "User", "name": name})).collect()
+    };
+    let rules = |count: usize| -> Vec<Value> {
+        let names = names(100, 100);
+        (0..count).map(|_| json!({"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": names, "verbs": ["get"]})).collect()
+    };
+    let permissions = |count: usize| -> Vec<Value> {
+        let names = names(100, 100);
+        (0..count).map(|_| json!({"resource": "templates", "actions": ["read", "list", "update", "delete", "use"], "names": names})).collect()
+    };
+    let binding = |name, count, length| {
+        let role = json!({"kind": "CustomRole", "name": "lead"});
+        object("RoleBinding", "alpha", name, json!({"roleRef": role, "subjects": users(count, length)}))
+    };
+
+    create(&object("Group", "alpha", "big", json!({"members": names(10_000, 100), "externalGroups": names(100, 256)}))).unwrap();
+    // The API server writes down who owns which member when they are applied, which takes as much room again.
+    let group = object("Group", "alpha", "applied", json!({"members": names(10_000, 50)}));
+    cluster.apply(&group.to_string());
+    create(&binding("big", 1_000, 256)).unwrap();
+    let subjects = users(1_000, 256);
+    create(&object("SiteRoleBinding", "", "big", json!({"roleRef": {"name": "auditor"}, "subjects": subjects}))).unwrap();
+    let spec = json!({"permissions": permissions(50), "rules": rules(50)});
+    create(&object("CustomRole", "alpha", "big", spec)).unwrap();
+    let spec = json!({"assignableTo": ["Site"], "permissions": permissions(40), "rules": rules(40), "clusterRules": rules(40)});
+    create(&object("SiteRole", "", "big", spec)).unwrap();
+
+    for (object, why) in [
+        (object("Group", "alpha", "bigger", json!({"members": names(10_001, 10)})), "spec.members: Too many: 10001"),
+        (object("Group", "alpha", "bigger", json!({"externalGroups": names(101, 10)})), "spec.externalGroups: Too many: 101"),
+        (binding("bigger", 1_001, 10), "spec.subjects: Too many: 1001"),
+        (binding("bigger", 10_000, 10), "spec.subjects: Too many: 10000"),
+        (object("CustomRole", "alpha", "bigger", json!({"permissions": permissions(101)})), "spec.permissions: Too many: 101"),
+    ] {
+        let error = create(&object).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn kubectl_explains_lists_and_describes_our_kinds() {
+    let cluster = Cluster::with_operator(VALUES);
+    cluster.apply(
+        "
+apiVersion: bailiwick.dev/v1alpha1
+kind: Organization
+metadata: {name: acme}
+spec: {namespace: alpha, displayName: Acme}
+---
+apiVersion: bailiwick.dev/v1alpha1
+kind: User
+metadata: {name: ada}
+spec: {username: ada@example.com}
+---
+apiVersion: bailiwick.dev/v1alpha1
+kind: Group
+metadata: {name: people, namespace: alpha}
+spec: {members: [ada@example.com]}
+---
+apiVersion: bailiwick.dev/v1alpha1
+kind: CustomRole
+metadata: {name: lead, namespace: alpha}
+spec: {permissions: [{resource: templates, actions: [read]}]}
+---
+apiVersion: bailiwick.dev/v1alpha1
+kind: RoleBinding
+metadata: {name: leads, namespace: alpha}
+spec: {roleRef: {kind: CustomRole, name: lead}, subjects: [{kind: Group, name: people}], expiresAt: '2099-01-01T00:00:00Z'}
+---
+apiVersion: bailiwick.dev/v1alpha1
+kind: SiteRoleBinding
+metadata: {name: admins}
+spec: {roleRef: {name: site-admin}, subjects: [{kind: User, name: ada@example.com}]}
+",
+    );
+    cluster.settle();
+    cluster.await_reason(&["siterolebindings.bailiwick.dev", "admins"], "Ready", "Reconciled");
+
+    let explained = cluster.run(&["explain", "organizations.bailiwick.dev.spec.namespace"]);
+    assert!(explained.contains("Once set it can never be changed"), "{explained}");
+    for kind in crate::support::KINDS {
+        let explained = cluster.run(&["explain", "--recursive", kind]);
+        assert!(explained.contains("spec") && explained.contains("conditions"), "{explained}");
+        assert!(!cluster.run(&["explain", &format!("{kind}.spec")]).contains("<empty>"), "{kind}.spec has no description");
+    }
+
+    let all = cluster.run(&["get", "bailiwick", "--all-namespaces"]);
+    for name in [
+        "organization.bailiwick.dev/acme",
+        "user.bailiwick.dev/ada",
+        "group.bailiwick.dev/people",
+        "customrole.bailiwick.dev/lead",
+        "rolebinding.bailiwick.dev/leads",
+        "siterole.bailiwick.dev/site-admin",
+        "siterolebinding.bailiwick.dev/admins",
+    ] {
+        assert!(all.contains(name), "{name} is not in\n{all}");
+    }
+
+    let row = |resource: &str, name: &str| {
+        let table = cluster.run(&["get", resource, name, "--namespace", "alpha"]);
+        let mut lines = table.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        (lines.next().unwrap().join(" "), lines.next().unwrap())
+    };
+    for (resource, name, columns, values) in [
+        ("org", "acme", "NAME NAMESPACE DEFAULT MEMBERS READY REASON AGE", vec!["acme", "alpha", "true", "1", "True", "Reconciled"]),
+        ("users.bailiwick.dev", "ada", "NAME USERNAME STATE LAST SEEN READY REASON AGE", vec!["ada", "ada@example.com", "Dormant"]),
+        ("grp", "people", "NAME MEMBERS PRIVILEGED READY REASON AGE", vec!["people", "1", "true", "True", "Reconciled"]),
+        ("crole", "lead", "NAME PRIVILEGED WITHHELD READY REASON AGE", vec!["lead", "true", "0", "True", "Reconciled"]),
+        ("brb", "leads", "NAME ROLE GRANTS WITHHELD EXPIRES READY REASON AGE", vec!["leads", "lead", "1", "0", "2099-01-01T00:00:00Z", "True"]),
+        ("srole", "site-admin", "NAME ASSIGNABLE TO PRIVILEGED HOLDER WITHHELD READY REASON AGE", vec!["site-admin", r#"["Site"]"#, "true", "ada@example.com"]),
+        ("srb", "admins", "NAME ROLE GRANTS WITHHELD EXPIRES READY REASON AGE", vec!["admins", "site-admin", "1", "0"]),
+    ] {
+        let (header, row) = row(resource, name);
+        assert_eq!(header, columns, "{resource}");
+        assert_eq!(row[..values.len()], values, "{resource}");
+    }
+}
+

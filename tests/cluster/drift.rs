@@ -1,0 +1,245 @@
+//! Native objects that somebody else changed are put right, what nobody asks for is removed, and what is not ours is
+//! left alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::support::manifests::{binding, custom_role, organization, site_binding, site_role, users};
+use crate::support::{Cluster, Question};
+
+const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
+const DELETE: &[&str] = &["delete podtemplates"];
+const OURS: &str = "app.kubernetes.io/managed-by: bailiwick";
+
+/// One native object of each kind that a SiteRole and a RoleBinding become.
+const EACH: [[&str; 3]; 6] = [
+    ["alpha", "rolebindings", "bailiwick:role-binding:deleters:"],
+    ["alpha", "roles", "bailiwick:custom-role:deleter"],
+    ["", "clusterrolebindings", "bailiwick:site-role:overseer:"],
+    ["", "clusterroles", "bailiwick:site-role:overseer"],
+    ["bailiwick-system", "rolebindings", "bailiwick:release:site-role:overseer:"],
+    ["bailiwick-system", "roles", "bailiwick:release:site-role:overseer"],
+];
+
+fn world() -> String {
+    let everywhere = "{assignableTo: [Site], permissions: [{resource: templates, actions: [delete]}, \
+                      {resource: users, actions: [create]}, {resource: configuration, actions: [update]}]}";
+    organization("alpha", "{namespace: alpha, default: true}")
+        + &users(&["ada", "eve", "sam"])
+        + &custom_role("alpha", "deleter", "{permissions: [{resource: templates, actions: [delete]}]}")
+        + &binding("alpha", "deleters", "CustomRole/deleter", &["ada"])
+        + &site_role("overseer", everywhere)
+        + &site_binding("overseers", "overseer", &["sam"])
+}
+
+/// The arguments of kubectl for an object whose name begins so.
+fn find(cluster: &Cluster, [namespace, kind, prefix]: [&str; 3]) -> Vec<String> {
+    let of_kind = |object: &Value| format!("{}s", object["kind"].as_str().unwrap().to_lowercase()) == kind;
+    let native = cluster.native();
+    let found = native.iter().find(|object| {
+        let metadata = &object["metadata"];
+        let here = metadata["namespace"].as_str().unwrap_or_default() == namespace;
+        here && of_kind(object) && metadata["name"].as_str().unwrap().starts_with(prefix)
+    });
+    let name = found.unwrap_or_else(|| panic!("{kind} {prefix}"))["metadata"]["name"].as_str().unwrap();
+    let place: &[&str] = if namespace.is_empty() { &[] } else { &["-n", namespace] };
+    let kind = format!("{kind}.rbac.authorization.k8s.io");
+    place.iter().chain(&[kind.as_str(), name]).map(ToString::to_string).collect()
+}
+
+fn kubectl(cluster: &Cluster, verb: &str, object: &[String], rest: &[&str]) {
+    let arguments: Vec<&str> = [verb].into_iter().chain(object.iter().map(String::as_str)).chain(rest.iter().copied()).collect();
+    cluster.run(&arguments);
+}
+
+fn edit(cluster: &Cluster, object: &[String], json_patch: &str) {
+    kubectl(cluster, "patch", object, &["--type=json", "-p", json_patch]);
+}
+
+/// Waits until the native objects are these.
+#[track_caller]
+fn all_right(cluster: &Cluster, right: &BTreeMap<String, Value>) {
+    let wrong = |cluster: &Cluster| {
+        let there = cluster.native_content();
+        let names: BTreeSet<&String> = there.keys().chain(right.keys()).collect();
+        names.into_iter().filter(|name| there.get(*name) != right.get(*name)).cloned().collect::<Vec<_>>()
+    };
+    cluster.eventually_or(|| wrong(cluster).is_empty(), |cluster| format!("all is as before, but {:?}", wrong(cluster)));
+}
+
+#[test]
+fn what_somebody_changes_by_hand_is_put_right() {
+    let cluster = Cluster::with_operator(VALUES);
+    cluster.apply(&world());
+    cluster.can(&Question::of("ada@example.com", "alpha"), DELETE);
+    cluster.quiet();
+    let right = cluster.native_content();
+    let repaired = |what: &str| {
+        println!("{what}");
+        all_right(&cluster, &right);
+        cluster.settle();
+    };
+    for each in EACH {
+        let object = find(&cluster, each);
+        let what = |what: &str| format!("{what}: {}", object.join(" "));
+        kubectl(&cluster, "delete", &object, &[]);
+        repaired(&what("deleted"));
+        kubectl(&cluster, "label", &object, &["app.kubernetes.io/managed-by-"]);
+        repaired(&what("stripped of its label"));
+        kubectl(&cluster, "annotate", &object, &["bailiwick.dev/source-"]);
+        repaired(&what("stripped of its source"));
+        edit(&cluster, &object, r#"[{"op":"remove","path":"/metadata/ownerReferences"}]"#);
+        repaired(&what("stripped of its owner"));
+        // A second owner would keep it alive when the first is deleted.
+        let system = cluster.get(&["namespace", "kube-system"])["metadata"]["uid"].as_str().unwrap().to_owned();
+        let owner = format!(r#"{{"apiVersion":"v1","kind":"Namespace","name":"kube-system","uid":"{system}"}}"#);
+        edit(&cluster, &object, &format!(r#"[{{"op":"add","path":"/metadata/ownerReferences/-","value":{owner}}}]"#));
+        repaired(&what("given a second owner"));
+        if each[1].ends_with("bindings") {
+            let eve = r#"{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"eve@example.com"}"#;
+            edit(&cluster, &object, &format!(r#"[{{"op":"add","path":"/subjects/-","value":{eve}}}]"#));
+            repaired(&what("given a subject"));
+            edit(&cluster, &object, r#"[{"op":"remove","path":"/subjects"}]"#);
+            repaired(&what("robbed of its subjects"));
+        } else {
+            let secrets = r#"{"apiGroups":[""],"resources":["secrets"],"verbs":["get"]}"#;
+            edit(&cluster, &object, &format!(r#"[{{"op":"add","path":"/rules/-","value":{secrets}}}]"#));
+            repaired(&what("given a rule"));
+            edit(&cluster, &object, r#"[{"op":"replace","path":"/rules","value":[]}]"#);
+            repaired(&what("robbed of its rules"));
+        }
+    }
+    cluster.can(&Question::of("ada@example.com", "alpha"), DELETE);
+    cluster.is_refused(&Question::of("eve@example.com", "alpha"), DELETE);
+    cluster.is_refused(&Question::of("ada@example.com", "alpha"), &["get secrets"]);
+
+    // Replaced by another of the same name, which gives another role.
+    let object = find(&cluster, EACH[0]);
+    kubectl(&cluster, "delete", &object, &["--wait=false"]);
+    let name = &object[3];
+    cluster.kubectl(&["-n", "alpha", "delete", "rolebindings.rbac.authorization.k8s.io", name]);
+    let other = format!(
+        "{{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {{name: {name:?}, namespace: alpha, \
+         labels: {{{OURS}}}}}, roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}, \
+         subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: eve@example.com}}]}}"
+    );
+    // The operator may have been faster than we are: then the role of the one that is there cannot be changed.
+    let _ = cluster.try_apply(&other);
+    repaired("replaced");
+    cluster.cannot(&Question::of("eve@example.com", "alpha"), &["get secrets", "delete podtemplates"]);
+}
+
+/// A binding that gives eve everything in its place.
+fn to_eve(namespace: &str, name: &str, labels: &str) -> String {
+    let kind = if namespace.is_empty() { "ClusterRoleBinding" } else { "RoleBinding" };
+    let namespace = if namespace.is_empty() { String::new() } else { format!(", namespace: {namespace}") };
+    format!(
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata: {{name: {name:?}{namespace}, labels: {{{labels}}}}}\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}}\n\
+         subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: eve@example.com}}]\n"
+    )
+}
+
+#[test]
+fn an_orphan_goes_and_what_is_not_ours_stays() {
+    let mut cluster = Cluster::with_operator(VALUES);
+    cluster.apply(&world());
+    cluster.quiet();
+    let right = cluster.native_content();
+    let there = |namespace: &str, name: &str| {
+        let kind = if namespace.is_empty() { "clusterrolebindings" } else { "rolebindings" };
+        cluster.exists(&["-n", namespace, &format!("{kind}.rbac.authorization.k8s.io"), name])
+    };
+    let places = ["alpha", "beta", "default", "bailiwick-system", ""];
+    // Ours by label alone, or by name alone, is not ours. What comes after it in the same watch says that it was seen.
+    for place in places {
+        cluster.apply(&to_eve(place, "foreign", OURS));
+        cluster.apply(&to_eve(place, "bailiwick:foreign", ""));
+        cluster.apply(&to_eve(place, "bailiwick:orphan", OURS));
+        cluster.apply(&to_eve(place, "bailiwick:release:orphan", OURS));
+        cluster.eventually("the orphan goes", || !there(place, "bailiwick:orphan") && !there(place, "bailiwick:release:orphan"));
+        cluster.settle();
+        assert!(there(place, "foreign"), "{place:?}: {}", cluster.operator_log());
+        assert!(there(place, "bailiwick:foreign"), "{place:?}");
+    }
+    // The same after a restart that finds them.
+    cluster.stop_operator();
+    for place in places {
+        cluster.apply(&to_eve(place, "bailiwick:orphan", OURS));
+    }
+    cluster.start_operator();
+    let there = |namespace: &str, name: &str| {
+        let kind = if namespace.is_empty() { "clusterrolebindings" } else { "rolebindings" };
+        cluster.exists(&["-n", namespace, &format!("{kind}.rbac.authorization.k8s.io"), name])
+    };
+    for place in places {
+        cluster.eventually("the orphan goes", || !there(place, "bailiwick:orphan"));
+        assert!(there(place, "foreign") && there(place, "bailiwick:foreign"), "{place:?}");
+    }
+    let mut left = cluster.native_content();
+    left.retain(|name, _| !name.ends_with("/foreign"));
+    assert_eq!(left, right);
+}
+
+#[test]
+fn a_foreign_object_of_the_name_that_ours_would_have_is_said_and_left_alone() {
+    let mut cluster = Cluster::with_operator(VALUES);
+    cluster.apply(&world());
+    cluster.can(&Question::of("ada@example.com", "alpha"), DELETE);
+    cluster.quiet();
+    let right = cluster.native_content();
+    let object = find(&cluster, EACH[0]);
+    cluster.stop_operator();
+    kubectl(&cluster, "delete", &object, &[]);
+    cluster.apply(&to_eve("alpha", &object[3], ""));
+    cluster.start_operator();
+    let deleters = ["-n", "alpha", "rolebindings.bailiwick.dev", "deleters"];
+    let message = cluster.await_reason(&deleters, "Ready", "NameTaken");
+    assert!(message.contains(&object[3]) && message.contains("alpha"), "{message}");
+    let words: Vec<&str> = object.iter().map(String::as_str).collect();
+    assert_eq!(cluster.get(&words)["subjects"][0]["name"], "eve@example.com");
+    // It holds up nothing else.
+    cluster.apply(&binding("alpha", "more", "CustomRole/deleter", &["sam"]));
+    cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "more"]);
+    kubectl(&cluster, "delete", &object, &[]);
+    cluster.can(&Question::of("ada@example.com", "alpha"), DELETE);
+    cluster.await_reason(&deleters, "Ready", "Reconciled");
+    all_right(&cluster, &right);
+}
+
+#[test]
+fn drift_is_repaired_after_the_api_server_restarted_and_after_the_operator_did() {
+    let mut cluster = Cluster::with_operator(VALUES);
+    cluster.apply(&world());
+    cluster.quiet();
+    let right = cluster.native_content();
+    let damage = |cluster: &Cluster| {
+        for (index, each) in EACH.into_iter().enumerate() {
+            let object = find(cluster, each);
+            match index % 3 {
+                0 => kubectl(cluster, "delete", &object, &[]),
+                1 => kubectl(cluster, "label", &object, &["app.kubernetes.io/managed-by-"]),
+                _ if each[1] == "roles" => edit(cluster, &object, r#"[{"op":"remove","path":"/rules"}]"#),
+                _ => edit(cluster, &object, r#"[{"op":"replace","path":"/subjects/0/name","value":"eve@example.com"}]"#),
+            }
+        }
+    };
+    cluster.plane.restart_api_server().unwrap();
+    damage(&cluster);
+    all_right(&cluster, &right);
+
+    // While the API server was away, a watch sees nothing; and while no operator runs, nobody does.
+    cluster.plane.kill_api_server().unwrap();
+    cluster.plane.start_api_server().unwrap();
+    damage(&cluster);
+    all_right(&cluster, &right);
+
+    cluster.stop_operator();
+    damage(&cluster);
+    assert_ne!(cluster.native_content(), right);
+    cluster.start_operator();
+    all_right(&cluster, &right);
+    cluster.settle();
+    cluster.is_refused(&Question::of("eve@example.com", ""), &["create users.bailiwick.dev"]);
+}
