@@ -150,7 +150,7 @@ impl<'a> Namespace<'a> {
             role.as_ref().map(|r| &*r.resolved),
             &who,
             nothing,
-            self.trouble(&binding.meta),
+            self.trouble(&binding.meta).or_else(|| role.as_ref().ok().and_then(|role| self.trouble_with(role))),
             &format!("{} {:?}", binding.role.0.as_str(), binding.role.1),
         );
         let status = BindingStatus {
@@ -308,6 +308,13 @@ impl<'a> Namespace<'a> {
             }
             None => false,
         }
+    }
+
+    /// What the API server refuses of a role here: then its bindings give nothing either.
+    fn trouble_with(&self, role: &Assigned) -> Option<(Reason, String)> {
+        let here = self.world.troubles.iter().filter(|(key, _)| key.namespace == *self.name);
+        let mut of_role = here.filter(|(_, trouble)| trouble.source == role.source.uid);
+        of_role.next().map(|(_, trouble)| (trouble.reason, trouble.message.clone()))
     }
 
     fn trouble(&self, meta: &Meta) -> Option<(Reason, String)> {

@@ -15,7 +15,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Name;
-use super::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Owner};
+use super::names::RELEASE_PREFIX;
+use super::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Owner, Source};
 use super::rules::RuleSet;
 
 /// One write to the API server.
@@ -86,14 +87,34 @@ pub fn next(desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> V
     writes.find(|writes| !writes.is_empty()).unwrap_or_default()
 }
 
-/// For each source (by UID), everyone whom its bindings shall reach and do not reach yet. What is given up does not come
-/// for now: a role that was to be left is not kept because of it.
+/// Bindings that take each other's place.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Family<'a> {
+    /// Those of one source, by its UID.
+    Source(&'a Name),
+    /// What SiteRoles give beyond the namespaces of organizations, on the cluster or in this namespace: one binding for
+    /// all holders of a role, so that who is moved from one role to another is moved between bindings of two sources.
+    Beyond(&'a Name),
+}
+
+impl<'a> Family<'a> {
+    fn of(key: &'a Key, source: &'a Name) -> Self {
+        if Self::is_beyond(key) { Self::Beyond(&key.namespace) } else { Self::Source(source) }
+    }
+
+    fn is_beyond(key: &Key) -> bool {
+        key.kind == NativeKind::ClusterRoleBinding || key.name.starts_with(RELEASE_PREFIX)
+    }
+}
+
+/// For each family, everyone whom its bindings shall reach and do not reach yet. What is given up does not come for now:
+/// a role that was to be left is not kept because of it.
 fn successors<'a>(
     desired: &'a Desired,
     present: &Present,
     given_up: &BTreeSet<Key>,
-) -> BTreeMap<&'a Name, BTreeSet<&'a Grantee>> {
-    let mut all: BTreeMap<&Name, BTreeSet<&Grantee>> = BTreeMap::new();
+) -> BTreeMap<Family<'a>, BTreeSet<&'a Grantee>> {
+    let mut all: BTreeMap<Family<'_>, BTreeSet<&Grantee>> = BTreeMap::new();
     for (key, native) in desired.iter().filter(|(key, _)| !given_up.contains(*key)) {
         let Content::Binding { role, subjects } = &native.content else { continue };
         let role = role_of(key, role);
@@ -105,7 +126,7 @@ fn successors<'a>(
             _ => &[],
         };
         let coming = subjects.iter().filter(|s| there.binary_search(s).is_err());
-        all.entry(&native.source.uid).or_default().extend(coming);
+        all.entry(Family::of(key, &native.source.uid)).or_default().extend(coming);
     }
     all
 }
@@ -114,7 +135,7 @@ struct Plan<'a> {
     desired: &'a Desired,
     present: &'a Present,
     given_up: &'a BTreeSet<Key>,
-    successors: BTreeMap<&'a Name, BTreeSet<&'a Grantee>>,
+    successors: BTreeMap<Family<'a>, BTreeSet<&'a Grantee>>,
 }
 
 fn is_role(key: &Key) -> bool {
@@ -172,8 +193,9 @@ impl<'a> Plan<'a> {
                 // The role of this name is somebody else's, as long as ours is refused: it may say anything.
                 _ if self.is_foreign(&role_of(key, role)) => writes.extend(end(key, observed)),
                 Some(Content::Binding { role: bound, subjects: have }) if bound == role && !observed.stuck => {
-                    let kept: Vec<Grantee> =
-                        have.iter().filter(|grantee| subjects.binary_search(grantee).is_ok()).cloned().collect();
+                    let staying = self.staying(key, native, observed);
+                    let stays = |g: &&Grantee| subjects.binary_search(*g).is_ok() || staying.contains(*g);
+                    let kept: Vec<Grantee> = have.iter().filter(stays).cloned().collect();
                     // Only taking away: what is to be added may be refused, and must not hold this up.
                     if kept.len() < have.len() {
                         let content = Content::Binding { role: role.clone(), subjects: kept.into() };
@@ -185,12 +207,10 @@ impl<'a> Plan<'a> {
             }
         }
         for (key, observed) in self.unwanted(false) {
-            let kept = self.kept(observed);
-            match &observed.content {
-                Some(Content::Binding { role, subjects }) if !kept.is_empty() && !observed.stuck => {
-                    if kept.len() < subjects.len()
-                        && let Some(source) = self.source_of(observed)
-                    {
+            let kept = self.kept(key, observed);
+            match (&observed.content, self.source_of(observed)) {
+                (Some(Content::Binding { role, subjects }), Some(source)) if !kept.is_empty() && !observed.stuck => {
+                    if kept.len() < subjects.len() {
                         let content =
                             Content::Binding { role: role.clone(), subjects: kept.into_iter().cloned().collect() };
                         writes.push(apply(key, Native { content, source }, observed, true));
@@ -207,23 +227,39 @@ impl<'a> Plan<'a> {
         self.given_up.contains(key) && !self.present.contains_key(key)
     }
 
-    /// The subjects of a binding that goes, for whom its source wants another one.
-    fn kept(&self, observed: &'a Observed) -> BTreeSet<&'a Grantee> {
+    /// The subjects of a binding for whom another one is wanted and is not there yet.
+    fn kept(&self, key: &'a Key, observed: &'a Observed) -> BTreeSet<&'a Grantee> {
         let Some(Content::Binding { subjects, .. }) = &observed.content else { return BTreeSet::new() };
         let Owner::One(owner) = &observed.owner else { return BTreeSet::new() };
-        let Some(coming) = self.successors.get(owner) else { return BTreeSet::new() };
+        let Some(coming) = self.successors.get(&Family::of(key, owner)) else { return BTreeSet::new() };
         subjects.iter().filter(|s| coming.contains(s)).collect()
     }
 
-    fn source_of(&self, observed: &Observed) -> Option<super::native::Source> {
+    /// Those who shall leave a binding that stays, as soon as they have arrived in another one.
+    fn staying(&self, key: &'a Key, native: &Native, observed: &'a Observed) -> BTreeSet<&'a Grantee> {
+        let Content::Binding { subjects, .. } = &native.content else { return BTreeSet::new() };
+        if !Family::is_beyond(key) {
+            return BTreeSet::new();
+        }
+        let mut kept = self.kept(key, observed);
+        kept.retain(|grantee| subjects.binary_search(grantee).is_err());
+        kept
+    }
+
+    fn source_of(&self, observed: &Observed) -> Option<Source> {
         let Owner::One(owner) = &observed.owner else { return None };
-        self.desired.values().map(|n| &n.source).find(|s| s.uid == *owner).cloned()
+        let wanted = self.desired.values().map(|n| &n.source).find(|s| s.uid == *owner);
+        wanted.cloned().or_else(|| observed.source())
     }
 
     fn grow_roles(&self) -> Vec<Write> {
         // Those who wait in an old binding for their new one must not get what its role gains: that grows when they are gone.
+        let left_by_some = self.wanted(false).filter_map(|(key, native, observed)| {
+            observed.filter(|o| !self.staying(key, native, o).is_empty()).map(|o| (key, o))
+        });
         let being_left: BTreeSet<(&Name, &Name)> = self
             .unwanted(false)
+            .chain(left_by_some)
             .filter_map(|(key, observed)| match &observed.content {
                 Some(Content::Binding { role, .. }) => Some((&key.namespace, role)),
                 _ => None,
@@ -244,7 +280,18 @@ impl<'a> Plan<'a> {
         };
         self.wanted(false)
             .filter(|(key, native, _)| bound_to_ours(key, native))
-            .filter_map(|(key, native, observed)| grow(key, native, observed))
+            .filter_map(|(key, native, observed)| {
+                let staying = observed.map(|o| self.staying(key, native, o)).unwrap_or_default();
+                match &native.content {
+                    Content::Binding { role, subjects } if !staying.is_empty() => {
+                        let subjects: BTreeSet<&Grantee> = subjects.iter().chain(staying).collect();
+                        let subjects = subjects.into_iter().cloned().collect();
+                        let content = Content::Binding { role: role.clone(), subjects };
+                        grow(key, &Native { content, source: native.source.clone() }, observed)
+                    }
+                    _ => grow(key, native, observed),
+                }
+            })
             .collect()
     }
 

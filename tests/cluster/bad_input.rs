@@ -64,9 +64,9 @@ fn withheld(yaml: impl Into<String>, object: &'static str, because: &'static str
     Withheld { yaml: yaml.into(), object, condition, reason, names }
 }
 
-/// Bindings of the role `r` in `alpha`, so that whatever it grants is granted.
+/// The role `r` in `alpha` and a binding, so that whatever it grants is granted, to somebody who is a member already.
 fn role_and_binding(spec: &str) -> String {
-    custom_role("alpha", "r", spec) + &binding("alpha", "rs", "CustomRole/r", &["eve", "ServiceAccount/ci"])
+    custom_role("alpha", "r", spec) + &binding("alpha", "rs", "CustomRole/r", &["ada", "ServiceAccount/ci"])
 }
 
 fn site_role_and_binding(spec: &str) -> String {
@@ -135,11 +135,6 @@ fn everything_that_is_withheld() -> Vec<Withheld> {
         withheld(site_rules("clusterRules: [{apiGroups: [rbac.authorization.k8s.io], resources: [clusterroles], verbs: [create]}]"), SITE_ROLE, "Ceiling: BeyondCeiling", &["clusterroles"]),
         // Two owners of one username: the younger neither gives nor suspends anything.
         withheld(manifests::user("bob").replace("name: bob}", "name: twin}").replace("spec: {", "spec: {suspended: true, "), "users.bailiwick.dev/twin", "Ready: UsernameTaken", &["bob"]),
-        withheld(
-            "---\napiVersion: bailiwick.dev/v1alpha1\nkind: RoleBinding\nmetadata: {name: b, namespace: alpha}\nspec: {roleRef: {kind: CustomRole, name: lead}, \
-             subjects: [{kind: User, name: eve@example.com}], expiresAt: '2001-01-01T00:00:00Z'}\n",
-            BINDING, "Ready: Expired", &["xpire"],
-        ),
     ]
 }
 
@@ -160,7 +155,10 @@ fn what_is_unknown_impossible_or_too_much_is_withheld_and_named() {
         let (status, ..) = cluster.condition(&input.object, input.condition).unwrap();
         assert_eq!(status, "False", "{}", input.yaml);
         cluster.settle();
-        assert_eq!(granted(&cluster), before, "granted or lost by\n{}", input.yaml);
+        let after = granted(&cluster);
+        let differs = |(name, _): &(&String, &Value)| before.get(*name) != after.get(*name);
+        let differences: Vec<_> = before.iter().filter(differs).chain(after.iter().filter(differs)).collect();
+        assert!(differences.is_empty(), "granted or lost: {differences:?}\nby\n{}", input.yaml);
         delete(&cluster, &input.yaml);
     }
     cluster.settle();
@@ -329,14 +327,18 @@ fn a_group_of_ten_thousand_is_given_its_role_in_pieces() {
         json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": "User", "metadata": {"name": name}, "spec": spec})
     };
     // By and by, so that a busy machine is done with them in time.
+    let t=std::time::Instant::now();
     for some in names.chunks(2_000) {
         cluster.create_all(some.iter().map(user));
+        eprintln!("created {:?}", t.elapsed());
         cluster.settle();
+        eprintln!("settled {:?}", t.elapsed());
     }
     let members: Vec<&str> = names.iter().map(String::as_str).collect();
     cluster.apply(&(group("alpha", "all", &members) + &binding("alpha", "all", "CustomRole/lead", &["Group/all"])));
     cluster.settle();
 
+eprintln!("all settled {:?}", t.elapsed());
     let binding = cluster.get(&["--namespace", "alpha", "rolebindings.bailiwick.dev", "all"]);
     assert_eq!(binding["status"]["grants"], json!(MEMBERS), "{}", binding["status"]);
     assert_eq!(cluster.get(&["--namespace", "alpha", "groups.bailiwick.dev", "all"])["status"]["members"], json!(MEMBERS));

@@ -151,7 +151,10 @@ fn two_that_ask_before_any_operator_runs_are_served_by_age() {
     // It gets one when it is set, and that is final.
     let set = |namespace: &str| {
         let patch = format!(r#"{{"spec":{{"namespace":{namespace}}}}}"#);
-        cluster.kubectl(&["patch", "organizations.bailiwick.dev", "inert", "--type=merge", "-p", &patch]).status.success()
+        cluster
+            .kubectl(&["patch", "organizations.bailiwick.dev", "inert", "--type=merge", "-p", &patch])
+            .status
+            .success()
     };
     assert!(set(r#""beta""#));
     cluster.await_reason(&inert, "NamespaceAssigned", "Assigned");
@@ -212,7 +215,9 @@ fn a_namespace_that_shrank_away_while_no_operator_ran_is_cleared_at_the_takeover
     cluster.can(&ada, &[DELETE, MEMBER].concat());
     cluster.settle();
     cluster.stop_operator();
-    assert!(cluster.helm_upgrade("{namespaceWhitelist: [beta], defaultOrganization: {create: false}}").status.success());
+    assert!(
+        cluster.helm_upgrade("{namespaceWhitelist: [beta], defaultOrganization: {create: false}}").status.success()
+    );
     assert!(cluster.allowed(&ada, DELETE[0]));
     cluster.start_operator();
     cluster.cannot(&ada, &[DELETE, MEMBER].concat());
@@ -247,12 +252,23 @@ fn a_namespace_that_is_missing_goes_or_comes_back_without_the_chart_is_said_and_
     assert_eq!(record(&cluster, "beta"), ("beta".to_owned(), uid(&cluster, "beta")));
 
     // Terminating: held up by a finalizer, as namespaces often are.
-    cluster.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: last, namespace: beta, finalizers: [example.com/wait]}}");
+    cluster.apply(
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: last, namespace: beta, finalizers: [example.com/wait]}}",
+    );
     cluster.run(&["delete", "namespace", "beta", "--wait=false"]);
     let message = cluster.await_reason(&beta, "NamespaceAssigned", "NamespaceTerminating");
     assert!(message.contains("Namespace beta"), "{message}");
     cluster.cannot(&ada, &[DELETE, MEMBER].concat());
-    cluster.run(&["-n", "beta", "patch", "configmap", "last", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
+    cluster.run(&[
+        "-n",
+        "beta",
+        "patch",
+        "configmap",
+        "last",
+        "--type=merge",
+        "-p",
+        r#"{"metadata":{"finalizers":null}}"#,
+    ]);
     cluster.await_reason(&beta, "NamespaceAssigned", "NamespaceNotFound");
 
     // Recreated under the operator.

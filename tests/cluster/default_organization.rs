@@ -108,9 +108,11 @@ fn any_order_of_two_manifests_has_the_same_end() {
     let mut cluster = Cluster::with_operator(VALUES);
     let asking = organization("one", "{namespace: alpha, default: true}");
     let silent = organization("two", "{namespace: beta}");
-    let [not_asking, then_asking] = [organization("one", "{namespace: alpha}"), organization("two", "{namespace: beta, default: true}")];
+    let [not_asking, then_asking] =
+        [organization("one", "{namespace: alpha}"), organization("two", "{namespace: beta, default: true}")];
     for reverse in [false, true] {
-        let order = |a: &str, b: &str| if reverse { [b.to_owned(), a.to_owned()] } else { [a.to_owned(), b.to_owned()] };
+        let order =
+            |a: &str, b: &str| if reverse { [b.to_owned(), a.to_owned()] } else { [a.to_owned(), b.to_owned()] };
         never_two(&cluster, || {
             for manifest in order(&asking, &silent) {
                 cluster.apply(&manifest);

@@ -49,7 +49,8 @@ fn find(cluster: &Cluster, [namespace, kind, prefix]: [&str; 3]) -> Vec<String> 
 }
 
 fn kubectl(cluster: &Cluster, verb: &str, object: &[String], rest: &[&str]) {
-    let arguments: Vec<&str> = [verb].into_iter().chain(object.iter().map(String::as_str)).chain(rest.iter().copied()).collect();
+    let arguments: Vec<&str> =
+        [verb].into_iter().chain(object.iter().map(String::as_str)).chain(rest.iter().copied()).collect();
     cluster.run(&arguments);
 }
 
@@ -65,7 +66,8 @@ fn all_right(cluster: &Cluster, right: &BTreeMap<String, Value>) {
         let names: BTreeSet<&String> = there.keys().chain(right.keys()).collect();
         names.into_iter().filter(|name| there.get(*name) != right.get(*name)).cloned().collect::<Vec<_>>()
     };
-    cluster.eventually_or(|| wrong(cluster).is_empty(), |cluster| format!("all is as before, but {:?}", wrong(cluster)));
+    cluster
+        .eventually_or(|| wrong(cluster).is_empty(), |cluster| format!("all is as before, but {:?}", wrong(cluster)));
 }
 
 #[test]
@@ -158,7 +160,9 @@ fn an_orphan_goes_and_what_is_not_ours_stays() {
         cluster.apply(&to_eve(place, "bailiwick:foreign", ""));
         cluster.apply(&to_eve(place, "bailiwick:orphan", OURS));
         cluster.apply(&to_eve(place, "bailiwick:release:orphan", OURS));
-        cluster.eventually("the orphan goes", || !there(place, "bailiwick:orphan") && !there(place, "bailiwick:release:orphan"));
+        cluster.eventually("the orphan goes", || {
+            !there(place, "bailiwick:orphan") && !there(place, "bailiwick:release:orphan")
+        });
         cluster.settle();
         assert!(there(place, "foreign"), "{place:?}: {}", cluster.operator_log());
         assert!(there(place, "bailiwick:foreign"), "{place:?}");
@@ -221,7 +225,9 @@ fn drift_is_repaired_after_the_api_server_restarted_and_after_the_operator_did()
                 0 => kubectl(cluster, "delete", &object, &[]),
                 1 => kubectl(cluster, "label", &object, &["app.kubernetes.io/managed-by-"]),
                 _ if each[1] == "roles" => edit(cluster, &object, r#"[{"op":"remove","path":"/rules"}]"#),
-                _ => edit(cluster, &object, r#"[{"op":"replace","path":"/subjects/0/name","value":"eve@example.com"}]"#),
+                _ => {
+                    edit(cluster, &object, r#"[{"op":"replace","path":"/subjects/0/name","value":"eve@example.com"}]"#)
+                }
             }
         }
     };

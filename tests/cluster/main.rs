@@ -3,6 +3,7 @@
 //! server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod attacks;
 mod support;
 
 mod api;
@@ -17,3 +18,4 @@ mod restarts;
 mod no_gap;
 mod drift;
 mod default_organization;
+mod messages;

@@ -3,9 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::manifests::{
-    binding, custom_role, group, organization, site_binding, site_role, user, users,
-};
+use crate::support::manifests::{binding, custom_role, group, organization, site_binding, site_role, user, users};
 use crate::support::{Cluster, Question};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
@@ -36,7 +34,11 @@ fn never_refused(cluster: &mut Cluster, questions: &[(Question, &str)], work: im
     });
     for ((who, what), (asked, refused)) in questions.iter().zip(answers) {
         println!("{who:?} {what}: {refused} of {asked} refused");
-        assert!(refused == 0 && asked > 200, "{who:?} {what}: {refused} of {asked} refused\n{}", cluster.operator_log());
+        assert!(
+            refused == 0 && asked > 200,
+            "{who:?} {what}: {refused} of {asked} refused\n{}",
+            cluster.operator_log()
+        );
     }
 }
 
@@ -99,7 +101,9 @@ fn who_keeps_access_has_it_while_a_binding_changes_its_role_or_loses_others() {
 #[test]
 fn who_keeps_access_beyond_the_namespaces_has_it_while_a_binding_changes_its_role() {
     let mut cluster = Cluster::with_operator(VALUES);
-    cluster.apply(&(team() + &site_binding("site", "three", &["sam"]) + &binding("alpha", "team", "SiteRole/three", &["ada"])));
+    cluster.apply(
+        &(team() + &site_binding("site", "three", &["sam"]) + &binding("alpha", "team", "SiteRole/three", &["ada"])),
+    );
     // Somebody holds both all the time, so that what the two roles are given by is never deleted.
     cluster.apply(&(site_binding("third", "three", &["eve"]) + &site_binding("fourth", "four", &["eve"])));
     let questions = [
@@ -129,7 +133,8 @@ fn who_keeps_access_has_it_while_a_group_grows_past_a_shard_and_shrinks_again() 
     let names: Vec<&str> = people.iter().map(String::as_str).collect();
     let role = "{permissions: [{resource: templates, actions: [delete]}]}";
     cluster.apply(&(custom_role("alpha", "deleter", role) + &group("alpha", "crew", &names[..245])));
-    let created = cluster.get(&["-n", "alpha", "groups.bailiwick.dev", "crew"])["metadata"]["creationTimestamp"].clone();
+    let created =
+        cluster.get(&["-n", "alpha", "groups.bailiwick.dev", "crew"])["metadata"]["creationTimestamp"].clone();
     let created: jiff::Timestamp = created.as_str().unwrap().parse().unwrap();
     cluster.eventually("another second", || jiff::Timestamp::now().as_second() > created.as_second());
     cluster.apply(&binding("alpha", "crew", "CustomRole/deleter", &["Group/crew"]));
@@ -166,7 +171,11 @@ fn nobody_loses_anything_while_the_operator_restarts() {
     ];
     never_refused(&mut cluster, &questions, |cluster| {
         for round in 0..4 {
-            if round % 2 == 0 { cluster.stop_operator() } else { cluster.kill_operator() }
+            if round % 2 == 0 {
+                cluster.stop_operator()
+            } else {
+                cluster.kill_operator()
+            }
             cluster.start_operator();
             cluster.settle();
         }

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::manifests::{
-    binding, custom_role, group, organization, site_binding, site_role, user, users,
-};
+use crate::support::manifests::{binding, custom_role, group, organization, site_binding, site_role, user, users};
 use crate::support::{Cluster, KINDS, Operator, Question};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
@@ -17,7 +15,8 @@ const HANDOVER: Duration = Duration::from_secs(3 + 4);
 
 /// Some of everything.
 fn world() -> String {
-    let mut yaml = organization("alpha", "{namespace: alpha, default: true}") + &organization("beta", "{namespace: beta}");
+    let mut yaml =
+        organization("alpha", "{namespace: alpha, default: true}") + &organization("beta", "{namespace: beta}");
     yaml += &users(&["ada", "bob", "eve", "mona", "zoe"]);
     yaml += &site_role(
         "overseer",
@@ -83,7 +82,11 @@ fn a_converged_world_is_left_alone() {
     // Restarted, in order and not.
     for sudden in [false, true] {
         let before = cluster.writes();
-        if sudden { cluster.kill_operator() } else { cluster.stop_operator() }
+        if sudden {
+            cluster.kill_operator()
+        } else {
+            cluster.stop_operator()
+        }
         cluster.start_operator();
         cluster.settle();
         let operator = cluster.operator.as_ref().unwrap();
@@ -106,7 +109,14 @@ fn a_converged_world_is_left_alone() {
     let said = operator.sum("writes");
     for kind in ["clusterrolebindings", "clusterroles", "rolebindings", "roles"] {
         let kind = format!("{kind}.rbac.authorization.k8s.io");
-        cluster.run(&["label", &kind, "--all-namespaces", "-l", "app.kubernetes.io/managed-by=bailiwick", "touched=yes"]);
+        cluster.run(&[
+            "label",
+            &kind,
+            "--all-namespaces",
+            "-l",
+            "app.kubernetes.io/managed-by=bailiwick",
+            "touched=yes",
+        ]);
     }
     one_status_write(&cluster, operator, "Ada, native");
     assert_eq!(operator.sum("writes"), said + 1.0, "{}", operator.lines("writes"));
@@ -157,7 +167,14 @@ fn an_operator_that_dies_at_any_moment_leaves_nothing_undone_and_nothing_over() 
         // While nobody is there, the world changes; who comes next dies somewhere in the middle of the work on it.
         cluster.apply(&many(round));
         let gone = format!("b{}", random.below(24));
-        cluster.run(&["delete", "rolebindings.bailiwick.dev", "-n", ["alpha", "beta"][round % 2], &gone, "--ignore-not-found"]);
+        cluster.run(&[
+            "delete",
+            "rolebindings.bailiwick.dev",
+            "-n",
+            ["alpha", "beta"][round % 2],
+            &gone,
+            "--ignore-not-found",
+        ]);
         cluster.run(&["delete", "users.bailiwick.dev", &format!("p{}", random.below(12))]);
         let operator = cluster.spawn_operator("next");
         let enough = random.below(70) as f64;

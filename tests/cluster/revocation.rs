@@ -40,11 +40,13 @@ fn now() -> jiff::Timestamp {
 #[test]
 fn every_way_to_take_access_away_does() {
     let cluster = Cluster::with_operator(VALUES);
-    let people = ["deleted", "dropped", "roleless", "left", "groupless", "gone", "suspended", "site", "siteless", "keeper"];
+    let people =
+        ["deleted", "dropped", "roleless", "left", "groupless", "gone", "suspended", "site", "siteless", "keeper"];
     cluster.apply(&(alpha() + &users(&people)));
     let site_wide = "{assignableTo: [Site], permissions: [{resource: templates, actions: [delete]}, \
                      {resource: users, actions: [create]}]}";
-    let roles = custom_role("alpha", "doomed", DELETER) + &site_role("overseer", site_wide) + &site_role("fading", site_wide);
+    let roles =
+        custom_role("alpha", "doomed", DELETER) + &site_role("overseer", site_wide) + &site_role("fading", site_wide);
     let groups = group("alpha", "crew", &["left", "keeper"]) + &group("alpha", "club", &["groupless"]);
     cluster.apply(&(roles + &groups));
     // Written after the groups that they give a role to.
@@ -115,7 +117,8 @@ fn deleting_takes_access_away_while_no_operator_runs() {
     let people = ["bound", "roleless", "site", "siteless", "keeper"];
     let site_wide = "{assignableTo: [Site], permissions: [{resource: templates, actions: [delete]}, \
                      {resource: users, actions: [create]}]}";
-    let roles = custom_role("alpha", "doomed", DELETER) + &site_role("overseer", site_wide) + &site_role("fading", site_wide);
+    let roles =
+        custom_role("alpha", "doomed", DELETER) + &site_role("overseer", site_wide) + &site_role("fading", site_wide);
     let bindings = [
         binding("alpha", "bound", "CustomRole/deleter", &["bound"]),
         binding("alpha", "roleless", "CustomRole/doomed", &["roleless"]),
@@ -148,18 +151,23 @@ fn deleting_takes_access_away_while_no_operator_runs() {
     cluster.settle();
     cluster.cannot(&on_the_cluster("site"), &["create users.bailiwick.dev"]);
     let left: Vec<String> = cluster.native().iter().map(|o| o["metadata"]["name"].to_string()).collect();
-    assert!(!left.iter().any(|name| ["bound", "doomed", "site:", "fading"].iter().any(|n| name.contains(n))), "{left:?}");
+    assert!(
+        !left.iter().any(|name| ["bound", "doomed", "site:", "fading"].iter().any(|n| name.contains(n))),
+        "{left:?}"
+    );
 }
 
 #[test]
 fn a_time_bound_grant_ends_on_time_and_at_the_takeover_when_nobody_was_there() {
     let mut cluster = Cluster::with_operator(VALUES);
     cluster.apply(&(alpha() + &users(&["soon", "later", "over", "site"])));
-    cluster.apply(&site_role("overseer", "{assignableTo: [Site], permissions: [{resource: users, actions: [create]}]}"));
+    cluster
+        .apply(&site_role("overseer", "{assignableTo: [Site], permissions: [{resource: users, actions: [create]}]}"));
     let until = |name: &str, end: jiff::Timestamp| {
         let spec = binding_spec("CustomRole/deleter", &[name]);
         let spec = format!("{}, expiresAt: {:?}}}", spec.strip_suffix('}').unwrap(), end.to_string());
-        binding("alpha", name, "CustomRole/deleter", &[]).split("spec:").next().unwrap().to_owned() + &format!("spec: {spec}\n")
+        binding("alpha", name, "CustomRole/deleter", &[]).split("spec:").next().unwrap().to_owned()
+            + &format!("spec: {spec}\n")
     };
     let of_site = |end: jiff::Timestamp| {
         let manifest = site_binding("site", "overseer", &["site"]);
@@ -319,7 +327,10 @@ fn a_role_with_one_holder_has_one_and_roles_stay_in_the_place_that_they_are_for(
         cluster.await_reason(&["siterolebindings.bailiwick.dev", name], "Ready", "RoleNotAssignableHere");
     }
     cluster.settle();
-    cluster.is_refused(&in_alpha("eve"), &["create groups.bailiwick.dev", "delete deployments.apps", "create podtemplates"]);
+    cluster.is_refused(
+        &in_alpha("eve"),
+        &["create groups.bailiwick.dev", "delete deployments.apps", "create podtemplates"],
+    );
     cluster.is_refused(&eve, &["create users.bailiwick.dev", "delete organizations.bailiwick.dev"]);
 }
 
@@ -330,7 +341,9 @@ fn of_two_users_with_one_username_the_older_counts() {
     cluster.apply(&binding("alpha", "deleters", "CustomRole/deleter", &["ada"]));
     let ada = in_alpha("ada");
     cluster.can(&ada, DELETE);
-    cluster.apply(&user("ada").replace("name: ada}", "name: impostor}").replace("example.com}", "example.com, suspended: true}"));
+    cluster.apply(
+        &user("ada").replace("name: ada}", "name: impostor}").replace("example.com}", "example.com, suspended: true}"),
+    );
     let impostor = ["users.bailiwick.dev", "impostor"];
     let message = cluster.await_reason(&impostor, "Ready", "UsernameTaken");
     assert!(message.contains("User ada"), "{message}");
@@ -400,8 +413,13 @@ fn nobody_gets_a_role_by_creating_the_group_that_a_binding_was_waiting_for() {
 
     // And a Group that a manager takes over counts from then on.
     cluster.try_apply_as(&uma, &group("alpha", "third", &["uma"])).unwrap();
-    cluster.await_reason(&["-n", "alpha", "rolebindings.bailiwick.dev", "third"], "SubjectsResolved", "GroupNotVouched");
-    let annotated = cluster.kubectl_as(&mona, &["-n", "alpha", "annotate", "groups.bailiwick.dev", "third", "seen=yes"]);
+    cluster.await_reason(
+        &["-n", "alpha", "rolebindings.bailiwick.dev", "third"],
+        "SubjectsResolved",
+        "GroupNotVouched",
+    );
+    let annotated =
+        cluster.kubectl_as(&mona, &["-n", "alpha", "annotate", "groups.bailiwick.dev", "third", "seen=yes"]);
     assert!(annotated.status.success(), "{annotated:?}");
     cluster.can(&in_alpha("uma"), DELETE);
 }

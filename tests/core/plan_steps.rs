@@ -1,1 +1,96 @@
-//! (to be written)
+//! The steps of a plan, one situation each.
+
+use std::collections::BTreeSet;
+
+use bailiwick::core::plan::{self, Write};
+use rstest::rstest;
+
+use crate::build::given;
+use crate::plan::Cluster;
+use crate::shell::Shell;
+
+const START: &str = "
+{kind: Organization, metadata: {name: o}, spec: {namespace: n0, memberRole: ''}}
+---
+{kind: CustomRole, metadata: {name: c, namespace: n0}, spec: {rules: [{apiGroups: [''], resources: [pods], verbs: [get, list]}]}}
+---
+{kind: CustomRole, metadata: {name: d, namespace: n0}, spec: {rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]}}
+---
+{kind: User, metadata: {name: ada}}
+---
+{kind: User, metadata: {name: bob}}
+---
+{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: CustomRole, name: c}, subjects: [{kind: User, name: ada}, {kind: User, name: bob}]}}
+";
+
+/// Executes the plan and writes down its steps, one line each.
+fn steps(cluster: &mut Cluster, shell: &Shell) -> Vec<String> {
+    let desired = &shell.all.units["n0"].decision.desired;
+    let mut steps = Vec::new();
+    for _ in 0..12 {
+        let writes = plan::next(desired, &cluster.present, &BTreeSet::new());
+        if writes.is_empty() {
+            return steps;
+        }
+        let said = |write: &Write| {
+            let what = match write {
+                Write::Create { .. } => "create",
+                Write::Apply { revokes: true, .. } => "shrink",
+                Write::Apply { .. } => "grow",
+                Write::Delete { .. } => "delete",
+            };
+            // Kind and name, without the hash of the role.
+            let key = write.key().to_string();
+            let parts: Vec<&str> = key.split([' ', ':']).collect();
+            let kind = if parts[0] == "Role" { "role" } else { "binding" };
+            format!("{what} {kind} {}", parts[3])
+        };
+        steps.push(writes.iter().map(said).collect::<Vec<_>>().join(", "));
+        writes.iter().for_each(|write| cluster.write(write));
+    }
+    panic!("no end");
+}
+
+#[rstest]
+#[case::nothing_changes("{kind: User, metadata: {name: eve}}", &[])]
+#[case::a_subject_goes("{kind: User, metadata: {name: bob}, spec: {suspended: true}}", &["shrink binding b"])]
+#[case::the_role_changes_its_rules(
+    "{kind: CustomRole, metadata: {name: c, namespace: n0}, spec: {rules: [{apiGroups: [''], resources: [pods], verbs: [get, update]}]}}",
+    &["shrink role c", "grow role c"],
+)]
+#[case::a_subject_comes_and_one_goes(
+    "{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: CustomRole, name: c}, subjects: [{kind: User, name: ada}, {kind: ServiceAccount, name: ci}]}}",
+    &["shrink binding b", "grow binding b"],
+)]
+#[case::another_role_and_a_subject_goes(
+    "{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: CustomRole, name: d}, subjects: [{kind: User, name: ada}]}}",
+    &["shrink binding b", "create role d", "create binding b", "delete binding b", "delete role c"],
+)]
+#[case::nobody_is_left(
+    "{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: CustomRole, name: c}, subjects: []}}",
+    &["delete binding b", "delete role c"],
+)]
+fn a_change_is_these_steps(#[case] change: &str, #[case] expected: &[&str]) {
+    let mut shell = given(START);
+    let mut cluster = Cluster::default();
+    assert_eq!(steps(&mut cluster, &shell), ["create role c", "create binding b"]);
+    shell.apply(change);
+    assert_eq!(steps(&mut cluster, &shell), expected);
+    assert_eq!(steps(&mut cluster, &shell), Vec::<String>::new(), "a second look finds nothing to do");
+}
+
+/// What an API server that was upgraded, or a person, has done to an object of ours.
+#[rstest]
+#[case::an_update_was_refused(true, &["delete binding b", "create binding b"])]
+#[case::its_label_is_gone(false, &["grow binding b"])]
+fn an_object_is_mended(#[case] stuck: bool, #[case] expected: &[&str]) {
+    let shell = given(START);
+    let mut cluster = Cluster::default();
+    steps(&mut cluster, &shell);
+    for (key, observed) in &mut cluster.present {
+        if key.to_string().starts_with("RoleBinding") {
+            (observed.stuck, observed.labelled) = (stuck, stuck);
+        }
+    }
+    assert_eq!(steps(&mut cluster, &shell), expected);
+}

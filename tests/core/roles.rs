@@ -1,1 +1,222 @@
-//! (to be written)
+//! Roles: inheritance and where it ends, the ceiling, and what a CustomRole cannot reach.
+
+use rstest::rstest;
+
+use crate::build::given;
+use crate::shell::Shell;
+use crate::world::{Kind, Op, Which};
+
+const START: &str = "
+{kind: Organization, metadata: {name: o}, spec: {namespace: n0, memberRole: ''}}
+---
+{kind: User, metadata: {name: ada}}
+---
+{kind: User, metadata: {name: bob}}
+---
+";
+
+fn site_role(name: &str, places: &str, more: &str) -> String {
+    format!("{{kind: SiteRole, metadata: {{name: {name}}}, spec: {{assignableTo: [{places}], {more}}}}}\n---\n")
+}
+
+fn custom_role(name: &str, more: &str) -> String {
+    format!("{{kind: CustomRole, metadata: {{name: {name}, namespace: n0}}, spec: {{{more}}}}}\n---\n")
+}
+
+fn bind(name: &str, kind: &str, role: &str, user: &str) -> String {
+    format!(
+        "{{kind: RoleBinding, metadata: {{name: {name}, namespace: n0}}, spec: {{roleRef: {{kind: {kind}, name: {role}}}, subjects: [{{kind: User, name: {user}}}]}}}}\n---\n"
+    )
+}
+
+fn bind_site(name: &str, role: &str, user: &str) -> String {
+    format!(
+        "{{kind: SiteRoleBinding, metadata: {{name: {name}}}, spec: {{roleRef: {{name: {role}}}, subjects: [{{kind: User, name: {user}}}]}}}}\n---\n"
+    )
+}
+
+const READ: &str = "permissions: [{resource: workspaces, actions: [read]}]";
+const PODS: &str = "rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]";
+
+/// Whether a role may inherit another one: what can be assigned wherever it can be itself.
+#[rstest]
+#[case::same("Organization", "Organization", "", true)]
+#[case::more_places("Organization", "Site, Organization", "", true)]
+#[case::fewer_places("Site, Organization", "Organization", "", false)]
+#[case::other_place("Organization", "Site", "", false)]
+#[case::nowhere("Organization", "", "", false)]
+#[case::one_holder("Site", "Site", "singleHolder: true,", false)]
+fn a_role_inherits_what_fits(#[case] places: &str, #[case] inherited: &str, #[case] flags: &str, #[case] fits: bool) {
+    let yaml = START.to_owned() + &site_role("s1", inherited, &format!("{flags} {PODS}")) + &site_role("s0", places, "inherits: [s1]");
+    let mut shell = given(&yaml);
+    let bound = if places.contains("Organization") { bind("b", "SiteRole", "s0", "ada") } else { bind_site("b", "s0", "ada") };
+    shell.apply(&bound);
+    assert_eq!(shell.can("ada", "n0", "get pods"), fits);
+    let said = if fits { "True Resolved" } else { "False RoleNotAssignableHere" };
+    assert_eq!(shell.says(Kind::SiteRole, "s0", "InheritsResolved"), said);
+}
+
+#[test]
+fn roles_in_a_cycle_inherit_nothing_and_everyone_else_inherits_what_they_say_themselves() {
+    let roles = site_role("a", "Organization", &format!("inherits: [b], {PODS}"))
+        + &site_role("b", "Organization", "inherits: [a], rules: [{apiGroups: [''], resources: [configmaps], verbs: [get]}]")
+        + &site_role("c", "Organization", "inherits: [a]");
+    let shell = given(&(START.to_owned() + &roles + &bind("x", "SiteRole", "a", "ada") + &bind("y", "SiteRole", "c", "bob")));
+    for role in ["a", "b"] {
+        assert_eq!(shell.says(Kind::SiteRole, role, "InheritsResolved"), "False InheritanceCycle");
+    }
+    assert_eq!(shell.says(Kind::SiteRole, "c", "InheritsResolved"), "True Resolved");
+    assert!(shell.can("ada", "n0", "get pods") && !shell.can("ada", "n0", "get configmaps"));
+    assert!(shell.can("bob", "n0", "get pods") && !shell.can("bob", "n0", "get configmaps"));
+}
+
+#[test]
+fn inheritance_goes_as_deep_as_it_is_written() {
+    let roles = site_role("s0", "Organization", PODS)
+        + &site_role("s1", "Organization", "inherits: [s0]")
+        + &custom_role("c1", "inherits: [{kind: SiteRole, name: s1}]")
+        + &custom_role("c0", "inherits: [{kind: CustomRole, name: c1}]");
+    let mut shell = given(&(START.to_owned() + &roles + &bind("b", "CustomRole", "c0", "ada")));
+    assert!(shell.can("ada", "n0", "get pods"));
+    shell.delete(Kind::SiteRole, "", "s0");
+    assert!(!shell.can("ada", "n0", "get pods"));
+    assert_eq!(shell.says(Kind::SiteRole, "s1", "InheritsResolved"), "False RoleNotFound");
+    assert_eq!(shell.says(Kind::RoleBinding, "b", "RoleResolved"), "False RoleGrantsNothing");
+}
+
+#[test]
+fn a_custom_role_never_reaches_beyond_its_namespace() {
+    let roles = site_role("s0", "Organization", &format!("{PODS}, permissions: [{{resource: users, actions: [read]}}, {{resource: templates, actions: [read]}}]"))
+        + &custom_role("c0", "inherits: [{kind: SiteRole, name: s0}], permissions: [{resource: users, actions: [read]}, {resource: templates, actions: [read]}]");
+    let mut shell = given(&(START.to_owned() + &roles + &bind("b", "CustomRole", "c0", "ada") + &bind("c", "SiteRole", "s0", "bob")));
+    assert_eq!(shell.says(Kind::CustomRole, "c0", "PermissionsResolved"), "False BeyondOrganization");
+    for (place, right) in [("", "get bailiwick.dev/users"), ("release", "get configmaps:t0"), ("release", "get templates.dev/templates")] {
+        assert!(!shell.can("ada", place, right), "{right}");
+        assert!(shell.can("bob", place, right), "{right}");
+    }
+    assert!(shell.can("ada", "n0", "get pods"));
+    shell.delete(Kind::RoleBinding, "n0", "c");
+    assert!(!shell.can("bob", "", "get bailiwick.dev/users"), "the part beyond goes with the last binding");
+}
+
+#[test]
+fn a_site_only_role_is_refused_in_an_organization() {
+    let roles = site_role("s0", "Site", READ) + &site_role("s1", "Organization", READ);
+    let shell = given(&(START.to_owned() + &roles + &bind("b", "SiteRole", "s0", "ada") + &bind_site("t", "s1", "ada")));
+    assert_eq!(shell.says(Kind::RoleBinding, "b", "Ready"), "False RoleNotAssignableHere");
+    assert_eq!(shell.says(Kind::SiteRoleBinding, "t", "Ready"), "False RoleNotAssignableHere");
+    assert!(!shell.can("ada", "n0", "get apps/deployments"));
+}
+
+#[test]
+fn a_site_binding_reaches_every_held_namespace_and_no_other() {
+    let roles = site_role("s0", "Site", &format!("{READ}, clusterRules: [{{nonResourceURLs: [/healthz], verbs: [get]}}]"));
+    let shell = given(&(START.to_owned() + "{kind: Organization, metadata: {name: p}, spec: {namespace: n1, memberRole: ''}}\n---\n" + &roles + &bind_site("t", "s0", "ada")));
+    assert!(shell.can("ada", "n0", "get apps/deployments") && shell.can("ada", "n1", "get apps/deployments"));
+    assert!(!shell.can("ada", "n2", "get apps/deployments") && !shell.can("ada", "release", "get apps/deployments"));
+    assert!(shell.can("ada", "", "get /healthz") && !shell.can("bob", "", "get /healthz"));
+}
+
+#[test]
+fn what_is_beyond_the_ceiling_is_withheld_and_the_rest_is_granted() {
+    let role = custom_role("c0", "rules: [{apiGroups: [''], resources: [pods, secrets], verbs: [get]}, {apiGroups: [''], resources: [secrets], resourceNames: [one], verbs: [get]}]");
+    let mut shell = given(&(START.to_owned() + &role + &bind("b", "CustomRole", "c0", "ada")));
+    assert!(shell.can("ada", "n0", "get pods") && !shell.can("ada", "n0", "get secrets"));
+    assert_eq!(shell.says(Kind::CustomRole, "c0", "Ceiling"), "False BeyondCeiling");
+    shell.play(&[Op::Ceiling(Which::Organization, None)]);
+    assert!(!shell.can("ada", "n0", "get pods"));
+    assert_eq!(shell.says(Kind::CustomRole, "c0", "Ceiling"), "False CeilingUnknown");
+    assert_eq!(shell.says(Kind::RoleBinding, "b", "RoleResolved"), "False RoleGrantsNothing");
+}
+
+/// Known and harmless: a right for every object that is beyond the ceiling hides the same right for one object that is
+/// within it. Less is granted than might be, never more.
+#[test]
+fn a_right_for_all_that_is_withheld_takes_the_right_for_one_with_it() {
+    let one = "{apiGroups: [''], resources: [secrets], resourceNames: [one], verbs: [get]}";
+    let all = "{apiGroups: [''], resources: [secrets], verbs: [get]}";
+    let shell = given(&(START.to_owned() + &custom_role("c0", &format!("rules: [{one}]")) + &bind("b", "CustomRole", "c0", "ada")));
+    assert!(shell.can("ada", "n0", "get secrets:one"));
+    let shell = given(&(START.to_owned() + &custom_role("c0", &format!("rules: [{one}, {all}]")) + &bind("b", "CustomRole", "c0", "ada")));
+    assert!(!shell.can("ada", "n0", "get secrets:one"));
+}
+
+#[test]
+fn own_scope_is_withheld_and_never_widened() {
+    let role = custom_role("c0", "permissions: [{resource: workspaces, actions: [read, delete], scope: Own}]");
+    let shell = given(&(START.to_owned() + &role + &bind("b", "CustomRole", "c0", "ada")));
+    assert!(shell.all.desired().is_empty());
+    assert_eq!(shell.says(Kind::CustomRole, "c0", "PermissionsResolved"), "False OwnScopeNotEnabled");
+    assert_eq!(shell.says(Kind::CustomRole, "c0", "Ready"), "True Reconciled");
+}
+
+/// A role is privileged when one that it inherits is.
+#[rstest]
+#[case::says_so("privileged: true", "privileged: false", true)]
+#[case::inherits_one_that_says_so("privileged: false", "privileged: true", true)]
+#[case::neither("privileged: false", "privileged: false", false)]
+fn privilege_is_inherited(#[case] own: &str, #[case] inherited: &str, #[case] privileged: bool) {
+    let roles = custom_role("c1", &format!("{inherited}, {PODS}"))
+        + &custom_role("c0", &format!("{own}, {PODS}, inherits: [{{kind: CustomRole, name: c1}}]"));
+    let group = "{kind: Group, metadata: {name: g, namespace: n0}, spec: {members: [ada]}}\n---\n";
+    let binding = "{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: CustomRole, name: c0}, subjects: [{kind: Group, name: g}]}}";
+    let shell = given(&(START.to_owned() + &roles + group + binding));
+    let bailiwick::core::conditions::Status::Group(status) = &shell.draft(Kind::Group, "g").status else { panic!() };
+    assert_eq!((status.privileged, status.roles.as_slice()), (privileged, &["CustomRole/c0".to_owned()][..]));
+    // A privileged binding that is older than its Group does not count, unless it is written again.
+    let mut shell = given(&(START.to_owned() + &roles + binding));
+    shell.apply(group);
+    assert_eq!(shell.can("ada", "n0", "get pods"), !privileged);
+    let said = if privileged { "False GroupNotVouched" } else { "True Resolved" };
+    assert_eq!(shell.says(Kind::RoleBinding, "b", "SubjectsResolved"), said);
+    shell.apply(&binding.replace("subjects: [", "subjects: [{kind: User, name: bob}, "));
+    assert!(shell.can("ada", "n0", "get pods"));
+}
+
+/// A note on the Group counts only where a policy makes sure of it.
+#[rstest]
+#[case(true, true)]
+#[case(false, false)]
+fn a_vouched_group_counts_where_groups_are_vouched_for(#[case] policy: bool, #[case] counts: bool) {
+    let binding = "{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: CustomRole, name: c0}, subjects: [{kind: Group, name: g}]}}\n---\n";
+    let group = "{kind: Group, metadata: {name: g, namespace: n0, annotations: {bailiwick.dev/vouched: 'true'}}, spec: {members: [ada]}}";
+    let mut shell = Shell::new();
+    shell.play(&[Op::Bounds(vec!["n0"], policy)]);
+    shell.apply(&(START.to_owned() + &custom_role("c0", PODS) + binding + group));
+    assert_eq!(shell.can("ada", "n0", "get pods"), counts);
+}
+
+#[test]
+fn a_role_with_one_holder_goes_to_the_oldest_binding_and_stays_with_its_holder() {
+    let role = site_role("s0", "Site", "singleHolder: true, clusterRules: [{nonResourceURLs: [/healthz], verbs: [get]}]");
+    let mut shell = given(&(START.to_owned() + &role + &bind_site("t1", "s0", "ada") + &bind_site("t0", "s0", "bob")));
+    let holds = |shell: &Shell| (shell.can("ada", "", "get /healthz"), shell.can("bob", "", "get /healthz"));
+    assert_eq!(holds(&shell), (true, false));
+    assert_eq!(shell.says(Kind::SiteRoleBinding, "t0", "SubjectsResolved"), "False HeldByAnother");
+    // A suspended holder loses it, and does not get it back from the one who has it then.
+    shell.apply("{kind: User, metadata: {name: ada}, spec: {suspended: true}}");
+    assert_eq!(holds(&shell), (false, true));
+    shell.apply("{kind: User, metadata: {name: ada}, spec: {suspended: false}}");
+    assert_eq!(holds(&shell), (false, true));
+    shell.delete(Kind::SiteRoleBinding, "", "t0");
+    assert_eq!(holds(&shell), (true, false));
+}
+
+/// Found by `a_subject_is_granted_or_withheld_once`.
+#[test]
+fn a_subject_of_a_role_with_one_holder_is_withheld_for_one_reason() {
+    let role = site_role("s0", "Site", &format!("singleHolder: true, {READ}"));
+    let binding = "{kind: SiteRoleBinding, metadata: {name: t}, spec: {roleRef: {name: s0}, subjects: [{kind: ServiceAccount, name: ci}, {kind: User, name: ada}, {kind: User, name: ada}, {kind: User, name: ghost}, {kind: ExternalGroup, name: 'oidc:all'}]}}";
+    let shell = given(&(START.to_owned() + &role + binding));
+    let bailiwick::core::conditions::Status::Binding(status) = &shell.draft(Kind::SiteRoleBinding, "t").status else { panic!() };
+    assert_eq!((status.grants, status.withheld), (1, 4));
+}
+
+/// Found by `nothing_is_missed_by_deciding_only_what_is_affected`.
+#[test]
+fn an_organization_that_holds_nothing_learns_that_its_member_role_is_there() {
+    let mut shell = given("{kind: Organization, metadata: {name: o}, spec: {namespace: n2, memberRole: s0}}");
+    assert_eq!(shell.says(Kind::Organization, "o", "MemberRoleResolved"), "False RoleNotFound");
+    shell.apply(&site_role("s0", "Organization", &format!("privileged: false, {READ}")));
+    assert_eq!(shell.says(Kind::Organization, "o", "MemberRoleResolved"), "True Resolved");
+}

@@ -10,7 +10,7 @@ use bailiwick::core::catalog::{Bounds, Settings};
 use bailiwick::core::rules::{Ceiling, Rule, words};
 use bailiwick::core::world::{Affected, World};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta, Time};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -348,7 +348,11 @@ impl Store {
         }
         let meta = new.meta_mut();
         meta.resource_version = Some(self.version.to_string());
-        meta.managed_fields = Some(vec![ManagedFieldsEntry { time: Some(Time(second)), ..Default::default() }]);
+        meta.managed_fields = Some(vec![ManagedFieldsEntry {
+            fields_v1: Some(FieldsV1(serde_json::json!({"f:spec": {}}))),
+            time: Some(Time(second)),
+            ..Default::default()
+        }]);
         self.objects.insert(slot, new.clone());
         vec![Event::Is(Box::new(new))]
     }

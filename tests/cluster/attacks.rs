@@ -1,0 +1,210 @@
+//! What somebody would try, with the rights that they have: each test is an attack that worked once, or that a reader of
+//! the code might think of.
+
+use crate::support::{Cluster, Question};
+
+const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
+
+const WORLD: &str = r#"
+apiVersion: bailiwick.dev/v1alpha1
+kind: Organization
+metadata: {name: alpha}
+spec: {namespace: alpha}
+---
+apiVersion: bailiwick.dev/v1alpha1
+kind: Organization
+metadata: {name: beta}
+spec: {namespace: beta, default: true}
+---
+apiVersion: bailiwick.dev/v1alpha1
+kind: User
+metadata: {name: ada}
+spec: {}
+---
+apiVersion: bailiwick.dev/v1alpha1
+kind: User
+metadata: {name: bob}
+spec: {}
+---
+apiVersion: bailiwick.dev/v1alpha1
+kind: RoleBinding
+metadata: {name: managers, namespace: alpha}
+spec:
+  roleRef: {kind: SiteRole, name: organization-manager}
+  subjects: [{kind: User, name: ada}]
+---
+apiVersion: bailiwick.dev/v1alpha1
+kind: RoleBinding
+metadata: {name: managers, namespace: beta}
+spec:
+  roleRef: {kind: SiteRole, name: organization-manager}
+  subjects: [{kind: User, name: bob}]
+"#;
+
+fn cluster() -> Cluster {
+    let cluster = Cluster::with_operator(VALUES);
+    cluster.apply(WORLD);
+    cluster.can(&Question::of("ada", "alpha"), &["delete deployments.apps"]);
+    cluster.can(&Question::of("bob", "beta"), &["delete deployments.apps"]);
+    cluster
+}
+
+fn suspend(cluster: &Cluster, user: &str) {
+    cluster.run(&["patch", "users.bailiwick.dev", user, "--type=merge", "-p", r#"{"spec":{"suspended":true}}"#]);
+}
+
+#[test]
+fn an_object_that_is_deleted_while_its_status_is_written_stays_gone() {
+    let cluster = cluster();
+    for round in 0..40 {
+        let name = format!("brief-{round}");
+        cluster.apply(&format!(
+            "{{apiVersion: bailiwick.dev/v1alpha1, kind: RoleBinding, metadata: {{name: {name}, namespace: alpha}}, \
+             spec: {{roleRef: {{kind: SiteRole, name: organization-manager}}, \
+             subjects: [{{kind: User, name: bob}}, {{kind: User, name: nobody}}]}}}}"
+        ));
+        // The status is being written about now.
+        cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", &name, "--wait=false"]);
+    }
+    cluster.settle();
+    cluster.cannot(&Question::of("bob", "alpha"), &["delete deployments.apps"]);
+    let left = cluster.native().iter().filter(|o| o.to_string().contains("brief-")).count();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn roles_that_inherit_each_other_in_layers_keep_nobody_waiting() {
+    let cluster = cluster();
+    let mut roles = String::new();
+    for layer in 0..40 {
+        for side in ["a", "b"] {
+            let next = layer + 1;
+            let inherits = if layer == 39 {
+                String::new()
+            } else {
+                format!("{{kind: CustomRole, name: l{next}-a}}, {{kind: CustomRole, name: l{next}-b}}")
+            };
+            roles += &format!(
+                "---\n{{apiVersion: bailiwick.dev/v1alpha1, kind: CustomRole, metadata: {{name: l{layer}-{side}, \
+                 namespace: alpha}}, spec: {{inherits: [{inherits}], permissions: [{{resource: services, actions: [read]}}]}}}}\n"
+            );
+        }
+    }
+    cluster.apply(&roles);
+    suspend(&cluster, "bob");
+    cluster.cannot(&Question::of("bob", "beta"), &["delete deployments.apps"]);
+    cluster.settle();
+    let top = ["-n", "alpha", "customroles.bailiwick.dev", "l0-a"];
+    cluster.await_reason(&top, "Ready", "Reconciled");
+}
+
+#[test]
+fn names_that_the_api_server_would_refuse_never_reach_a_shared_binding() {
+    let cluster = cluster();
+    let error = cluster
+        .try_apply(
+            "{apiVersion: bailiwick.dev/v1alpha1, kind: RoleBinding, metadata: {name: poison, namespace: alpha}, spec: \
+             {roleRef: {kind: SiteRole, name: organization-manager}, subjects: [{kind: ServiceAccount, name: Bad Name}]}}",
+        )
+        .unwrap_err();
+    assert!(error.contains("spec.subjects[0]") && error.contains("name of a ServiceAccount"), "{error}");
+    let names = |n: usize| (0..n).map(|i| format!("n{i}")).collect::<Vec<_>>().join(", ");
+    let error = cluster
+        .try_apply(&format!(
+            "{{apiVersion: bailiwick.dev/v1alpha1, kind: CustomRole, metadata: {{name: huge, namespace: alpha}}, spec: {{rules: \
+             [{{apiGroups: [{}], resources: [{}], resourceNames: [{}], verbs: [{}]}}]}}}}",
+            names(20),
+            names(50),
+            names(100),
+            names(20)
+        ))
+        .unwrap_err();
+    assert!(error.contains("at most 2,000 things"), "{error}");
+}
+
+#[test]
+fn a_label_on_a_namespace_of_ones_own_takes_nothing_from_an_organization() {
+    let cluster = cluster();
+    cluster.run(&["create", "namespace", "aaa-mine"]);
+    cluster.run(&["label", "namespace", "aaa-mine", "bailiwick.dev/organization=alpha"]);
+    cluster.run(&["label", "organizations.bailiwick.dev", "alpha", "touched=yes"]);
+    cluster.run(&["patch", "organizations.bailiwick.dev", "alpha", "--type=merge", "-p", r#"{"spec":{"displayName":"A"}}"#]);
+    cluster.settle();
+    assert!(cluster.allowed(&Question::of("ada", "alpha"), "delete deployments.apps"));
+    cluster.cannot(&Question::of("ada", "aaa-mine"), &["get pods"]);
+    cluster.await_reason(&["organizations.bailiwick.dev", "alpha"], "NamespaceAssigned", "Assigned");
+}
+
+#[test]
+fn a_binding_is_never_made_to_a_role_that_somebody_else_put_there() {
+    let cluster = cluster();
+    cluster.apply(
+        "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: 'bailiwick:custom-role:view', namespace: \
+         alpha}, rules: [{apiGroups: [''], resources: [secrets], verbs: [get]}]}",
+    );
+    cluster.apply(
+        "{apiVersion: bailiwick.dev/v1alpha1, kind: CustomRole, metadata: {name: view, namespace: alpha}, spec: {permissions: \
+         [{resource: services, actions: [read]}]}}\n---\n\
+         {apiVersion: bailiwick.dev/v1alpha1, kind: RoleBinding, metadata: {name: viewers, namespace: alpha}, spec: {roleRef: \
+         {kind: CustomRole, name: view}, subjects: [{kind: User, name: bob}]}}",
+    );
+    cluster.await_reason(&["-n", "alpha", "customroles.bailiwick.dev", "view"], "Ready", "NameTaken");
+    cluster.settle();
+    assert!(!cluster.allowed(&Question::of("bob", "alpha"), "get secrets"));
+    let (_, reason, _) = cluster.condition(&["-n", "alpha", "rolebindings.bailiwick.dev", "viewers"], "Ready").unwrap();
+    assert_eq!(reason, "NameTaken", "who reads the binding must see that it gives nothing");
+
+    // A role that was left for one that cannot be written ends all the same.
+    cluster.run(&[
+        "-n", "alpha", "patch", "rolebindings.bailiwick.dev", "managers", "--type=merge", "-p",
+        r#"{"spec":{"roleRef":{"kind":"CustomRole","name":"view"}}}"#,
+    ]);
+    cluster.cannot(&Question::of("ada", "alpha"), &["delete deployments.apps", "get secrets"]);
+}
+
+#[test]
+fn a_finalizer_keeps_no_access_alive() {
+    let cluster = cluster();
+    let native = cluster.native();
+    let binding = native
+        .iter()
+        .find(|o| o["metadata"]["annotations"]["bailiwick.dev/source"] == "RoleBinding/alpha/managers")
+        .expect("the binding is projected");
+    let name = binding["metadata"]["name"].as_str().unwrap();
+    let keep = r#"{"metadata":{"finalizers":["example.com/keep"]}}"#;
+    cluster.run(&["-n", "alpha", "patch", "rolebindings.rbac.authorization.k8s.io", name, "--type=merge", "-p", keep]);
+    suspend(&cluster, "ada");
+    cluster.cannot(&Question::of("ada", "alpha"), &["delete deployments.apps"]);
+
+    // Nor one on an object of ours.
+    cluster.run(&["-n", "beta", "patch", "rolebindings.bailiwick.dev", "managers", "--type=merge", "-p", keep]);
+    cluster.run(&["-n", "beta", "delete", "rolebindings.bailiwick.dev", "managers", "--wait=false"]);
+    cluster.cannot(&Question::of("bob", "beta"), &["delete deployments.apps"]);
+    assert!(cluster.exists(&["-n", "beta", "rolebindings.bailiwick.dev", "managers"]), "the finalizer keeps the object");
+}
+
+#[test]
+fn a_namespace_that_is_handed_over_by_its_label_takes_no_grants_along() {
+    let cluster = cluster();
+    cluster.run(&["delete", "organizations.bailiwick.dev", "alpha"]);
+    cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: Organization, metadata: {name: gamma}, spec: {namespace: alpha}}");
+    cluster.await_reason(&["organizations.bailiwick.dev", "gamma"], "NamespaceAssigned", "ReservedFor");
+    cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization=gamma", "--overwrite"]);
+    cluster.await_reason(&["organizations.bailiwick.dev", "gamma"], "NamespaceAssigned", "Assigned");
+    let managers = ["-n", "alpha", "rolebindings.bailiwick.dev", "managers"];
+    cluster.await_reason(&managers, "Ready", "FromFormerOrganization");
+    assert!(!cluster.allowed(&Question::of("ada", "alpha"), "delete deployments.apps"));
+}
+
+#[test]
+fn being_a_member_never_hands_out_a_privileged_role() {
+    let cluster = cluster();
+    cluster.run(&[
+        "patch", "organizations.bailiwick.dev", "beta", "--type=merge", "-p", r#"{"spec":{"memberRole":"organization-manager"}}"#,
+    ]);
+    cluster.await_reason(&["organizations.bailiwick.dev", "beta"], "MemberRoleResolved", "PrivilegedMemberRole");
+    // ada belongs to alpha, so put her into a Group of beta.
+    cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: Group, metadata: {name: all, namespace: beta}, spec: {members: [ada]}}");
+    cluster.settle();
+    assert!(!cluster.allowed(&Question::of("ada", "beta"), "delete deployments.apps"));
+}
