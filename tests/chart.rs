@@ -17,7 +17,8 @@ fn helm(arguments: &[&str]) -> Output {
     let tools = control_plane::Tools::locate().expect("helm is there or can be built");
     let home = tempfile::tempdir().unwrap();
     let mut helm = Command::new(tools.helm());
-    for (variable, folder) in [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")] {
+    for (variable, folder) in [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
+    {
         helm.env(variable, home.path().join(folder));
     }
     helm.env_remove("KUBECONFIG").args(arguments).output().unwrap()
@@ -25,8 +26,15 @@ fn helm(arguments: &[&str]) -> Output {
 
 fn template(extra: &[&str]) -> Output {
     let chart = chart();
-    let mut arguments =
-        vec!["template", "bailiwick", chart.to_str().unwrap(), "--namespace", "bailiwick-system", "--kube-version", "1.36.3"];
+    let mut arguments = vec![
+        "template",
+        "bailiwick",
+        chart.to_str().unwrap(),
+        "--namespace",
+        "bailiwick-system",
+        "--kube-version",
+        "1.36.3",
+    ];
     arguments.extend(extra);
     helm(&arguments)
 }

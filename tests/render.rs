@@ -51,7 +51,8 @@ fn every_example_renders_as_it_did(#[case] example: &str) {
 
 #[test]
 fn rendering_twice_gives_the_same_bytes() {
-    let run = || render(&["-f", "examples/tiered-rbac", "--values", "examples/tiered-rbac/chart/values.yaml"], "").stdout;
+    let run =
+        || render(&["-f", "examples/tiered-rbac", "--values", "examples/tiered-rbac/chart/values.yaml"], "").stdout;
     assert_eq!(run(), run());
 }
 
@@ -107,12 +108,32 @@ fn a_withheld_subject_is_a_warning_and_no_failure() {
 #[rstest]
 #[case::not_yaml("a: [1\n", "-:1", "unclosed")]
 #[case::no_kind("a: 1\n", "-:1", "is no Kubernetes object")]
-#[case::unknown_kind("apiVersion: bailiwick.dev/v1alpha1\nkind: RoleBindng\nmetadata: {name: a}\n", "-:2: kind", "\"RoleBindng\" is not known")]
-#[case::unknown_version("apiVersion: bailiwick.dev/v1\nkind: User\nmetadata: {name: a}\n", "-:1: apiVersion", "not known")]
-#[case::no_name("apiVersion: bailiwick.dev/v1alpha1\nkind: User\nmetadata: {}\nspec: {}\n", "-:3: metadata.name", "is required")]
+#[case::unknown_kind(
+    "apiVersion: bailiwick.dev/v1alpha1\nkind: RoleBindng\nmetadata: {name: a}\n",
+    "-:2: kind",
+    "\"RoleBindng\" is not known"
+)]
+#[case::unknown_version(
+    "apiVersion: bailiwick.dev/v1\nkind: User\nmetadata: {name: a}\n",
+    "-:1: apiVersion",
+    "not known"
+)]
+#[case::no_name(
+    "apiVersion: bailiwick.dev/v1alpha1\nkind: User\nmetadata: {}\nspec: {}\n",
+    "-:3: metadata.name",
+    "is required"
+)]
 #[case::no_spec("apiVersion: bailiwick.dev/v1alpha1\nkind: User\nmetadata: {name: a}\n", "-:1: spec", "is required")]
-#[case::typo("apiVersion: bailiwick.dev/v1alpha1\nkind: User\nmetadata: {name: a}\nspec:\n  usrname: b\n", "-:5: spec.usrname", "unknown field")]
-#[case::type_("apiVersion: bailiwick.dev/v1alpha1\nkind: User\nmetadata: {name: a}\nspec:\n  suspended: sometimes\n", "-:5: spec.suspended", "has to be of type boolean")]
+#[case::typo(
+    "apiVersion: bailiwick.dev/v1alpha1\nkind: User\nmetadata: {name: a}\nspec:\n  usrname: b\n",
+    "-:5: spec.usrname",
+    "unknown field"
+)]
+#[case::type_(
+    "apiVersion: bailiwick.dev/v1alpha1\nkind: User\nmetadata: {name: a}\nspec:\n  suspended: sometimes\n",
+    "-:5: spec.suspended",
+    "has to be of type boolean"
+)]
 #[case::word(
     "apiVersion: bailiwick.dev/v1alpha1\nkind: RoleBinding\nmetadata: {name: a, namespace: b}\nspec:\n  roleRef: {kind: Role, name: c}\n",
     "-:5: spec.roleRef.kind",

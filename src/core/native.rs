@@ -165,8 +165,7 @@ impl Observed {
     /// Who asked for it, as it says itself.
     #[must_use]
     pub fn source(&self) -> Option<Source> {
-        const KINDS: [&str; 6] =
-            ["Organization", "RoleBinding", "SiteRoleBinding", "CustomRole", "SiteRole", "Group"];
+        const KINDS: [&str; 6] = ["Organization", "RoleBinding", "SiteRoleBinding", "CustomRole", "SiteRole", "Group"];
         let Owner::One(uid) = &self.owner else { return None };
         let mut parts = self.source.as_deref()?.split('/');
         let kind = parts.next()?;

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::claims::{self, Assignment};
+use super::claims;
 use super::conditions::{Finding, Status, StatusDraft, about, bad, good, message};
-use super::decision::{Counts, Decision, Place, RoleName};
+use super::decision::{Decision, Place, RoleName};
+use super::findings::{binding_findings, count, role_findings, trouble};
 use super::members::Members;
 use super::native::Source;
+use super::organization_status::member_role;
 use super::records::{Binding, Group, Meta, Organization, Role};
 use super::roles::{self, Resolved, Withheld};
 use super::subjects::{self, Subjects};
@@ -19,7 +21,7 @@ use super::world::{Local, World};
 use super::{Name, names};
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
-use crate::api::{self, BindingStatus, GroupStatus, OrganizationStatus, RoleKind, RoleStatus};
+use crate::api::{self, BindingStatus, GroupStatus, RoleKind, RoleStatus};
 
 /// How many subjects all bindings of one organization may have together, groups taken apart: no organization can keep the
 /// others waiting for long.
@@ -328,154 +330,4 @@ struct Assigned {
     resolved: Arc<Resolved>,
     implies_membership: bool,
     source: Source,
-}
-
-pub(super) fn count(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-/// What the API server refuses of an object's native objects, if anything.
-pub(super) fn trouble(world: &World, uid: &Name) -> Option<(Reason, String)> {
-    world.troubles.values().find(|t| t.source == *uid).map(|t| (t.reason, t.message.clone()))
-}
-
-/// The conditions of a binding, of either kind.
-pub(super) fn binding_findings(
-    role: Result<&Resolved, &Reason>,
-    who: &Subjects,
-    nothing: Option<Reason>,
-    trouble: Option<(Reason, String)>,
-    role_name: &str,
-) -> Vec<Finding> {
-    let resolved = match role {
-        Err(reason) => bad(C::RoleResolved, *reason, format!("{role_name}: {}", reason.meaning())),
-        Ok(role) if role.is_empty() => bad(
-            C::RoleResolved,
-            Reason::RoleGrantsNothing,
-            format!("{role_name}: {}", Reason::RoleGrantsNothing.meaning()),
-        ),
-        Ok(_) => good(C::RoleResolved, Reason::Resolved, format!("{role_name} is assigned.")),
-    };
-    let withheld: Vec<&Withheld> = who.withheld.iter().collect();
-    let subjects = about(C::SubjectsResolved, (Reason::Resolved, "Every subject holds the role."), &withheld);
-    let faults = withheld.iter().filter(|w| !w.expected()).count();
-    let pending = faults > 0 && withheld.iter().all(|w| w.expected() || w.reason == Reason::HolderPending);
-    let ready = match (trouble, nothing) {
-        (Some((reason, message)), _) => bad(C::Ready, reason, message),
-        (None, Some(Reason::Expired)) => good(C::Ready, Reason::Expired, Reason::Expired.meaning()),
-        (None, Some(reason)) => bad(C::Ready, reason, reason.meaning()),
-        (None, None) if !resolved.good => bad(C::Ready, Reason::RoleGrantsNothing, Reason::RoleGrantsNothing.meaning()),
-        (None, None) if pending => bad(C::Ready, Reason::HolderPending, subjects.message.clone()),
-        (None, None) if faults > 0 && who.granted.is_empty() => {
-            bad(C::Ready, Reason::NothingGranted, subjects.message.clone())
-        }
-        (None, None) if faults > 0 => bad(C::Ready, Reason::PartlyWithheld, subjects.message.clone()),
-        (None, None) => good(C::Ready, Reason::Reconciled, "All grants are in effect."),
-    };
-    vec![ready, resolved, subjects]
-}
-
-/// The conditions of a role, of either kind.
-pub(super) fn role_findings(resolved: &Resolved, trouble: Option<(Reason, String)>) -> Vec<Finding> {
-    let of = |reasons: &[Reason]| -> Vec<&Withheld> {
-        resolved.withheld.iter().filter(|w| reasons.contains(&w.reason)).collect()
-    };
-    let ceiling = [Reason::BeyondCeiling, Reason::CeilingUnknown];
-    let inherits = [Reason::RoleNotFound, Reason::RoleNotAssignableHere, Reason::InheritanceCycle];
-    let permissions: Vec<&Withheld> =
-        resolved.withheld.iter().filter(|w| !ceiling.contains(&w.reason) && !inherits.contains(&w.reason)).collect();
-    let faults: Vec<&Withheld> = resolved.withheld.iter().filter(|w| !w.expected()).collect();
-    let ready = match (trouble, faults.is_empty()) {
-        (Some((reason, message)), _) => bad(C::Ready, reason, message),
-        (None, false) => bad(C::Ready, Reason::PartlyWithheld, message(&faults)),
-        (None, true) => good(C::Ready, Reason::Reconciled, "The role can be assigned."),
-    };
-    vec![
-        ready,
-        about(C::PermissionsResolved, (Reason::Resolved, "Every permission is understood."), &permissions),
-        about(C::InheritsResolved, (Reason::Resolved, "Every inherited role is included."), &of(&inherits)),
-        about(C::Ceiling, (Reason::Within, Reason::Within.meaning()), &of(&ceiling)),
-    ]
-}
-
-/// The SiteRole that members hold implicitly.
-///
-/// # Errors
-/// Why the one that the organization names cannot be it.
-fn member_role(world: &World, organization: &Organization) -> Result<Option<Name>, Reason> {
-    let Some(name) = &organization.member_role else { return Ok(None) };
-    let role = world.site_roles.get(name).ok_or(Reason::RoleNotFound)?;
-    if role.single_holder || !roles::assignable(role, api::Place::Organization) {
-        return Err(Reason::RoleNotAssignableHere);
-    }
-    // Every Group would confer it, and whoever may write Groups would hand it out.
-    if world.site_role_rights(name).is_none_or(|resolved| resolved.privileged) {
-        return Err(Reason::PrivilegedMemberRole);
-    }
-    Ok(Some(name.clone()))
-}
-
-/// The status of an Organization.
-#[must_use]
-pub fn status(world: &World, organization: &Organization, counts: Counts) -> StatusDraft {
-    let (assigned, namespace) = assigned(world, organization);
-    let role = match (&organization.member_role, member_role(world, organization)) {
-        (Some(name), Ok(_)) => {
-            good(C::MemberRoleResolved, Reason::Resolved, format!("Members hold SiteRole {name:?}."))
-        }
-        (Some(name), Err(reason)) => {
-            bad(C::MemberRoleResolved, reason, format!("memberRole {name:?}: {}", reason.meaning()))
-        }
-        (None, _) => good(C::MemberRoleResolved, Reason::NotConfigured, "Members hold no role by being members."),
-    };
-    let is_default = claims::should_record_default(world, organization);
-    let default = match claims::desired_default(world) {
-        Some(other) if other.meta.uid != organization.meta.uid && organization.asks_default => {
-            bad(C::Default, Reason::AlreadyTaken, format!("Organization {} is the default one.", other.meta.name))
-        }
-        _ if is_default => good(C::Default, Reason::IsDefault, Reason::IsDefault.meaning()),
-        _ => bad(C::Default, Reason::NotRequested, Reason::NotRequested.meaning()),
-    };
-    // An organization without a namespace is legal and has no effect: it is as its author wrote it.
-    let inert = assigned.reason == Reason::NotSet;
-    let ready = match trouble(world, &organization.meta.uid) {
-        // What keeps it from its namespace explains why the API server refuses what it refuses there.
-        _ if !assigned.good && !inert => bad(C::Ready, assigned.reason, assigned.message.clone()),
-        Some((reason, message)) => bad(C::Ready, reason, message),
-        None if inert => good(C::Ready, Reason::NotSet, "It has no namespace, so nothing is granted in it."),
-        None if !role.good => bad(C::Ready, role.reason, role.message.clone()),
-        None => good(C::Ready, Reason::Reconciled, "All grants are in effect."),
-    };
-    let status = OrganizationStatus {
-        namespace: namespace.map(|n| n.to_string()),
-        default: is_default,
-        members: counts.members,
-        grants: counts.grants,
-        withheld: counts.withheld,
-        ..OrganizationStatus::default()
-    };
-    StatusDraft::new(
-        "Organization",
-        &organization.meta,
-        Status::Organization(status),
-        vec![ready, assigned, default, role],
-    )
-}
-
-fn assigned(world: &World, organization: &Organization) -> (Finding, Option<Name>) {
-    let kind = C::NamespaceAssigned;
-    match claims::assignment(world, organization) {
-        Assignment::Holds(name) if world.unauthorized.contains(&name) => {
-            (bad(kind, Reason::OperatorNotAuthorized, Reason::OperatorNotAuthorized.meaning()), Some(name))
-        }
-        Assignment::Holds(name) => (good(kind, Reason::Assigned, format!("It holds namespace {name}.")), Some(name)),
-        Assignment::Not { reason, namespace, other } => {
-            let mut message = namespace.map_or_else(String::new, |n| format!("Namespace {n}: "));
-            message.push_str(reason.meaning());
-            if let Some(other) = other {
-                message.push_str(&format!(" ({other})"));
-            }
-            (bad(kind, reason, message), None)
-        }
-    }
 }

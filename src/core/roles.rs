@@ -101,7 +101,8 @@ impl Resolved {
             let what = || format!("permissions[{index}] ({})", permission.resource);
             resolved.withheld.extend(reason.map(|reason| Withheld::new(reason, what())));
         }
-        let native = [(Target::Organization, "rules", &role.rules), (Target::Cluster, "clusterRules", &role.cluster_rules)];
+        let native =
+            [(Target::Organization, "rules", &role.rules), (Target::Cluster, "clusterRules", &role.cluster_rules)];
         for (target, field, rules) in native {
             for (index, rule) in rules.iter().enumerate() {
                 if fits_in(&mut room, std::slice::from_ref(rule)) {

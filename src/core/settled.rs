@@ -11,7 +11,7 @@ use super::conditions::{Status, StatusDraft};
 use super::decision::Decision;
 use super::native::Desired;
 use super::world::{Holders, World};
-use super::{claims, organization, site, user};
+use super::{claims, organization, organization_status, site, user};
 
 /// Records settle in a few rounds: a claim, then the default, then what the default takes. More would be a circle.
 const ROUNDS: usize = 16;
@@ -61,7 +61,7 @@ fn collect(world: &World, now: Timestamp) -> Settled {
             claims::Assignment::Holds(namespace) => counts.get(&namespace).copied(),
             claims::Assignment::Not { .. } => None,
         };
-        settled.statuses.push(organization::status(world, organization, held.unwrap_or_default()));
+        settled.statuses.push(organization_status::status(world, organization, held.unwrap_or_default()));
     }
     for user in world.users.values() {
         settled.statuses.push(user::status(world, user, now).0);

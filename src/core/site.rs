@@ -11,8 +11,8 @@ use jiff::Timestamp;
 
 use super::conditions::{Status, StatusDraft};
 use super::decision::{Decision, Place, RoleName};
+use super::findings::{binding_findings, count, role_findings, trouble};
 use super::native::Grantee;
-use super::organization::{binding_findings, count, role_findings, trouble};
 use super::records::{Binding, Role, Subject, by_age};
 use super::roles::{self, Resolved, Withheld};
 use super::subjects::{self, Subjects};

@@ -11,11 +11,15 @@ const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {
 fn fields_that_are_set_once_stay_as_they_are_on_every_write_path() {
     let cluster = Cluster::with_chart(VALUES);
 
-    cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: Organization, metadata: {name: acme}, spec: {namespace: alpha}}");
+    cluster.apply(
+        "{apiVersion: bailiwick.dev/v1alpha1, kind: Organization, metadata: {name: acme}, spec: {namespace: alpha}}",
+    );
     let acme = Fixed { cluster: &cluster, kind: "Organization", name: "acme", field: "namespace", value: "alpha" };
     acme.stays("beta", "namespace is set once");
 
-    cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: User, metadata: {name: ada}, spec: {username: ada@example.com}}");
+    cluster.apply(
+        "{apiVersion: bailiwick.dev/v1alpha1, kind: User, metadata: {name: ada}, spec: {username: ada@example.com}}",
+    );
     let ada = Fixed { cluster: &cluster, kind: "User", name: "ada", field: "username", value: "ada@example.com" };
     ada.stays("mallory@example.com", "username is immutable");
 
@@ -23,14 +27,16 @@ fn fields_that_are_set_once_stay_as_they_are_on_every_write_path() {
     cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: Organization, metadata: {name: later}, spec: {}}");
     cluster.run(&["patch", "organization", "later", "--type=merge", "-p", r#"{"spec":{"namespace":"beta"}}"#]);
     for other in ["alpha", ""] {
-        let patch = json!({"spec": {"namespace": if other.is_empty() { Value::Null } else { json!(other) }}}).to_string();
+        let patch =
+            json!({"spec": {"namespace": if other.is_empty() { Value::Null } else { json!(other) }}}).to_string();
         let answer = outcome(cluster.kubectl(&["patch", "organization", "later", "--type=merge", "-p", &patch]));
         assert!(answer.unwrap_err().contains("namespace is set once"), "{patch}");
     }
 
     // The username that counts is the same, written or not.
     cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: User, metadata: {name: bob}, spec: {username: bob}}");
-    let patch = |patch: &str| outcome(cluster.kubectl(&["patch", "users.bailiwick.dev", "bob", "--type=merge", "-p", patch]));
+    let patch =
+        |patch: &str| outcome(cluster.kubectl(&["patch", "users.bailiwick.dev", "bob", "--type=merge", "-p", patch]));
     patch(r#"{"spec":{"username":null}}"#).unwrap();
     assert!(patch(r#"{"spec":{"username":"mallory"}}"#).unwrap_err().contains("username is immutable"));
     patch(r#"{"spec":{"username":"bob"}}"#).unwrap();
@@ -133,7 +139,8 @@ impl Fixed<'_> {
     }
 
     fn object(&self, spec: Value) -> String {
-        let mut object = json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": self.kind, "metadata": {"name": self.name}});
+        let mut object =
+            json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": self.kind, "metadata": {"name": self.name}});
         if !spec.is_null() {
             object["spec"] = spec;
         }
@@ -156,7 +163,10 @@ impl Fixed<'_> {
 
     fn apply(&self, manager: &str, spec: Value) -> Result<String, String> {
         let manager = format!("--field-manager={manager}");
-        self.kubectl(&["apply", "--server-side", "--force-conflicts", &manager, "--validate=false", "-f", "-"], &self.object(spec))
+        self.kubectl(
+            &["apply", "--server-side", "--force-conflicts", &manager, "--validate=false", "-f", "-"],
+            &self.object(spec),
+        )
     }
 
     fn client_side_apply(&self, spec: &Value) -> Result<String, String> {
@@ -184,9 +194,14 @@ fn the_schema_refuses_what_could_only_be_a_mistake_or_an_attack() {
     // Names that are Kubernetes' own, unreadable ones, and ones that are too long, wherever a name becomes a subject.
     for (place, longest) in PLACES {
         for name in ["system:masters", "system:admin", "system:serviceaccount:kube-system:default", "system:"] {
-            refused(&named(place, name), "names that begin with system: are Kubernetes' own".trim_start_matches("names "));
+            refused(
+                &named(place, name),
+                "names that begin with system: are Kubernetes' own".trim_start_matches("names "),
+            );
         }
-        for name in ["bell\u{7}", "two\nlines", "tab\t", "zero\u{200b}width", "right\u{202e}to-left", "nul\u{0}", "\u{feff}bom"] {
+        for name in
+            ["bell\u{7}", "two\nlines", "tab\t", "zero\u{200b}width", "right\u{202e}to-left", "nul\u{0}", "\u{feff}bom"]
+        {
             refused(&named(place, name), "should match");
         }
         refused(&named(place, ""), "at least 1 chars long");
@@ -225,7 +240,12 @@ fn named(place: &str, name: &str) -> Value {
         Some(("external", _)) => object("Group", "alpha", "people", json!({"externalGroups": [name]})),
         Some(("RoleBinding", kind)) => {
             let role = json!({"kind": "CustomRole", "name": "lead"});
-            object("RoleBinding", "alpha", "leads", json!({"roleRef": role, "subjects": [{"kind": kind, "name": name}]}))
+            object(
+                "RoleBinding",
+                "alpha",
+                "leads",
+                json!({"roleRef": role, "subjects": [{"kind": kind, "name": name}]}),
+            )
         }
         Some((binding, kind)) => {
             let mut subject = json!({"kind": kind, "name": name});
@@ -257,34 +277,77 @@ fn mistakes() -> Vec<(Value, &'static str)> {
         object("SiteRoleBinding", "", "b", json!({"roleRef": {"name": "auditor"}, "subjects": [subject]}))
     };
     let mut mistakes = vec![
-        (permission(json!({"resource": "templates", "actions": ["create"], "names": ["a"]})), "names cannot go with create"),
-        (permission(json!({"resource": "templates", "actions": ["read", "create"], "names": ["a"]})), "names cannot go with create"),
-        (permission(json!({"resource": "templates", "actions": ["create"], "scope": "Own"})), "scope Own goes with read"),
+        (
+            permission(json!({"resource": "templates", "actions": ["create"], "names": ["a"]})),
+            "names cannot go with create",
+        ),
+        (
+            permission(json!({"resource": "templates", "actions": ["read", "create"], "names": ["a"]})),
+            "names cannot go with create",
+        ),
+        (
+            permission(json!({"resource": "templates", "actions": ["create"], "scope": "Own"})),
+            "scope Own goes with read",
+        ),
         (permission(json!({"resource": "templates", "actions": ["list"], "scope": "Own"})), "scope Own goes with read"),
         (permission(json!({"resource": "templates", "actions": ["read"], "scope": "Everybody"})), "Unsupported value"),
         (permission(json!({"resource": "templates", "actions": ["write"]})), "Unsupported value"),
         (permission(json!({"resource": "templates", "actions": []})), "should have at least 1 items"),
         (permission(json!({"resource": "templates", "actions": ["read", "read"]})), "uplicate"),
-        (permission(json!({"resource": "templates", "actions": ["read"], "names": []})), "should have at least 1 items"),
+        (
+            permission(json!({"resource": "templates", "actions": ["read"], "names": []})),
+            "should have at least 1 items",
+        ),
         (permission(json!({"resource": "Templates", "actions": ["read"]})), "should match"),
         (permission(json!({"resource": "*", "actions": ["read"]})), "should match"),
         (permission(json!({"actions": ["read"]})), "resource"),
         (custom(json!({"inherits": [{"kind": "ClusterRole", "name": "cluster-admin"}]})), "Unsupported value"),
         (custom(json!({"clusterRules": [rule("", "nodes", "get")]})), "clusterRules"),
         (custom(json!({"permission": []})), "permission"),
-        (object("SiteRole", "", "role", json!({"assignableTo": ["Organization"], "singleHolder": true})), "a role with singleHolder"),
-        (object("SiteRole", "", "role", json!({"assignableTo": ["Site", "Organization"], "singleHolder": true})), "a role with singleHolder"),
+        (
+            object("SiteRole", "", "role", json!({"assignableTo": ["Organization"], "singleHolder": true})),
+            "a role with singleHolder",
+        ),
+        (
+            object("SiteRole", "", "role", json!({"assignableTo": ["Site", "Organization"], "singleHolder": true})),
+            "a role with singleHolder",
+        ),
         (object("SiteRole", "", "role", json!({"assignableTo": ["Everywhere"]})), "Unsupported value"),
-        (site(json!({"clusterRules": [{"nonResourceURLs": ["/healthz"], "resources": ["nodes"], "verbs": ["get"]}]})), "either nonResourceURLs"),
+        (
+            site(
+                json!({"clusterRules": [{"nonResourceURLs": ["/healthz"], "resources": ["nodes"], "verbs": ["get"]}]}),
+            ),
+            "either nonResourceURLs",
+        ),
         (site(json!({"clusterRules": [{"verbs": ["get"]}]})), "either nonResourceURLs"),
         (site(json!({"clusterRules": [{"apiGroups": [""], "verbs": ["get"]}]})), "either nonResourceURLs"),
         (subject(json!({"kind": "Group", "name": "people"})), "Unsupported value"),
         (subject(json!({"kind": "ServiceAccount", "name": "ci"})), "namespace goes with kind ServiceAccount"),
-        (subject(json!({"kind": "User", "name": "ada", "namespace": "alpha"})), "namespace goes with kind ServiceAccount"),
-        (object("SiteRoleBinding", "", "b", json!({"roleRef": {"kind": "CustomRole", "name": "lead"}})), "Unsupported value"),
-        (object("RoleBinding", "alpha", "b", json!({"roleRef": {"kind": "Role", "name": "lead"}})), "Unsupported value"),
-        (object("RoleBinding", "alpha", "b", json!({"roleRef": {"kind": "CustomRole", "name": ""}})), "at least 1 chars"),
-        (object("RoleBinding", "alpha", "b", json!({"roleRef": {"kind": "CustomRole", "name": "lead"}, "expiresAt": "tomorrow"})), "must be of type date-time"),
+        (
+            subject(json!({"kind": "User", "name": "ada", "namespace": "alpha"})),
+            "namespace goes with kind ServiceAccount",
+        ),
+        (
+            object("SiteRoleBinding", "", "b", json!({"roleRef": {"kind": "CustomRole", "name": "lead"}})),
+            "Unsupported value",
+        ),
+        (
+            object("RoleBinding", "alpha", "b", json!({"roleRef": {"kind": "Role", "name": "lead"}})),
+            "Unsupported value",
+        ),
+        (
+            object("RoleBinding", "alpha", "b", json!({"roleRef": {"kind": "CustomRole", "name": ""}})),
+            "at least 1 chars",
+        ),
+        (
+            object(
+                "RoleBinding",
+                "alpha",
+                "b",
+                json!({"roleRef": {"kind": "CustomRole", "name": "lead"}, "expiresAt": "tomorrow"}),
+            ),
+            "must be of type date-time",
+        ),
         (object("RoleBinding", "alpha", "b", json!({"subjects": []})), "roleRef"),
         (object("Organization", "", &"o".repeat(64), json!({})), "at most 63 characters"),
         (object("Organization", "", "o", json!({"namespace": "Alpha"})), "should match"),
@@ -326,13 +389,15 @@ fn the_longest_lists_are_accepted_and_longer_ones_refused_clearly() {
         object("RoleBinding", "alpha", name, json!({"roleRef": role, "subjects": users(count, length)}))
     };
 
-    create(&object("Group", "alpha", "big", json!({"members": names(10_000, 100), "externalGroups": names(100, 256)}))).unwrap();
+    create(&object("Group", "alpha", "big", json!({"members": names(10_000, 100), "externalGroups": names(100, 256)})))
+        .unwrap();
     // The API server writes down who owns which member when they are applied, which takes as much room again.
     let group = object("Group", "alpha", "applied", json!({"members": names(10_000, 50)}));
     cluster.apply(&group.to_string());
     create(&binding("big", 1_000, 256)).unwrap();
     let subjects = users(1_000, 256);
-    create(&object("SiteRoleBinding", "", "big", json!({"roleRef": {"name": "auditor"}, "subjects": subjects}))).unwrap();
+    create(&object("SiteRoleBinding", "", "big", json!({"roleRef": {"name": "auditor"}, "subjects": subjects})))
+        .unwrap();
     let spec = json!({"permissions": permissions(50), "rules": rules(50)});
     create(&object("CustomRole", "alpha", "big", spec)).unwrap();
     let spec = json!({"assignableTo": ["Site"], "permissions": permissions(40), "rules": rules(40), "clusterRules": rules(40)});
@@ -340,10 +405,16 @@ fn the_longest_lists_are_accepted_and_longer_ones_refused_clearly() {
 
     for (object, why) in [
         (object("Group", "alpha", "bigger", json!({"members": names(10_001, 10)})), "spec.members: Too many: 10001"),
-        (object("Group", "alpha", "bigger", json!({"externalGroups": names(101, 10)})), "spec.externalGroups: Too many: 101"),
+        (
+            object("Group", "alpha", "bigger", json!({"externalGroups": names(101, 10)})),
+            "spec.externalGroups: Too many: 101",
+        ),
         (binding("bigger", 1_001, 10), "spec.subjects: Too many: 1001"),
         (binding("bigger", 10_000, 10), "spec.subjects: Too many: 10000"),
-        (object("CustomRole", "alpha", "bigger", json!({"permissions": permissions(101)})), "spec.permissions: Too many: 101"),
+        (
+            object("CustomRole", "alpha", "bigger", json!({"permissions": permissions(101)})),
+            "spec.permissions: Too many: 101",
+        ),
     ] {
         let error = create(&object).unwrap_err();
         assert!(error.contains(why), "{error}");
@@ -394,7 +465,10 @@ spec: {roleRef: {name: site-admin}, subjects: [{kind: User, name: ada@example.co
     for kind in crate::support::KINDS {
         let explained = cluster.run(&["explain", "--recursive", kind]);
         assert!(explained.contains("spec") && explained.contains("conditions"), "{explained}");
-        assert!(!cluster.run(&["explain", &format!("{kind}.spec")]).contains("<empty>"), "{kind}.spec has no description");
+        assert!(
+            !cluster.run(&["explain", &format!("{kind}.spec")]).contains("<empty>"),
+            "{kind}.spec has no description"
+        );
     }
 
     let all = cluster.run(&["get", "bailiwick", "--all-namespaces"]);
@@ -416,12 +490,37 @@ spec: {roleRef: {name: site-admin}, subjects: [{kind: User, name: ada@example.co
         (lines.next().unwrap().join(" "), lines.next().unwrap())
     };
     for (resource, name, columns, values) in [
-        ("org", "acme", "NAME NAMESPACE DEFAULT MEMBERS READY REASON AGE", vec!["acme", "alpha", "true", "1", "True", "Reconciled"]),
-        ("users.bailiwick.dev", "ada", "NAME USERNAME STATE LAST SEEN READY REASON AGE", vec!["ada", "ada@example.com", "Dormant"]),
-        ("grp", "people", "NAME MEMBERS PRIVILEGED READY REASON AGE", vec!["people", "1", "true", "True", "Reconciled"]),
+        (
+            "org",
+            "acme",
+            "NAME NAMESPACE DEFAULT MEMBERS READY REASON AGE",
+            vec!["acme", "alpha", "true", "1", "True", "Reconciled"],
+        ),
+        (
+            "users.bailiwick.dev",
+            "ada",
+            "NAME USERNAME STATE LAST SEEN READY REASON AGE",
+            vec!["ada", "ada@example.com", "Dormant"],
+        ),
+        (
+            "grp",
+            "people",
+            "NAME MEMBERS PRIVILEGED READY REASON AGE",
+            vec!["people", "1", "true", "True", "Reconciled"],
+        ),
         ("crole", "lead", "NAME PRIVILEGED WITHHELD READY REASON AGE", vec!["lead", "true", "0", "True", "Reconciled"]),
-        ("brb", "leads", "NAME ROLE GRANTS WITHHELD EXPIRES READY REASON AGE", vec!["leads", "lead", "1", "0", "2099-01-01T00:00:00Z", "True"]),
-        ("srole", "site-admin", "NAME ASSIGNABLE TO PRIVILEGED HOLDER WITHHELD READY REASON AGE", vec!["site-admin", r#"["Site"]"#, "true", "ada@example.com"]),
+        (
+            "brb",
+            "leads",
+            "NAME ROLE GRANTS WITHHELD EXPIRES READY REASON AGE",
+            vec!["leads", "lead", "1", "0", "2099-01-01T00:00:00Z", "True"],
+        ),
+        (
+            "srole",
+            "site-admin",
+            "NAME ASSIGNABLE TO PRIVILEGED HOLDER WITHHELD READY REASON AGE",
+            vec!["site-admin", r#"["Site"]"#, "true", "ada@example.com"],
+        ),
         ("srb", "admins", "NAME ROLE GRANTS WITHHELD EXPIRES READY REASON AGE", vec!["admins", "site-admin", "1", "0"]),
     ] {
         let (header, row) = row(resource, name);
@@ -429,4 +528,3 @@ spec: {roleRef: {name: site-admin}, subjects: [{kind: User, name: ada@example.co
         assert_eq!(row[..values.len()], values, "{resource}");
     }
 }
-

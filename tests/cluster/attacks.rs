@@ -128,7 +128,14 @@ fn a_label_on_a_namespace_of_ones_own_takes_nothing_from_an_organization() {
     cluster.run(&["create", "namespace", "aaa-mine"]);
     cluster.run(&["label", "namespace", "aaa-mine", "bailiwick.dev/organization=alpha"]);
     cluster.run(&["label", "organizations.bailiwick.dev", "alpha", "touched=yes"]);
-    cluster.run(&["patch", "organizations.bailiwick.dev", "alpha", "--type=merge", "-p", r#"{"spec":{"displayName":"A"}}"#]);
+    cluster.run(&[
+        "patch",
+        "organizations.bailiwick.dev",
+        "alpha",
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"displayName":"A"}}"#,
+    ]);
     cluster.settle();
     assert!(cluster.allowed(&Question::of("ada", "alpha"), "delete deployments.apps"));
     cluster.cannot(&Question::of("ada", "aaa-mine"), &["get pods"]);
@@ -156,7 +163,13 @@ fn a_binding_is_never_made_to_a_role_that_somebody_else_put_there() {
 
     // A role that was left for one that cannot be written ends all the same.
     cluster.run(&[
-        "-n", "alpha", "patch", "rolebindings.bailiwick.dev", "managers", "--type=merge", "-p",
+        "-n",
+        "alpha",
+        "patch",
+        "rolebindings.bailiwick.dev",
+        "managers",
+        "--type=merge",
+        "-p",
         r#"{"spec":{"roleRef":{"kind":"CustomRole","name":"view"}}}"#,
     ]);
     cluster.cannot(&Question::of("ada", "alpha"), &["delete deployments.apps", "get secrets"]);
@@ -180,14 +193,19 @@ fn a_finalizer_keeps_no_access_alive() {
     cluster.run(&["-n", "beta", "patch", "rolebindings.bailiwick.dev", "managers", "--type=merge", "-p", keep]);
     cluster.run(&["-n", "beta", "delete", "rolebindings.bailiwick.dev", "managers", "--wait=false"]);
     cluster.cannot(&Question::of("bob", "beta"), &["delete deployments.apps"]);
-    assert!(cluster.exists(&["-n", "beta", "rolebindings.bailiwick.dev", "managers"]), "the finalizer keeps the object");
+    assert!(
+        cluster.exists(&["-n", "beta", "rolebindings.bailiwick.dev", "managers"]),
+        "the finalizer keeps the object"
+    );
 }
 
 #[test]
 fn a_namespace_that_is_handed_over_by_its_label_takes_no_grants_along() {
     let cluster = cluster();
     cluster.run(&["delete", "organizations.bailiwick.dev", "alpha"]);
-    cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: Organization, metadata: {name: gamma}, spec: {namespace: alpha}}");
+    cluster.apply(
+        "{apiVersion: bailiwick.dev/v1alpha1, kind: Organization, metadata: {name: gamma}, spec: {namespace: alpha}}",
+    );
     cluster.await_reason(&["organizations.bailiwick.dev", "gamma"], "NamespaceAssigned", "ReservedFor");
     cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization=gamma", "--overwrite"]);
     cluster.await_reason(&["organizations.bailiwick.dev", "gamma"], "NamespaceAssigned", "Assigned");
@@ -200,7 +218,12 @@ fn a_namespace_that_is_handed_over_by_its_label_takes_no_grants_along() {
 fn being_a_member_never_hands_out_a_privileged_role() {
     let cluster = cluster();
     cluster.run(&[
-        "patch", "organizations.bailiwick.dev", "beta", "--type=merge", "-p", r#"{"spec":{"memberRole":"organization-manager"}}"#,
+        "patch",
+        "organizations.bailiwick.dev",
+        "beta",
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"memberRole":"organization-manager"}}"#,
     ]);
     cluster.await_reason(&["organizations.bailiwick.dev", "beta"], "MemberRoleResolved", "PrivilegedMemberRole");
     // ada belongs to alpha, so put her into a Group of beta.

@@ -74,8 +74,10 @@ fn the_chart_ships_the_roles_of_the_table(cluster: &Cluster, facts: &Facts) {
     let mut names = BTreeSet::new();
     for role in shipped["items"].as_array().unwrap() {
         let name = role["metadata"]["name"].as_str().unwrap();
-        let places: BTreeSet<&str> = role["spec"]["assignableTo"].as_array().unwrap().iter().flat_map(|p| p.as_str()).collect();
-        let table = facts.assignable_to.iter().filter(|(place, roles)| *place != "implicit" && roles.iter().any(|r| r == name));
+        let places: BTreeSet<&str> =
+            role["spec"]["assignableTo"].as_array().unwrap().iter().flat_map(|p| p.as_str()).collect();
+        let table =
+            facts.assignable_to.iter().filter(|(place, roles)| *place != "implicit" && roles.iter().any(|r| r == name));
         assert_eq!(places, table.map(|(place, _)| place.as_str()).collect(), "where {name} may be assigned");
         names.insert(name.to_owned());
     }
@@ -178,7 +180,9 @@ fn nobody_reads_secrets_or_writes_native_rbac(cluster: &Cluster, actors: &[Actor
             expected.extend(few.map(|what| (actor.at(place), what.to_owned(), false)));
         }
         for place in ["vacant", "kube-system", "default"] {
-            for kind in ["pods", "events", "services", "podtemplates", "groups.bailiwick.dev", "rolebindings.bailiwick.dev"] {
+            for kind in
+                ["pods", "events", "services", "podtemplates", "groups.bailiwick.dev", "rolebindings.bailiwick.dev"]
+            {
                 expected.extend(VERBS.map(|verb| (actor.at(place), format!("{verb} {kind}"), false)));
             }
         }
@@ -199,7 +203,8 @@ fn no_native_rule_has_a_wildcard(cluster: &Cluster) {
 
 fn a_second_site_admin_holds_nothing(cluster: &Cluster) {
     cluster.apply(&(manifests::user("second") + &manifests::site_binding("second", "site-admin", &["second"])));
-    let message = cluster.await_reason(&["siterolebindings.bailiwick.dev", "second"], "SubjectsResolved", "HeldByAnother");
+    let message =
+        cluster.await_reason(&["siterolebindings.bailiwick.dev", "second"], "SubjectsResolved", "HeldByAnother");
     assert!(message.contains("second@example.com"), "{message}");
     cluster.cannot(&Question::of("second@example.com", ALPHA), &["get pods", "bind siteroles.bailiwick.dev auditor"]);
     cluster.can(&Question::of("site-admin@example.com", ALPHA), &["get pods", "bind siteroles.bailiwick.dev auditor"]);
@@ -254,7 +259,8 @@ impl Actor {
 
     /// The roles in a namespace, implicit ones included.
     fn roles_in(&self, place: &str) -> BTreeSet<&str> {
-        let mut roles: BTreeSet<&str> = self.bound.iter().filter(|(n, _)| *n == place).map(|(_, r)| r.as_str()).collect();
+        let mut roles: BTreeSet<&str> =
+            self.bound.iter().filter(|(n, _)| *n == place).map(|(_, r)| r.as_str()).collect();
         if self.is_user && (!roles.is_empty() || self.groups.contains(&place)) {
             roles.insert(MEMBER);
             if place == ALPHA {
@@ -306,7 +312,8 @@ fn actors(facts: &Facts) -> Vec<Actor> {
 fn world(actors: &[Actor]) -> String {
     let mut world = ORGANIZATIONS.to_owned();
     for namespace in [ALPHA, BETA] {
-        let members: Vec<&str> = actors.iter().filter(|a| a.groups.contains(&namespace)).map(|a| a.name.as_str()).collect();
+        let members: Vec<&str> =
+            actors.iter().filter(|a| a.groups.contains(&namespace)).map(|a| a.name.as_str()).collect();
         world.push_str(&manifests::group(namespace, "people", &members));
     }
     for actor in actors {
@@ -569,7 +576,8 @@ impl Facts {
             }
             Text::List(names) => {
                 // An organization's manager has the right in that organization only.
-                let here = !self.assignable_to["Organization"].iter().any(|r| r == role) || actor.roles_in(place).contains(role);
+                let here = !self.assignable_to["Organization"].iter().any(|r| r == role)
+                    || actor.roles_in(place).contains(role);
                 let roles = names.iter().filter(|n| here && *n != own).cloned().collect();
                 Some(Bind { roles, custom_roles_and_groups: here && names.iter().any(|n| n == own) })
             }

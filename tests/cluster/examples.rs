@@ -34,7 +34,8 @@ fn every_folder_is_tested_and_promises_something() {
     assert_eq!(names, ["external-groups", "group-templates", "namespaces", "quickstart", "tiered-rbac"]);
     for name in &names {
         let promises = Example::read(name).promises;
-        let (can, cannot) = (promises.access.iter().any(|a| !a.can.is_empty()), promises.access.iter().any(|a| !a.cannot.is_empty()));
+        let (can, cannot) =
+            (promises.access.iter().any(|a| !a.can.is_empty()), promises.access.iter().any(|a| !a.cannot.is_empty()));
         assert!(can && cannot, "{name}");
         // The condition by which a reader of the folder sees who got a namespace.
         assert_eq!(promises.organizations.is_empty(), name != "namespaces");

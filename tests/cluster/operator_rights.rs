@@ -22,20 +22,29 @@ fn the_api_server_holds_the_operator_to_its_bounds() {
 }
 
 fn the_operator_writes_rbac_inside_of_its_bounds_and_nowhere_else(site: &Site) {
-
     // Inside: the ceiling, in the namespaces of the whitelist.
-    site.creates(&role(ALPHA, "inside", &[r#"{apiGroups: [apps], resources: [deployments], verbs: [get, list, create, delete]}"#]));
+    site.creates(&role(
+        ALPHA,
+        "inside",
+        &[r#"{apiGroups: [apps], resources: [deployments], verbs: [get, list, create, delete]}"#],
+    ));
     site.creates(&role(ALPHA, "use", &[r#"{apiGroups: [""], resources: [pods/exec], verbs: [get, create]}"#]));
-    site.creates(&role(ALPHA, "hand-out", &[
-        "{apiGroups: [bailiwick.dev], resources: [siteroles], resourceNames: [organization-manager], verbs: [bind]}",
-    ]));
+    site.creates(&role(
+        ALPHA,
+        "hand-out",
+        &["{apiGroups: [bailiwick.dev], resources: [siteroles], resourceNames: [organization-manager], verbs: [bind]}"],
+    ));
     site.creates(&binding(ALPHA, "inside", "Role", "inside"));
     site.creates(&role("beta", "inside", &[r#"{apiGroups: [""], resources: [pods], verbs: [get]}"#]));
     site.does(&["-n", ALPHA, "delete", "rolebinding.rbac.authorization.k8s.io", "inside"]);
 
     // The same rules outside of the whitelist; even a Role that says nothing.
     for namespace in [OUTSIDE, "kube-system", "default"] {
-        site.may_not_create(&role(namespace, "outside", &["{apiGroups: [apps], resources: [deployments], verbs: [get]}"]));
+        site.may_not_create(&role(
+            namespace,
+            "outside",
+            &["{apiGroups: [apps], resources: [deployments], verbs: [get]}"],
+        ));
         site.may_not_create(&role(namespace, "outside", &[]));
         site.may_not_create(&binding(namespace, "outside", "ClusterRole", "bailiwick-grantable"));
         site.may_not_create(&binding(namespace, "outside", "ClusterRole", "view"));
@@ -61,12 +70,25 @@ fn the_operator_writes_rbac_inside_of_its_bounds_and_nowhere_else(site: &Site) {
     ] {
         site.may_not_create(&role(ALPHA, "beyond", &[rule]));
         // One rule inside of the ceiling does not help another one.
-        site.may_not_create(&role(ALPHA, "beyond", &["{apiGroups: [apps], resources: [deployments], verbs: [get]}", rule]));
+        site.may_not_create(&role(
+            ALPHA,
+            "beyond",
+            &["{apiGroups: [apps], resources: [deployments], verbs: [get]}", rule],
+        ));
     }
-    site.may_not("a Role cannot be widened beyond the ceiling", &[
-        "-n", ALPHA, "patch", "role.rbac.authorization.k8s.io", "inside", "--type=json",
-        "-p", r#"[{"op":"add","path":"/rules/-","value":{"apiGroups":[""],"resources":["secrets"],"verbs":["get"]}}]"#,
-    ]);
+    site.may_not(
+        "a Role cannot be widened beyond the ceiling",
+        &[
+            "-n",
+            ALPHA,
+            "patch",
+            "role.rbac.authorization.k8s.io",
+            "inside",
+            "--type=json",
+            "-p",
+            r#"[{"op":"add","path":"/rules/-","value":{"apiGroups":[""],"resources":["secrets"],"verbs":["get"]}}]"#,
+        ],
+    );
 }
 
 fn the_operator_binds_no_role_that_is_more_than_it_holds(site: &Site) {
@@ -87,10 +109,14 @@ fn the_operator_binds_no_role_that_is_more_than_it_holds(site: &Site) {
 }
 
 fn the_operator_gives_cluster_scoped_rights_of_the_catalog_only(site: &Site) {
-    site.creates(&cluster_role("site", &["{apiGroups: [bailiwick.dev], resources: [users], verbs: [get, list, suspend]}"]));
-    site.creates(&cluster_role("hand-out", &[
-        "{apiGroups: [bailiwick.dev], resources: [siteroles], resourceNames: [auditor], verbs: [bind]}",
-    ]));
+    site.creates(&cluster_role(
+        "site",
+        &["{apiGroups: [bailiwick.dev], resources: [users], verbs: [get, list, suspend]}"],
+    ));
+    site.creates(&cluster_role(
+        "hand-out",
+        &["{apiGroups: [bailiwick.dev], resources: [siteroles], resourceNames: [auditor], verbs: [bind]}"],
+    ));
     site.creates(&cluster_binding("site", "site"));
     for rule in [
         r#"{apiGroups: [""], resources: [pods], verbs: [get]}"#,
@@ -111,7 +137,13 @@ fn the_operator_gives_cluster_scoped_rights_of_the_catalog_only(site: &Site) {
 
 fn the_operator_cannot_widen_what_it_holds(site: &Site) {
     let add = r#"[{"op":"add","path":"/rules/-","value":{"apiGroups":[""],"resources":["secrets"],"verbs":["get"]}}]"#;
-    for own in ["bailiwick-operator", "bailiwick-projector", "bailiwick-catalog", "bailiwick-catalog-cluster", "bailiwick-catalog-release"] {
+    for own in [
+        "bailiwick-operator",
+        "bailiwick-projector",
+        "bailiwick-catalog",
+        "bailiwick-catalog-cluster",
+        "bailiwick-catalog-release",
+    ] {
         site.may_not(&format!("{own} cannot be widened"), &["patch", "clusterrole", own, "--type=json", "-p", add]);
     }
     // The ceilings collect what carries a label: writing that is writing the ceiling.
@@ -125,7 +157,10 @@ fn the_operator_cannot_widen_what_it_holds(site: &Site) {
           aggregationRule: {clusterRoleSelectors: [{matchLabels: {kubernetes.io/bootstrapping: rbac-defaults}}]}}",
     );
     let change = r#"{"data":{"bounds.yaml":"namespaceWhitelist: [kube-system]"}}"#;
-    site.may_not("its bounds are not its own to set", &["-n", RELEASE, "patch", "configmap", "bailiwick-bounds", "-p", change]);
+    site.may_not(
+        "its bounds are not its own to set",
+        &["-n", RELEASE, "patch", "configmap", "bailiwick-bounds", "-p", change],
+    );
 }
 
 fn the_operator_is_nobody_else_and_reads_no_secrets(site: &Site) {
@@ -161,7 +196,8 @@ fn the_operator_is_nobody_else_and_reads_no_secrets(site: &Site) {
 }
 
 fn the_operator_writes_in_the_release_namespace_what_belongs_to_the_site_only(site: &Site) {
-    let config = r#"{apiGroups: [""], resources: [configmaps], resourceNames: [bailiwick-config], verbs: [get, update]}"#;
+    let config =
+        r#"{apiGroups: [""], resources: [configmaps], resourceNames: [bailiwick-config], verbs: [get, update]}"#;
     site.creates(&role(RELEASE, "config", &[config]));
     for rule in [
         r#"{apiGroups: [""], resources: [configmaps], resourceNames: [bailiwick-bounds], verbs: [update]}"#,
@@ -189,7 +225,9 @@ fn role(namespace: &str, name: &str, rules: &[&str]) -> String {
 
 fn cluster_role(name: &str, rules: &[&str]) -> String {
     let rules = rules.join(", ");
-    format!("{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {name}}}, rules: [{rules}]}}")
+    format!(
+        "{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {name}}}, rules: [{rules}]}}"
+    )
 }
 
 fn binding(namespace: &str, name: &str, kind: &str, role: &str) -> String {
@@ -247,7 +285,8 @@ impl Site {
 
     #[track_caller]
     fn does(&self, arguments: &[&str]) {
-        outcome(self.cluster.kubectl_as(&self.operator, arguments)).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+        outcome(self.cluster.kubectl_as(&self.operator, arguments))
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
     }
 
     #[track_caller]

@@ -79,7 +79,12 @@ impl Shell {
                 Some(("pods", _)) | None => ("", resource),
                 Some(both) => both,
             };
-            Atom::Resource { group: group.into(), resource: resource.into(), name: name.map(Name::from), verb: verb.into() }
+            Atom::Resource {
+                group: group.into(),
+                resource: resource.into(),
+                name: name.map(Name::from),
+                verb: verb.into(),
+            }
         };
         let grantee = match who.split_once(':') {
             Some(("group", name)) => Grantee::Group(name.into()),
@@ -102,7 +107,11 @@ impl Shell {
 
     pub fn condition(&self, kind: Kind, name: &str, condition: &str) -> &Finding {
         let draft = self.draft(kind, name);
-        draft.findings.iter().find(|f| f.kind.as_str() == condition).unwrap_or_else(|| panic!("no {condition}: {draft:?}"))
+        draft
+            .findings
+            .iter()
+            .find(|f| f.kind.as_str() == condition)
+            .unwrap_or_else(|| panic!("no {condition}: {draft:?}"))
     }
 
     /// A condition as `True Reason` or `False Reason`.

@@ -74,9 +74,14 @@ fn names_are_those_that_are_asked_for_and_bound(#[case] names: &[&str], #[case] 
 
 #[test]
 fn an_entry_allows_only_its_actions() {
-    let bounds = parse("\n  things:\n    rules:\n      logs: {apiGroups: [''], resources: [pods/log], actions: [read]}\n");
+    let bounds =
+        parse("\n  things:\n    rules:\n      logs: {apiGroups: [''], resources: [pods/log], actions: [read]}\n");
     assert_eq!(rights(&bounds, &ask("things", "create update delete use", &[])), Vec::<String>::new());
-    assert_eq!(rights(&bounds, &ask("things", "list", &[])), ["list pods/log", "watch pods/log"], "list is part of read");
+    assert_eq!(
+        rights(&bounds, &ask("things", "list", &[])),
+        ["list pods/log", "watch pods/log"],
+        "list is part of read"
+    );
 }
 
 #[test]

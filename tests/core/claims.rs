@@ -19,7 +19,9 @@ fn organization(name: &str, spec: &str) -> String {
 
 /// The record on a namespace: whose it is, and of which object.
 fn record(shell: &Shell, namespace: &str) -> Option<(String, String)> {
-    let Some(Object::Namespace(meta)) = shell.store.objects.get(&(Kind::Namespace, String::new(), namespace.to_owned())) else {
+    let Some(Object::Namespace(meta)) =
+        shell.store.objects.get(&(Kind::Namespace, String::new(), namespace.to_owned()))
+    else {
         return None;
     };
     let name = meta.labels.as_ref()?.get(v::ORGANIZATION)?.clone();
@@ -27,7 +29,7 @@ fn record(shell: &Shell, namespace: &str) -> Option<(String, String)> {
 }
 
 proptest! {
-    #![proptest_config(cases(120))]
+    #![proptest_config(cases(80))]
 
     #[test]
     fn one_default_one_holder_and_records_that_stand(ops in history(50)) {
@@ -98,7 +100,8 @@ fn first_come_first_served() {
 #[test]
 fn of_two_that_come_at_once_the_older_gets_the_namespace() {
     let mut shell = Shell::new();
-    let apply = crate::build::objects(&(organization("younger", "namespace: n0") + &organization("older", "namespace: n0")));
+    let apply =
+        crate::build::objects(&(organization("younger", "namespace: n0") + &organization("older", "namespace: n0")));
     // Seen in the wrong order: the younger one is a second younger.
     for object in apply.into_iter().rev() {
         shell.store.now += 2;

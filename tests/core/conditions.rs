@@ -58,7 +58,9 @@ const START: &str = "
 ";
 
 fn binding(subjects: &str, more: &str) -> String {
-    format!("{{kind: RoleBinding, metadata: {{name: b, namespace: n0}}, spec: {{roleRef: {{kind: CustomRole, name: c}}, subjects: [{subjects}] {more}}}}}")
+    format!(
+        "{{kind: RoleBinding, metadata: {{name: b, namespace: n0}}, spec: {{roleRef: {{kind: CustomRole, name: c}}, subjects: [{subjects}] {more}}}}}"
+    )
 }
 
 #[rstest]
@@ -77,7 +79,8 @@ fn a_binding_says(#[case] subjects: &str, #[case] more: &str, #[case] ready: &st
 
 #[test]
 fn a_binding_expires_at_its_time_and_not_before() {
-    let mut shell = given(&(START.to_owned() + &binding("{kind: User, name: ada}", ", expiresAt: '2026-01-01T00:01:00Z'")));
+    let mut shell =
+        given(&(START.to_owned() + &binding("{kind: User, name: ada}", ", expiresAt: '2026-01-01T00:01:00Z'")));
     shell.play(&[Op::Wait(118 - shell.store.now)]);
     shell.check();
     assert!(shell.can("ada", "n0", "get pods"), "half a second before");

@@ -26,7 +26,9 @@ const START: &str = "
 ";
 
 fn bind(role: &str, subject: &str, more: &str) -> String {
-    format!("{{kind: RoleBinding, metadata: {{name: b, namespace: n0}}, spec: {{roleRef: {{kind: CustomRole, name: {role}}}, subjects: [{{{subject}}}] {more}}}}}\n---\n")
+    format!(
+        "{{kind: RoleBinding, metadata: {{name: b, namespace: n0}}, spec: {{roleRef: {{kind: CustomRole, name: {role}}}, subjects: [{{{subject}}}] {more}}}}}\n---\n"
+    )
 }
 
 fn group(members: &str, more: &str) -> String {
@@ -77,12 +79,16 @@ fn a_suspended_member_is_none_and_an_unknown_one_is_not_yet() {
     assert!(shell.can("bob", "n0", "get pods"), "by username, not by name");
     shell.apply("{kind: User, metadata: {name: robert}, spec: {username: bob, suspended: true}}");
     assert!(!shell.can("bob", "n0", "get pods") && !shell.can("bob", "", "list bailiwick.dev/users"));
-    assert_eq!((shell.says(Kind::Group, "g", "MembersKnown"), shell.says(Kind::Group, "g", "Ready")), ("False Suspended".to_owned(), "True Reconciled".to_owned()));
+    assert_eq!(
+        (shell.says(Kind::Group, "g", "MembersKnown"), shell.says(Kind::Group, "g", "Ready")),
+        ("False Suspended".to_owned(), "True Reconciled".to_owned())
+    );
 }
 
 #[test]
 fn deleting_the_only_mention_of_a_user_brings_them_into_the_default_organization_and_expiry_does_not() {
-    let mut shell = given(&(START.to_owned() + &bind("lead", "kind: User, name: ada", ", expiresAt: '2026-01-01T00:01:00Z'")));
+    let mut shell =
+        given(&(START.to_owned() + &bind("lead", "kind: User, name: ada", ", expiresAt: '2026-01-01T00:01:00Z'")));
     shell.play(&[Op::Wait(1000)]);
     shell.check();
     assert!(!shell.can("ada", "n0", "get pods") && !shell.can("ada", "release", "get pods"));
@@ -118,7 +124,8 @@ fn a_mention_counts_while_the_namespace_is_held() {
 #[case("chief", "False PrivilegedMemberRole", false)]
 fn the_member_role(#[case] role: &str, #[case] said: &str, #[case] gets: bool) {
     let chief = "{kind: SiteRole, metadata: {name: chief}, spec: {assignableTo: [Organization], rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]}}\n---\n";
-    let organization = format!("{{kind: Organization, metadata: {{name: p}}, spec: {{namespace: n1, memberRole: {role}}}}}\n---\n");
+    let organization =
+        format!("{{kind: Organization, metadata: {{name: p}}, spec: {{namespace: n1, memberRole: {role}}}}}\n---\n");
     let group = "{kind: Group, metadata: {name: h, namespace: n1}, spec: {members: [ada]}}";
     let shell = given(&(START.to_owned() + chief + &organization + group));
     assert_eq!(shell.says(Kind::Organization, "p", "MemberRoleResolved"), said);

@@ -36,7 +36,8 @@ fn gained(shell: &mut Shell, op: &Op) -> Vec<Right> {
     // At once …
     let at_once = Access::desired(&shell.all.desired()).beyond(&[&before]);
     shell.settle();
-    let new: Vec<String> = holders(shell).into_iter().filter(|h| !held_before.contains(h)).filter_map(|(_, h)| h).collect();
+    let new: Vec<String> =
+        holders(shell).into_iter().filter(|h| !held_before.contains(h)).filter_map(|(_, h)| h).collect();
     // … and after everything has settled.
     let mut all = Access::desired(&shell.all.desired()).beyond(&[&before]);
     all.extend(at_once);
@@ -57,7 +58,7 @@ fn unexplained(shell: &Shell, gained: Vec<Right>) -> Vec<Right> {
 }
 
 proptest! {
-    #![proptest_config(cases(80))]
+    #![proptest_config(cases(50))]
 
     #[test]
     fn deleting_a_binding_gives_nobody_anything(start in crowd(), which in any::<prop::sample::Index>()) {

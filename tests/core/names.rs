@@ -58,7 +58,7 @@ fn named(what: &What) -> (bool, Name) {
 }
 
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn two_askers_never_share_a_name(all in prop::collection::vec(what(), 2..60)) {

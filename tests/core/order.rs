@@ -68,7 +68,7 @@ fn follows(events: &[Event], shell: &Shell) -> All {
 }
 
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(cases(100))]
 
     /// Whatever is decided again because something changed is all that had to be: after every single event, what was
     /// decided bit by bit equals what is decided from nothing.

@@ -193,7 +193,8 @@ enum Drift {
 }
 
 fn drift() -> impl Strategy<Value = Drift> {
-    let users = || subsequence(&["ada", "bob", "cyd", "eve"][..], 0..=4).prop_map(|u| u.into_iter().collect::<BTreeSet<_>>());
+    let users =
+        || subsequence(&["ada", "bob", "cyd", "eve"][..], 0..=4).prop_map(|u| u.into_iter().collect::<BTreeSet<_>>());
     let rules = subsequence(&["a", "b", "c", "x"][..], 0..=4).prop_map(|u| u.into_iter().collect::<BTreeSet<_>>());
     prop_oneof![
         (select(&SOURCES[..]), select(&ROLES[..]), users()).prop_map(|(s, r, u)| Drift::Orphan(s, r, u)),

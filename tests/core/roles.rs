@@ -47,9 +47,12 @@ const PODS: &str = "rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]"
 #[case::nowhere("Organization", "", "", false)]
 #[case::one_holder("Site", "Site", "singleHolder: true,", false)]
 fn a_role_inherits_what_fits(#[case] places: &str, #[case] inherited: &str, #[case] flags: &str, #[case] fits: bool) {
-    let yaml = START.to_owned() + &site_role("s1", inherited, &format!("{flags} {PODS}")) + &site_role("s0", places, "inherits: [s1]");
+    let yaml = START.to_owned()
+        + &site_role("s1", inherited, &format!("{flags} {PODS}"))
+        + &site_role("s0", places, "inherits: [s1]");
     let mut shell = given(&yaml);
-    let bound = if places.contains("Organization") { bind("b", "SiteRole", "s0", "ada") } else { bind_site("b", "s0", "ada") };
+    let bound =
+        if places.contains("Organization") { bind("b", "SiteRole", "s0", "ada") } else { bind_site("b", "s0", "ada") };
     shell.apply(&bound);
     assert_eq!(shell.can("ada", "n0", "get pods"), fits);
     let said = if fits { "True Resolved" } else { "False RoleNotAssignableHere" };
@@ -59,9 +62,14 @@ fn a_role_inherits_what_fits(#[case] places: &str, #[case] inherited: &str, #[ca
 #[test]
 fn roles_in_a_cycle_inherit_nothing_and_everyone_else_inherits_what_they_say_themselves() {
     let roles = site_role("a", "Organization", &format!("inherits: [b], {PODS}"))
-        + &site_role("b", "Organization", "inherits: [a], rules: [{apiGroups: [''], resources: [configmaps], verbs: [get]}]")
+        + &site_role(
+            "b",
+            "Organization",
+            "inherits: [a], rules: [{apiGroups: [''], resources: [configmaps], verbs: [get]}]",
+        )
         + &site_role("c", "Organization", "inherits: [a]");
-    let shell = given(&(START.to_owned() + &roles + &bind("x", "SiteRole", "a", "ada") + &bind("y", "SiteRole", "c", "bob")));
+    let shell =
+        given(&(START.to_owned() + &roles + &bind("x", "SiteRole", "a", "ada") + &bind("y", "SiteRole", "c", "bob")));
     for role in ["a", "b"] {
         assert_eq!(shell.says(Kind::SiteRole, role, "InheritsResolved"), "False InheritanceCycle");
     }
@@ -86,11 +94,23 @@ fn inheritance_goes_as_deep_as_it_is_written() {
 
 #[test]
 fn a_custom_role_never_reaches_beyond_its_namespace() {
-    let roles = site_role("s0", "Organization", &format!("{PODS}, permissions: [{{resource: users, actions: [read]}}, {{resource: templates, actions: [read]}}]"))
-        + &custom_role("c0", "inherits: [{kind: SiteRole, name: s0}], permissions: [{resource: users, actions: [read]}, {resource: templates, actions: [read]}]");
-    let mut shell = given(&(START.to_owned() + &roles + &bind("b", "CustomRole", "c0", "ada") + &bind("c", "SiteRole", "s0", "bob")));
+    let roles = site_role(
+        "s0",
+        "Organization",
+        &format!(
+            "{PODS}, permissions: [{{resource: users, actions: [read]}}, {{resource: templates, actions: [read]}}]"
+        ),
+    ) + &custom_role(
+        "c0",
+        "inherits: [{kind: SiteRole, name: s0}], permissions: [{resource: users, actions: [read]}, {resource: templates, actions: [read]}]",
+    );
+    let mut shell = given(
+        &(START.to_owned() + &roles + &bind("b", "CustomRole", "c0", "ada") + &bind("c", "SiteRole", "s0", "bob")),
+    );
     assert_eq!(shell.says(Kind::CustomRole, "c0", "PermissionsResolved"), "False BeyondOrganization");
-    for (place, right) in [("", "get bailiwick.dev/users"), ("release", "get configmaps:t0"), ("release", "get templates.dev/templates")] {
+    for (place, right) in
+        [("", "get bailiwick.dev/users"), ("release", "get configmaps:t0"), ("release", "get templates.dev/templates")]
+    {
         assert!(!shell.can("ada", place, right), "{right}");
         assert!(shell.can("bob", place, right), "{right}");
     }
@@ -102,7 +122,8 @@ fn a_custom_role_never_reaches_beyond_its_namespace() {
 #[test]
 fn a_site_only_role_is_refused_in_an_organization() {
     let roles = site_role("s0", "Site", READ) + &site_role("s1", "Organization", READ);
-    let shell = given(&(START.to_owned() + &roles + &bind("b", "SiteRole", "s0", "ada") + &bind_site("t", "s1", "ada")));
+    let shell =
+        given(&(START.to_owned() + &roles + &bind("b", "SiteRole", "s0", "ada") + &bind_site("t", "s1", "ada")));
     assert_eq!(shell.says(Kind::RoleBinding, "b", "Ready"), "False RoleNotAssignableHere");
     assert_eq!(shell.says(Kind::SiteRoleBinding, "t", "Ready"), "False RoleNotAssignableHere");
     assert!(!shell.can("ada", "n0", "get apps/deployments"));
@@ -110,8 +131,14 @@ fn a_site_only_role_is_refused_in_an_organization() {
 
 #[test]
 fn a_site_binding_reaches_every_held_namespace_and_no_other() {
-    let roles = site_role("s0", "Site", &format!("{READ}, clusterRules: [{{nonResourceURLs: [/healthz], verbs: [get]}}]"));
-    let shell = given(&(START.to_owned() + "{kind: Organization, metadata: {name: p}, spec: {namespace: n1, memberRole: ''}}\n---\n" + &roles + &bind_site("t", "s0", "ada")));
+    let roles =
+        site_role("s0", "Site", &format!("{READ}, clusterRules: [{{nonResourceURLs: [/healthz], verbs: [get]}}]"));
+    let shell = given(
+        &(START.to_owned()
+            + "{kind: Organization, metadata: {name: p}, spec: {namespace: n1, memberRole: ''}}\n---\n"
+            + &roles
+            + &bind_site("t", "s0", "ada")),
+    );
     assert!(shell.can("ada", "n0", "get apps/deployments") && shell.can("ada", "n1", "get apps/deployments"));
     assert!(!shell.can("ada", "n2", "get apps/deployments") && !shell.can("ada", "release", "get apps/deployments"));
     assert!(shell.can("ada", "", "get /healthz") && !shell.can("bob", "", "get /healthz"));
@@ -119,7 +146,10 @@ fn a_site_binding_reaches_every_held_namespace_and_no_other() {
 
 #[test]
 fn what_is_beyond_the_ceiling_is_withheld_and_the_rest_is_granted() {
-    let role = custom_role("c0", "rules: [{apiGroups: [''], resources: [pods, secrets], verbs: [get]}, {apiGroups: [''], resources: [secrets], resourceNames: [one], verbs: [get]}]");
+    let role = custom_role(
+        "c0",
+        "rules: [{apiGroups: [''], resources: [pods, secrets], verbs: [get]}, {apiGroups: [''], resources: [secrets], resourceNames: [one], verbs: [get]}]",
+    );
     let mut shell = given(&(START.to_owned() + &role + &bind("b", "CustomRole", "c0", "ada")));
     assert!(shell.can("ada", "n0", "get pods") && !shell.can("ada", "n0", "get secrets"));
     assert_eq!(shell.says(Kind::CustomRole, "c0", "Ceiling"), "False BeyondCeiling");
@@ -135,9 +165,15 @@ fn what_is_beyond_the_ceiling_is_withheld_and_the_rest_is_granted() {
 fn a_right_for_all_that_is_withheld_takes_the_right_for_one_with_it() {
     let one = "{apiGroups: [''], resources: [secrets], resourceNames: [one], verbs: [get]}";
     let all = "{apiGroups: [''], resources: [secrets], verbs: [get]}";
-    let shell = given(&(START.to_owned() + &custom_role("c0", &format!("rules: [{one}]")) + &bind("b", "CustomRole", "c0", "ada")));
+    let shell = given(
+        &(START.to_owned() + &custom_role("c0", &format!("rules: [{one}]")) + &bind("b", "CustomRole", "c0", "ada")),
+    );
     assert!(shell.can("ada", "n0", "get secrets:one"));
-    let shell = given(&(START.to_owned() + &custom_role("c0", &format!("rules: [{one}, {all}]")) + &bind("b", "CustomRole", "c0", "ada")));
+    let shell = given(
+        &(START.to_owned()
+            + &custom_role("c0", &format!("rules: [{one}, {all}]"))
+            + &bind("b", "CustomRole", "c0", "ada")),
+    );
     assert!(!shell.can("ada", "n0", "get secrets:one"));
 }
 
@@ -188,7 +224,8 @@ fn a_vouched_group_counts_where_groups_are_vouched_for(#[case] policy: bool, #[c
 
 #[test]
 fn a_role_with_one_holder_goes_to_the_oldest_binding_and_stays_with_its_holder() {
-    let role = site_role("s0", "Site", "singleHolder: true, clusterRules: [{nonResourceURLs: [/healthz], verbs: [get]}]");
+    let role =
+        site_role("s0", "Site", "singleHolder: true, clusterRules: [{nonResourceURLs: [/healthz], verbs: [get]}]");
     let mut shell = given(&(START.to_owned() + &role + &bind_site("t1", "s0", "ada") + &bind_site("t0", "s0", "bob")));
     let holds = |shell: &Shell| (shell.can("ada", "", "get /healthz"), shell.can("bob", "", "get /healthz"));
     assert_eq!(holds(&shell), (true, false));
@@ -208,7 +245,9 @@ fn a_subject_of_a_role_with_one_holder_is_withheld_for_one_reason() {
     let role = site_role("s0", "Site", &format!("singleHolder: true, {READ}"));
     let binding = "{kind: SiteRoleBinding, metadata: {name: t}, spec: {roleRef: {name: s0}, subjects: [{kind: ServiceAccount, name: ci}, {kind: User, name: ada}, {kind: User, name: ada}, {kind: User, name: ghost}, {kind: ExternalGroup, name: 'oidc:all'}]}}";
     let shell = given(&(START.to_owned() + &role + binding));
-    let bailiwick::core::conditions::Status::Binding(status) = &shell.draft(Kind::SiteRoleBinding, "t").status else { panic!() };
+    let bailiwick::core::conditions::Status::Binding(status) = &shell.draft(Kind::SiteRoleBinding, "t").status else {
+        panic!()
+    };
     assert_eq!((status.grants, status.withheld), (1, 4));
 }
 

@@ -46,7 +46,8 @@ fn allows(rule: &Rule, request: &Request) -> bool {
             has(&rule.verbs, verb) && has(&rule.groups, group) && on_resource && on_name
         }
         Request::Path { path, verb } => {
-            let matches = |p: &str| p == "*" || p == *path || (p.ends_with('*') && path.starts_with(p.trim_end_matches('*')));
+            let matches =
+                |p: &str| p == "*" || p == *path || (p.ends_with('*') && path.starts_with(p.trim_end_matches('*')));
             has(&rule.verbs, verb) && rule.paths.iter().any(|p| matches(p))
         }
     }

@@ -8,7 +8,7 @@ use bailiwick::core::conditions::{Status, StatusDraft};
 use bailiwick::core::decision::{Counts, Decision};
 use bailiwick::core::native::Desired;
 use bailiwick::core::world::{Affected, Holders, World};
-use bailiwick::core::{Name, organization, site, user};
+use bailiwick::core::{Name, organization, organization_status, site, user};
 use jiff::Timestamp;
 
 use crate::world::{Event, Kind, Op, SPACES, Slot, Store};
@@ -41,7 +41,7 @@ fn organization_status(all: &BTreeMap<Name, Unit>, world: &World, name: &Name) -
         Assignment::Holds(namespace) => all.get(&namespace).map(|u| u.decision.counts),
         Assignment::Not { .. } => None,
     };
-    Some(organization::status(world, organization, counts.unwrap_or_default()))
+    Some(organization_status::status(world, organization, counts.unwrap_or_default()))
 }
 
 impl All {

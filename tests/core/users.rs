@@ -118,7 +118,9 @@ fn a_late_event_of_an_object_that_was_deleted_does_not_replace_the_new_one() {
 #[case("system:serviceaccount:n0:ci")]
 #[case("tab\tname")]
 fn a_username_that_is_not_valid_holds_nothing(#[case] username: &str) {
-    let binding = format!("{{kind: RoleBinding, metadata: {{name: x, namespace: n0}}, spec: {{roleRef: {{kind: CustomRole, name: c}}, subjects: [{{kind: User, name: {username:?}}}]}}}}\n---\n");
+    let binding = format!(
+        "{{kind: RoleBinding, metadata: {{name: x, namespace: n0}}, spec: {{roleRef: {{kind: CustomRole, name: c}}, subjects: [{{kind: User, name: {username:?}}}]}}}}\n---\n"
+    );
     let user = format!("{{kind: User, metadata: {{name: x}}, spec: {{username: {username:?}}}}}\n");
     let shell = given(&(START.to_owned() + &binding + &user));
     assert_eq!(shell.says(Kind::User, "x", "Ready"), "False Invalid");

@@ -282,7 +282,9 @@ impl Store {
                 }
                 None => Vec::new(),
             },
-            Op::Release(name) => self.edit_namespace(name, |m| drop(m.labels.as_mut().map(|l| l.remove(v::ORGANIZATION)))),
+            Op::Release(name) => {
+                self.edit_namespace(name, |m| drop(m.labels.as_mut().map(|l| l.remove(v::ORGANIZATION))))
+            }
             Op::Terminate(name) => self.edit_namespace(name, |m| m.deletion_timestamp = Some(Time(base()))),
             Op::Bounds(whitelist, vouched) => {
                 self.bounds = bounds(whitelist, *vouched);
@@ -497,7 +499,8 @@ fn organization() -> impl Strategy<Value = Object> {
 
 fn user() -> impl Strategy<Value = Object> {
     let handle = select(&["ada", "bob", "cyd", "dan", "eve"][..]);
-    let username = prop_oneof![4 => Just(None), 2 => select(&USERNAMES[..]).prop_map(Some), 1 => Just(Some("system:masters"))];
+    let username =
+        prop_oneof![4 => Just(None), 2 => select(&USERNAMES[..]).prop_map(Some), 1 => Just(Some("system:masters"))];
     let seen = prop::option::of(0i64..40);
     (handle, username, prop::bool::weighted(0.3), seen).prop_map(|(handle, username, suspended, seen)| {
         Object::User(api::User {
@@ -514,8 +517,8 @@ fn user() -> impl Strategy<Value = Object> {
 
 fn group() -> impl Strategy<Value = Object> {
     let external = few(&["oidc:all", "oidc:few", "system:authenticated"], 2);
-    (select(&SPACES[..]), select(&["g0", "g1"][..]), few(&MENTIONS, 4), external, any::<bool>(), any::<bool>()).prop_map(
-        |(ns, name, members, external, implies_membership, vouched)| {
+    (select(&SPACES[..]), select(&["g0", "g1"][..]), few(&MENTIONS, 4), external, any::<bool>(), any::<bool>())
+        .prop_map(|(ns, name, members, external, implies_membership, vouched)| {
             let mut metadata = metadata(ns, name);
             metadata.annotations = vouched.then(|| [(v::VOUCHED.to_owned(), "true".to_owned())].into());
             Object::Group(api::Group {
@@ -528,8 +531,7 @@ fn group() -> impl Strategy<Value = Object> {
                 },
                 status: None,
             })
-        },
-    )
+        })
 }
 
 fn expiry() -> BoxedStrategy<Option<Time>> {
@@ -558,11 +560,7 @@ fn role_binding() -> impl Strategy<Value = Object> {
         |(ns, name, (kind, role), subjects, expires_at)| {
             Object::RoleBinding(api::RoleBinding {
                 metadata: metadata(ns, name),
-                spec: api::RoleBindingSpec {
-                    role_ref: RoleRef { kind, name: role.to_owned() },
-                    subjects,
-                    expires_at,
-                },
+                spec: api::RoleBindingSpec { role_ref: RoleRef { kind, name: role.to_owned() }, subjects, expires_at },
                 status: None,
             })
         },
@@ -600,20 +598,19 @@ fn site_role_binding() -> impl Strategy<Value = Object> {
     )
 }
 
-const ACTIONS: [Action; 6] =
-    [Action::Create, Action::Read, Action::List, Action::Update, Action::Delete, Action::Use];
+const ACTIONS: [Action; 6] = [Action::Create, Action::Read, Action::List, Action::Update, Action::Delete, Action::Use];
 
 pub fn permission() -> impl Strategy<Value = Permission> {
     let word = select(&["workspaces", "workspaces", "templates", "users", "nothing", "unheard-of"][..]);
     let names = prop_oneof![3 => Just(None), 1 => few(&["t0", "one", "two"], 2).prop_map(|n| (!n.is_empty()).then(|| strings(n)))];
-    (word, subsequence(&ACTIONS[..], 1..4), prop::bool::weighted(0.15), names).prop_map(|(word, actions, own, names)| {
-        Permission {
+    (word, subsequence(&ACTIONS[..], 1..4), prop::bool::weighted(0.15), names).prop_map(
+        |(word, actions, own, names)| Permission {
             resource: word.to_owned(),
             actions,
             scope: if own { Scope::Own } else { Scope::All },
             names,
-        }
-    })
+        },
+    )
 }
 
 fn policy_rule() -> impl Strategy<Value = PolicyRule> {
@@ -630,11 +627,21 @@ fn policy_rule() -> impl Strategy<Value = PolicyRule> {
 }
 
 fn cluster_rule() -> impl Strategy<Value = api::ClusterPolicyRule> {
-    let nothing =
-        || api::ClusterPolicyRule { api_groups: None, resources: None, resource_names: None, non_resource_urls: None, verbs: Vec::new() };
-    let paths = subsequence(&["/healthz", "/healthz/ping", "/healthz/*", "/metrics"][..], 1..3).prop_map(move |paths| {
-        api::ClusterPolicyRule { non_resource_urls: Some(strings(paths)), verbs: vec!["get".to_owned()], ..nothing() }
-    });
+    let nothing = || api::ClusterPolicyRule {
+        api_groups: None,
+        resources: None,
+        resource_names: None,
+        non_resource_urls: None,
+        verbs: Vec::new(),
+    };
+    let paths =
+        subsequence(&["/healthz", "/healthz/ping", "/healthz/*", "/metrics"][..], 1..3).prop_map(move |paths| {
+            api::ClusterPolicyRule {
+                non_resource_urls: Some(strings(paths)),
+                verbs: vec!["get".to_owned()],
+                ..nothing()
+            }
+        });
     let kinds = subsequence(&["users", "organizations", "nodes"][..], 1..3);
     let kinds = (kinds, subsequence(&["get", "list", "bind"][..], 1..3)).prop_map(move |(kinds, verbs)| {
         api::ClusterPolicyRule {

@@ -13,7 +13,7 @@ use crate::core::conditions::StatusDraft;
 use crate::core::native::Source;
 use crate::core::records::Meta;
 use crate::core::world::World;
-use crate::core::{Name, claims, organization, user};
+use crate::core::{Name, claims, organization_status, user};
 use crate::shell::metrics::ReasonLabels;
 use crate::shell::retry;
 use crate::shell::watch::{Id, Item, Kind};
@@ -115,8 +115,11 @@ impl Engine {
             // It is said when the namespace has converged.
             return;
         }
-        let draft =
-            organization::status(&self.world, organization, state.map(super::UnitState::counts).unwrap_or_default());
+        let draft = organization_status::status(
+            &self.world,
+            organization,
+            state.map(super::UnitState::counts).unwrap_or_default(),
+        );
         self.say(draft);
     }
 

@@ -1,9 +1,5 @@
-//! The writer: the one place from which anything is written to the API server.
-//!
-//! Three lanes: what takes access away goes before what gives it, and both before statuses. A write that meets something
-//! unexpected looks at what is there and reports it; what to do about it is decided anew by whoever asked.
+//! One write: the requests, and what to make of the answers.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,22 +12,18 @@ use kube::{Api, Client};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
-use super::lease::Gate;
-use super::metrics::{Metrics, WriteLabels};
-use super::watch::Item;
+use super::{Done, Failure, Job, Outcome};
 use crate::api::vocabulary as v;
 use crate::api::{self, GROUP, VERSION};
 use crate::core::Name;
 use crate::core::claims::Claim;
 use crate::core::native::{self, Key, Native, NativeKind, Object, Observed, Source};
 use crate::core::plan::Write;
-use crate::core::records;
-
-/// Statuses may take this share of the places, so that they never hold up a grant for long.
-const STATUS_SHARE: usize = 2;
+use crate::shell::REPORTER;
+use crate::shell::lease::Gate;
+use crate::shell::metrics::{Metrics, WriteLabels};
+use crate::shell::watch::Item;
 
 /// How long a write may take before its place is given to another.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,143 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest note of an Event, in bytes, as the API has it.
 const LONGEST_NOTE: usize = 1024;
 
-/// Something to write.
-#[derive(Debug)]
-pub enum Job {
-    /// A native object.
-    Native(Write),
-    /// The record of a claim on a Namespace.
-    Claim(Claim),
-    /// A status, and the Event that goes with it, if any.
-    Status {
-        #[allow(missing_docs)]
-        target: Source,
-        #[allow(missing_docs)]
-        document: Value,
-        /// Reason and message.
-        event: Option<(&'static str, String)>,
-    },
-}
-
-impl Job {
-    fn undone(&self, outcome: Outcome, failure: Failure) -> Done {
-        match self {
-            Job::Native(write) => Done::Native(write.key().clone(), outcome),
-            Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(format!("{failure:?}"))),
-            Job::Status { target, .. } => Done::Status(target.clone(), Err(failure)),
-        }
-    }
-}
-
-/// What became of it.
-#[derive(Debug)]
-pub enum Done {
-    /// Of a native object.
-    Native(Key, Outcome),
-    /// Of a claim.
-    Claim(Name, Result<records::Namespace, String>),
-    /// Of a status: the object as it is now.
-    Status(Source, Result<Item, Failure>),
-}
-
-/// What became of a write to a native object.
-#[derive(Debug)]
-pub enum Outcome {
-    /// This is there now.
-    Is(Observed),
-    /// It is not there (any more); the UID is the one that was written to, if any.
-    Gone(Option<Name>),
-    /// It is there, but not ours.
-    Taken,
-    /// The API server refuses it.
-    Refused {
-        /// What it said.
-        message: String,
-        /// Whether the operator may write this kind in this place at all.
-        authorized: bool,
-        /// Whether it would have taken access away.
-        revokes: bool,
-    },
-    /// It may work another time.
-    Failed(String),
-    /// This replica does not lead.
-    NotLeading,
-}
-
-/// Why a status was not written.
-#[derive(Debug)]
-pub enum Failure {
-    /// The object is gone, or is another one now.
-    Gone,
-    /// It may work another time.
-    Failed(String),
-    /// This replica does not lead.
-    NotLeading,
-}
-
-#[derive(Default)]
-struct Lanes {
-    revoking: VecDeque<Job>,
-    giving: VecDeque<Job>,
-    statuses: VecDeque<Job>,
-}
-
-impl Lanes {
-    fn push(&mut self, job: Job) {
-        match &job {
-            Job::Native(write) if write.revokes() => self.revoking.push_back(job),
-            Job::Native(_) | Job::Claim(_) => self.giving.push_back(job),
-            Job::Status { .. } => self.statuses.push_back(job),
-        }
-    }
-
-    fn pop(&mut self, statuses_allowed: bool) -> Option<Job> {
-        let job = self.revoking.pop_front().or_else(|| self.giving.pop_front());
-        job.or_else(|| if statuses_allowed { self.statuses.pop_front() } else { None })
-    }
-}
-
-/// Writes what it is given, until nobody can give it anything any more.
-pub async fn run(
-    client: Client,
-    in_flight: usize,
-    gate: Gate,
-    mut jobs: mpsc::UnboundedReceiver<Job>,
-    done: mpsc::UnboundedSender<Done>,
-    metrics: Arc<Metrics>,
-) {
-    let reporter = Reporter { controller: super::REPORTER.into(), instance: None };
-    let hand = Hand { recorder: Recorder::new(client.clone(), reporter), client, gate, metrics };
-    let (mut lanes, mut running, mut statuses) = (Lanes::default(), JoinSet::new(), 0_usize);
-    loop {
-        tokio::select! {
-            biased;
-            Some(finished) = running.join_next() => {
-                if let Ok((is_status, outcome)) = finished {
-                    statuses -= usize::from(is_status);
-                    if done.send(outcome).is_err() { return; }
-                }
-            }
-            job = jobs.recv() => match job {
-                Some(job) => lanes.push(job),
-                None => return,
-            }
-        }
-        while let Ok(job) = jobs.try_recv() {
-            lanes.push(job);
-        }
-        while running.len() < in_flight {
-            let Some(job) = lanes.pop(statuses < in_flight.div_ceil(STATUS_SHARE)) else { break };
-            let is_status = matches!(job, Job::Status { .. });
-            statuses += usize::from(is_status);
-            let hand = hand.clone();
-            running.spawn(async move { (is_status, hand.write(job).await) });
-        }
-    }
-}
-
+/// What a task needs to carry out one job.
 #[derive(Clone)]
-struct Hand {
+pub(super) struct Hand {
     client: Client,
     recorder: Recorder,
     gate: Gate,
@@ -183,7 +41,13 @@ struct Hand {
 }
 
 impl Hand {
-    async fn write(&self, job: Job) -> Done {
+    pub fn new(client: Client, gate: Gate, metrics: Arc<Metrics>) -> Self {
+        let reporter = Reporter { controller: REPORTER.into(), instance: None };
+        Self { recorder: Recorder::new(client.clone(), reporter), client, gate, metrics }
+    }
+
+    /// Carries out a job, if this replica leads.
+    pub async fn write(&self, job: Job) -> Done {
         if !self.gate.is_open() {
             return job.undone(Outcome::NotLeading, Failure::NotLeading);
         }
@@ -340,9 +204,7 @@ impl Hand {
                 delete(Api::namespaced(client, namespace), key, uid).await?.map(Object::RoleBinding)
             }
             NativeKind::ClusterRole => delete(Api::all(client), key, uid).await?.map(Object::ClusterRole),
-            NativeKind::ClusterRoleBinding => {
-                delete(Api::all(client), key, uid).await?.map(Object::ClusterRoleBinding)
-            }
+            NativeKind::ClusterRoleBinding => delete(Api::all(client), key, uid).await?.map(Object::ClusterRoleBinding),
         };
         Ok(kept.and_then(|object| native::observe(&object)).map(|(_, observed)| observed))
     }

@@ -1,0 +1,94 @@
+//! An Organization's own status, and its member role.
+
+use super::Name;
+use super::claims::{self, Assignment};
+use super::conditions::{Finding, Status, StatusDraft, bad, good};
+use super::decision::Counts;
+use super::findings::trouble;
+use super::records::Organization;
+use super::roles;
+use super::world::World;
+use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::{self, OrganizationStatus};
+
+/// The SiteRole that members hold implicitly.
+///
+/// # Errors
+/// Why the one that the organization names cannot be it.
+pub(super) fn member_role(world: &World, organization: &Organization) -> Result<Option<Name>, Reason> {
+    let Some(name) = &organization.member_role else { return Ok(None) };
+    let role = world.site_roles.get(name).ok_or(Reason::RoleNotFound)?;
+    if role.single_holder || !roles::assignable(role, api::Place::Organization) {
+        return Err(Reason::RoleNotAssignableHere);
+    }
+    // Every Group would confer it, and whoever may write Groups would hand it out.
+    if world.site_role_rights(name).is_none_or(|resolved| resolved.privileged) {
+        return Err(Reason::PrivilegedMemberRole);
+    }
+    Ok(Some(name.clone()))
+}
+
+/// The status of an Organization.
+#[must_use]
+pub fn status(world: &World, organization: &Organization, counts: Counts) -> StatusDraft {
+    let (assigned, namespace) = assigned(world, organization);
+    let role = match (&organization.member_role, member_role(world, organization)) {
+        (Some(name), Ok(_)) => {
+            good(C::MemberRoleResolved, Reason::Resolved, format!("Members hold SiteRole {name:?}."))
+        }
+        (Some(name), Err(reason)) => {
+            bad(C::MemberRoleResolved, reason, format!("memberRole {name:?}: {}", reason.meaning()))
+        }
+        (None, _) => good(C::MemberRoleResolved, Reason::NotConfigured, "Members hold no role by being members."),
+    };
+    let is_default = claims::should_record_default(world, organization);
+    let default = match claims::desired_default(world) {
+        Some(other) if other.meta.uid != organization.meta.uid && organization.asks_default => {
+            bad(C::Default, Reason::AlreadyTaken, format!("Organization {} is the default one.", other.meta.name))
+        }
+        _ if is_default => good(C::Default, Reason::IsDefault, Reason::IsDefault.meaning()),
+        _ => bad(C::Default, Reason::NotRequested, Reason::NotRequested.meaning()),
+    };
+    // An organization without a namespace is legal and has no effect: it is as its author wrote it.
+    let inert = assigned.reason == Reason::NotSet;
+    let ready = match trouble(world, &organization.meta.uid) {
+        // What keeps it from its namespace explains why the API server refuses what it refuses there.
+        _ if !assigned.good && !inert => bad(C::Ready, assigned.reason, assigned.message.clone()),
+        Some((reason, message)) => bad(C::Ready, reason, message),
+        None if inert => good(C::Ready, Reason::NotSet, "It has no namespace, so nothing is granted in it."),
+        None if !role.good => bad(C::Ready, role.reason, role.message.clone()),
+        None => good(C::Ready, Reason::Reconciled, "All grants are in effect."),
+    };
+    let status = OrganizationStatus {
+        namespace: namespace.map(|n| n.to_string()),
+        default: is_default,
+        members: counts.members,
+        grants: counts.grants,
+        withheld: counts.withheld,
+        ..OrganizationStatus::default()
+    };
+    StatusDraft::new(
+        "Organization",
+        &organization.meta,
+        Status::Organization(status),
+        vec![ready, assigned, default, role],
+    )
+}
+
+fn assigned(world: &World, organization: &Organization) -> (Finding, Option<Name>) {
+    let kind = C::NamespaceAssigned;
+    match claims::assignment(world, organization) {
+        Assignment::Holds(name) if world.unauthorized.contains(&name) => {
+            (bad(kind, Reason::OperatorNotAuthorized, Reason::OperatorNotAuthorized.meaning()), Some(name))
+        }
+        Assignment::Holds(name) => (good(kind, Reason::Assigned, format!("It holds namespace {name}.")), Some(name)),
+        Assignment::Not { reason, namespace, other } => {
+            let mut message = namespace.map_or_else(String::new, |n| format!("Namespace {n}: "));
+            message.push_str(reason.meaning());
+            if let Some(other) = other {
+                message.push_str(&format!(" ({other})"));
+            }
+            (bad(kind, reason, message), None)
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The world as far as it has been seen: every record, with the indexes that keep the cost of one change independent of
+//! the size of the rest.
+//!
+//! Applying a record says what it may affect ([`Affected`]); deciding is left to others. The result never depends on
+//! the order in which records arrive.
+
+mod intake;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::api::conditions::Reason;
+use crate::core::catalog::{Bounds, Settings};
+use crate::core::native::{Grantee, Key};
+use crate::core::records::{Binding, Group, Namespace, Organization, Role, User, by_age};
+use crate::core::roles::Resolved;
+use crate::core::rules::Ceiling;
+use crate::core::{Name, claims};
+
+/// Everything that decisions look at.
+#[derive(Debug, Default)]
+pub struct World {
+    /// Whitelist, catalog, release namespace.
+    pub bounds: Bounds,
+    /// What site managers may tune.
+    pub settings: Settings,
+    /// What may be granted at most.
+    pub ceilings: Ceilings,
+    /// By name.
+    pub organizations: BTreeMap<Name, Organization>,
+    /// By handle, which is not the username.
+    pub users: BTreeMap<Name, User>,
+    /// By name.
+    pub namespaces: BTreeMap<Name, Namespace>,
+    /// By name.
+    pub site_roles: BTreeMap<Name, Role>,
+    /// By name.
+    pub site_bindings: BTreeMap<Name, Binding>,
+    /// What is in each namespace.
+    pub local: BTreeMap<Name, Local>,
+    /// Writes that the API server refuses for now, by the object that they are about.
+    pub troubles: BTreeMap<Key, Trouble>,
+    /// Namespaces in which the operator has no rights. What was granted there stays, until it may be changed again.
+    pub unauthorized: BTreeSet<Name>,
+    /// Which namespaces' records name an organization.
+    pub(super) recorded: HashMap<Name, BTreeSet<Name>>,
+    /// Which organizations name a namespace.
+    pub(super) named: HashMap<Name, BTreeSet<Name>>,
+    handles: HashMap<Name, BTreeSet<Name>>,
+    mentions: HashMap<Name, BTreeMap<Name, u32>>,
+    site_mentions: HashMap<Name, u32>,
+    holders: BTreeMap<Name, HashMap<Grantee, u32>>,
+    resolved_site_roles: BTreeMap<Name, Arc<Resolved>>,
+}
+
+/// Our objects in one namespace.
+#[derive(Debug, Default)]
+pub struct Local {
+    /// By name.
+    pub groups: BTreeMap<Name, Group>,
+    /// By name.
+    pub bindings: BTreeMap<Name, Binding>,
+    /// By name.
+    pub roles: BTreeMap<Name, Role>,
+}
+
+/// The three ceilings. `None`: the ClusterRole does not exist, so nothing may be granted.
+#[derive(Debug, Default)]
+pub struct Ceilings {
+    #[allow(missing_docs)]
+    pub organization: Option<Ceiling>,
+    #[allow(missing_docs)]
+    pub cluster: Option<Ceiling>,
+    #[allow(missing_docs)]
+    pub release: Option<Ceiling>,
+}
+
+/// Why a native object is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The UID of the object that asked for it.
+    pub source: Name,
+    #[allow(missing_docs)]
+    pub reason: Reason,
+    /// What the API server said.
+    pub message: String,
+}
+
+/// What a change may affect.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Affected {
+    /// Every namespace.
+    pub all: bool,
+    /// These.
+    pub namespaces: BTreeSet<Name>,
+    /// The cluster-scoped part, claims, the default organization.
+    pub site: bool,
+    /// Users, by handle, whose status may differ.
+    pub users: BTreeSet<Name>,
+    /// Organizations whose status may differ.
+    pub organizations: BTreeSet<Name>,
+    /// It takes something away that cannot wait, like a suspension.
+    pub urgent: bool,
+}
+
+impl Affected {
+    /// The whole site.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { all: true, site: true, ..Self::default() }
+    }
+
+    fn namespace(mut self, name: &Name) -> Self {
+        self.namespaces.insert(name.clone());
+        self
+    }
+}
+
+/// Whether someone is known, and may hold anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no such User.
+    Unknown,
+    /// Suspended.
+    Suspended,
+    /// May hold grants (active or dormant).
+    Good,
+}
+
+impl World {
+    /// Whether a user is mentioned by name in a namespace that an organization holds. Expired bindings count: that time
+    /// passes never makes anyone a member of the default organization.
+    #[must_use]
+    pub fn belongs_somewhere(&self, username: &str) -> bool {
+        self.mentions.get(username).is_some_and(|places| places.keys().any(|ns| claims::holder(self, ns).is_some()))
+    }
+
+    /// Whether a username may hold anything. Of several Users with one username the oldest counts.
+    #[must_use]
+    pub fn standing(&self, username: &str) -> Standing {
+        match self.speaker(username) {
+            None => Standing::Unknown,
+            Some(user) if user.suspended => Standing::Suspended,
+            Some(_) => Standing::Good,
+        }
+    }
+
+    /// The User who speaks for a username.
+    #[must_use]
+    pub fn speaker(&self, username: &str) -> Option<&User> {
+        let handles = self.handles.get(username)?;
+        handles.iter().filter_map(|h| self.users.get(h)).min_by_key(|u| by_age(&u.meta))
+    }
+
+    /// The namespace of the default organization, if it holds one.
+    pub fn default_namespaces(&self) -> impl Iterator<Item = Name> + '_ {
+        let default = claims::default_organization(self);
+        default.into_iter().flat_map(|o| claims::recorded_on(self, &o.meta.name).cloned().collect::<Vec<_>>())
+    }
+
+    /// A role as it can be assigned in a namespace (or at the site, where the namespace is empty).
+    #[must_use]
+    pub fn site_role_rights(&self, name: &str) -> Option<&Arc<Resolved>> {
+        self.resolved_site_roles.get(name)
+    }
+
+    /// Everybody who holds a SiteRole through an organization, for its cluster-scoped part.
+    pub fn organization_holders(&self, role: &str) -> impl Iterator<Item = &Grantee> {
+        self.holders.get(role).into_iter().flat_map(HashMap::keys)
+    }
+
+    /// Replaces what one namespace contributes to the holders of SiteRoles. Says whether anything changed.
+    pub fn set_holders(&mut self, before: &Holders, after: &Holders) -> bool {
+        if before == after {
+            return false;
+        }
+        for (role, grantees) in after {
+            let counts = self.holders.entry(role.clone()).or_default();
+            for grantee in grantees {
+                *counts.entry(grantee.clone()).or_default() += 1;
+            }
+        }
+        for (role, grantees) in before {
+            let Some(counts) = self.holders.get_mut(role) else { continue };
+            for grantee in grantees {
+                if let Some(count) = counts.get_mut(grantee) {
+                    *count -= 1;
+                    if *count == 0 {
+                        counts.remove(grantee);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Every namespace that a decision may be about: where something of ours is, or may be.
+    #[must_use]
+    pub fn units(&self) -> BTreeSet<Name> {
+        let held = self.namespaces.values().filter(|n| n.organization.is_some()).map(|n| n.name.clone());
+        let release = Name::from(self.bounds.release_namespace.as_str());
+        held.chain(self.local.keys().cloned()).chain(self.named.keys().cloned()).chain([release]).collect()
+    }
+}
+
+/// For each SiteRole, who holds it in one namespace.
+pub type Holders = BTreeMap<Name, BTreeSet<Grantee>>;

@@ -1,0 +1,161 @@
+//! The writer: the one place from which anything is written to the API server.
+//!
+//! Three lanes: what takes access away goes before what gives it, and both before statuses. A write that meets something
+//! unexpected looks at what is there and reports it; what to do about it is decided anew by whoever asked.
+
+mod hand;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use kube::Client;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use self::hand::Hand;
+use super::lease::Gate;
+use super::metrics::Metrics;
+use super::watch::Item;
+use crate::core::Name;
+use crate::core::claims::Claim;
+use crate::core::native::{Key, Observed, Source};
+use crate::core::plan::Write;
+use crate::core::records;
+
+/// Statuses may take this share of the places, so that they never hold up a grant for long.
+const STATUS_SHARE: usize = 2;
+
+/// Something to write.
+#[derive(Debug)]
+pub enum Job {
+    /// A native object.
+    Native(Write),
+    /// The record of a claim on a Namespace.
+    Claim(Claim),
+    /// A status, and the Event that goes with it, if any.
+    Status {
+        #[allow(missing_docs)]
+        target: Source,
+        #[allow(missing_docs)]
+        document: Value,
+        /// Reason and message.
+        event: Option<(&'static str, String)>,
+    },
+}
+
+impl Job {
+    fn undone(&self, outcome: Outcome, failure: Failure) -> Done {
+        match self {
+            Job::Native(write) => Done::Native(write.key().clone(), outcome),
+            Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(format!("{failure:?}"))),
+            Job::Status { target, .. } => Done::Status(target.clone(), Err(failure)),
+        }
+    }
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Done {
+    /// Of a native object.
+    Native(Key, Outcome),
+    /// Of a claim.
+    Claim(Name, Result<records::Namespace, String>),
+    /// Of a status: the object as it is now.
+    Status(Source, Result<Item, Failure>),
+}
+
+/// What became of a write to a native object.
+#[derive(Debug)]
+pub enum Outcome {
+    /// This is there now.
+    Is(Observed),
+    /// It is not there (any more); the UID is the one that was written to, if any.
+    Gone(Option<Name>),
+    /// It is there, but not ours.
+    Taken,
+    /// The API server refuses it.
+    Refused {
+        /// What it said.
+        message: String,
+        /// Whether the operator may write this kind in this place at all.
+        authorized: bool,
+        /// Whether it would have taken access away.
+        revokes: bool,
+    },
+    /// It may work another time.
+    Failed(String),
+    /// This replica does not lead.
+    NotLeading,
+}
+
+/// Why a status was not written.
+#[derive(Debug)]
+pub enum Failure {
+    /// The object is gone, or is another one now.
+    Gone,
+    /// It may work another time.
+    Failed(String),
+    /// This replica does not lead.
+    NotLeading,
+}
+
+#[derive(Default)]
+struct Lanes {
+    revoking: VecDeque<Job>,
+    giving: VecDeque<Job>,
+    statuses: VecDeque<Job>,
+}
+
+impl Lanes {
+    fn push(&mut self, job: Job) {
+        match &job {
+            Job::Native(write) if write.revokes() => self.revoking.push_back(job),
+            Job::Native(_) | Job::Claim(_) => self.giving.push_back(job),
+            Job::Status { .. } => self.statuses.push_back(job),
+        }
+    }
+
+    fn pop(&mut self, statuses_allowed: bool) -> Option<Job> {
+        let job = self.revoking.pop_front().or_else(|| self.giving.pop_front());
+        job.or_else(|| if statuses_allowed { self.statuses.pop_front() } else { None })
+    }
+}
+
+/// Writes what it is given, until nobody can give it anything any more.
+pub async fn run(
+    client: Client,
+    in_flight: usize,
+    gate: Gate,
+    mut jobs: mpsc::UnboundedReceiver<Job>,
+    done: mpsc::UnboundedSender<Done>,
+    metrics: Arc<Metrics>,
+) {
+    let hand = Hand::new(client, gate, metrics);
+    let (mut lanes, mut running, mut statuses) = (Lanes::default(), JoinSet::new(), 0_usize);
+    loop {
+        tokio::select! {
+            biased;
+            Some(finished) = running.join_next() => {
+                if let Ok((is_status, outcome)) = finished {
+                    statuses -= usize::from(is_status);
+                    if done.send(outcome).is_err() { return; }
+                }
+            }
+            job = jobs.recv() => match job {
+                Some(job) => lanes.push(job),
+                None => return,
+            }
+        }
+        while let Ok(job) = jobs.try_recv() {
+            lanes.push(job);
+        }
+        while running.len() < in_flight {
+            let Some(job) = lanes.pop(statuses < in_flight.div_ceil(STATUS_SHARE)) else { break };
+            let is_status = matches!(job, Job::Status { .. });
+            statuses += usize::from(is_status);
+            let hand = hand.clone();
+            running.spawn(async move { (is_status, hand.write(job).await) });
+        }
+    }
+}
