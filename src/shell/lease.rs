@@ -102,7 +102,7 @@ async fn follow(
     held: watch::Receiver<bool>,
 ) {
     let config = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
-    let mut leases = watcher(api, config).default_backoff().touched_objects().boxed();
+    let mut leases = watcher(api, config).backoff(super::retry::OfWatch::default()).touched_objects().boxed();
     while let Some(lease) = leases.next().await {
         let Ok(lease) = lease else { continue };
         let until = lease.spec.as_ref().and_then(|spec| {

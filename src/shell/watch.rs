@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::metrics::Metrics;
+use super::retry;
 use crate::api::{self, vocabulary as v};
 use crate::core::Name;
 use crate::core::catalog::{Bounds, Settings};
@@ -214,7 +215,7 @@ impl Start<'_> {
     {
         let (sender, metrics) = (self.sender.clone(), self.metrics.clone());
         tokio::spawn(async move {
-            let mut events = watch_stream(api, config).default_backoff().boxed();
+            let mut events = watch_stream(api, config).backoff(retry::OfWatch::default()).boxed();
             while let Some(event) = events.next().await {
                 let seen = match event {
                     Ok(Event::Init) => Seen::Restarted(kind),

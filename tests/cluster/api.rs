@@ -211,6 +211,16 @@ fn the_schema_refuses_what_could_only_be_a_mistake_or_an_attack() {
         accepted(&named(place, "oidc:system:masters"));
     }
 
+    // A service account has a name of Kubernetes' own kind: RBAC would refuse a whole binding for another one.
+    for place in ["RoleBinding ServiceAccount", "SiteRoleBinding ServiceAccount"] {
+        for name in ["Not A Name", "UPPER", "a_b", "-a", "a-", "a..b", "ünïcödé"] {
+            refused(&named(place, name), "the name of a ServiceAccount has");
+        }
+        refused(&named(place, "system:serviceaccount:kube-system:default"), "use kind ServiceAccount");
+        refused(&named(place, &"a".repeat(257)), "Too long");
+        accepted(&named(place, "ci.of-the-team-2"));
+    }
+
     for (object, why) in mistakes() {
         refused(&object, why);
     }
@@ -223,10 +233,8 @@ const PLACES: &[(&str, usize)] = &[
     ("external group", 256),
     ("RoleBinding User", 256),
     ("RoleBinding Group", 256),
-    ("RoleBinding ServiceAccount", 256),
     ("RoleBinding ExternalGroup", 256),
     ("SiteRoleBinding User", 256),
-    ("SiteRoleBinding ServiceAccount", 256),
     ("SiteRoleBinding ExternalGroup", 256),
 ];
 
@@ -356,6 +364,12 @@ fn mistakes() -> Vec<(Value, &'static str)> {
         (object("User", "", &"u".repeat(129), json!({})), "a username has at most 128 characters"),
         (object("Group", "alpha", "g", json!({"members": ["ada", "ada"]})), "uplicate"),
     ];
+    let names: Vec<String> = (0..100).map(|i| format!("n{i}")).collect();
+    let long = json!({"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": names, "verbs": (0..20).map(|i| format!("v{i}")).collect::<Vec<_>>()});
+    let longer = json!({"apiGroups": ["apps", ""], "resources": ["deployments"], "resourceNames": names, "verbs": long["verbs"]});
+    mistakes.push((custom(json!({"rules": [longer]})), "at most 2,000 things"));
+    mistakes.push((site(json!({"rules": [long, longer]})), "at most 2,000 things"));
+    mistakes.push((site(json!({"clusterRules": [longer]})), "at most 2,000 things"));
     for wildcard in [rule("*", "pods", "get"), rule("", "*", "get"), rule("", "pods/*", "get"), rule("", "pods", "*")] {
         mistakes.push((custom(json!({"rules": [wildcard]})), "should match"));
         mistakes.push((site(json!({"rules": [wildcard]})), "should match"));

@@ -569,7 +569,7 @@ fn a_group_of_ten_thousand_is_given_its_role_in_pieces() {
     let all = ["--namespace", "alpha", "rolebindings.bailiwick.dev", "all"];
     while cluster.get(&all)["status"]["grants"] != json!(MEMBERS) {
         assert!(start.elapsed() < Duration::from_secs(300), "{}", cluster.get(&all)["status"]);
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(500));
     }
     cluster.await_reason(&all, "Ready", "Reconciled");
 

@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bailiwick::core::conditions::StatusDraft;
+use bailiwick::core::settled::settle;
 use bailiwick::core::world::World;
 use proptest::prelude::*;
 
 use crate::cases;
 use crate::shell::{All, Shell, assert_same_all};
-use crate::world::{Event, history};
+use crate::world::{Event, Op, crowd, history};
 
 /// Deals the events of each stream in their order, and the streams in any. With `lossy`, a watch that was away leaves
 /// out what was overtaken, and shows again what it has shown.
@@ -94,7 +96,7 @@ proptest! {
                 let events = shell.store.act(op);
                 shell.take_in(events);
             }
-            shell.act(&crate::world::Op::Wait(1));
+            shell.act(&Op::Wait(1));
             shell.check();
             shell.settle();
         }
@@ -134,5 +136,25 @@ proptest! {
         if quiet.into_iter().all(|d| d.next_change.is_none_or(|at| at > later)) {
             crate::shell::assert_same(&then.site, &now.site, "the site");
         }
+    }
+
+    /// `render` takes every recorded decision in its head. It comes to the same end as the operator, which writes them
+    /// down one by one.
+    #[test]
+    fn render_comes_to_the_same_end_as_the_operator(ops in crowd()) {
+        let mut shell = Shell::new();
+        for op in &ops {
+            shell.store.now += 1;
+            let events = shell.store.act(op);
+            shell.take_in(events);
+        }
+        let (mut rendered, now) = (shell.store.world(), shell.store.time());
+        let settled = settle(&mut rendered, now);
+        shell.act(&Op::Wait(-1));
+        shell.settle();
+        prop_assert_eq!(shell.store.time(), now);
+        prop_assert_eq!(settled.desired, shell.all.desired());
+        let said = |all: Vec<&StatusDraft>| -> BTreeMap<_, _> { all.into_iter().map(|d| (d.target.clone(), d.clone())).collect() };
+        prop_assert_eq!(said(settled.statuses.iter().collect()), said(shell.all.statuses().collect()));
     }
 }

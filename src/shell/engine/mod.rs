@@ -197,7 +197,7 @@ impl Engine {
     fn mark(&mut self, unit: Unit, urgent: bool) {
         let revision = self.revision;
         let state = self.units.entry(unit.clone()).or_default();
-        state.decision = None;
+        state.stale = true;
         if state.busy_since.is_none() {
             state.busy_since = Some(revision);
             self.busy.insert((revision, unit.clone()));

@@ -30,8 +30,10 @@ pub(super) struct UnitState {
     gone: BTreeSet<Name>,
     /// Objects that our own writes left as they are and that the watch has not shown yet.
     unconfirmed: BTreeSet<Key>,
-    /// What should be there; `None` when that has to be decided anew.
-    pub decision: Option<Decision>,
+    /// What should be there; `None` when nothing is to be done.
+    decision: Option<Decision>,
+    /// The decision does not know the newest of the world. It is kept as long as its writes are under way.
+    pub stale: bool,
     /// What the last decision contributed to SiteRoles' holders.
     holders: Holders,
     counts: Counts,
@@ -139,7 +141,8 @@ impl Engine {
             self.set_timer(Timer::Unit(unit.clone()), Some(at));
             return;
         }
-        if state.decision.is_none() {
+        state.wait_until = None;
+        if state.decision.is_none() || state.stale {
             self.decide(unit, now);
         }
         if let Unit::Namespace(name) = unit
@@ -177,6 +180,7 @@ impl Engine {
         let Some(state) = self.units.get_mut(unit) else { return };
         state.decided_at = self.revision;
         state.decided = true;
+        state.stale = false;
         let counts_changed = state.counts != decision.counts;
         state.counts = decision.counts;
         state.next_change = decision.next_change;
