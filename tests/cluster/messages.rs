@@ -19,6 +19,9 @@ fn table(cluster: &Cluster, arguments: &[&str], name: &str) -> (String, String) 
     (header, row.to_owned())
 }
 
+/// What kubectl gets, the object to look for, how the header begins, and how its row does.
+type Row = (&'static [&'static str], &'static str, &'static [&'static str], &'static [&'static str]);
+
 #[test]
 fn a_list_answers_the_first_question_in_one_line() {
     let cluster = Cluster::with_operator(VALUES);
@@ -33,7 +36,7 @@ fn a_list_answers_the_first_question_in_one_line() {
     cluster.apply(&site_binding("admin", "site-admin", &["bob"]));
     cluster.settle();
 
-    let rows: [(&[&str], &str, &[&str], &[&str]); 10] = [
+    let rows: [Row; 10] = [
         (
             &["organizations.bailiwick.dev"],
             "two",
@@ -120,6 +123,9 @@ fn event(cluster: &Cluster, kind: &str, name: &str, reason: &str) -> Option<Valu
     events["items"].as_array().unwrap().iter().find(about).cloned()
 }
 
+/// A manifest, the object (namespace, kind, name), the condition, its reason, and what its message mentions.
+type Problem = (String, [&'static str; 3], &'static str, &'static str, &'static [&'static str]);
+
 #[test]
 fn what_is_not_as_somebody_meant_it_names_the_object_and_the_field() {
     let cluster = Cluster::with_operator(VALUES);
@@ -127,7 +133,7 @@ fn what_is_not_as_somebody_meant_it_names_the_object_and_the_field() {
     let fine = role("{resource: templates, actions: [delete]}");
     cluster.apply(&(organization("alpha", "{namespace: alpha, default: true}") + &users(&["ada", "bob"])));
     cluster.apply(&custom_role("alpha", "fine", &fine));
-    let problems: Vec<(String, [&str; 3], &str, &str, &[&str])> = vec![
+    let problems: Vec<Problem> = vec![
         (
             organization("beyond", "{namespace: gamma}"),
             ["", "Organization", "beyond"],
@@ -234,8 +240,7 @@ fn what_is_not_as_somebody_meant_it_names_the_object_and_the_field() {
             &["inherits[0] (CustomRole \"nope\")"],
         ),
         (
-            site_role("ring", "{assignableTo: [Site], inherits: [ring-two]}")
-                + &site_role("ring-two", "{assignableTo: [Site], inherits: [ring]}"),
+            site_role("ring", "{assignableTo: [Site], inherits: [ring]}"),
             ["", "SiteRole", "ring"],
             "InheritsResolved",
             "InheritanceCycle",

@@ -214,13 +214,16 @@ fn users(names: &BTreeSet<&str>) -> Arc<[Grantee]> {
     names.iter().map(|u| Grantee::User((*u).into())).collect()
 }
 
+/// What somebody does to an object.
+type Change = Box<dyn Fn(&mut Observed)>;
+
 impl Cluster {
     fn drift(&mut self, drift: &Drift) {
         self.foreign.insert("uid-foreign".into());
         let nth = |present: &Present, n: usize| {
             (!present.is_empty()).then(|| present.keys().nth(n % present.len()).unwrap().clone())
         };
-        let (n, change): (usize, Box<dyn Fn(&mut Observed)>) = match drift {
+        let (n, change): (usize, Change) = match drift {
             Drift::Orphan(name, role, names) => {
                 let content = Content::Binding { role: (*role).into(), subjects: users(names) };
                 let key = key(NativeKind::RoleBinding, &format!("{name}:{role}"));

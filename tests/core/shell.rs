@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::core::claims::{self, Assignment};
 use bailiwick::core::conditions::{Status, StatusDraft};
-use bailiwick::core::decision::{Counts, Decision};
+use bailiwick::core::decision::Decision;
 use bailiwick::core::native::Desired;
 use bailiwick::core::world::{Affected, Holders, World};
 use bailiwick::core::{Name, organization, organization_status, site, user};
@@ -253,11 +253,6 @@ impl Shell {
         let mut world = self.store.world();
         let should = All::from_scratch(&mut world, self.store.time());
         assert_same_all(&self.all, &should);
-    }
-
-    /// The counts of an organization.
-    pub fn counts(&self, namespace: &str) -> Counts {
-        self.all.units.get(namespace).map(|u| u.decision.counts).unwrap_or_default()
     }
 }
 
