@@ -249,3 +249,23 @@ fn drift_is_repaired_after_the_api_server_restarted_and_after_the_operator_did()
     cluster.settle();
     cluster.is_refused(&Question::of("eve@example.com", ""), &["create users.bailiwick.dev"]);
 }
+
+#[test]
+fn a_binding_that_is_edited_when_its_role_is_gone_is_not_lost_sight_of() {
+    let mut cluster = Cluster::with_operator(VALUES);
+    cluster.apply(&world());
+    cluster.quiet();
+    let right = cluster.native_content();
+    let eve = r#"[{"op":"add","path":"/subjects/-","value":{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"eve@example.com"}}]"#;
+    // The API server answers a change of such a binding with "not found", and means the role.
+    for pair in EACH.chunks(2) {
+        let (bound, role) = (find(&cluster, pair[0]), find(&cluster, pair[1]));
+        cluster.stop_operator();
+        kubectl(&cluster, "delete", &role, &[]);
+        edit(&cluster, &bound, eve);
+        cluster.start_operator();
+        all_right(&cluster, &right);
+        edit(&cluster, &bound, eve);
+        all_right(&cluster, &right);
+    }
+}

@@ -27,5 +27,5 @@ mod users;
 /// So many cases: tuned so that the whole binary stays under a minute in the dev profile. `CASES_TIMES=20` looks longer.
 fn cases(cases: u32) -> proptest::test_runner::Config {
     let times = std::env::var("CASES_TIMES").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    proptest::test_runner::Config { cases: cases * times, max_shrink_iters: 20_000, ..Default::default() }
+    proptest::test_runner::Config { cases: cases * times, max_shrink_iters: 4_000, ..Default::default() }
 }

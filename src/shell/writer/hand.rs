@@ -109,15 +109,26 @@ impl Hand {
             return Outcome::Failed(error.to_string());
         };
         match status.code {
-            404 if verb != "create" => {
+            404 if verb == "delete" => {
                 self.count(verb, "conflict");
                 Outcome::Gone(uid)
             }
+            // Of an apply it may also mean the role that a binding refers to; the binding is there and grants.
+            404 if verb == "apply" => match self.look(key).await {
+                Outcome::Is(observed) if uid.as_ref() == Some(&observed.uid) => {
+                    self.count(verb, "refused");
+                    Outcome::Refused { message: status.message.clone(), authorized: true, revokes: false }
+                }
+                outcome => {
+                    self.count(verb, "conflict");
+                    if matches!(outcome, Outcome::Gone(_)) { Outcome::Gone(uid) } else { outcome }
+                }
+            },
             409 => {
                 self.count(verb, "conflict");
                 self.look(key).await
             }
-            // 404 of a create: the namespace is gone.
+            // 404 of a create: the namespace is gone, or the role of a binding.
             400 | 403 | 404 | 413 | 422 => {
                 self.count(verb, "refused");
                 let authorized = status.code != 403 || self.authorized(key).await;
