@@ -130,16 +130,18 @@ pub fn spawn_all(client: &Client, release_namespace: &str, sender: &Sender, metr
         Some(Item::Namespace((&o.metadata).into()))
     });
 
-    let managed = || watcher::Config::default().labels(&format!("{}={}", v::MANAGED_BY, v::FIELD_MANAGER));
+    // Not selected by our label: somebody could take it off while no operator runs, and what the object grants would stay
+    // out of sight. What is not ours by label or owner is dropped as it arrives.
+    let rbac = watcher::Config::default;
     // The label alone does not make an object ours: somebody else may write it on theirs.
     let seen = |object: Object| {
         let ours = native::is_ours(native::metadata(&object));
         ours.then(|| native::observe(&object)).flatten().map(|(key, observed)| Item::Native(key, observed))
     };
-    start.any(Kind::NativeRole, Api::all(c()), managed(), move |o: v1::Role| seen(Object::Role(o)));
-    start.any(Kind::NativeRoleBinding, Api::all(c()), managed(), move |o| seen(Object::RoleBinding(o)));
-    start.any(Kind::NativeClusterRole, Api::all(c()), managed(), move |o| seen(Object::ClusterRole(o)));
-    start.any(Kind::NativeClusterRoleBinding, Api::all(c()), managed(), move |o| seen(Object::ClusterRoleBinding(o)));
+    start.any(Kind::NativeRole, Api::all(c()), rbac(), move |o: v1::Role| seen(Object::Role(o)));
+    start.any(Kind::NativeRoleBinding, Api::all(c()), rbac(), move |o| seen(Object::RoleBinding(o)));
+    start.any(Kind::NativeClusterRole, Api::all(c()), rbac(), move |o| seen(Object::ClusterRole(o)));
+    start.any(Kind::NativeClusterRoleBinding, Api::all(c()), rbac(), move |o| seen(Object::ClusterRoleBinding(o)));
 
     let ceilings = [
         (Kind::Ceiling, v::CEILING),

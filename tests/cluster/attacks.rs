@@ -231,3 +231,23 @@ fn being_a_member_never_hands_out_a_privileged_role() {
     cluster.settle();
     assert!(!cluster.allowed(&Question::of("ada", "beta"), "delete deployments.apps"));
 }
+
+#[test]
+fn a_label_that_was_taken_off_while_no_operator_ran_hides_nothing() {
+    let mut cluster = cluster();
+    let native = cluster.native();
+    let source =
+        |o: &&serde_json::Value| o["metadata"]["annotations"]["bailiwick.dev/source"] == "RoleBinding/alpha/managers";
+    let binding = native.iter().find(source).expect("the binding is projected");
+    let name = binding["metadata"]["name"].as_str().unwrap();
+    cluster.stop_operator();
+    let label = "app.kubernetes.io/managed-by-";
+    cluster.run(&["-n", "alpha", "label", "rolebindings.rbac.authorization.k8s.io", name, label]);
+    // Another role is another native binding: the old one would go on granting, unseen.
+    let member = r#"{"spec":{"roleRef":{"kind":"SiteRole","name":"organization-member"}}}"#;
+    cluster.run(&["-n", "alpha", "patch", "rolebindings.bailiwick.dev", "managers", "--type=merge", "-p", member]);
+    cluster.start_operator();
+    cluster.cannot(&Question::of("ada", "alpha"), &["delete deployments.apps"]);
+    cluster.can(&Question::of("ada", "alpha"), &["create deployments.apps"]);
+    assert!(!cluster.exists(&["-n", "alpha", "rolebindings.rbac.authorization.k8s.io", name]));
+}
