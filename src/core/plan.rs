@@ -167,9 +167,11 @@ impl<'a> Plan<'a> {
             let Some(observed) = observed else { continue };
             let Content::Rules(want) = &native.content else { continue };
             match &observed.content {
-                // Something that we never write: an aggregated role, say. It cannot be mended in place.
+                // Something that we never write: an aggregated role, say. It cannot be mended in place, and deleting it once
+                // is all that can be done.
+                None | Some(Content::Binding { .. }) if observed.terminating => {}
                 None | Some(Content::Binding { .. }) => writes.push(delete(key, observed, true)),
-                _ if observed.stuck => writes.push(delete(key, observed, true)),
+                _ if observed.stuck && !observed.terminating => writes.push(delete(key, observed, true)),
                 Some(Content::Rules(have)) if have == want => {}
                 Some(Content::Rules(have)) => {
                     let (have, want) = (RuleSet::from_rules(have.iter()), RuleSet::from_rules(want.iter()));
