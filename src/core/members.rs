@@ -2,8 +2,9 @@
 //!
 //! To *belong* is to be named in one of its Groups or RoleBindings; it counts for lists, and whoever belongs nowhere is
 //! in the default organization. To be a *member* is to hold the implicit roles: everyone in a Group, or with a role
-//! there, unless that Group or role says `impliesMembership: false`. Membership only ever adds: nothing that expires, is
-//! withheld or is deleted makes anyone a member.
+//! there, unless that Group or role says `impliesMembership: false`. Membership only ever adds: nothing that
+//! expires or is withheld makes anyone a member. (Deleting the last mention of somebody does: they then belong nowhere, so
+//! to the default organization.)
 
 use std::collections::BTreeSet;
 
