@@ -157,7 +157,7 @@ words! {
         CeilingUnknown,
         /// It says more than one object, or all of an organization, may say.
         TooLarge,
-        /// Roles inherit each other in a circle; none of them inherits anything until it is broken.
+        /// Following it leads back to the role itself. What was in force before the circle was closed stays.
         InheritanceCycle,
     }
 }

@@ -86,6 +86,11 @@ pub struct RoleStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+    /// The roles that it inherits in effect. They stay so when an edit of another role closes a circle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub inherits: Vec<RoleRef>,
     /// How many permissions and rules are withheld.
     #[serde(default)]
     pub withheld: u32,

@@ -120,6 +120,11 @@ pub struct SiteRoleStatus {
     /// The username of the one who holds a role with `singleHolder`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
+    /// The SiteRoles that it inherits in effect. They stay so when an edit of another role closes a circle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub inherits: Vec<String>,
     /// How many permissions and rules are withheld.
     #[serde(default)]
     pub withheld: u32,

@@ -224,7 +224,10 @@ impl<'a> Namespace<'a> {
             Some(resolved) => {
                 let withheld = count(resolved.withheld.len());
                 self.decision.counts.withheld += withheld;
-                (RoleStatus { withheld, ..RoleStatus::default() }, role_findings(resolved, trouble))
+                let inherits = resolved.inherits.iter();
+                let inherits =
+                    inherits.map(|(kind, name)| api::RoleRef { kind: *kind, name: name.to_string() }).collect();
+                (RoleStatus { inherits, withheld, ..RoleStatus::default() }, role_findings(resolved, trouble))
             }
             None => {
                 let former = subjects::former(role.meta.created, self.claimed_at);

@@ -202,6 +202,8 @@ pub struct Role {
     pub cluster_rules: Vec<Rule>,
     #[allow(missing_docs)]
     pub inherits: Vec<(RoleKind, Name)>,
+    /// `status.inherits`: which of them were in force, on record.
+    pub in_force: Vec<(RoleKind, Name)>,
     /// Where a SiteRole may be assigned. A CustomRole: in its organization.
     pub assignable_to: Vec<Place>,
     #[allow(missing_docs)]
@@ -324,7 +326,8 @@ impl From<&api::CustomRole> for Role {
             permissions: r.spec.permissions.clone(),
             rules: r.spec.rules.iter().map(namespaced_rule).collect(),
             cluster_rules: Vec::new(),
-            inherits: r.spec.inherits.iter().map(|i| (i.kind, i.name.as_str().into())).collect(),
+            inherits: role_refs(&r.spec.inherits),
+            in_force: r.status.as_ref().map(|s| role_refs(&s.inherits)).unwrap_or_default(),
             assignable_to: vec![Place::Organization],
             single_holder: false,
             privileged: r.spec.privileged,
@@ -342,7 +345,8 @@ impl From<&api::SiteRole> for Role {
             permissions: r.spec.permissions.clone(),
             rules: r.spec.rules.iter().map(namespaced_rule).collect(),
             cluster_rules: r.spec.cluster_rules.iter().map(cluster_rule).collect(),
-            inherits: r.spec.inherits.iter().map(|name| (RoleKind::SiteRole, name.as_str().into())).collect(),
+            inherits: site_roles(&r.spec.inherits),
+            in_force: r.status.as_ref().map(|s| site_roles(&s.inherits)).unwrap_or_default(),
             assignable_to: r.spec.assignable_to.clone(),
             single_holder: r.spec.single_holder,
             privileged: r.spec.privileged,
@@ -368,6 +372,14 @@ impl From<&ObjectMeta> for Namespace {
             claimed_at: annotation(CLAIMED_AT).map(|t| t.parse().unwrap_or(Timestamp::MAX)),
         }
     }
+}
+
+fn role_refs(list: &[api::RoleRef]) -> Vec<(RoleKind, Name)> {
+    list.iter().map(|role| (role.kind, role.name.as_str().into())).collect()
+}
+
+fn site_roles(list: &[String]) -> Vec<(RoleKind, Name)> {
+    list.iter().map(|name| (RoleKind::SiteRole, name.as_str().into())).collect()
 }
 
 fn strings(list: &[String]) -> Vec<Name> {

@@ -1,10 +1,11 @@
 //! Roles: from permissions, native rules and inherited roles to what is granted, inside of the ceilings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::visit::EdgeRef;
 
 use super::Name;
 use super::catalog::Target;
@@ -33,6 +34,8 @@ pub struct Resolved {
     pub rules: Written,
     /// Handing it out is a matter of trust: it says so, or a role that it inherits does.
     pub privileged: bool,
+    /// The roles that it inherits in effect.
+    pub inherits: Vec<(RoleKind, Name)>,
     /// What is withheld.
     pub withheld: Vec<Withheld>,
 }
@@ -148,14 +151,19 @@ impl Resolved {
         self.withheld.extend(beyond.iter().map(|atom| Withheld::new(Reason::BeyondCeiling, atom.to_string())));
     }
 
-    fn inherit_all<'a>(&mut self, role: &Role, find: impl Fn(RoleKind, &Name) -> Option<(&'a Role, Arc<Resolved>)>) {
+    fn inherit_all<'a>(
+        &mut self,
+        role: &Role,
+        find: impl Fn(RoleKind, &Name) -> Result<(&'a Role, Arc<Resolved>), Reason>,
+    ) {
         for (index, (kind, name)) in role.inherits.iter().enumerate() {
             let reason = match find(*kind, name) {
-                None => Reason::RoleNotFound,
-                Some((other, _)) if !fits(role, other) => Reason::RoleNotAssignableHere,
-                Some((_, rights)) if self.size() + rights.size() > LARGEST => Reason::TooLarge,
-                Some((_, rights)) => {
+                Err(reason) => reason,
+                Ok((other, _)) if !fits(role, other) => Reason::RoleNotAssignableHere,
+                Ok((_, rights)) if self.size() + rights.size() > LARGEST => Reason::TooLarge,
+                Ok((_, rights)) => {
                     self.inherit(&rights, role.kind);
+                    self.inherits.push((*kind, name.clone()));
                     continue;
                 }
             };
@@ -223,34 +231,71 @@ fn resolve<'a>(
     roles: BTreeMap<&'a Name, &'a Role>,
     outside: impl Fn(&str) -> Option<(&'a Role, Arc<Resolved>)>,
 ) -> BTreeMap<Name, Arc<Resolved>> {
-    let mut graph = DiGraph::<&Role, ()>::new();
+    let circles = circles(&roles);
+    let graph = graph(&roles, |from, to| !circles.contains(&(from, to)));
+    let mut resolved: BTreeMap<Name, Arc<Resolved>> = BTreeMap::new();
+    // Without circles each component is one role, and comes after those that it inherits.
+    for role in kosaraju_scc(&graph).into_iter().flatten().map(|node| graph[node]) {
+        let mut rights = Resolved::own(world, role);
+        rights.inherit_all(role, |kind, name| {
+            if kind != role.kind {
+                return outside(name).ok_or(Reason::RoleNotFound);
+            }
+            if circles.contains(&(&role.meta.name, name)) {
+                return Err(Reason::InheritanceCycle);
+            }
+            roles.get(name).copied().zip(resolved.get(name).cloned()).ok_or(Reason::RoleNotFound)
+        });
+        resolved.insert(role.meta.name.clone(), Arc::new(rights.written()));
+    }
+    resolved
+}
+
+/// One role inherits another.
+type Inherits<'a> = (&'a Name, &'a Name);
+
+/// What closes a circle, so that it cannot be followed. What was in force before the circle was closed is on record in
+/// the roles' statuses and goes on: an edit of one role must not take away what another one gives. Without a record, or
+/// where the records themselves make a circle, nothing within it is followed.
+fn circles<'a>(roles: &BTreeMap<&'a Name, &'a Role>) -> BTreeSet<Inherits<'a>> {
+    let in_force = |(from, to): &Inherits| {
+        let role = roles[*from];
+        role.in_force.iter().any(|(kind, name)| *kind == role.kind && name == *to)
+    };
+    let closed = within_components(&graph(roles, |_, _| true));
+    let (recorded, new): (BTreeSet<_>, BTreeSet<_>) = closed.into_iter().partition(in_force);
+    let old_circles = within_components(&graph(roles, |from, to| recorded.contains(&(from, to))));
+    new.into_iter().chain(old_circles).collect()
+}
+
+/// The edges that lead to where they come from.
+fn within_components<'a>(graph: &DiGraph<&'a Role, ()>) -> BTreeSet<Inherits<'a>> {
+    let mut component_of = vec![0; graph.node_count()];
+    for (index, component) in kosaraju_scc(graph).into_iter().enumerate() {
+        component.into_iter().for_each(|node| component_of[node.index()] = index);
+    }
+    let edges =
+        graph.edge_references().filter(|e| component_of[e.source().index()] == component_of[e.target().index()]);
+    edges.map(|e| (&graph[e.source()].meta.name, &graph[e.target()].meta.name)).collect()
+}
+
+/// Roles of one kind, and which of them inherits which, as far as `follow` says.
+fn graph<'a>(
+    roles: &BTreeMap<&'a Name, &'a Role>,
+    follow: impl Fn(&'a Name, &'a Name) -> bool,
+) -> DiGraph<&'a Role, ()> {
+    let mut graph = DiGraph::new();
     let nodes: BTreeMap<&Name, NodeIndex> = roles.iter().map(|(name, role)| (*name, graph.add_node(*role))).collect();
-    for (name, role) in &roles {
+    for (name, role) in roles {
         for (_, inherited) in role.inherits.iter().filter(|(kind, _)| *kind == role.kind) {
-            if let Some(node) = nodes.get(inherited) {
+            if let Some(node) = nodes.get(inherited)
+                && follow(name, inherited)
+            {
                 graph.add_edge(nodes[name], *node, ());
             }
         }
     }
-    let mut resolved: BTreeMap<Name, Arc<Resolved>> = BTreeMap::new();
-    // Each component is a circle or a single role, and comes after those that it inherits from.
-    for component in kosaraju_scc(&graph) {
-        let circle = component.len() > 1 || component.iter().any(|node| graph.contains_edge(*node, *node));
-        for node in component {
-            let role = graph[node];
-            let mut own = Resolved::own(world, role);
-            if circle {
-                own.withheld.push(Withheld::new(Reason::InheritanceCycle, "inherits"));
-            } else {
-                own.inherit_all(role, |kind, name| match kind {
-                    kind if kind == role.kind => Some((*roles.get(name)?, resolved.get(name)?.clone())),
-                    _ => outside(name),
-                });
-            }
-            resolved.insert(role.meta.name.clone(), Arc::new(own.written()));
-        }
-    }
-    resolved
+    graph
 }
 
 /// A role may inherit what could be assigned wherever it can be itself. A role with one holder is nobody's to inherit.

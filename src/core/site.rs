@@ -31,6 +31,7 @@ pub fn decide(world: &World, now: Timestamp) -> Decision {
         cluster_part(world, role, resolved, now, &mut decision);
         let status = SiteRoleStatus {
             holder: desired_holder(world, role, now).map(|n| n.to_string()),
+            inherits: resolved.inherits.iter().map(|(_, name)| name.to_string()).collect(),
             withheld: count(resolved.withheld.len()),
             ..SiteRoleStatus::default()
         };

@@ -60,7 +60,7 @@ fn a_role_inherits_what_fits(#[case] places: &str, #[case] inherited: &str, #[ca
 }
 
 #[test]
-fn roles_in_a_cycle_inherit_nothing_and_everyone_else_inherits_what_they_say_themselves() {
+fn roles_that_were_always_in_a_circle_inherit_nothing_of_it() {
     let roles = site_role("a", "Organization", &format!("inherits: [b], {PODS}"))
         + &site_role(
             "b",
@@ -76,6 +76,39 @@ fn roles_in_a_cycle_inherit_nothing_and_everyone_else_inherits_what_they_say_the
     assert_eq!(shell.says(Kind::SiteRole, "c", "InheritsResolved"), "True Resolved");
     assert!(shell.can("ada", "n0", "get pods") && !shell.can("ada", "n0", "get configmaps"));
     assert!(shell.can("bob", "n0", "get pods") && !shell.can("bob", "n0", "get configmaps"));
+}
+
+/// Whoever edits one role must not take away what another one gives, nor get anything by it.
+#[rstest]
+#[case::directly("b")]
+#[case::by_way_of_another("c")]
+fn what_was_in_force_before_a_circle_was_closed_stays(#[case] closes: &str) {
+    let maps = "rules: [{apiGroups: [''], resources: [configmaps], verbs: [get]}]";
+    let secrets = "rules: [{apiGroups: [apps], resources: [deployments], verbs: [get]}]";
+    let role = |name: &str, rules: &str, inherits: &str| {
+        custom_role(name, &format!("{rules}, inherits: [{{kind: CustomRole, name: {inherits}}}]"))
+    };
+    let roles = custom_role("c", secrets) + &role("b", maps, "c") + &role("a", PODS, "b");
+    let users = bind("x", "CustomRole", "a", "ada") + &bind("y", "CustomRole", closes, "bob");
+    let mut shell = given(&(START.to_owned() + &roles + &users));
+    let ada = |shell: &Shell| {
+        ["get pods", "get configmaps", "get apps/deployments"].map(|right| shell.can("ada", "n0", right))
+    };
+    assert_eq!(ada(&shell), [true, true, true]);
+    let closed = if closes == "b" {
+        custom_role("b", &format!("{maps}, inherits: [{{kind: CustomRole, name: a}}, {{kind: CustomRole, name: c}}]"))
+    } else {
+        role("c", secrets, "a")
+    };
+    shell.apply(&closed);
+    assert_eq!(ada(&shell), [true, true, true], "nothing is lost by it");
+    assert!(!shell.can("bob", "n0", "get pods"), "nothing is granted by it");
+    assert_eq!(shell.says(Kind::CustomRole, closes, "InheritsResolved"), "False InheritanceCycle");
+    assert_eq!(shell.says(Kind::CustomRole, "a", "InheritsResolved"), "True Resolved");
+    // What is taken out of a role of the circle is taken away, however it is on record.
+    shell.apply(&custom_role("a", PODS));
+    assert_eq!(ada(&shell), [true, false, false]);
+    assert!(shell.can("bob", "n0", "get pods"), "there is no circle any more");
 }
 
 #[test]

@@ -186,7 +186,9 @@ impl World {
             return Affected::default();
         };
         match (old, local.roles.get(name)) {
-            (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) => Affected::default(),
+            (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.in_force == new.in_force => {
+                Affected::default()
+            }
             _ => Affected::default().namespace(namespace),
         }
     }
@@ -198,7 +200,7 @@ impl World {
         };
         let new = self.site_roles.get(name);
         let status_only = matches!((&old, new), (Some(old), Some(new))
-            if unchanged(&old.meta, &new.meta) && old.holder == new.holder);
+            if unchanged(&old.meta, &new.meta) && old.holder == new.holder && old.in_force == new.in_force);
         if status_only {
             return Affected::default();
         }
