@@ -24,12 +24,15 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> std::io::Res
     axum::serve(listener, app).await
 }
 
-/// Ready is who has seen everything, leading or not: a replica that stands by must be able to take over.
-async fn ready(State(metrics): State<Arc<Metrics>>) -> (StatusCode, &'static str) {
-    if metrics.synced.load(Ordering::Acquire) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not everything that is watched has been seen yet\n")
+/// Ready is who has seen everything and goes on seeing it, leading or not: a replica that stands by must be able to take
+/// over.
+async fn ready(State(metrics): State<Arc<Metrics>>) -> (StatusCode, String) {
+    if !metrics.synced.load(Ordering::Acquire) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not everything that is watched has been seen yet\n".to_owned());
+    }
+    match metrics.broken_watches().as_slice() {
+        [] => (StatusCode::OK, "ok\n".to_owned()),
+        broken => (StatusCode::SERVICE_UNAVAILABLE, format!("these watches are broken: {broken:?}\n")),
     }
 }
 

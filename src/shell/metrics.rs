@@ -1,6 +1,9 @@
 //! Metrics, for Prometheus.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -8,6 +11,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+use super::watch::Kind;
+
+/// A watch that is broken fails again within this time: its longest pause, and the time to find out that nobody answers.
+/// One that has been silent for so long works.
+const BROKEN: Duration = Duration::from_secs(15);
 
 /// What a write was.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,6 +52,10 @@ pub struct Metrics {
     pub not_ready: Family<ReasonLabels, Gauge>,
     /// Times that a watch broke.
     pub watch_errors: Counter,
+    /// Watches whose last word was an error, and when. A watch that goes on where it was says nothing until something changes.
+    broken: Mutex<BTreeMap<Kind, Instant>>,
+    /// How many of the watches are broken now.
+    watches_broken: Gauge,
     /// 1 in the replica that writes.
     pub leading: Gauge,
     /// Everything that is watched has been seen once.
@@ -62,6 +75,8 @@ impl Default for Metrics {
             refused: Gauge::default(),
             not_ready: Family::default(),
             watch_errors: Counter::default(),
+            broken: Mutex::default(),
+            watches_broken: Gauge::default(),
             leading: Gauge::default(),
             synced: AtomicBool::new(false),
         };
@@ -72,15 +87,36 @@ impl Default for Metrics {
         registry.register("refused_objects", "Native objects that the API server refuses", metrics.refused.clone());
         registry.register("not_ready_objects", "Objects that are not ready, by reason", metrics.not_ready.clone());
         registry.register("watch_errors", "Times that a watch broke", metrics.watch_errors.clone());
+        registry.register("watches_broken", "Watches that are broken now", metrics.watches_broken.clone());
         registry.register("leading", "1 in the replica that writes", metrics.leading.clone());
         Self { registry, ..metrics }
     }
 }
 
 impl Metrics {
+    /// A watch broke.
+    pub fn watch_broke(&self, kind: Kind) {
+        self.watch_errors.inc();
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).insert(kind, Instant::now());
+    }
+
+    /// A watch works.
+    pub fn watch_works(&self, kind: Kind) {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).remove(&kind);
+    }
+
+    /// What is not watched at the moment.
+    #[must_use]
+    pub fn broken_watches(&self) -> Vec<Kind> {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.retain(|_, since| since.elapsed() < BROKEN);
+        broken.keys().copied().collect()
+    }
+
     /// In the text format of OpenMetrics.
     #[must_use]
     pub fn text(&self) -> String {
+        self.watches_broken.set(i64::try_from(self.broken_watches().len()).unwrap_or(i64::MAX));
         let mut text = String::new();
         match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
             Ok(()) => text,

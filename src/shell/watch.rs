@@ -219,6 +219,9 @@ impl Start<'_> {
         tokio::spawn(async move {
             let mut events = watch_stream(api, config).backoff(retry::OfWatch::default()).boxed();
             while let Some(event) = events.next().await {
+                if event.is_ok() {
+                    metrics.watch_works(kind);
+                }
                 let seen = match event {
                     Ok(Event::Init) => Seen::Restarted(kind),
                     Ok(Event::InitDone) => Seen::Synced(kind),
@@ -233,7 +236,7 @@ impl Start<'_> {
                     }
                     Ok(Event::Delete(object)) => Seen::Gone(id(kind, &object)),
                     Err(error) => {
-                        metrics.watch_errors.inc();
+                        metrics.watch_broke(kind);
                         tracing::warn!(?kind, %error, "a watch broke; it starts again");
                         continue;
                     }
