@@ -173,11 +173,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn status_done(&mut self, target: &Source, result: Result<Item, Failure>) {
+    pub(super) fn status_done(&mut self, target: &Source, result: Result<Box<Item>, Failure>) {
         let next = self.statuses.under_way.remove(target).flatten();
         match result {
             // The watch may have shown by now that the object is gone: an answer brings nothing back.
-            Ok(item) if meta(&self.world, target).is_some() => self.item(item),
+            Ok(item) if meta(&self.world, target).is_some() => self.item(*item),
             Ok(_) | Err(Failure::Gone) => {}
             Err(failure) => {
                 let error = if let Failure::Failed(error) = failure { error } else { "not leading".to_owned() };

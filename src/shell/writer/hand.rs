@@ -261,7 +261,7 @@ impl Hand {
                     let (hand, target) = (self.clone(), target.clone());
                     tokio::spawn(async move { hand.announce(&target, reason, message).await });
                 }
-                Ok(item)
+                Ok(Box::new(item))
             }
             Err(error) => {
                 let gone = api_status(&error).is_some_and(|s| s.code == 404 || s.code == 409);

@@ -62,7 +62,7 @@ pub enum Done {
     /// Of a claim.
     Claim(Name, Result<records::Namespace, String>),
     /// Of a status: the object as it is now.
-    Status(Source, Result<Item, Failure>),
+    Status(Source, Result<Box<Item>, Failure>),
 }
 
 /// What became of a write to a native object.
