@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use crate::support::{Cluster, RELEASE, outcome, with_input};
 
-const VALUES: &str = "{namespaceWhitelist: [alpha, beta]}";
+/// Without the policy that guards the operator: the bounds hold without any.
+const VALUES: &str = "{namespaceWhitelist: [alpha, beta], admissionPolicies: {operatorGuard: {enabled: false}}}";
 const ALPHA: &str = "alpha";
 /// Not in the whitelist.
 const OUTSIDE: &str = "outside";

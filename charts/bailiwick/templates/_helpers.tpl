@@ -32,9 +32,76 @@ subjects:
 {{- toJson . | replace "\",\"" "\", \"" }}
 {{- end }}
 
-{{- /* Whether the policy that notes on Groups whether their author may bind them is part of this installation. */ -}}
-{{- define "bailiwick.groupsAreVouched" -}}
+{{- /* Whether this cluster has MutatingAdmissionPolicies: Kubernetes 1.36. */ -}}
+{{- define "bailiwick.mutates" -}}
 {{- $served := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" -}}
 {{- $known := semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version -}}
-{{- and .Values.admissionPolicies.groupVouched.enabled (or $served $known) -}}
+{{- or $served $known -}}
+{{- end }}
+
+{{- /* Whether the policy that notes on Groups whether their author may bind them is part of this installation. */ -}}
+{{- define "bailiwick.groupsAreVouched" -}}
+{{- and .Values.admissionPolicies.groupVouched.enabled (eq (include "bailiwick.mutates" .) "true") -}}
+{{- end }}
+
+{{/* How the API server calls the operator. */}}
+{{- define "bailiwick.operatorUsername" -}}
+system:serviceaccount:{{ .Release.Namespace }}:bailiwick
+{{- end }}
+
+{{/* The binding of a policy that has no parameters: (list . "name"). */}}
+{{- define "bailiwick.policyBinding" -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ index . 1 }}
+  labels:
+    {{- include "bailiwick.labels" (index . 0) | nindent 4 }}
+spec:
+  policyName: {{ index . 1 }}
+  validationActions: ["Deny"]
+{{- end }}
+
+{{/*
+The control plane's own controllers (garbage collection, namespaces that go, Deployments that become Pods) and the nodes
+carry out what was admitted before. Refusing them would leave namespaces in Terminating for ever.
+*/}}
+{{- define "bailiwick.notTheControlPlane" -}}
+- name: not-the-control-plane
+  expression: >-
+    !('system:serviceaccounts:kube-system' in request.userInfo.?groups.orValue([]))
+    && !('system:nodes' in request.userInfo.?groups.orValue([]))
+    && !(request.userInfo.username in ['system:kube-controller-manager', 'system:kube-scheduler', 'system:apiserver'])
+{{- end }}
+
+{{/* Writes and connections in the namespaces of organizations, and writes of Bailiwick's own kinds. */}}
+{{- define "bailiwick.suspendedFrom" -}}
+# Objects without a namespace match any selector, hence the scopes below.
+namespaceSelector:
+  matchExpressions:
+    - key: bailiwick.dev/organization
+      operator: Exists
+resourceRules:
+  - apiGroups: ["*"]
+    apiVersions: ["*"]
+    resources: ["*/*"]
+    operations: ["CREATE", "UPDATE", "DELETE", "CONNECT"]
+    scope: Namespaced
+  - apiGroups: ["bailiwick.dev"]
+    apiVersions: ["*"]
+    resources: ["*"]
+    operations: ["CREATE", "UPDATE", "DELETE"]
+    scope: Cluster
+{{- end }}
+
+{{/* Who can be suspended: no component of Kubernetes, no ServiceAccount, nobody who is exempt. */}}
+{{- define "bailiwick.people" -}}
+- name: people
+  expression: "!request.userInfo.username.startsWith('system:')"
+- name: not-exempt
+  expression: >-
+    !('system:masters' in request.userInfo.?groups.orValue([]))
+    {{- with .Values.admissionPolicies.suspendedUsers.breakGlass }}
+    && !(request.userInfo.username in {{ toJson . }})
+    {{- end }}
 {{- end }}
