@@ -81,6 +81,9 @@ pub struct UserStatus {
     /// `Active`, `Dormant` or `Suspended`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<UserState>,
+    /// Whether a SiteRoleBinding gives the user a privileged role: then suspending takes the right to change who holds it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub privileged: bool,
     /// When the user was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_time: Option<Time>,

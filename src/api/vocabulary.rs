@@ -16,6 +16,12 @@ pub const LAST_ORGANIZATION: &str = "bailiwick.dev/last-organization";
 pub const CLAIMED_AT: &str = "bailiwick.dev/claimed-at";
 /// Annotation on a Group, set by an admission policy: `"true"` when whoever created it may `bind` it.
 pub const VOUCHED: &str = "bailiwick.dev/vouched";
+/// Label on a User, set by an admission policy: suspended, and not yet seen to be so by the operator.
+pub const SUSPENSION: &str = "bailiwick.dev/suspension";
+/// What the ConfigMaps with the names of suspended users begin with; a number follows.
+pub const SUSPENDED_CONFIG_MAPS: &str = "bailiwick-suspended-";
+/// Their key.
+pub const SUSPENDED_KEY: &str = "names";
 
 /// The ceiling in organization namespaces: the native ClusterRole that the operator holds there.
 pub const CEILING: &str = "bailiwick-grantable";

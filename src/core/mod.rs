@@ -22,6 +22,7 @@ pub mod rules;
 pub mod settled;
 pub mod site;
 pub mod subjects;
+pub mod suspended;
 pub mod user;
 pub mod world;
 

@@ -12,7 +12,7 @@ use super::Name;
 use super::native::Source;
 use super::rules::Rule;
 use crate::api::conditions::ConditionType;
-use crate::api::vocabulary::{CLAIMED_AT, LAST_ORGANIZATION, ORGANIZATION, ORGANIZATION_UID, VOUCHED};
+use crate::api::vocabulary::{CLAIMED_AT, LAST_ORGANIZATION, ORGANIZATION, ORGANIZATION_UID, SUSPENSION, VOUCHED};
 use crate::api::{self, Permission, Place, RoleKind, SiteSubjectKind, SubjectKind};
 
 /// What every record has.
@@ -124,6 +124,8 @@ pub struct User {
     pub username: Name,
     #[allow(missing_docs)]
     pub suspended: bool,
+    /// The label by which a suspension acts at once; the operator takes it off when the user is on the list.
+    pub suspended_now: bool,
     #[allow(missing_docs)]
     pub last_seen: Option<Timestamp>,
 }
@@ -255,6 +257,7 @@ impl From<&api::User> for User {
         Self {
             username: u.spec.username.as_deref().map_or_else(|| meta.name.clone(), Name::from),
             suspended: u.spec.suspended,
+            suspended_now: u.metadata.labels.as_ref().is_some_and(|l| l.contains_key(SUSPENSION)),
             last_seen: u.status.as_ref().and_then(|s| s.last_seen_time.as_ref()).map(|t| t.0),
             meta,
         }

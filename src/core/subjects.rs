@@ -169,13 +169,16 @@ pub fn shards(subjects: &BTreeSet<Grantee>) -> Vec<(Shard, Vec<Grantee>)> {
     numbered.filter(|(_, list)| !list.is_empty()).collect()
 }
 
-/// FNV-1a: stable across versions of Rust and of Bailiwick, which the standard hasher is not.
 fn hash(grantee: &Grantee) -> u64 {
     let parts: [&str; 3] = match grantee {
         Grantee::User(name) => ["u", "", name],
         Grantee::Group(name) => ["g", "", name],
         Grantee::ServiceAccount { namespace, name } => ["s", namespace, name],
     };
-    let bytes = parts.iter().flat_map(|p| p.bytes().chain([0]));
+    fnv(parts.iter().flat_map(|p| p.bytes().chain([0])))
+}
+
+/// FNV-1a: stable across versions of Rust and of Bailiwick, which the standard hasher is not.
+pub(super) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

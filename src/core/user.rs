@@ -37,6 +37,7 @@ pub fn status(world: &World, user: &User, now: Timestamp) -> (StatusDraft, Optio
     let status = UserStatus {
         username: Some(user.username.to_string()),
         state: Some(state),
+        privileged: accepted.good && world.holds_privileged_site_role(&user.username),
         last_seen_time: user.last_seen.map(Time),
         ..UserStatus::default()
     };

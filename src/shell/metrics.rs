@@ -56,6 +56,10 @@ pub struct Metrics {
     broken: Mutex<BTreeMap<Kind, Instant>>,
     /// How many of the watches are broken now.
     watches_broken: Gauge,
+    /// Lists of suspended users that the chart creates and that are not there: an admission policy rests on them.
+    pub suspended_lists_missing: Gauge,
+    /// Suspended users for whom the lists have no room.
+    pub suspended_left_out: Gauge,
     /// 1 in the replica that writes.
     pub leading: Gauge,
     /// Everything that is watched has been seen once.
@@ -77,6 +81,8 @@ impl Default for Metrics {
             watch_errors: Counter::default(),
             broken: Mutex::default(),
             watches_broken: Gauge::default(),
+            suspended_lists_missing: Gauge::default(),
+            suspended_left_out: Gauge::default(),
             leading: Gauge::default(),
             synced: AtomicBool::new(false),
         };
@@ -88,6 +94,10 @@ impl Default for Metrics {
         registry.register("not_ready_objects", "Objects that are not ready, by reason", metrics.not_ready.clone());
         registry.register("watch_errors", "Times that a watch broke", metrics.watch_errors.clone());
         registry.register("watches_broken", "Watches that are broken now", metrics.watches_broken.clone());
+        let lists = metrics.suspended_lists_missing.clone();
+        registry.register("suspended_lists_missing", "ConfigMaps of suspended users that are not there", lists);
+        let left_out = metrics.suspended_left_out.clone();
+        registry.register("suspended_left_out", "Suspended users that the lists have no room for", left_out);
         registry.register("leading", "1 in the replica that writes", metrics.leading.clone());
         Self { registry, ..metrics }
     }

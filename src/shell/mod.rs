@@ -98,8 +98,15 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let engine = Engine::new(metrics.clone(), jobs).run(seen, done, lease.leading());
     // Tasks of their own: a long decision must not keep the kubelet or the writer waiting.
     let engine = tokio::spawn(engine);
-    let writer =
-        tokio::spawn(writer::run(client, options.writes_in_flight, lease.gate(), jobs_out, done_in, metrics.clone()));
+    let writer = tokio::spawn(writer::run(
+        client,
+        options.namespace,
+        options.writes_in_flight,
+        lease.gate(),
+        jobs_out,
+        done_in,
+        metrics.clone(),
+    ));
     let http = tokio::spawn(http::serve(listener, metrics));
 
     tokio::select! {

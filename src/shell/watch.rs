@@ -23,6 +23,7 @@ use crate::core::catalog::{Bounds, Settings};
 use crate::core::native::{self, Key, Object, Observed};
 use crate::core::records;
 use crate::core::rules::Ceiling;
+use crate::core::suspended::SHARDS;
 
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,11 +46,13 @@ pub enum Kind {
     CeilingRelease,
     Bounds,
     Settings,
+    /// One of the lists of suspended users.
+    Suspended(u8),
 }
 
 impl Kind {
     /// All of them: decisions wait until each has been seen once.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 17 + SHARDS as usize] = [
         Kind::Organization,
         Kind::User,
         Kind::Group,
@@ -67,6 +70,10 @@ impl Kind {
         Kind::CeilingRelease,
         Kind::Bounds,
         Kind::Settings,
+        Kind::Suspended(0),
+        Kind::Suspended(1),
+        Kind::Suspended(2),
+        Kind::Suspended(3),
     ];
 }
 
@@ -109,6 +116,29 @@ pub enum Item {
     Ceiling(Kind, Ceiling),
     Bounds(Bounds),
     Settings(Settings),
+    Suspended(u8, SuspendedList),
+}
+
+/// A list of suspended users, as it is.
+#[derive(Clone, Debug)]
+pub struct SuspendedList {
+    #[allow(missing_docs)]
+    pub uid: Name,
+    #[allow(missing_docs)]
+    pub version: u64,
+    /// Of its text.
+    pub digest: u64,
+}
+
+impl From<&ConfigMap> for SuspendedList {
+    fn from(map: &ConfigMap) -> Self {
+        let text = map.data.as_ref().and_then(|data| data.get(v::SUSPENDED_KEY));
+        Self {
+            uid: map.metadata.uid.as_deref().unwrap_or_default().into(),
+            version: records::version(&map.metadata),
+            digest: records::digest(&text.map_or("", String::as_str)),
+        }
+    }
 }
 
 type Sender = mpsc::Sender<Seen>;
@@ -161,6 +191,12 @@ pub fn spawn_all(client: &Client, release_namespace: &str, sender: &Sender, metr
     start.any(Kind::Settings, maps(), only(v::SETTINGS_CONFIG_MAP), |o: ConfigMap| {
         parsed(&o, v::SETTINGS_KEY, Settings::parse).map(Item::Settings)
     });
+    for shard in 0..SHARDS {
+        let name = format!("{}{shard}", v::SUSPENDED_CONFIG_MAPS);
+        start.any(Kind::Suspended(shard), maps(), only(&name), move |o: ConfigMap| {
+            Some(Item::Suspended(shard, (&o).into()))
+        });
+    }
 }
 
 fn only(name: &str) -> watcher::Config {

@@ -22,6 +22,7 @@ mod plan_steps;
 mod purity;
 mod roles;
 mod rules;
+mod suspended;
 mod users;
 
 /// So many cases: tuned so that the whole binary stays under a minute in the dev profile. `CASES_TIMES=20` looks longer.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Affected, Ceilings, World};
+use super::{Affected, Ceilings, Standing, World};
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, Subject, User};
 use crate::core::rules::Ceiling;
@@ -128,6 +128,7 @@ impl World {
         }
         for username in &usernames {
             self.touch_user(username, &mut affected);
+            affected.suspended |= self.note_suspension(username);
         }
         for username in &usernames {
             if self.handles.get(username).is_some_and(BTreeSet::is_empty) {
@@ -135,6 +136,14 @@ impl World {
             }
         }
         affected
+    }
+
+    /// Keeps the list of suspended users right; says whether it changed.
+    fn note_suspension(&mut self, username: &Name) -> bool {
+        match self.standing(username) {
+            Standing::Suspended => self.suspended.insert(username.clone()),
+            Standing::Good | Standing::Unknown => self.suspended.remove(username),
+        }
     }
 
     fn touch_user(&self, username: &Name, affected: &mut Affected) {
@@ -205,8 +214,13 @@ impl World {
             return Affected::default();
         }
         self.resolved_site_roles = roles::resolve_site_roles(self);
-        // It may be the member role of organizations that hold nothing, too.
-        Affected { organizations: self.organizations.keys().cloned().collect(), ..Affected::everything() }
+        // Whether users hold a privileged role may differ, and it may be the member role of organizations that hold nothing.
+        let mentioned = self.site_mentions.keys().filter_map(|username| self.handles.get(username));
+        Affected {
+            users: mentioned.flatten().cloned().collect(),
+            organizations: self.organizations.keys().cloned().collect(),
+            ..Affected::everything()
+        }
     }
 
     /// Takes in a SiteRoleBinding.
@@ -227,7 +241,9 @@ impl World {
             *self.site_mentions.entry(username).or_default() += 1;
         }
         self.site_mentions.retain(|_, count| *count > 0);
-        Affected::everything()
+        let users = old.iter().chain(self.site_bindings.get(name)).flat_map(users_of);
+        let users = users.filter_map(|username| self.handles.get(&username)).flatten().cloned().collect();
+        Affected { users, ..Affected::everything() }
     }
 
     /// Takes in a native Namespace.

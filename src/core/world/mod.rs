@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::api::conditions::Reason;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::native::{Grantee, Key};
-use crate::core::records::{Binding, Group, Namespace, Organization, Role, User, by_age};
+use crate::core::records::{Binding, Group, Namespace, Organization, Role, Subject, User, by_age};
 use crate::core::roles::Resolved;
 use crate::core::rules::Ceiling;
 use crate::core::{Name, claims};
@@ -46,6 +46,8 @@ pub struct World {
     pub(super) recorded: HashMap<Name, BTreeSet<Name>>,
     /// Which organizations name a namespace.
     pub(super) named: HashMap<Name, BTreeSet<Name>>,
+    /// The usernames of everybody who is suspended.
+    pub suspended: BTreeSet<Name>,
     handles: HashMap<Name, BTreeSet<Name>>,
     mentions: HashMap<Name, BTreeMap<Name, u32>>,
     site_mentions: HashMap<Name, u32>,
@@ -101,6 +103,8 @@ pub struct Affected {
     pub organizations: BTreeSet<Name>,
     /// It takes something away that cannot wait, like a suspension.
     pub urgent: bool,
+    /// The list of suspended users.
+    pub suspended: bool,
 }
 
 impl Affected {
@@ -150,6 +154,20 @@ impl World {
     pub fn speaker(&self, username: &str) -> Option<&User> {
         let handles = self.handles.get(username)?;
         handles.iter().filter_map(|h| self.users.get(h)).min_by_key(|u| by_age(&u.meta))
+    }
+
+    /// Whether a SiteRoleBinding gives a privileged role to a username. One that has expired counts: whoever reads this
+    /// only asks for more care.
+    #[must_use]
+    pub fn holds_privileged_site_role(&self, username: &Name) -> bool {
+        let names =
+            |binding: &Binding| binding.subjects.iter().any(|s| matches!(s, Subject::User(name) if name == username));
+        // Few users are named by one, so most need no look at all.
+        self.site_mentions.contains_key(username)
+            && self.site_bindings.values().any(|b| {
+                // A role that does not exist yet may turn out to be one.
+                names(b) && self.site_role_rights(&b.role.1).is_none_or(|role| role.privileged)
+            })
     }
 
     /// The namespace of the default organization, if it holds one.

@@ -35,7 +35,12 @@ impl Engine {
         let world = &mut self.world;
         let affected = match item {
             Item::Organization(o) => world.organization(&o.meta.name.clone(), Some(o), None),
-            Item::User(u) => world.user(&u.meta.name.clone(), Some(u), None),
+            Item::User(u) => {
+                let handle = u.meta.name.clone();
+                let affected = world.user(&handle, Some(u), None);
+                self.suspensions.note_user(&handle, world.users.get(&handle));
+                affected
+            }
             Item::Group(g) => world.group(&g.meta.namespace.clone(), &g.meta.name.clone(), Some(g), None),
             Item::RoleBinding(b) => world.binding(&b.meta.namespace.clone(), &b.meta.name.clone(), Some(b), None),
             Item::CustomRole(r) => world.custom_role(&r.meta.namespace.clone(), &r.meta.name.clone(), Some(r), None),
@@ -43,6 +48,7 @@ impl Engine {
             Item::SiteRoleBinding(b) => world.site_binding(&b.meta.name.clone(), Some(b), None),
             Item::Namespace(n) => world.namespace(&n.name.clone(), Some(n), None),
             Item::Native(key, observed) => return self.observe(key, observed),
+            Item::Suspended(shard, list) => return self.suspensions.take_in(shard, list),
             Item::Ceiling(kind, ceiling) => self.ceiling(kind, Some(ceiling)),
             Item::Bounds(bounds) => {
                 let affected = world.set_bounds(bounds);
@@ -73,7 +79,9 @@ impl Engine {
             Kind::Organization => world.organization(name, None, uid),
             Kind::User => {
                 self.set_timer(super::Timer::User(name.clone()), None);
-                self.world.user(name, None, uid)
+                let affected = self.world.user(name, None, uid);
+                self.suspensions.note_user(name, self.world.users.get(name));
+                affected
             }
             Kind::Group => world.group(ns, name, None, uid),
             Kind::RoleBinding => world.binding(ns, name, None, uid),
@@ -84,6 +92,7 @@ impl Engine {
             Kind::Ceiling | Kind::CeilingCluster | Kind::CeilingRelease => self.ceiling(id.kind, None),
             // What was understood last stays in force.
             Kind::Bounds | Kind::Settings => return,
+            Kind::Suspended(shard) => return self.suspensions.take_out(shard, &id.uid),
             Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
                 return self.vanished(id);
             }
@@ -175,6 +184,10 @@ impl Engine {
                 vec![Id { kind, namespace: Name::default(), name: Name::default(), uid: Name::default() }]
             }
             Kind::Bounds | Kind::Settings => Vec::new(),
+            Kind::Suspended(shard) => {
+                let id = |uid| Id { kind, namespace: Name::default(), name: Name::default(), uid };
+                self.suspensions.uid(shard).map(id).into_iter().collect()
+            }
             Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
                 self.known_native(kind)
             }
@@ -229,6 +242,12 @@ fn id(item: &Item) -> Option<Id> {
         Item::Ceiling(kind, _) => {
             Id { kind: *kind, namespace: Name::default(), name: Name::default(), uid: Name::default() }
         }
+        Item::Suspended(shard, list) => Id {
+            kind: Kind::Suspended(*shard),
+            namespace: Name::default(),
+            name: Name::default(),
+            uid: list.uid.clone(),
+        },
         Item::Bounds(_) | Item::Settings(_) => return None,
     })
 }

@@ -6,17 +6,19 @@
 
 mod intake;
 mod statuses;
+mod suspensions;
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use self::statuses::Statuses;
+use self::suspensions::Suspensions;
 use self::unit::UnitState;
 use super::metrics::Metrics;
 use super::watch::{Id, Kind, Seen};
@@ -44,6 +46,7 @@ enum Timer {
     Unit(Unit),
     User(Name),
     Organization(Name),
+    Suspensions,
 }
 
 /// All state of the operator.
@@ -52,6 +55,7 @@ pub(super) struct Engine {
     units: HashMap<Unit, UnitState>,
     queue: VecDeque<Unit>,
     statuses: Statuses,
+    suspensions: Suspensions,
     /// Decisions and writes begin when every kind has been seen once.
     synced: HashSet<Kind>,
     /// Objects seen since a watch began to list.
@@ -76,6 +80,7 @@ impl Engine {
             units: HashMap::new(),
             queue: VecDeque::new(),
             statuses: Statuses::default(),
+            suspensions: Suspensions::default(),
             synced: HashSet::new(),
             listed: HashMap::new(),
             timers: BTreeSet::new(),
@@ -122,6 +127,7 @@ impl Engine {
             }
             self.ring();
             if self.may_act() {
+                self.keep_suspensions();
                 for _ in 0..UNITS_A_TURN {
                     let Some(unit) = self.queue.pop_front() else { break };
                     self.work(&unit);
@@ -146,6 +152,7 @@ impl Engine {
         self.leading = leading;
         if leading {
             self.holders_known = false;
+            self.suspensions.start_over();
             self.units.values_mut().for_each(|state| state.decided = false);
             self.affected(Affected {
                 users: self.world.users.keys().cloned().collect(),
@@ -189,6 +196,9 @@ impl Engine {
         }
         if affected.site {
             self.mark(Unit::Site, urgent);
+        }
+        if affected.suspended {
+            self.suspensions.look_again();
         }
         self.statuses.users.extend(affected.users);
         self.statuses.organizations.extend(affected.organizations);
@@ -249,6 +259,7 @@ impl Engine {
                 }
                 Timer::User(handle) => drop(self.statuses.users.insert(handle)),
                 Timer::Organization(name) => drop(self.statuses.organizations.insert(name)),
+                Timer::Suspensions => self.suspensions.look_again(),
             }
         }
     }
@@ -262,4 +273,9 @@ async fn until(at: Option<Timestamp>) {
         Some(_) => {}
         None => std::future::pending().await,
     }
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    // A millisecond more: the timer must not ring before the time that it is about.
+    SignedDuration::try_from(duration + Duration::from_millis(1)).unwrap_or(SignedDuration::from_secs(30))
 }

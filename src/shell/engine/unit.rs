@@ -1,12 +1,12 @@
 //! One unit: what is observed of it, what was decided about it, and the work on it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::statuses::Wait;
-use super::{Engine, Timer, Unit};
+use super::{Engine, Timer, Unit, signed};
 use crate::api::conditions::Reason;
 use crate::core::decision::{Counts, Decision};
 use crate::core::native::{Key, Observed};
@@ -311,6 +311,8 @@ impl Engine {
                 self.step_done(&unit);
             }
             Done::Status(target, result) => self.status_done(&target, result),
+            Done::Suspended(shard, result) => self.list_written(shard, result),
+            Done::Unlabelled(handle, result) => self.label_taken_off(&handle, result),
         }
     }
 
@@ -410,9 +412,4 @@ impl Engine {
             self.set_timer(Timer::Unit(unit.clone()), Some(Timestamp::now() + signed(wait)));
         }
     }
-}
-
-fn signed(duration: Duration) -> SignedDuration {
-    // A millisecond more: the timer must not ring before the time that it is about.
-    SignedDuration::try_from(duration + Duration::from_millis(1)).unwrap_or(SignedDuration::from_secs(30))
 }

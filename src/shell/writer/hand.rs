@@ -23,7 +23,7 @@ use crate::core::plan::Write;
 use crate::shell::REPORTER;
 use crate::shell::lease::Gate;
 use crate::shell::metrics::{Metrics, WriteLabels};
-use crate::shell::watch::Item;
+use crate::shell::watch::{Item, SuspendedList};
 
 /// How long a write may take before its place is given to another.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,15 +35,17 @@ const LONGEST_NOTE: usize = 1024;
 #[derive(Clone)]
 pub(super) struct Hand {
     client: Client,
+    /// Of the release.
+    namespace: String,
     recorder: Recorder,
     gate: Gate,
     metrics: Arc<Metrics>,
 }
 
 impl Hand {
-    pub fn new(client: Client, gate: Gate, metrics: Arc<Metrics>) -> Self {
+    pub fn new(client: Client, namespace: String, gate: Gate, metrics: Arc<Metrics>) -> Self {
         let reporter = Reporter { controller: REPORTER.into(), instance: None };
-        Self { recorder: Recorder::new(client.clone(), reporter), client, gate, metrics }
+        Self { recorder: Recorder::new(client.clone(), reporter), client, namespace, gate, metrics }
     }
 
     /// Carries out a job, if this replica leads.
@@ -63,6 +65,11 @@ impl Hand {
         match job {
             Job::Native(write) => self.native(write).await,
             Job::Claim(claim) => self.claim(claim).await,
+            Job::Suspended { shard, uid, text } => Done::Suspended(shard, self.list(shard, &uid, text).await),
+            Job::Unlabel { handle, uid } => {
+                let result = self.unlabel(&handle, &uid).await;
+                Done::Unlabelled(handle, result)
+            }
             Job::Status { target, document, event } => self.status(target, document, event).await,
         }
     }
@@ -242,6 +249,35 @@ impl Hand {
         Done::Claim(claim.namespace, result.map(|n| (&n.metadata).into()).map_err(|e| e.to_string()))
     }
 
+    async fn list(&self, shard: u8, uid: &Name, text: String) -> Result<SuspendedList, Failure> {
+        let name = format!("{}{shard}", v::SUSPENDED_CONFIG_MAPS);
+        let document = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "uid": &**uid},
+            "data": {v::SUSPENDED_KEY: text},
+        });
+        let api = Api::<corev1::ConfigMap>::namespaced(self.client.clone(), &self.namespace);
+        let result = api.patch(&name, &apply(), &Patch::Apply(document)).await;
+        self.outcome("suspended", result).map(|map| (&map).into())
+    }
+
+    /// Somebody else's label, so an apply could not take it off.
+    async fn unlabel(&self, handle: &Name, uid: &Name) -> Result<(), Failure> {
+        let document = serde_json::json!({"metadata": {"uid": &**uid, "labels": {v::SUSPENSION: null}}});
+        let api = Api::<api::User>::all(self.client.clone());
+        let result = api.patch_metadata(handle, &PatchParams::default(), &Patch::Merge(document)).await;
+        self.outcome("unlabel", result).map(drop)
+    }
+
+    fn outcome<T>(&self, verb: &'static str, result: kube::Result<T>) -> Result<T, Failure> {
+        result.inspect(|_| self.count(verb, "ok")).map_err(|error| {
+            let gone = api_status(&error).is_some_and(|s| s.code == 404 || s.code == 409);
+            self.count(verb, if gone { "conflict" } else { "failed" });
+            if gone { Failure::Gone } else { Failure::Failed(error.to_string()) }
+        })
+    }
+
     async fn status(&self, target: Source, document: Value, event: Option<(&'static str, String)>) -> Done {
         let patch = StatusPatch { client: &self.client, target: &target, document };
         let result = match target.kind {
@@ -263,11 +299,7 @@ impl Hand {
                 }
                 Ok(Box::new(item))
             }
-            Err(error) => {
-                let gone = api_status(&error).is_some_and(|s| s.code == 404 || s.code == 409);
-                self.count("status", if gone { "conflict" } else { "failed" });
-                Err(if gone { Failure::Gone } else { Failure::Failed(error.to_string()) })
-            }
+            Err(error) => self.outcome("status", Err(error)),
         };
         Done::Status(target, result)
     }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use self::hand::Hand;
 use super::lease::Gate;
 use super::metrics::Metrics;
-use super::watch::Item;
+use super::watch::{Item, SuspendedList};
 use crate::core::Name;
 use crate::core::claims::Claim;
 use crate::core::native::{Key, Observed, Source};
@@ -33,6 +33,22 @@ pub enum Job {
     Native(Write),
     /// The record of a claim on a Namespace.
     Claim(Claim),
+    /// A list of suspended users.
+    Suspended {
+        #[allow(missing_docs)]
+        shard: u8,
+        /// Of the ConfigMap: one that is gone is not made anew.
+        uid: Name,
+        #[allow(missing_docs)]
+        text: String,
+    },
+    /// The label of a User who was suspended a moment ago comes off.
+    Unlabel {
+        #[allow(missing_docs)]
+        handle: Name,
+        #[allow(missing_docs)]
+        uid: Name,
+    },
     /// A status, and the Event that goes with it, if any.
     Status {
         #[allow(missing_docs)]
@@ -49,6 +65,8 @@ impl Job {
         match self {
             Job::Native(write) => Done::Native(write.key().clone(), outcome),
             Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(format!("{failure:?}"))),
+            Job::Suspended { shard, .. } => Done::Suspended(*shard, Err(failure)),
+            Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(failure)),
             Job::Status { target, .. } => Done::Status(target.clone(), Err(failure)),
         }
     }
@@ -63,6 +81,10 @@ pub enum Done {
     Claim(Name, Result<records::Namespace, String>),
     /// Of a status: the object as it is now.
     Status(Source, Result<Box<Item>, Failure>),
+    /// Of a list of suspended users.
+    Suspended(u8, Result<SuspendedList, Failure>),
+    /// Of a User's label.
+    Unlabelled(Name, Result<(), Failure>),
 }
 
 /// What became of a write to a native object.
@@ -89,7 +111,7 @@ pub enum Outcome {
     NotLeading,
 }
 
-/// Why a status was not written.
+/// Why something beside native objects was not written.
 #[derive(Debug)]
 pub enum Failure {
     /// The object is gone, or is another one now.
@@ -110,9 +132,11 @@ struct Lanes {
 impl Lanes {
     fn push(&mut self, job: Job) {
         match &job {
+            // Short, and the one thing that also ends what identity-provider groups give.
+            Job::Suspended { .. } => self.revoking.push_front(job),
             Job::Native(write) if write.revokes() => self.revoking.push_back(job),
             Job::Native(_) | Job::Claim(_) => self.giving.push_back(job),
-            Job::Status { .. } => self.statuses.push_back(job),
+            Job::Unlabel { .. } | Job::Status { .. } => self.statuses.push_back(job),
         }
     }
 
@@ -125,13 +149,14 @@ impl Lanes {
 /// Writes what it is given, until nobody can give it anything any more.
 pub async fn run(
     client: Client,
+    namespace: String,
     in_flight: usize,
     gate: Gate,
     mut jobs: mpsc::UnboundedReceiver<Job>,
     done: mpsc::UnboundedSender<Done>,
     metrics: Arc<Metrics>,
 ) {
-    let hand = Hand::new(client, gate, metrics);
+    let hand = Hand::new(client, namespace, gate, metrics);
     let (mut lanes, mut running, mut statuses) = (Lanes::default(), JoinSet::new(), 0_usize);
     loop {
         tokio::select! {
@@ -152,7 +177,7 @@ pub async fn run(
         }
         while running.len() < in_flight {
             let Some(job) = lanes.pop(statuses < in_flight.div_ceil(STATUS_SHARE)) else { break };
-            let is_status = matches!(job, Job::Status { .. });
+            let is_status = matches!(job, Job::Status { .. } | Job::Unlabel { .. });
             statuses += usize::from(is_status);
             let hand = hand.clone();
             running.spawn(async move { (is_status, hand.write(job).await) });

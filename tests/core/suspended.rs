@@ -1,0 +1,93 @@
+//! The lists of suspended users.
+
+use std::collections::BTreeSet;
+
+use bailiwick::core::Name;
+use bailiwick::core::suspended::{SHARDS, list, shard};
+use proptest::prelude::*;
+
+use crate::build::given;
+
+fn names(names: &[&str]) -> BTreeSet<Name> {
+    names.iter().map(|n| Name::from(*n)).collect()
+}
+
+fn lists(suspended: &BTreeSet<Name>) -> Vec<String> {
+    (0..SHARDS).map(|shard| list(suspended, shard).text).collect()
+}
+
+/// As the policy looks for a name.
+fn refuses(lists: &[String], username: &str) -> bool {
+    lists.iter().any(|text| text.contains(&format!("\n{username}\n")))
+}
+
+proptest! {
+    #[test]
+    fn exactly_the_suspended_are_on_a_list(suspended in prop::collection::btree_set("[a-c@.é]{1,4}", 0..20), other in "[a-c@.é]{1,4}") {
+        let set: BTreeSet<Name> = suspended.iter().map(|n| Name::from(n.as_str())).collect();
+        let lists = lists(&set);
+        prop_assert!(suspended.iter().all(|name| refuses(&lists, name)));
+        prop_assert_eq!(refuses(&lists, &other), suspended.contains(&other));
+    }
+}
+
+#[test]
+fn a_name_that_is_no_username_is_on_no_list() {
+    let lists = lists(&names(&["a\nroot", "system:node", "", "ada"]));
+    assert!(!refuses(&lists, "root") && !refuses(&lists, "") && !refuses(&lists, "system:node"));
+    assert!(refuses(&lists, "ada"));
+}
+
+#[test]
+fn what_has_no_room_is_counted() {
+    let long = |i: u32| Name::from(format!("{i:0>128}"));
+    let many: BTreeSet<Name> = (0..40_000).map(long).collect();
+    let of_first = many.iter().filter(|name| shard(name) == 0).count();
+    let first = list(&many, 0);
+    assert!(first.text.len() < 1_000_000);
+    assert_eq!(first.text.lines().filter(|line| !line.is_empty()).count() + first.left_out, of_first);
+    assert!(first.left_out > 0);
+}
+
+/// Of several Users with one username the oldest counts.
+#[test]
+fn a_younger_user_of_the_same_username_suspends_nobody() {
+    let mut shell = given("{kind: User, metadata: {name: ada}}");
+    let suspend =
+        |name: &str| format!("{{kind: User, metadata: {{name: {name}}}, spec: {{username: ada, suspended: true}}}}");
+    shell.apply(&suspend("other"));
+    assert_eq!(shell.world.suspended, names(&[]));
+    shell.apply(&suspend("ada"));
+    assert_eq!(shell.world.suspended, names(&["ada"]));
+    shell.delete(crate::world::Kind::User, "", "ada");
+    assert_eq!(shell.world.suspended, names(&["ada"]), "the other one speaks now");
+    shell.delete(crate::world::Kind::User, "", "other");
+    assert_eq!(shell.world.suspended, names(&[]));
+}
+
+/// Whoever reads this asks for more before the user is suspended.
+#[test]
+fn a_user_with_a_privileged_site_role_says_so() {
+    let role = |privileged: bool| {
+        format!(
+            "{{kind: SiteRole, metadata: {{name: s0}}, spec: {{assignableTo: [Site], privileged: {privileged}, rules: [{{apiGroups: [''], resources: [pods], verbs: [get]}}]}}}}"
+        )
+    };
+    let binding = "{kind: SiteRoleBinding, metadata: {name: t}, spec: {roleRef: {name: s0}, subjects: [{kind: User, name: ada}]}}";
+    let mut shell = given("{kind: User, metadata: {name: ada}}\n---\n{kind: User, metadata: {name: bob}}");
+    let privileged = |shell: &crate::shell::Shell, name: &str| {
+        let bailiwick::core::conditions::Status::User(status) = &shell.draft(crate::world::Kind::User, name).status
+        else {
+            panic!()
+        };
+        status.privileged
+    };
+    shell.apply(binding);
+    assert!(privileged(&shell, "ada"), "a role that does not exist yet may turn out to be one");
+    shell.apply(&role(false));
+    assert!(!privileged(&shell, "ada"));
+    shell.apply(&role(true));
+    assert!(privileged(&shell, "ada") && !privileged(&shell, "bob"));
+    shell.delete(crate::world::Kind::SiteRoleBinding, "", "t");
+    assert!(!privileged(&shell, "ada"));
+}
