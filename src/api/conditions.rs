@@ -45,6 +45,8 @@ words! {
         Default,
         /// Organization: its member role resolves to a role that can be assigned there.
         MemberRoleResolved,
+        /// The default Organization: the admission policies that the chart installed are as it installed them.
+        PoliciesInPlace,
         /// User: this object is the one that speaks for its username.
         UsernameAccepted,
         /// Group: every member is a known user.
@@ -159,5 +161,11 @@ words! {
         TooLarge,
         /// Following it leads back to the role itself. What was in force before the circle was closed stays.
         InheritanceCycle,
+        /// Admission policies are as the chart installed them.
+        InPlace,
+        /// An admission policy is missing: apply the chart again, or switch it off in its values.
+        PolicyMissing,
+        /// An admission policy was changed: apply the chart again.
+        PolicyChanged,
     }
 }

@@ -39,6 +39,11 @@ pub const SETTINGS_CONFIG_MAP: &str = "bailiwick-config";
 /// Its key.
 pub const SETTINGS_KEY: &str = "config.yaml";
 
+/// ConfigMap with the admission policies as the chart installs them.
+pub const POLICIES_CONFIG_MAP: &str = "bailiwick-policies";
+/// The label of everything that the chart installs, and its value.
+pub const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "bailiwick");
+
 /// The SiteRole that every user who is not suspended holds.
 pub const MEMBER_ROLE: &str = "member";
 /// The SiteRole that members of an organization hold unless it says otherwise.

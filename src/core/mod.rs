@@ -16,6 +16,7 @@ pub mod native;
 pub mod organization;
 pub mod organization_status;
 pub mod plan;
+pub mod policies;
 pub mod records;
 pub mod roles;
 pub mod rules;

@@ -67,12 +67,21 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
         withheld: counts.withheld,
         ..OrganizationStatus::default()
     };
-    StatusDraft::new(
-        "Organization",
-        &organization.meta,
-        Status::Organization(status),
-        vec![ready, assigned, default, role],
-    )
+    let mut findings = vec![ready, assigned, default, role];
+    if is_default {
+        findings.extend(policies(world));
+    }
+    StatusDraft::new("Organization", &organization.meta, Status::Organization(status), findings)
+}
+
+/// About the site as a whole, so it is said where there is exactly one to say it.
+fn policies(world: &World) -> Option<Finding> {
+    let faults = world.policy_faults.as_ref()?;
+    let Some(first) = faults.iter().map(|(reason, _)| *reason).min() else {
+        return Some(good(C::PoliciesInPlace, Reason::InPlace, Reason::InPlace.meaning()));
+    };
+    let what: Vec<String> = faults.iter().map(|(reason, what)| format!("{what} ({reason})")).collect();
+    Some(bad(C::PoliciesInPlace, first, format!("Not as the chart installed them: {}.", what.join(", "))))
 }
 
 fn assigned(world: &World, organization: &Organization) -> (Finding, Option<Name>) {

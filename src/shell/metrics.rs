@@ -27,6 +27,13 @@ pub struct WriteLabels {
     pub result: &'static str,
 }
 
+/// How something is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StateLabels {
+    /// `InPlace`, or a reason of the condition `PoliciesInPlace`.
+    pub state: &'static str,
+}
+
 /// Why something is withheld.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReasonLabels {
@@ -56,6 +63,8 @@ pub struct Metrics {
     broken: Mutex<BTreeMap<Kind, Instant>>,
     /// How many of the watches are broken now.
     watches_broken: Gauge,
+    /// Admission policies (and bindings) of the chart, by whether they are as it installed them.
+    pub policies: Family<StateLabels, Gauge>,
     /// Lists of suspended users that the chart creates and that are not there: an admission policy rests on them.
     pub suspended_lists_missing: Gauge,
     /// Suspended users for whom the lists have no room.
@@ -81,6 +90,7 @@ impl Default for Metrics {
             watch_errors: Counter::default(),
             broken: Mutex::default(),
             watches_broken: Gauge::default(),
+            policies: Family::default(),
             suspended_lists_missing: Gauge::default(),
             suspended_left_out: Gauge::default(),
             leading: Gauge::default(),
@@ -94,6 +104,7 @@ impl Default for Metrics {
         registry.register("not_ready_objects", "Objects that are not ready, by reason", metrics.not_ready.clone());
         registry.register("watch_errors", "Times that a watch broke", metrics.watch_errors.clone());
         registry.register("watches_broken", "Watches that are broken now", metrics.watches_broken.clone());
+        registry.register("policies", "Admission policies of the chart, by state", metrics.policies.clone());
         let lists = metrics.suspended_lists_missing.clone();
         registry.register("suspended_lists_missing", "ConfigMaps of suspended users that are not there", lists);
         let left_out = metrics.suspended_left_out.clone();

@@ -12,6 +12,7 @@ mod engine;
 mod http;
 mod lease;
 pub mod metrics;
+mod policies;
 mod retry;
 mod watch;
 mod writer;
@@ -95,6 +96,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let (jobs, jobs_out) = mpsc::unbounded_channel();
     let (done_in, done) = mpsc::unbounded_channel();
     watch::spawn_all(&client, &options.namespace, &seen_in, &metrics);
+    tokio::spawn(policies::follow(client.clone(), options.namespace.clone(), seen_in, metrics.clone()));
     let engine = Engine::new(metrics.clone(), jobs).run(seen, done, lease.leading());
     // Tasks of their own: a long decision must not keep the kubelet or the writer waiting.
     let engine = tokio::spawn(engine);

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::metrics::Metrics;
 use super::retry;
+use crate::api::conditions::Reason;
 use crate::api::{self, vocabulary as v};
 use crate::core::Name;
 use crate::core::catalog::{Bounds, Settings};
@@ -48,11 +49,13 @@ pub enum Kind {
     Settings,
     /// One of the lists of suspended users.
     Suspended(u8),
+    /// The chart's admission policies.
+    Policies,
 }
 
 impl Kind {
     /// All of them: decisions wait until each has been seen once.
-    pub const ALL: [Kind; 17 + SHARDS as usize] = [
+    pub const ALL: [Kind; 18 + SHARDS as usize] = [
         Kind::Organization,
         Kind::User,
         Kind::Group,
@@ -74,6 +77,7 @@ impl Kind {
         Kind::Suspended(1),
         Kind::Suspended(2),
         Kind::Suspended(3),
+        Kind::Policies,
     ];
 }
 
@@ -117,6 +121,8 @@ pub enum Item {
     Bounds(Bounds),
     Settings(Settings),
     Suspended(u8, SuspendedList),
+    /// Admission policies that are not as they should be; `None` when nothing says how they should be.
+    PolicyFaults(Option<Vec<(Reason, String)>>),
 }
 
 /// A list of suspended users, as it is.

@@ -19,6 +19,7 @@ mod names;
 mod order;
 mod plan;
 mod plan_steps;
+mod policies;
 mod purity;
 mod roles;
 mod rules;

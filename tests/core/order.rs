@@ -38,6 +38,11 @@ fn shuffled(log: &[Event], seed: u64, lossy: bool) -> Vec<Event> {
         }
         // What is gone for good and shown again cannot be told from something new: the shell must not do that.
         let gone = matches!(event, Event::Gone(..));
+        if let (true, true, Event::Gone(slot, _)) = (lossy, last, &event) {
+            // Its list does not show what was replaced while the watch was away, either.
+            let shown = earlier.iter().filter_map(|e| if let Event::Is(o) = e { Some(o.uid()) } else { None });
+            dealt.extend(shown.map(|uid| Event::Gone(slot.clone(), uid)));
+        }
         dealt.push(event.clone());
         earlier.push(event);
         if lossy && !gone && random.below(3) == 0 {

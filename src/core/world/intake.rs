@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Affected, Ceilings, Standing, World};
+use crate::api::conditions::Reason;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, Subject, User};
 use crate::core::rules::Ceiling;
@@ -297,6 +298,16 @@ impl World {
         }
         self.settings = settings;
         self.everything_anew()
+    }
+
+    /// Takes in which admission policies are not as they should be.
+    pub fn set_policy_faults(&mut self, faults: Option<Vec<(Reason, String)>>) -> Affected {
+        if faults == self.policy_faults {
+            return Affected::default();
+        }
+        self.policy_faults = faults;
+        let default = claims::default_organization(self).map(|o| o.meta.name.clone());
+        Affected { organizations: default.into_iter().collect(), ..Affected::default() }
     }
 
     /// Takes in a ceiling, chosen by `which`.

@@ -40,6 +40,8 @@ pub struct World {
     pub local: BTreeMap<Name, Local>,
     /// Writes that the API server refuses for now, by the object that they are about.
     pub troubles: BTreeMap<Key, Trouble>,
+    /// Admission policies that are not as the chart installed them. `None` when nothing says how they should be.
+    pub policy_faults: Option<Vec<(Reason, String)>>,
     /// Namespaces in which the operator has no rights. What was granted there stays, until it may be changed again.
     pub unauthorized: BTreeSet<Name>,
     /// Which namespaces' records name an organization.

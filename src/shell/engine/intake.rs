@@ -49,6 +49,11 @@ impl Engine {
             Item::Namespace(n) => world.namespace(&n.name.clone(), Some(n), None),
             Item::Native(key, observed) => return self.observe(key, observed),
             Item::Suspended(shard, list) => return self.suspensions.take_in(shard, list),
+            Item::PolicyFaults(faults) => {
+                let affected = world.set_policy_faults(faults);
+                self.synced_with(Kind::Policies);
+                affected
+            }
             Item::Ceiling(kind, ceiling) => self.ceiling(kind, Some(ceiling)),
             Item::Bounds(bounds) => {
                 let affected = world.set_bounds(bounds);
@@ -91,7 +96,7 @@ impl Engine {
             Kind::Namespace => world.namespace(name, None, uid),
             Kind::Ceiling | Kind::CeilingCluster | Kind::CeilingRelease => self.ceiling(id.kind, None),
             // What was understood last stays in force.
-            Kind::Bounds | Kind::Settings => return,
+            Kind::Bounds | Kind::Settings | Kind::Policies => return,
             Kind::Suspended(shard) => return self.suspensions.take_out(shard, &id.uid),
             Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
                 return self.vanished(id);
@@ -183,7 +188,7 @@ impl Engine {
             Kind::Ceiling | Kind::CeilingCluster | Kind::CeilingRelease => {
                 vec![Id { kind, namespace: Name::default(), name: Name::default(), uid: Name::default() }]
             }
-            Kind::Bounds | Kind::Settings => Vec::new(),
+            Kind::Bounds | Kind::Settings | Kind::Policies => Vec::new(),
             Kind::Suspended(shard) => {
                 let id = |uid| Id { kind, namespace: Name::default(), name: Name::default(), uid };
                 self.suspensions.uid(shard).map(id).into_iter().collect()
@@ -248,6 +253,6 @@ fn id(item: &Item) -> Option<Id> {
             name: Name::default(),
             uid: list.uid.clone(),
         },
-        Item::Bounds(_) | Item::Settings(_) => return None,
+        Item::Bounds(_) | Item::Settings(_) | Item::PolicyFaults(_) => return None,
     })
 }

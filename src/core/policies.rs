@@ -1,0 +1,65 @@
+//! Whether the admission policies that the chart installs are in place. Nothing that is granted rests on them, but people
+//! do: what is missing or was changed is said.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::api::conditions::Reason;
+
+/// The API group of policies and their bindings.
+const GROUP: &str = "admissionregistration.k8s.io/";
+
+/// Policies and bindings, by kind and name.
+pub type Policies = BTreeMap<(String, String), Value>;
+
+/// The policies in a text of several YAML documents; what else is in it is left out.
+///
+/// # Errors
+/// When it is not YAML.
+pub fn parse(text: &str) -> Result<Policies, serde_yaml::Error> {
+    let mut policies = Policies::new();
+    for document in serde_yaml::Deserializer::from_str(text) {
+        let mut object = Value::deserialize(document)?;
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        if word(&object["apiVersion"]).starts_with(GROUP) {
+            let key = (word(&object["kind"]), word(&object["metadata"]["name"]));
+            policies.insert(key, object["spec"].take());
+        }
+    }
+    Ok(policies)
+}
+
+/// What is not as it should be: missing, or changed.
+#[must_use]
+pub fn faults(expected: &Policies, live: &Policies) -> Vec<(Reason, String)> {
+    let fault = |(key, spec): (&(String, String), &Value)| {
+        let what = format!("{} {}", key.0, key.1);
+        match live.get(key) {
+            None => Some((Reason::PolicyMissing, what)),
+            Some(is) if !says(is, spec) => Some((Reason::PolicyChanged, what)),
+            Some(_) => None,
+        }
+    };
+    expected.iter().filter_map(fault).collect()
+}
+
+/// Whether a value says all that another one does. The API server adds fields (its defaults), but neither takes any away
+/// nor touches lists.
+fn says(is: &Value, expected: &Value) -> bool {
+    match (is, expected) {
+        (Value::Object(is), Value::Object(expected)) => {
+            expected.iter().all(|(key, value)| is.get(key).is_some_and(|is| says(is, value)) || empty(value))
+        }
+        (Value::Array(is), Value::Array(expected)) => {
+            is.len() == expected.len() && is.iter().zip(expected).all(|(is, expected)| says(is, expected))
+        }
+        _ => is == expected,
+    }
+}
+
+/// What the API server may leave out.
+fn empty(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)
+}

@@ -1,0 +1,141 @@
+//! Watches the admission policies that the chart installed, and tells the engine what is not as it should be.
+//!
+//! How they should be stands in a ConfigMap of the chart. A kind of policy that is not in it is not watched: an older
+//! cluster may not serve it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::stream::{BoxStream, SelectAll, StreamExt};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch_stream};
+use kube::{Client, ResourceExt};
+use tokio::sync::mpsc;
+
+use super::metrics::{Metrics, StateLabels};
+use super::retry;
+use super::watch::{Item, Seen};
+use crate::api::conditions::Reason;
+use crate::api::vocabulary as v;
+use crate::core::policies::{self, Policies};
+
+/// What one of the watches says.
+enum News {
+    Expected(Option<Policies>),
+    /// Whether anything is expected is known.
+    Listed,
+    Live(String, Box<Event<DynamicObject>>),
+}
+
+/// Follows the policies until nobody wants to know any more.
+pub async fn follow(client: Client, namespace: String, sender: mpsc::Sender<Seen>, metrics: Arc<Metrics>) {
+    let mut watches = SelectAll::new();
+    watches.push(expected(Api::namespaced(client.clone(), &namespace)));
+    let (mut watched, mut listed) = (BTreeSet::new(), BTreeSet::new());
+    let (mut expected, mut live) = (None::<Policies>, Policies::new());
+    let mut relisting: BTreeMap<String, Policies> = BTreeMap::new();
+    let mut known = false;
+    while let Some(news) = watches.next().await {
+        match news {
+            News::Expected(policies) => {
+                for (kind, _) in policies.iter().flat_map(BTreeMap::keys) {
+                    if watched.insert(kind.clone()) {
+                        watches.push(of_kind(client.clone(), kind.clone()));
+                    }
+                }
+                expected = policies;
+            }
+            News::Listed => known = true,
+            News::Live(kind, event) => match *event {
+                Event::Init => drop(relisting.insert(kind, Policies::new())),
+                Event::InitApply(object) => {
+                    drop(relisting.entry(kind.clone()).or_default().insert(key(kind, &object), spec(object)))
+                }
+                Event::InitDone => {
+                    live.retain(|(k, _), _| *k != kind);
+                    live.extend(relisting.remove(&kind).unwrap_or_default());
+                    listed.insert(kind);
+                }
+                Event::Apply(object) => drop(live.insert(key(kind, &object), spec(object))),
+                Event::Delete(object) => drop(live.remove(&key(kind, &object))),
+            },
+        }
+        // Before all of them were seen once, some would seem to be missing.
+        if known && watched.is_subset(&listed) && relisting.is_empty() {
+            let faults = expected.as_ref().map(|expected| policies::faults(expected, &live));
+            count(&metrics, expected.as_ref().map_or(0, BTreeMap::len), faults.as_deref().unwrap_or_default());
+            if sender.send(Seen::Item(Box::new(Item::PolicyFaults(faults)))).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn count(metrics: &Metrics, expected: usize, faults: &[(Reason, String)]) {
+    let set = |reason: Reason, count: usize| {
+        let gauge = metrics.policies.get_or_create(&StateLabels { state: reason.as_str() }).clone();
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    };
+    for reason in [Reason::PolicyMissing, Reason::PolicyChanged] {
+        set(reason, faults.iter().filter(|(r, _)| *r == reason).count());
+    }
+    set(Reason::InPlace, expected - faults.len());
+}
+
+/// How the policies should be, by the chart's ConfigMap.
+fn expected(api: Api<ConfigMap>) -> BoxStream<'static, News> {
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", v::POLICIES_CONFIG_MAP));
+    let events = watch_stream(api, config).backoff(retry::OfWatch::default());
+    let news = events.filter_map(async |event| match event {
+        Ok(Event::Apply(map) | Event::InitApply(map)) => Some(News::Expected(parse(&map))),
+        Ok(Event::Delete(_)) => Some(News::Expected(None)),
+        Ok(Event::InitDone) => Some(News::Listed),
+        Ok(Event::Init) => None,
+        Err(error) => {
+            tracing::warn!(%error, "the watch of the expected policies broke; it starts again");
+            None
+        }
+    });
+    news.boxed()
+}
+
+fn parse(map: &ConfigMap) -> Option<Policies> {
+    let mut all = Policies::new();
+    for (file, text) in map.data.iter().flatten() {
+        match policies::parse(text) {
+            Ok(policies) => all.extend(policies),
+            Err(error) => tracing::error!(file, %error, "the expected policies cannot be read"),
+        }
+    }
+    Some(all)
+}
+
+/// The policies of a kind that the chart installed.
+fn of_kind(client: Client, kind: String) -> BoxStream<'static, News> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", &kind));
+    let api: Api<DynamicObject> = Api::all_with(client, &resource);
+    let config = watcher::Config::default().labels(&format!("{}={}", v::PART_OF.0, v::PART_OF.1));
+    let events = watch_stream(api, config).backoff(retry::OfWatch::default());
+    let news = events.filter_map(move |event| {
+        let kind = kind.clone();
+        std::future::ready(match event {
+            Ok(event) => Some(News::Live(kind, Box::new(event))),
+            Err(error) => {
+                tracing::warn!(kind, %error, "the watch of policies broke; it starts again");
+                None
+            }
+        })
+    });
+    news.boxed()
+}
+
+/// An object in a list does not say of what kind it is.
+fn key(kind: String, object: &DynamicObject) -> (String, String) {
+    (kind, object.name_any())
+}
+
+fn spec(mut object: DynamicObject) -> serde_json::Value {
+    object.data["spec"].take()
+}

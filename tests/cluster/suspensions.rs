@@ -1,0 +1,123 @@
+//! Suspended users: the lists that the operator keeps for the admission policies, and how soon they act.
+
+use std::path::PathBuf;
+
+use crate::support::manifests::{binding, organization, user};
+use crate::support::{Cluster, Question, RELEASE};
+
+const VALUES: &str = "{namespaceWhitelist: [alpha], defaultOrganization: {create: false}}";
+
+/// Everybody has their access by a group of the identity provider, which RBAC cannot take from one of them.
+fn cluster() -> Cluster {
+    let cluster = Cluster::with_operator(VALUES);
+    let users: String = ["ada", "bob", "nada"].iter().map(|name| user(name)).collect();
+    let binding = binding("alpha", "staff", "SiteRole/organization-manager", &["ExternalGroup/staff"]);
+    cluster.apply(&(organization("alpha", "{namespace: alpha}") + &users + &binding));
+    cluster.can(&Question::of("ada@example.com", "alpha").with_groups(&["staff"]), &["create groups.bailiwick.dev"]);
+    cluster.settle();
+    cluster
+}
+
+fn of_staff(cluster: &Cluster, name: &str) -> PathBuf {
+    cluster.plane.user_kubeconfig(&format!("{name}@example.com"), &["staff"]).unwrap()
+}
+
+fn suspend(cluster: &Cluster, name: &str, suspended: bool) {
+    let patch = format!(r#"{{"spec":{{"suspended":{suspended}}}}}"#);
+    cluster.run(&["patch", "users.bailiwick.dev", name, "--type=merge", "-p", &patch]);
+}
+
+/// What the API server says to somebody who would create something; it creates nothing.
+fn answer(cluster: &Cluster, who: &PathBuf) -> String {
+    let group = crate::support::manifests::group("alpha", "trial", &[]);
+    let mut kubectl = cluster.plane.kubectl(who);
+    kubectl.args(["create", "--dry-run=server", "-f", "-"]);
+    crate::support::text(&crate::support::with_input(kubectl, &group))
+}
+
+fn lists(cluster: &Cluster) -> String {
+    let maps = cluster.get(&["-n", RELEASE, "configmaps", "-l", "bailiwick.dev/suspended-users=true"]);
+    let maps = maps["items"].as_array().unwrap().clone();
+    maps.iter().map(|map| map["data"]["names"].as_str().unwrap_or_default()).collect()
+}
+
+fn label(cluster: &Cluster, name: &str) -> bool {
+    cluster.get(&["users.bailiwick.dev", name])["metadata"]["labels"]["bailiwick.dev/suspension"] == "now"
+}
+
+#[test]
+fn a_suspended_user_writes_nothing_whatever_group_they_come_with() {
+    let mut cluster = cluster();
+    let (ada, nada) = (of_staff(&cluster, "ada"), of_staff(&cluster, "nada"));
+    assert!(answer(&cluster, &ada).contains("created"), "{}", answer(&cluster, &ada));
+
+    suspend(&cluster, "ada", true);
+    cluster.eventually("ada writes nothing", || answer(&cluster, &ada).contains("user ada@example.com is suspended"));
+    cluster.eventually("ada is on a list", || lists(&cluster).contains("\nada@example.com\n"));
+    cluster.eventually("her label is taken off", || !label(&cluster, "ada"));
+    assert!(answer(&cluster, &ada).contains("is suspended"), "{}", answer(&cluster, &ada));
+    assert!(answer(&cluster, &nada).contains("created"), "{}", answer(&cluster, &nada));
+
+    // Nobody is there to write the list, and it acts all the same.
+    cluster.quiet();
+    cluster.stop_operator();
+    suspend(&cluster, "nada", true);
+    cluster.eventually("nada writes nothing", || answer(&cluster, &nada).contains("is suspended"));
+    assert!(label(&cluster, "nada") && !lists(&cluster).contains("nada"));
+    // Nor does it help to have somebody take the label off.
+    cluster.run(&["label", "users.bailiwick.dev", "nada", "bailiwick.dev/suspension-"]);
+    assert!(label(&cluster, "nada"), "the policy puts it back");
+    suspend(&cluster, "ada", false);
+    assert!(answer(&cluster, &ada).contains("is suspended"), "until an operator takes note of it");
+
+    cluster.start_operator();
+    cluster.eventually("nada is on a list", || {
+        lists(&cluster).contains("\nnada@example.com\n") && !label(&cluster, "nada")
+    });
+    cluster.eventually("ada is on none", || !lists(&cluster).contains("\nada@example.com\n"));
+    assert!(answer(&cluster, &ada).contains("created"), "{}", answer(&cluster, &ada));
+
+    // A list that somebody emptied is written again.
+    let patch = r#"{"data":{"names":""}}"#;
+    for shard in 0..4 {
+        cluster.run(&["-n", RELEASE, "patch", "configmap", &format!("bailiwick-suspended-{shard}"), "-p", patch]);
+    }
+    cluster.eventually("nada is on a list again", || lists(&cluster).contains("\nnada@example.com\n"));
+    cluster.quiet();
+    let before = cluster.writes();
+    cluster.stop_operator();
+    cluster.start_operator();
+    cluster.quiet();
+    assert_eq!(cluster.writes(), before, "a restart writes nothing");
+}
+
+#[test]
+fn a_policy_that_is_missing_or_changed_is_reported() {
+    let cluster = Cluster::with_operator("{namespaceWhitelist: [alpha]}");
+    let default = ["organizations.bailiwick.dev", "default"];
+    cluster.await_reason(&default, "PoliciesInPlace", "InPlace");
+    let state = |state: &str| {
+        let lines = cluster.operator.as_ref().unwrap().lines("policies");
+        let line = lines.lines().find(|line| line.contains(&format!("\"{state}\""))).map(str::to_owned);
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<i64>().ok())
+    };
+    assert!(state("InPlace").is_some_and(|count| count > 20), "{:?}", state("InPlace"));
+
+    let policy = "validatingadmissionpolicy";
+    cluster.run(&[
+        "patch",
+        policy,
+        "bailiwick-bindings",
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"failurePolicy":"Ignore"}}"#,
+    ]);
+    let message = cluster.await_reason(&default, "PoliciesInPlace", "PolicyChanged");
+    assert!(message.contains("ValidatingAdmissionPolicy bailiwick-bindings (PolicyChanged)"), "{message}");
+    cluster.run(&["delete", "validatingadmissionpolicybinding", "bailiwick-suspending"]);
+    let message = cluster.await_reason(&default, "PoliciesInPlace", "PolicyMissing");
+    assert!(message.contains("ValidatingAdmissionPolicyBinding bailiwick-suspending (PolicyMissing)"), "{message}");
+    assert_eq!((state("PolicyMissing"), state("PolicyChanged")), (Some(1), Some(1)));
+    // Nothing that is granted rests on them.
+    assert_eq!(cluster.condition(&default, "Ready").unwrap().0, "True");
+}
