@@ -19,3 +19,4 @@ mod no_gap;
 mod operator_rights;
 mod restarts;
 mod revocation;
+mod storms;

@@ -17,6 +17,8 @@ impl Operator {
     pub(super) fn spawn(cluster: &Cluster, identity: &str, scratch: &Path) -> Self {
         let token = cluster.run(&["-n", RELEASE, "create", "token", "bailiwick", "--duration", "2h"]);
         let kubeconfig = cluster.plane.token_kubeconfig("operator", token.trim()).unwrap();
+        let kubeconfig =
+            cluster.faults.as_ref().map_or_else(|| kubeconfig.clone(), |faults| faults.redirect(&kubeconfig, scratch));
         let number = std::fs::read_dir(scratch).unwrap().count();
         let log = scratch.join(format!("operator-{identity}-{number}.log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
@@ -33,7 +35,7 @@ impl Operator {
                 "3",
             ])
             .env("KUBECONFIG", kubeconfig)
-            .env("RUST_LOG", "info,bailiwick=debug,kube_client=off,kube_runtime=off,kube_lease_manager=off")
+            .env("RUST_LOG", "info,bailiwick=debug,kube_client=off,kube_runtime=off,kube_lease_manager=debug")
             .stderr(File::create(&log).unwrap());
         Self { child: command.spawn().expect("the operator starts"), log }
     }

@@ -1,0 +1,102 @@
+//! What the operator does while the API server answers badly, late, half or not at all; and what is there afterwards,
+//! which has to be what there would have been without all that.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::support::manifests::{binding, custom_role, group, organization, site_binding, site_role, user, users};
+use crate::support::{Cluster, Fault, Faults, Question, Random, Storm};
+
+const VALUES: &str = "{namespaceWhitelist: [alpha, beta, gamma], defaultOrganization: {create: false}}";
+/// On every place: in namespaces, on the cluster and in the release namespace.
+const OVERSEER: &str = "{assignableTo: [Site, Organization], permissions: [{resource: templates, actions: [delete]}, \
+                        {resource: users, actions: [create]}, {resource: configuration, actions: [update]}]}";
+
+/// A cluster with an operator behind a proxy, and the RBAC that was there before it.
+fn behind_a_proxy(seed: u64) -> (Cluster, BTreeSet<String>) {
+    let mut cluster = Cluster::with_chart(VALUES);
+    cluster.put_faults_between(seed);
+    let before = cluster.rbac().into_keys().collect();
+    cluster.start_operator();
+    (cluster, before)
+}
+
+fn faults(cluster: &Cluster) -> &Faults {
+    cluster.faults.as_ref().unwrap()
+}
+
+/// Some of everything, and other things in every round.
+fn world(round: usize) -> String {
+    let people: Vec<String> = (0..8).map(|i| format!("p{}-{i}", round % 3)).collect();
+    let people: Vec<&str> = people.iter().map(String::as_str).collect();
+    let mut yaml = users(&people) + &site_role("overseer", OVERSEER);
+    yaml += &site_binding("overseers", "overseer", &[people[round % 8], "ExternalGroup/oidc:overseers"]);
+    for (index, namespace) in ["alpha", "beta"].into_iter().enumerate() {
+        let actions = ["delete", "update", "delete, update"][(round + index) % 3];
+        yaml += &organization(namespace, &format!("{{namespace: {namespace}}}"));
+        let permissions = format!("{{permissions: [{{resource: templates, actions: [{actions}]}}]}}");
+        yaml += &custom_role(namespace, "editor", &permissions);
+        yaml += &group(namespace, "crew", &people[round % 4..]);
+        for i in 0..6 {
+            let role = ["CustomRole/editor", "SiteRole/overseer", "SiteRole/organization-manager"][(i + round) % 3];
+            let subjects = [people[(i + round) % 8], "Group/crew", "ServiceAccount/ci", "stranger"];
+            yaml += &binding(namespace, &format!("b{i}"), role, &subjects[..1 + (i + round) % 4]);
+        }
+    }
+    yaml
+}
+
+#[test]
+fn after_a_storm_of_any_kind_everything_is_as_it_should_be() {
+    let (cluster, before) = behind_a_proxy(Random::seed());
+    for (round, fault) in Fault::ALL.into_iter().enumerate() {
+        let start = Instant::now();
+        let rate = if matches!(fault, Fault::DroppedWatch | Fault::ExpiredWatch) { 0.2 } else { 0.5 };
+        faults(&cluster).storm(Storm::default().with(fault, rate));
+        cluster.apply(&world(round));
+        cluster.run(&["delete", "users.bailiwick.dev", &format!("p{}-{}", round % 3, round % 8)]);
+        cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", &format!("b{}", round % 6)]);
+        cluster.eventually(&format!("{fault:?} strikes often"), || faults(&cluster).hits(fault) >= 20);
+        faults(&cluster).calm();
+        cluster.is_as_desired(&before);
+        println!("{fault:?}: settled after {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn after_the_api_server_was_out_of_reach_everything_is_as_it_should_be() {
+    let (cluster, before) = behind_a_proxy(Random::seed());
+    for round in 0..3 {
+        let operator = cluster.operator.as_ref().unwrap();
+        cluster.apply(&world(round));
+        // In the middle of the work on it.
+        cluster.eventually("the operator has begun", || operator.sum("writes") > 0.0);
+        faults(&cluster).refuse();
+        cluster.apply(&world(round + 1));
+        cluster.run(&["delete", "users.bailiwick.dev", &format!("p{}-0", round % 3)]);
+        let errors = operator.sum("watch_errors");
+        cluster.eventually("watches fail", || operator.sum("watch_errors") > errors + 17.0);
+        faults(&cluster).calm();
+        cluster.is_as_desired(&before);
+    }
+}
+
+#[test]
+fn a_leader_that_could_not_renew_its_lease_writes_again_soon() {
+    let (cluster, before) = behind_a_proxy(Random::seed());
+    cluster.apply(&world(0));
+    cluster.is_as_desired(&before);
+    // Again and again: what makes the pauses longer has to be forgotten when it is over.
+    for round in 0..3 {
+        faults(&cluster).storm(Storm::default().with(Fault::ServerError, 1.0).only("/leases"));
+        cluster.eventually("renewals fail", || faults(&cluster).hits(Fault::ServerError) >= 5);
+        faults(&cluster).calm();
+        let start = Instant::now();
+        let name = format!("after{round}");
+        cluster.apply(&user(&name));
+        cluster.apply(&binding("alpha", "after", "CustomRole/editor", &[&name]));
+        cluster.can(&Question::of(&format!("{name}@example.com"), "alpha"), &["delete podtemplates"]);
+        println!("{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(10), "soon, not {:?}\n{}", start.elapsed(), cluster.operator_log());
+    }
+}
