@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+mod history;
+
 use crate::support::manifests::{binding, custom_role, group, organization, site_binding, site_role, user, users};
 use crate::support::{Cluster, Fault, Faults, Question, Random, Storm};
 
@@ -99,4 +101,47 @@ fn a_leader_that_could_not_renew_its_lease_writes_again_soon() {
         println!("{:?}", start.elapsed());
         assert!(start.elapsed() < Duration::from_secs(10), "soon, not {:?}\n{}", start.elapsed(), cluster.operator_log());
     }
+}
+
+#[test]
+fn what_was_written_and_deleted_while_the_watch_was_broken_is_made_again() {
+    let (cluster, before) = behind_a_proxy(Random::seed());
+    cluster.apply(&world(0));
+    cluster.is_as_desired(&before);
+    // The operator still hears of its own objects, and writes, but not of what becomes of native RBAC. What its watch
+    // could go on from is gone, so the deletion is in no event that it will ever get.
+    let deaf = Storm::default().with(Fault::ExpiredWatch, 1.0).with(Fault::ServerError, 1.0);
+    faults(&cluster).storm(deaf.only("/rbac.authorization.k8s.io/v1/rolebindings"));
+    cluster.eventually("the watch is broken", || faults(&cluster).hits(Fault::ServerError) >= 2);
+    cluster.apply(&binding("alpha", "late", "CustomRole/editor", &["p0-0"]));
+    let native = || cluster.rbac().into_keys().find(|name| name.contains("alpha/bailiwick:role-binding:late:"));
+    cluster.eventually("it is written", || native().is_some());
+    cluster.settle();
+    let name = native().unwrap();
+    cluster.remove("nativeRoleBinding", "alpha", name.rsplit_once('/').unwrap().1).unwrap();
+    faults(&cluster).calm();
+    cluster.eventually("it is there again", || native().is_some());
+    cluster.is_as_desired(&before);
+}
+
+#[test]
+fn readyz_says_that_watches_are_broken() {
+    let (cluster, _) = behind_a_proxy(Random::seed());
+    let operator = cluster.operator.as_ref().unwrap();
+    let within = |seconds: u64, what: &str, holds: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        cluster.eventually(what, holds);
+        println!("{what} after {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(seconds), "{what}: within {seconds} s\n{}", operator.log());
+    };
+    let errors = operator.sum("watch_errors");
+    faults(&cluster).refuse();
+    within(20, "it is not ready, and says which watches are broken", &|| {
+        let readiness = operator.readiness();
+        readiness.is_some_and(|(code, text)| code == 503 && text.contains("NativeRoleBinding"))
+    });
+    assert!(operator.sum("watch_errors") > errors && operator.metric("watches_broken") > 0);
+    faults(&cluster).calm();
+    within(30, "it is ready again", &|| operator.is_ready());
+    assert_eq!(operator.metric("watches_broken"), 0);
 }

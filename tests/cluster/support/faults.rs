@@ -157,13 +157,13 @@ impl Faults {
     /// From now on this happens.
     pub fn storm(&self, storm: Storm) {
         *self.weather.storm.lock().unwrap() = storm;
+        self.weather.refusing.send_replace(false);
         self.weather.hits.lock().unwrap().clear();
     }
 
     /// From now on nothing bad happens.
     pub fn calm(&self) {
-        *self.weather.storm.lock().unwrap() = Storm::default();
-        self.weather.refusing.send_replace(false);
+        self.storm(Storm::default());
     }
 
     /// From now on there is no API server: connections are closed, and no new ones are served.
@@ -174,6 +174,11 @@ impl Faults {
     /// How often something happened since the storm began.
     pub fn hits(&self, fault: Fault) -> u64 {
         self.weather.hits.lock().unwrap().get(&fault).copied().unwrap_or_default()
+    }
+
+    /// How often anything happened since the storm began.
+    pub fn all_hits(&self) -> u64 {
+        self.weather.hits.lock().unwrap().values().sum()
     }
 
     /// The same kubeconfig, with the proxy for the API server.

@@ -67,6 +67,16 @@ impl Cluster {
         self.list()
     }
 
+    /// Every RoleBinding of ours.
+    pub fn bindings(&self) -> Vec<api::RoleBinding> {
+        self.list()
+    }
+
+    /// Every SiteRoleBinding.
+    pub fn site_bindings(&self) -> Vec<api::SiteRoleBinding> {
+        self.list()
+    }
+
     fn live_world(&self) -> World {
         let mut world = World::default();
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), RELEASE);

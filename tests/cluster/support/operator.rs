@@ -35,7 +35,7 @@ impl Operator {
                 "3",
             ])
             .env("KUBECONFIG", kubeconfig)
-            .env("RUST_LOG", "info,bailiwick=debug,kube_client=off,kube_runtime=off,kube_lease_manager=debug")
+            .env("RUST_LOG", "info,bailiwick=debug,kube_client=off,kube_runtime=off,kube_lease_manager=off")
             .stderr(File::create(&log).unwrap());
         Self { child: command.spawn().expect("the operator starts"), log }
     }
@@ -65,6 +65,11 @@ impl Operator {
     /// Whether it says that it is ready.
     pub fn is_ready(&self) -> bool {
         self.ask("/readyz").is_some_and(|(code, _)| code == 200)
+    }
+
+    /// What it answers to the kubelet: the code and all the text; nothing when it cannot be asked.
+    pub fn readiness(&self) -> Option<(u16, String)> {
+        self.ask("/readyz")
     }
 
     /// A metric without labels; -1 when it cannot be asked.
