@@ -264,9 +264,10 @@ impl Hand {
                 Ok(Box::new(item))
             }
             Err(error) => {
-                let gone = api_status(&error).is_some_and(|s| s.code == 404 || s.code == 409);
-                self.count("status", if gone { "conflict" } else { "failed" });
-                Err(if gone { Failure::Gone } else { Failure::Failed(error.to_string()) })
+                let code = api_status(&error).map_or(0, |s| s.code);
+                self.count("status", if matches!(code, 404 | 409) { "conflict" } else { "failed" });
+                // 409 is another object of this name, or one that others change all the time. Only the world knows which.
+                Err(if code == 404 { Failure::Gone } else { Failure::Failed(error.to_string()) })
             }
         };
         Done::Status(target, result)

@@ -92,7 +92,7 @@ pub enum Outcome {
 /// Why a status was not written.
 #[derive(Debug)]
 pub enum Failure {
-    /// The object is gone, or is another one now.
+    /// The object is gone.
     Gone,
     /// It may work another time.
     Failed(String),
