@@ -9,7 +9,7 @@ use super::statuses::Wait;
 use super::{Engine, Timer, Unit};
 use crate::api::conditions::Reason;
 use crate::core::decision::{Counts, Decision};
-use crate::core::native::{Key, Observed};
+use crate::core::native::{Key, NativeKind, Observed};
 use crate::core::plan::{self, Present, Write};
 use crate::core::world::{Holders, Trouble};
 use crate::core::{Name, claims, organization, site};
@@ -93,6 +93,12 @@ impl UnitState {
             self.unconfirmed.remove(key);
         }
         gone
+    }
+
+    /// A list of all objects of this kind follows: what our writes have left so far, it has to show. (What comes to light
+    /// while the list is on its way is taken out wrongly, if at all, until the watch shows it.)
+    pub fn expect(&mut self, kind: NativeKind) {
+        self.unconfirmed.retain(|key| key.kind != kind);
     }
 
     /// What the watch must have shown by now.
