@@ -130,12 +130,7 @@ async fn try_for(builder: &impl Fn() -> LeaseManagerBuilder, manager: &mut Optio
 }
 
 /// Opens the gate for as long as the Lease says, whenever the Lease is seen to be ours.
-async fn follow(
-    api: Api<coordination::Lease>,
-    identity: String,
-    gate: Gate,
-    leading: watch::Sender<bool>,
-) {
+async fn follow(api: Api<coordination::Lease>, identity: String, gate: Gate, leading: watch::Sender<bool>) {
     let config = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
     let mut leases = watcher(api, config).backoff(retry::OfWatch::default()).touched_objects().boxed();
     while let Some(lease) = leases.next().await {

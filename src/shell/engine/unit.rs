@@ -143,8 +143,7 @@ impl Engine {
             return;
         }
         if let Some(until) = state.wait_until.filter(|until| *until > clock) {
-            let at = Timestamp::now() + signed(until - clock);
-            self.set_timer(Timer::Unit(unit.clone()), Some(at));
+            self.wait(unit, until - clock);
             return;
         }
         state.wait_until = None;
@@ -413,8 +412,16 @@ impl Engine {
             state.failures += 1;
             let wait = retry::delay(state.failures);
             state.wait_until = Some(Instant::now() + wait);
-            self.set_timer(Timer::Unit(unit.clone()), Some(Timestamp::now() + signed(wait)));
+            self.wait(unit, wait);
         }
+    }
+
+    /// Wakes the unit up after a pause, or before that when somebody's time is over: an end is not late because something
+    /// else could not be written.
+    fn wait(&mut self, unit: &Unit, pause: Duration) {
+        let end = self.units.get(unit).and_then(|state| state.next_change);
+        let at = Timestamp::now() + signed(pause);
+        self.set_timer(Timer::Unit(unit.clone()), Some(end.map_or(at, |end| end.min(at))));
     }
 }
 
