@@ -305,8 +305,8 @@ fn events(weather: Arc<Weather>, request: request::Parts, body: Body) -> impl St
             match next {
                 Ok(Some(Ok(bytes))) if dropped => {
                     // Half of it, so that the operator has the beginning of an event in its hands; then the end.
-                    open.body = Body::from_stream(futures::stream::once(async { Err::<Bytes, Lost>(Lost) }))
-                        .into_data_stream();
+                    open.body =
+                        Body::from_stream(futures::stream::once(async { Err::<Bytes, Lost>(Lost) })).into_data_stream();
                     return Some((Ok(bytes.slice(..bytes.len() / 2)), open));
                 }
                 Ok(Some(Ok(bytes))) => {
