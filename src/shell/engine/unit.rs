@@ -95,8 +95,8 @@ impl UnitState {
         gone
     }
 
-    /// A list of all objects of this kind follows: what our writes have left so far, it has to show. (What comes to light
-    /// while the list is on its way is taken out wrongly, if at all, until the watch shows it.)
+    /// A list of all objects of this kind follows: what our writes have left so far, it has to show. An answer that came
+    /// in before this news of the list, but after the list itself, is forgotten wrongly; the watch shows it soon after.
     pub fn expect(&mut self, kind: NativeKind) {
         self.unconfirmed.retain(|key| key.kind != kind);
     }
