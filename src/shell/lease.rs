@@ -3,6 +3,9 @@
 //! kube-lease-manager takes and renews the Lease. That alone is not enough: a leader that is cut off from the API server
 //! learns late that it has lost the Lease. So every write asks the [`Gate`], which is open only until the time that the
 //! Lease itself names, by this machine's own clock, which wrote it.
+//!
+//! The manager's own loop is not used: after an error it waits up to 30 seconds, longer after every error of its life, so
+//! that one answer of 503 costs an old leader its Lease; and it never makes a Lease anew that somebody deleted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,14 +15,16 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1 as coordination;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
-use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
-use tokio::sync::watch;
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::{Error, Options};
+use super::{Options, retry};
 
 /// The name of the Lease.
 const NAME: &str = "bailiwick";
+/// As after so many failures in a row the Lease is tried again: within a second, whatever went wrong before.
+const PAUSE: u32 = 4;
 
 /// Whether this replica may start a write now.
 #[derive(Clone, Debug, Default)]
@@ -41,33 +46,33 @@ impl Gate {
 pub struct Lease {
     gate: Gate,
     leading: watch::Receiver<bool>,
-    manager: JoinHandle<kube_lease_manager::Result<kube_lease_manager::LeaseManager>>,
+    stop: oneshot::Sender<()>,
+    keeper: JoinHandle<()>,
     watcher: JoinHandle<()>,
 }
 
 impl Lease {
-    /// Starts to try for the Lease.
-    ///
-    /// # Errors
-    /// When the Lease cannot be read or created.
-    pub async fn start(client: Client, options: &Options) -> Result<Self, Error> {
-        let error = |e: LeaseManagerError| Error::Lease(Box::new(e));
+    /// Starts to try for the Lease, and never stops trying.
+    #[must_use]
+    pub fn start(client: Client, options: &Options) -> Self {
         // Two replicas of one name would both believe that they lead.
         let identity = format!("{}-{}", options.identity, std::process::id());
-        let manager = LeaseManagerBuilder::new(client.clone(), NAME)
-            .with_namespace(&options.namespace)
-            .with_identity(&identity)
-            .with_duration(options.lease_seconds)
-            .with_grace((options.lease_seconds / 3).max(1))
-            .build()
-            .await
-            .map_err(error)?;
-        let (held, manager) = manager.watch().await;
+        let (namespace, seconds, name) = (options.namespace.clone(), options.lease_seconds, identity.clone());
+        let of_manager = client.clone();
+        let builder = move || {
+            LeaseManagerBuilder::new(of_manager.clone(), NAME)
+                .with_namespace(&namespace)
+                .with_identity(&name)
+                .with_duration(seconds)
+                .with_grace((seconds / 3).max(1))
+        };
+        let (stop, stopped) = oneshot::channel();
+        let keeper = tokio::spawn(keep(builder, stopped));
         let gate = Gate::default();
         let (leading_in, leading) = watch::channel(false);
         let api = Api::namespaced(client, &options.namespace);
-        let watcher = tokio::spawn(follow(api, identity, gate.clone(), leading_in, held));
-        Ok(Self { gate, leading, manager, watcher })
+        let watcher = tokio::spawn(follow(api, identity, gate.clone(), leading_in));
+        Self { gate, leading, stop, keeper, watcher }
     }
 
     /// Asked before every write.
@@ -85,24 +90,49 @@ impl Lease {
     /// Gives the Lease back, so that another replica need not wait for it to run out.
     pub async fn release(self) {
         self.gate.open_until(0);
-        // The manager releases when nobody listens to it any more.
         self.watcher.abort();
-        if let Ok(Err(error)) = self.manager.await {
+        drop(self.stop);
+        if let Err(error) = self.keeper.await {
             tracing::warn!(%error, "the lease could not be released; it runs out by itself");
         }
     }
 }
 
+/// Takes the Lease and renews it, until it is told to stop. Then it gives the Lease back.
+async fn keep(builder: impl Fn() -> LeaseManagerBuilder, mut stopped: oneshot::Receiver<()>) {
+    let mut manager = None;
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut stopped => break,
+            () = try_for(&builder, &mut manager) => {}
+        }
+    }
+    let Some(manager) = manager else { return };
+    if let Err(error) = manager.release().await {
+        tracing::warn!(%error, "the lease could not be released; it runs out by itself");
+    }
+}
+
+/// Returns when leadership has changed, or when something went wrong and it is time to try again.
+async fn try_for(builder: &impl Fn() -> LeaseManagerBuilder, manager: &mut Option<LeaseManager>) {
+    let result = match manager {
+        Some(manager) => manager.changed().await.map(drop),
+        None => builder().build().await.map(|made| *manager = Some(made)),
+    };
+    let Err(error) = result else { return };
+    tracing::warn!(%error, "the lease could not be taken or renewed; it is tried again");
+    if matches!(error, LeaseManagerError::NonexistentLease(_)) {
+        // Somebody deleted it. Only a new manager makes it anew.
+        *manager = None;
+    }
+    tokio::time::sleep(retry::delay(PAUSE)).await;
+}
+
 /// Opens the gate for as long as the Lease says, whenever the Lease is seen to be ours.
-async fn follow(
-    api: Api<coordination::Lease>,
-    identity: String,
-    gate: Gate,
-    leading: watch::Sender<bool>,
-    held: watch::Receiver<bool>,
-) {
+async fn follow(api: Api<coordination::Lease>, identity: String, gate: Gate, leading: watch::Sender<bool>) {
     let config = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
-    let mut leases = watcher(api, config).backoff(super::retry::OfWatch::default()).touched_objects().boxed();
+    let mut leases = watcher(api, config).backoff(retry::OfWatch::default()).touched_objects().boxed();
     while let Some(lease) = leases.next().await {
         let Ok(lease) = lease else { continue };
         let until = lease.spec.as_ref().and_then(|spec| {
@@ -117,5 +147,4 @@ async fn follow(
             changed
         });
     }
-    drop(held);
 }

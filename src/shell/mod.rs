@@ -69,9 +69,6 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// The Lease cannot be used.
-    #[error("cannot take part in leader election: {0}")]
-    Lease(#[source] Box<kube_lease_manager::LeaseManagerError>),
     /// One of the tasks ended.
     #[error("a part of the operator ended: {0}")]
     Ended(String),
@@ -91,7 +88,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let address = listener.local_addr().map_or(options.listen, |address| address);
     tracing::info!(%address, namespace = options.namespace, "started");
 
-    let lease = Lease::start(client.clone(), &options).await?;
+    let lease = Lease::start(client.clone(), &options);
     let (seen_in, seen) = mpsc::channel(SEEN_BUFFER);
     let (jobs, jobs_out) = mpsc::unbounded_channel();
     let (done_in, done) = mpsc::unbounded_channel();

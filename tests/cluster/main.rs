@@ -19,4 +19,5 @@ mod no_gap;
 mod operator_rights;
 mod restarts;
 mod revocation;
+mod storms;
 mod suspensions;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::manifests::{binding, custom_role, group, organization, site_binding, site_role, user, users};
-use crate::support::{Cluster, KINDS, Operator, Question};
+use crate::support::{Cluster, KINDS, Operator, Question, Random};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
 /// The lease of the harness, and what two cores may take to notice that it ran out.
@@ -144,24 +144,12 @@ fn many(round: usize) -> String {
     yaml
 }
 
-/// Numbers that differ from run to run; the message of a failing test has the seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
-    }
-}
-
 #[test]
 fn an_operator_that_dies_at_any_moment_leaves_nothing_undone_and_nothing_over() {
     let mut cluster = Cluster::with_operator(VALUES);
     cluster.apply(&world());
     cluster.settle();
-    let seed = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap();
-    println!("seed {seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new(Random::seed());
     for round in 0..6 {
         cluster.kill_operator();
         // While nobody is there, the world changes; who comes next dies somewhere in the middle of the work on it.

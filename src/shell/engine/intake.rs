@@ -16,7 +16,12 @@ use crate::shell::watch::{Id, Item, Kind, Seen};
 impl Engine {
     pub(super) fn seen(&mut self, seen: Seen) {
         match seen {
-            Seen::Restarted(kind) => drop(self.listed.insert(kind, HashSet::new())),
+            Seen::Restarted(kind) => {
+                self.listed.insert(kind, HashSet::new());
+                if let Some(kind) = of_native(kind) {
+                    self.units.values_mut().for_each(|state| state.expect(kind));
+                }
+            }
             Seen::Synced(kind) => self.listing_complete(kind),
             Seen::Item(item) => {
                 if let Some(id) = id(&item)
@@ -124,12 +129,7 @@ impl Engine {
     }
 
     fn vanished(&mut self, id: &Id) {
-        let kind = match id.kind {
-            Kind::NativeRole => NativeKind::Role,
-            Kind::NativeRoleBinding => NativeKind::RoleBinding,
-            Kind::NativeClusterRole => NativeKind::ClusterRole,
-            _ => NativeKind::ClusterRoleBinding,
-        };
+        let Some(kind) = of_native(id.kind) else { return };
         let key = Key { kind, namespace: id.namespace.clone(), name: id.name.clone() };
         let unit = self.unit_of(&key);
         if let Some(state) = self.units.get_mut(&unit)
@@ -209,6 +209,16 @@ impl Engine {
         };
         present.filter(|(key, _)| native_kind(key.kind) == kind).map(id).collect()
     }
+}
+
+fn of_native(kind: Kind) -> Option<NativeKind> {
+    Some(match kind {
+        Kind::NativeRole => NativeKind::Role,
+        Kind::NativeRoleBinding => NativeKind::RoleBinding,
+        Kind::NativeClusterRole => NativeKind::ClusterRole,
+        Kind::NativeClusterRoleBinding => NativeKind::ClusterRoleBinding,
+        _ => return None,
+    })
 }
 
 fn native_kind(kind: NativeKind) -> Kind {

@@ -1,7 +1,7 @@
 //! One unit: what is observed of it, what was decided about it, and the work on it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -9,7 +9,7 @@ use super::statuses::Wait;
 use super::{Engine, Timer, Unit, signed};
 use crate::api::conditions::Reason;
 use crate::core::decision::{Counts, Decision};
-use crate::core::native::{Key, Observed};
+use crate::core::native::{Key, NativeKind, Observed};
 use crate::core::plan::{self, Present, Write};
 use crate::core::world::{Holders, Trouble};
 use crate::core::{Name, claims, organization, site};
@@ -95,6 +95,12 @@ impl UnitState {
         gone
     }
 
+    /// A list of all objects of this kind follows: what our writes have left so far, it has to show. An answer that came
+    /// in before this news of the list, but after the list itself, is forgotten wrongly; the watch shows it soon after.
+    pub fn expect(&mut self, kind: NativeKind) {
+        self.unconfirmed.retain(|key| key.kind != kind);
+    }
+
     /// What the watch must have shown by now.
     pub fn settled(&self) -> impl Iterator<Item = (&Key, &Observed)> {
         self.present.iter().filter(|(key, _)| !self.unconfirmed.contains(*key))
@@ -137,8 +143,7 @@ impl Engine {
             return;
         }
         if let Some(until) = state.wait_until.filter(|until| *until > clock) {
-            let at = Timestamp::now() + signed(until - clock);
-            self.set_timer(Timer::Unit(unit.clone()), Some(at));
+            self.wait(unit, until - clock);
             return;
         }
         state.wait_until = None;
@@ -409,7 +414,15 @@ impl Engine {
             state.failures += 1;
             let wait = retry::delay(state.failures);
             state.wait_until = Some(Instant::now() + wait);
-            self.set_timer(Timer::Unit(unit.clone()), Some(Timestamp::now() + signed(wait)));
+            self.wait(unit, wait);
         }
+    }
+
+    /// Wakes the unit up after a pause, or before that when somebody's time is over: an end is not late because something
+    /// else could not be written.
+    fn wait(&mut self, unit: &Unit, pause: Duration) {
+        let end = self.units.get(unit).and_then(|state| state.next_change);
+        let at = Timestamp::now() + signed(pause);
+        self.set_timer(Timer::Unit(unit.clone()), Some(end.map_or(at, |end| end.min(at))));
     }
 }

@@ -272,9 +272,10 @@ impl Hand {
 
     fn outcome<T>(&self, verb: &'static str, result: kube::Result<T>) -> Result<T, Failure> {
         result.inspect(|_| self.count(verb, "ok")).map_err(|error| {
-            let gone = api_status(&error).is_some_and(|s| s.code == 404 || s.code == 409);
-            self.count(verb, if gone { "conflict" } else { "failed" });
-            if gone { Failure::Gone } else { Failure::Failed(error.to_string()) }
+            let code = api_status(&error).map_or(0, |s| s.code);
+            self.count(verb, if matches!(code, 404 | 409) { "conflict" } else { "failed" });
+            // 409 is another object of this name, or one that others change all the time. Only the world knows which.
+            if code == 404 { Failure::Gone } else { Failure::Failed(error.to_string()) }
         })
     }
 

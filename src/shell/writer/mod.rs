@@ -114,7 +114,7 @@ pub enum Outcome {
 /// Why something beside native objects was not written.
 #[derive(Debug)]
 pub enum Failure {
-    /// The object is gone, or is another one now.
+    /// The object is gone.
     Gone,
     /// It may work another time.
     Failed(String),

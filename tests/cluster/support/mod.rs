@@ -1,8 +1,11 @@
 //! What every cluster test needs: a cluster with the chart and the operator, and words to ask it.
 
 mod access;
+mod faults;
+mod live;
 pub mod manifests;
 mod operator;
+mod random;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +16,9 @@ use control_plane::{ControlPlane, Options};
 use serde_json::Value;
 
 pub use access::Question;
+pub use faults::{Fault, Faults, Storm};
 pub use operator::Operator;
+pub use random::Random;
 
 /// Where the chart is installed.
 pub const RELEASE: &str = "bailiwick-system";
@@ -34,6 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Cluster {
     pub plane: ControlPlane,
     pub operator: Option<Operator>,
+    /// What operators that are started from now on have between them and the API server.
+    pub faults: Option<Faults>,
     pub admin: PathBuf,
     runtime: tokio::runtime::Runtime,
     client: kube::Client,
@@ -83,7 +90,7 @@ impl Cluster {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let client = runtime.block_on(client(&admin));
         let scratch = tempfile::tempdir().unwrap();
-        Self { plane, operator: None, admin, runtime, client, scratch }
+        Self { plane, operator: None, faults: None, admin, runtime, client, scratch }
     }
 
     /// `helm install` with these values.
@@ -113,6 +120,11 @@ impl Cluster {
         let operator = self.spawn_operator("one");
         self.eventually("the operator is ready and leads", || operator.is_ready() && operator.metric("leading") == 1);
         self.operator = Some(operator);
+    }
+
+    /// Puts a proxy between the operators that are started from now on and the API server.
+    pub fn put_faults_between(&mut self, seed: u64) {
+        self.faults = Some(self.runtime.block_on(Faults::start(&self.admin, seed)));
     }
 
     /// Starts one more operator process, with the ServiceAccount of the chart.
@@ -305,18 +317,7 @@ impl Cluster {
 
     /// The same by name, without what the API server adds.
     pub fn native_content(&self) -> BTreeMap<String, Value> {
-        let plain = |object: Value| {
-            let metadata = &object["metadata"];
-            let place = metadata["namespace"].as_str().unwrap_or_default();
-            let name = format!("{} {place}/{}", object["kind"].as_str().unwrap(), metadata["name"].as_str().unwrap());
-            let value = serde_json::json!({
-                "rules": object["rules"], "roleRef": object["roleRef"], "subjects": object["subjects"],
-                "owners": metadata["ownerReferences"],
-                "labels": metadata["labels"], "annotations": metadata["annotations"],
-            });
-            (name, value)
-        };
-        self.native().into_iter().map(plain).collect()
+        self.native().into_iter().map(live::plain).collect()
     }
 
     /// What the operator has logged, for the message of a failing test.

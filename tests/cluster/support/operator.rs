@@ -17,6 +17,8 @@ impl Operator {
     pub(super) fn spawn(cluster: &Cluster, identity: &str, scratch: &Path) -> Self {
         let token = cluster.run(&["-n", RELEASE, "create", "token", "bailiwick", "--duration", "2h"]);
         let kubeconfig = cluster.plane.token_kubeconfig("operator", token.trim()).unwrap();
+        let kubeconfig =
+            cluster.faults.as_ref().map_or_else(|| kubeconfig.clone(), |faults| faults.redirect(&kubeconfig, scratch));
         let number = std::fs::read_dir(scratch).unwrap().count();
         let log = scratch.join(format!("operator-{identity}-{number}.log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
@@ -63,6 +65,11 @@ impl Operator {
     /// Whether it says that it is ready.
     pub fn is_ready(&self) -> bool {
         self.ask("/readyz").is_some_and(|(code, _)| code == 200)
+    }
+
+    /// What it answers to the kubelet: the code and all the text; nothing when it cannot be asked.
+    pub fn readiness(&self) -> Option<(u16, String)> {
+        self.ask("/readyz")
     }
 
     /// A metric without labels; -1 when it cannot be asked.

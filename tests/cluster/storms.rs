@@ -1,0 +1,198 @@
+//! What the operator does while the API server answers badly, late, half or not at all; and what is there afterwards,
+//! which has to be what there would have been without all that.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+mod history;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::support::manifests::{binding, custom_role, group, organization, site_binding, site_role, user, users};
+use crate::support::{Cluster, Fault, Faults, Question, Random, Storm};
+
+const VALUES: &str = "{namespaceWhitelist: [alpha, beta, gamma], defaultOrganization: {create: false}}";
+/// On every place: in namespaces, on the cluster and in the release namespace.
+const OVERSEER: &str = "{assignableTo: [Site, Organization], permissions: [{resource: templates, actions: [delete]}, \
+                        {resource: users, actions: [create]}, {resource: configuration, actions: [update]}]}";
+
+/// A cluster with an operator behind a proxy, and the RBAC that was there before it.
+fn behind_a_proxy(seed: u64) -> (Cluster, BTreeSet<String>) {
+    let mut cluster = Cluster::with_chart(VALUES);
+    cluster.put_faults_between(seed);
+    let before = cluster.rbac().into_keys().collect();
+    cluster.start_operator();
+    (cluster, before)
+}
+
+fn faults(cluster: &Cluster) -> &Faults {
+    cluster.faults.as_ref().unwrap()
+}
+
+/// Some of everything, and other things in every round.
+fn world(round: usize) -> String {
+    let people: Vec<String> = (0..8).map(|i| format!("p{}-{i}", round % 3)).collect();
+    let people: Vec<&str> = people.iter().map(String::as_str).collect();
+    let mut yaml = users(&people) + &site_role("overseer", OVERSEER);
+    yaml += &site_binding("overseers", "overseer", &[people[round % 8], "ExternalGroup/oidc:overseers"]);
+    for (index, namespace) in ["alpha", "beta"].into_iter().enumerate() {
+        let actions = ["delete", "update", "delete, update"][(round + index) % 3];
+        yaml += &organization(namespace, &format!("{{namespace: {namespace}}}"));
+        let permissions = format!("{{permissions: [{{resource: templates, actions: [{actions}]}}]}}");
+        yaml += &custom_role(namespace, "editor", &permissions);
+        yaml += &group(namespace, "crew", &people[round % 4..]);
+        for i in 0..6 {
+            let role = ["CustomRole/editor", "SiteRole/overseer", "SiteRole/organization-manager"][(i + round) % 3];
+            let subjects = [people[(i + round) % 8], "Group/crew", "ServiceAccount/ci", "stranger"];
+            yaml += &binding(namespace, &format!("b{i}"), role, &subjects[..1 + (i + round) % 4]);
+        }
+    }
+    yaml
+}
+
+#[test]
+fn after_a_storm_of_any_kind_everything_is_as_it_should_be() {
+    let (cluster, before) = behind_a_proxy(Random::seed());
+    for (round, fault) in Fault::ALL.into_iter().enumerate() {
+        let start = Instant::now();
+        let rate = if matches!(fault, Fault::DroppedWatch | Fault::ExpiredWatch) { 0.2 } else { 0.5 };
+        let storm = Storm::default().with(fault, rate);
+        // With its Lease the operator is at work in the middle of the storm; without it is taken off its work.
+        faults(&cluster).storm(if round % 2 == 0 { storm } else { storm.sparing_the_lease() });
+        cluster.apply(&world(round));
+        cluster.run(&["delete", "users.bailiwick.dev", &format!("p{}-{}", round % 3, round % 8)]);
+        cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", &format!("b{}", round % 6)]);
+        cluster.eventually(&format!("{fault:?} strikes often"), || faults(&cluster).hits(fault) >= 20);
+        faults(&cluster).calm();
+        cluster.is_as_desired(&before);
+        println!("{fault:?}: settled after {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn after_the_api_server_was_out_of_reach_everything_is_as_it_should_be() {
+    let (cluster, before) = behind_a_proxy(Random::seed());
+    for round in [0, 2, 4] {
+        let operator = cluster.operator.as_ref().unwrap();
+        let done = operator.sum("writes");
+        cluster.apply(&world(round));
+        // In the middle of the work on it.
+        cluster.eventually("the operator has begun", || operator.sum("writes") > done);
+        faults(&cluster).refuse();
+        cluster.apply(&world(round + 1));
+        cluster.run(&["delete", "users.bailiwick.dev", &format!("p{}-0", round % 3)]);
+        let errors = operator.sum("watch_errors");
+        cluster.eventually("watches fail", || operator.sum("watch_errors") > errors + 17.0);
+        faults(&cluster).calm();
+        cluster.is_as_desired(&before);
+    }
+}
+
+#[test]
+fn a_leader_that_could_not_renew_its_lease_writes_again_soon() {
+    let (cluster, before) = behind_a_proxy(Random::seed());
+    cluster.apply(&world(0));
+    cluster.is_as_desired(&before);
+    let writes_soon = |name: &str| {
+        let start = Instant::now();
+        cluster.apply(&user(name));
+        cluster.apply(&binding("alpha", "after", "CustomRole/editor", &[name]));
+        cluster.can(&Question::of(&format!("{name}@example.com"), "alpha"), &["delete podtemplates"]);
+        println!("{name}: {:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "soon, not {:?}\n{}",
+            start.elapsed(),
+            cluster.operator_log()
+        );
+    };
+    // Again and again: what makes the pauses longer has to be forgotten when it is over.
+    for name in ["first", "second", "third"] {
+        faults(&cluster).storm(Storm::default().with(Fault::ServerError, 1.0).only("/leases"));
+        cluster.eventually("renewals fail", || faults(&cluster).hits(Fault::ServerError) >= 5);
+        faults(&cluster).calm();
+        writes_soon(name);
+    }
+    // Who deletes the Lease does not put an end to it either.
+    let lease = || cluster.get(&["-n", "bailiwick-system", "leases"])["items"][0].clone();
+    let uid = lease()["metadata"]["uid"].clone();
+    cluster.run(&["-n", "bailiwick-system", "delete", "lease", "bailiwick"]);
+    cluster.eventually("there is another Lease, and it is held", || {
+        let lease = lease();
+        lease["metadata"]["uid"] != uid && lease["spec"]["holderIdentity"].is_string()
+    });
+    writes_soon("fourth");
+}
+
+#[test]
+fn what_was_written_and_deleted_while_the_watch_was_broken_is_made_again() {
+    let (cluster, before) = behind_a_proxy(Random::seed());
+    cluster.apply(&world(0));
+    cluster.is_as_desired(&before);
+    // The operator still hears of its own objects, and writes, but not of what becomes of native RBAC. What its watch
+    // could go on from is gone, so the deletion is in no event that it will ever get.
+    let deaf = Storm::default().with(Fault::ExpiredWatch, 1.0).with(Fault::ServerError, 1.0);
+    faults(&cluster).storm(deaf.only("/rbac.authorization.k8s.io/v1/rolebindings"));
+    cluster.eventually("the watch is broken", || faults(&cluster).hits(Fault::ServerError) >= 2);
+    cluster.apply(&binding("alpha", "late", "CustomRole/editor", &["p0-0"]));
+    let native = || cluster.rbac().into_keys().find(|name| name.contains("alpha/bailiwick:role-binding:late:"));
+    cluster.eventually("it is written", || native().is_some());
+    cluster.settle();
+    let name = native().unwrap();
+    cluster.remove("nativeRoleBinding", "alpha", name.rsplit_once('/').unwrap().1).unwrap();
+    faults(&cluster).calm();
+    cluster.eventually("it is there again", || native().is_some());
+    cluster.is_as_desired(&before);
+}
+
+#[test]
+fn an_end_is_not_late_because_something_else_cannot_be_written() {
+    let (cluster, _) = behind_a_proxy(Random::seed());
+    let end = Timestamp::now().checked_add(SignedDuration::from_secs(25)).unwrap().round(jiff::Unit::Second).unwrap();
+    let manifest = world(0) + &binding("alpha", "short", "CustomRole/editor", &["p0-7"]);
+    let (first, last) = manifest.rsplit_once("{roleRef: ").unwrap();
+    cluster.apply(
+        &(organization("gamma", "{namespace: gamma}") + first + &format!("{{expiresAt: \"{end}\", roleRef: {last}")),
+    );
+    // Nothing else gives this to somebody in this round.
+    let who = Question::of("p0-7@example.com", "alpha");
+    cluster.settle();
+    cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "b0", "b1", "b2", "b3", "b4", "b5"]);
+    cluster.run(&["-n", "alpha", "delete", "groups.bailiwick.dev", "crew"]);
+    cluster.can(&who, &["delete podtemplates"]);
+    cluster.settle();
+    // New roles of this namespace cannot be made, so the pauses of its unit become long.
+    faults(&cluster).storm(Storm::default().with(Fault::ServerError, 1.0).only("/namespaces/alpha/roles"));
+    let role = "{permissions: [{resource: templates, actions: [update]}]}";
+    cluster.apply(
+        &(custom_role("alpha", "failing", role) + &binding("alpha", "failing", "CustomRole/failing", &["p0-1"])),
+    );
+    cluster.eventually("it ends", || Timestamp::now() >= end);
+    assert!(faults(&cluster).hits(Fault::ServerError) >= 5);
+    cluster.cannot(&who, &["delete podtemplates"]);
+    let late = Timestamp::now().duration_since(end);
+    println!("late by {late:#}, after {} failures", faults(&cluster).hits(Fault::ServerError));
+    assert!(late < SignedDuration::from_secs(2), "late by {late:#}\n{}", cluster.operator_log());
+}
+
+#[test]
+fn readyz_says_that_watches_are_broken() {
+    let (cluster, _) = behind_a_proxy(Random::seed());
+    let operator = cluster.operator.as_ref().unwrap();
+    let within = |seconds: u64, what: &str, holds: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        cluster.eventually(what, holds);
+        println!("{what} after {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(seconds), "{what}: within {seconds} s\n{}", operator.log());
+    };
+    let errors = operator.sum("watch_errors");
+    faults(&cluster).refuse();
+    within(20, "it is not ready, and says which watches are broken", &|| {
+        let readiness = operator.readiness();
+        readiness.is_some_and(|(code, text)| code == 503 && text.contains("NativeRoleBinding"))
+    });
+    assert!(operator.sum("watch_errors") > errors && operator.metric("watches_broken") > 0);
+    faults(&cluster).calm();
+    within(30, "it is ready again", &|| operator.is_ready());
+    assert_eq!(operator.metric("watches_broken"), 0);
+}
