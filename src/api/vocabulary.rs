@@ -4,6 +4,8 @@
 pub const FIELD_MANAGER: &str = "bailiwick";
 /// The standard label by which the operator recognizes (and watches) the native objects that it wrote.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The standard label of everything that belongs to an installation.
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
 /// On every native object: which of our objects asked for it, as `Kind/name` or `Kind/namespace/name`.
 pub const SOURCE: &str = "bailiwick.dev/source";
 /// Label on a Namespace: the name of the organization that holds it (the record of a claim).
