@@ -72,31 +72,9 @@ fn parsed(output: Output) -> Vec<Value> {
     serde_yaml::Deserializer::from_str(&text).map(|d| Value::deserialize(d).unwrap()).filter(|v| !v.is_null()).collect()
 }
 
-/// Everything that is off unless somebody asks for it, and every list and map filled.
-const EVERYTHING: &str = "
-namespaceWhitelist: [a, b]
-metrics:
-  serviceMonitor: {enabled: true, labels: {release: prometheus}}
-  prometheusRule: {enabled: true, labels: {release: prometheus}}
-  dashboard: {enabled: true}
-networkPolicy:
-  from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]
-  egress: [{ports: [{port: 443}, {port: 53, protocol: UDP}]}]
-imagePullSecrets: [{name: registry}]
-serviceAccount: {annotations: {example.com/a: b}}
-podLabels: {example.com/a: b}
-podAnnotations: {example.com/a: b}
-nodeSelector: {kubernetes.io/os: linux}
-tolerations: [{operator: Exists}]
-affinity: {nodeAffinity: {}}
-topologySpreadConstraints: [{maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]
-priorityClassName: system-cluster-critical
-";
-
+/// With everything that is off unless somebody asks for it.
 fn everything(version: Helm) -> Vec<Value> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), EVERYTHING).unwrap();
-    parsed(template_of(version, &["--values", file.path().to_str().unwrap()]))
+    parsed(template_of(version, &["--values", chart().join("ci/everything-values.yaml").to_str().unwrap()]))
 }
 
 fn kinds(objects: &[Value]) -> Vec<&str> {
@@ -232,6 +210,7 @@ fn a_spread_of_ones_own_stands_in_place_of_the_charts() {
     let spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"].as_array().unwrap();
     assert_eq!(spread.len(), 1);
     assert_eq!(spread[0]["topologyKey"], "topology.kubernetes.io/zone");
+    assert_eq!(spread[0]["labelSelector"], deployment["spec"]["selector"], "it is about the operator's Pods");
 }
 
 /// Both ways to install the CRDs install the same; that of the second chart can be upgraded, and survives its removal.

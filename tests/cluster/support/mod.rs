@@ -1,6 +1,7 @@
 //! What every cluster test needs: a cluster with the chart and the operator, and words to ask it.
 
 mod access;
+pub mod helm;
 pub mod manifests;
 mod operator;
 

@@ -1,0 +1,332 @@
+//! The chart from its installation to its removal, and back, by Helm 4 and Helm 3: what people may do changes when the
+//! values say so, and never because Helm did something.
+
+use std::collections::BTreeMap;
+
+use rstest::rstest;
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use crate::examples::Example;
+use crate::support::helm::{Helm, documented};
+use crate::support::manifests::{binding, organization, users};
+use crate::support::{Cluster, KINDS, Question, RELEASE, repository, with_input};
+
+/// Those of the quickstart.
+fn values(whitelist: &str) -> String {
+    format!("{{namespaceWhitelist: [{whitelist}], defaultOrganization: {{create: false}}}}")
+}
+
+const QUICKSTART: &str = "data-science, platform, sandbox";
+const GROWN: &str = "data-science, platform, sandbox, annex";
+
+fn install(cluster: &Cluster, helm: Helm, values: &str) {
+    helm.chart(cluster, &["install", "bailiwick", "--create-namespace"], values, &[]).unwrap();
+    cluster.await_policies();
+}
+
+#[rstest]
+fn from_installation_to_removal_and_back(#[values(Helm::Three, Helm::Four)] helm: Helm) {
+    let mut cluster = Cluster::bare();
+    let quickstart = Example::read("quickstart").questions();
+    install(&cluster, helm, &values(QUICKSTART));
+    cluster.start_operator();
+    cluster.apply_directory("examples/quickstart");
+    cluster.answers(&quickstart);
+    let upgrade = |cluster: &Cluster, whitelist: &str| {
+        helm.chart(cluster, &["upgrade", "bailiwick"], &values(whitelist), &[]).unwrap();
+    };
+
+    // Revision 2: it grows, under an operator that is running.
+    upgrade(&cluster, GROWN);
+    let annex = organization("annex", "{namespace: annex}") + &users(&["zoe"]);
+    cluster.apply(&(annex + &binding("annex", "managers", "SiteRole/organization-manager", &["zoe"])));
+    let zoe = Question::of("zoe@example.com", "annex");
+    let manager = ["create deployments.apps", "create rolebindings.bailiwick.dev"];
+    cluster.can(&zoe, &manager);
+    let label =
+        cluster.get(&["namespace", "annex"])["metadata"]["labels"]["pod-security.kubernetes.io/enforce"].clone();
+    assert_eq!(label, "baseline");
+
+    // Revision 3: it shrinks. The operator may no longer write there, and yet nothing stays behind.
+    upgrade(&cluster, QUICKSTART);
+    cluster.cannot(&zoe, &manager);
+    cluster.eventually("no grant is left in annex", || {
+        cluster.native().iter().all(|object| object["metadata"]["namespace"] != "annex")
+    });
+    cluster.is_refused(
+        &Question::of_service_account(RELEASE, "bailiwick", "annex"),
+        &["create rolebindings.rbac.authorization.k8s.io", "create deployments.apps"],
+    );
+    assert!(cluster.exists(&["namespace", "annex"]));
+    cluster.answers(&quickstart);
+
+    // Back to revision 2.
+    helm.run(&cluster, &["rollback", "bailiwick", "2"]).unwrap();
+    cluster.can(&zoe, &manager);
+    cluster.answers(&quickstart);
+    cluster.quiet();
+
+    // Helm takes the operator's rights, configuration and ServiceAccount while it is still running, as the Pods are for a
+    // while; then it ends.
+    let granted = cluster.native_content();
+    helm.run(&cluster, &["uninstall", "bailiwick"]).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    cluster.kill_operator();
+    assert_eq!(cluster.native_content(), granted, "uninstalling changes no grant");
+    for kind in ["siteroles.bailiwick.dev/organization-manager", "organizations.bailiwick.dev/data-science"] {
+        assert!(cluster.exists(&[kind]), "{kind}");
+    }
+    assert!(!cluster.exists(&["clusterrole", "bailiwick-operator"]));
+    cluster.answers(&quickstart);
+    cluster.can(&zoe, &manager);
+
+    // Over what was left.
+    install(&cluster, helm, &values(GROWN));
+    cluster.start_operator();
+    cluster.quiet();
+    assert_eq!(cluster.native_content(), granted, "installing again changes no grant");
+    cluster.answers(&quickstart);
+
+    // And gone.
+    cluster.stop_operator();
+    helm.run(&cluster, &["uninstall", "bailiwick"]).unwrap();
+    cluster.shell(helm, repository(), &documented("### Removing everything")).unwrap();
+    nothing_is_left(&cluster, &quickstart);
+
+    // As on the first day, for other organizations too.
+    install(
+        &cluster,
+        helm,
+        "{namespaceWhitelist: [annex], createNamespaces: false, defaultOrganization: {create: false}}",
+    );
+    cluster.start_operator();
+    let other = organization("other", "{namespace: annex}") + &users(&["zoe"]);
+    cluster.apply(&(other + &binding("annex", "managers", "SiteRole/organization-manager", &["zoe"])));
+    cluster.can(&zoe, &manager);
+}
+
+fn nothing_is_left(cluster: &Cluster, questions: &[(Question, String, bool)]) {
+    assert_eq!(cluster.native(), Vec::<Value>::new());
+    for kind in KINDS {
+        assert!(!cluster.exists(&["crd", kind]), "{kind}");
+    }
+    let namespaces = cluster.get(&["namespaces"]);
+    for namespace in namespaces["items"].as_array().unwrap() {
+        let metadata = &namespace["metadata"];
+        for key in ["labels", "annotations"].iter().flat_map(|map| metadata[map].as_object()).flat_map(|map| map.keys())
+        {
+            assert!(!key.starts_with("bailiwick.dev/"), "{key} on {}", metadata["name"]);
+        }
+    }
+    assert!(cluster.exists(&["namespace", "data-science"]));
+    let nobody: Vec<_> = questions.iter().map(|(who, what, _)| (who.clone(), what.clone(), false)).collect();
+    cluster.answers(&nobody);
+}
+
+/// The objects of the release by name: their resourceVersion, and all else that is not about who wrote it.
+fn live(cluster: &Cluster, helm: Helm) -> BTreeMap<String, (String, Value)> {
+    let manifest = helm.run(cluster, &["get", "manifest", "bailiwick"]).unwrap();
+    let mut kubectl = cluster.plane.kubectl(&cluster.admin);
+    kubectl.args(["get", "-f", "-", "-o", "json"]);
+    let list: Value = serde_json::from_slice(&with_input(kubectl, &manifest).stdout).unwrap();
+    let version = |object: &Value| {
+        let mut object = object.clone();
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        let version = metadata.remove("resourceVersion").unwrap();
+        metadata.remove("managedFields");
+        let place = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
+        let name = format!("{}/{}", place, metadata["name"].as_str().unwrap());
+        (format!("{} {name}", object["kind"].as_str().unwrap()), (version.as_str().unwrap().to_owned(), object))
+    };
+    list["items"].as_array().unwrap().iter().map(version).collect()
+}
+
+/// With the helm that installed it, and when Helm 4 takes on what Helm 3 installed.
+#[rstest]
+#[case::of_helm_4(Helm::Four, Helm::Four)]
+#[case::of_helm_3(Helm::Three, Helm::Three)]
+#[case::of_helm_3_by_helm_4(Helm::Three, Helm::Four)]
+fn an_upgrade_with_the_same_values_changes_nothing_and_is_no_conflict(#[case] first: Helm, #[case] then: Helm) {
+    let mut cluster = Cluster::bare();
+    let values = "{namespaceWhitelist: [alpha]}";
+    install(&cluster, first, values);
+    cluster.start_operator();
+    cluster.apply(&(organization("alpha", "{namespace: alpha}") + &users(&["ada"])));
+    cluster.apply(&binding("alpha", "managers", "SiteRole/organization-manager", &["ada"]));
+    cluster.can(&Question::of("ada@example.com", "alpha"), &["create deployments.apps"]);
+    cluster.quiet();
+    let upgrade = || {
+        then.chart(&cluster, &["upgrade", "bailiwick"], values, &[]).unwrap();
+        cluster.quiet();
+    };
+    let before = live(&cluster, then);
+    assert!(before.len() > 30, "{before:?}");
+    upgrade();
+    // The API server may have moved Helm behind the operator among those who wrote an object (`managedFields` is in the
+    // order of time), when a list in it has a field by default. Nothing that anybody reads has changed.
+    let once = live(&cluster, then);
+    for (name, (_, object)) in &once {
+        assert_eq!(object, &before[name].1, "{name}");
+    }
+    upgrade();
+    let twice = live(&cluster, then);
+    let written: Vec<_> = twice.iter().filter(|(name, (version, _))| once[*name].0 != *version).collect();
+    assert!(written.is_empty() && twice.len() == before.len(), "{written:?}");
+}
+
+#[test]
+fn waiting_ends_by_the_conditions_of_our_objects() {
+    let mut cluster = Cluster::bare();
+    let values = |name: &str| {
+        format!("{{namespaceWhitelist: [alpha], defaultOrganization: {{displayName: {name}, namespace: alpha}}}}")
+    };
+    install(&cluster, Helm::Four, &values("one"));
+    cluster.start_operator();
+    cluster.quiet();
+    cluster.stop_operator();
+    // Nobody runs Deployments here. This one is as it would be with its Pods ready.
+    let status = r#"{"status":{"observedGeneration":1,"replicas":2,"updatedReplicas":2,"readyReplicas":2,"availableReplicas":2,
+        "conditions":[{"type":"Available","status":"True"},{"type":"Progressing","status":"True","reason":"NewReplicaSetAvailable"}]}}"#;
+    let patch = ["patch", "deployment", "bailiwick", "--subresource=status", "--type=merge", "-p", status];
+    cluster.run(&[&["-n", RELEASE], patch.as_slice()].concat());
+
+    // Ready, but of an older generation.
+    let upgrade = |cluster: &Cluster, name: &str, timeout: &str| {
+        let wait = ["--wait", "--timeout", timeout];
+        Helm::Four.chart(cluster, &["upgrade", "bailiwick"], &values(name), &wait)
+    };
+    let error = upgrade(&cluster, "two", "3s").unwrap_err();
+    assert!(error.contains("Organization//default not ready") && !error.contains("Deployment"), "{error}");
+    cluster.start_operator();
+    upgrade(&cluster, "three", "60s").unwrap();
+    let default = cluster.get(&["organization", "default"]);
+    assert_eq!(default["status"]["observedGeneration"], default["metadata"]["generation"]);
+
+    // Seen, but not ready.
+    cluster.run(&["delete", "organization", "default"]);
+    cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization=another", "--overwrite"]);
+    let error = upgrade(&cluster, "four", "5s").unwrap_err();
+    assert!(error.contains("Organization//default not ready") && !error.contains("Deployment"), "{error}");
+    cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization-"]);
+    upgrade(&cluster, "four", "60s").unwrap();
+    cluster.await_reason(&["organization", "default"], "Ready", "Reconciled");
+}
+
+#[rstest]
+fn a_namespace_that_is_missing_is_named_and_nothing_is_installed(#[values(Helm::Three, Helm::Four)] helm: Helm) {
+    let cluster = Cluster::bare();
+    let values = "{namespaceWhitelist: [there, not-there], createNamespaces: false}";
+    let try_install = || helm.chart(&cluster, &["install", "bailiwick", "--create-namespace"], values, &[]);
+    cluster.run(&["create", "namespace", "there"]);
+    let error = try_install().unwrap_err();
+    assert!(error.contains("there is no namespace \"not-there\"") && error.contains("createNamespaces"), "{error}");
+    assert!(!cluster.exists(&["clusterrole", "bailiwick-operator"]));
+    // And once it is there, the same command works.
+    cluster.run(&["create", "namespace", "not-there"]);
+    try_install().unwrap();
+    let error = helm
+        .chart(&cluster, &["upgrade", "bailiwick"], "{namespaceWhitelist: [lost], createNamespaces: false}", &[])
+        .unwrap_err();
+    assert!(error.contains("there is no namespace \"lost\""), "{error}");
+    assert!(cluster.exists(&["-n", "not-there", "rolebindings.rbac.authorization.k8s.io", "bailiwick-grantable"]));
+}
+
+/// The charts of a later version, in which a CRD says something else. Returns where they are.
+fn later_version() -> tempfile::TempDir {
+    let later = tempfile::tempdir().unwrap();
+    let from = repository().join("charts");
+    let copied = std::process::Command::new("cp").arg("-r").arg(from).arg(later.path()).status().unwrap();
+    assert!(copied.success());
+    for directory in ["bailiwick/crds", "bailiwick-crds/files"] {
+        let file = later.path().join("charts").join(directory).join("users.bailiwick.dev.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let changed = text.replace("description: What people call them.", "description: How it is called later.");
+        assert_ne!(text, changed);
+        std::fs::write(&file, changed).unwrap();
+    }
+    later
+}
+
+fn users_crd_is_later(cluster: &Cluster) -> bool {
+    cluster.run(&["get", "crd", "users.bailiwick.dev", "-o", "yaml"]).contains("How it is called later.")
+}
+
+#[rstest]
+fn crds_are_upgraded_by_the_documented_command(
+    #[values(Helm::Three, Helm::Four)] helm: Helm,
+    #[values(true, false)] by_their_own_chart_from_the_beginning: bool,
+) {
+    let mut cluster = Cluster::bare();
+    let values = "{namespaceWhitelist: [alpha]}";
+    let upgrade_crds = documented("### CRDs");
+    if by_their_own_chart_from_the_beginning {
+        cluster.run(&["create", "namespace", RELEASE]);
+        cluster.shell(helm, repository(), &upgrade_crds).unwrap();
+        helm.chart(&cluster, &["install", "bailiwick"], values, &["--skip-crds"]).unwrap();
+        cluster.await_policies();
+    } else {
+        install(&cluster, helm, values);
+    }
+    cluster.start_operator();
+    cluster.apply(&(organization("alpha", "{namespace: alpha}") + &users(&["ada"])));
+    cluster.apply(&binding("alpha", "managers", "SiteRole/organization-manager", &["ada"]));
+    let ada = Question::of("ada@example.com", "alpha");
+    cluster.can(&ada, &["create deployments.apps"]);
+    cluster.quiet();
+    let granted = cluster.native_content();
+
+    let later = later_version();
+    let of_later = later.path().join("charts/bailiwick");
+    let upgrade = ["upgrade", "bailiwick", of_later.to_str().unwrap(), "--reuse-values"];
+    helm.run(&cluster, &upgrade).unwrap();
+    assert!(!users_crd_is_later(&cluster), "Helm does not upgrade crds/");
+    cluster.shell(helm, later.path(), &upgrade_crds).unwrap();
+    assert!(users_crd_is_later(&cluster));
+    // Again, and back to what it was.
+    cluster.shell(helm, later.path(), &upgrade_crds).unwrap();
+    cluster.shell(helm, repository(), &upgrade_crds).unwrap();
+    assert!(!users_crd_is_later(&cluster));
+    cluster.quiet();
+    assert_eq!(cluster.native_content(), granted, "nobody gained or lost anything");
+
+    // They outlive the release, and with them everything that people wrote.
+    for release in ["bailiwick-crds", "bailiwick"] {
+        helm.run(&cluster, &["uninstall", release]).unwrap();
+    }
+    cluster.kill_operator();
+    assert!(cluster.exists(&["users.bailiwick.dev", "ada"]));
+    cluster.can(&ada, &["create deployments.apps"]);
+    cluster.shell(helm, repository(), &documented("### Removing everything")).unwrap();
+    assert!(!cluster.exists(&["crd", "users.bailiwick.dev"]));
+    cluster.cannot(&ada, &["create deployments.apps"]);
+}
+
+/// What is off by default as well: the API server takes it, in a namespace that enforces Pod Security "restricted".
+#[test]
+fn everything_that_the_chart_can_install_is_accepted() {
+    let cluster = Cluster::bare();
+    cluster.run(&["apply", "-f", repository().join("crds").to_str().unwrap()]);
+    for namespace in [RELEASE, "a", "b"] {
+        cluster.run(&["create", "namespace", namespace]);
+    }
+    cluster.run(&["label", "namespace", RELEASE, "pod-security.kubernetes.io/enforce=restricted"]);
+    let values = repository().join("charts/bailiwick/ci/everything-values.yaml");
+    let versions = ["--kube-version", "1.36.3"];
+    let values = std::fs::read_to_string(values).unwrap();
+    let text = Helm::Four.chart(&cluster, &["template", "bailiwick"], &values, &versions).unwrap();
+    let objects = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());
+    // Of the Prometheus Operator's kinds, this cluster knows nothing.
+    let ours = |object: &Value| !object.is_null() && object["apiVersion"] != "monitoring.coreos.com/v1";
+    let list: Vec<Value> = objects.filter(ours).collect();
+    assert!(list.iter().any(|object| object["kind"] == "FlowSchema") && list.len() > 40);
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": list}).to_string();
+    cluster.eventually("the new kinds are served", || {
+        cluster.kubectl(&["get", "siteroles.bailiwick.dev"]).status.success()
+    });
+    let mut kubectl = cluster.plane.kubectl(&cluster.admin);
+    kubectl.args(["apply", "--server-side", "--dry-run=server", "-f", "-"]);
+    let output = with_input(kubectl, &list);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "no warning, of Pod Security least of all");
+}
