@@ -81,3 +81,47 @@ fn ask(authority: &str, path: &str, timeout: Duration) -> std::io::Result<String
     }
     Err(last)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn probe(url: &str) -> Result<(), String> {
+        run(&Options { url: url.to_owned(), timeout: 1 }).map_err(|error| error.to_string())
+    }
+
+    /// Answers one request, and returns the URL to ask.
+    fn answering(answer: &'static str) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 512];
+            let read = stream.read(&mut request).unwrap();
+            assert!(request[..read].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        format!("http://{address}/readyz")
+    }
+
+    #[test]
+    fn only_200_is_well() {
+        assert_eq!(probe(&answering("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n")), Ok(()));
+        let error = probe(&answering("HTTP/1.1 503 Service Unavailable\r\n\r\nnot yet\n")).unwrap_err();
+        assert!(error.ends_with("answers: HTTP/1.1 503 Service Unavailable: not yet"), "{error}");
+        // Somebody who talks of something else.
+        assert!(probe(&answering("SSH-2.0-OpenSSH_9.9\r\n")).is_err());
+    }
+
+    #[test]
+    fn silence_and_other_urls_are_said() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(probe(&format!("http://{nobody}/readyz")).unwrap_err().contains("refused"));
+        for url in
+            ["https://bailiwick:8080/readyz", "bailiwick:8080", "http://bailiwick/readyz", "http://a:1/b\r\nX: y"]
+        {
+            assert!(probe(url).unwrap_err().contains("not of the form"), "{url}");
+        }
+    }
+}
