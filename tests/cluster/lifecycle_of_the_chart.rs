@@ -8,7 +8,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::examples::Example;
-use crate::support::helm::{Helm, documented};
+use crate::support::helm::{Helm, documented, install};
 use crate::support::manifests::{binding, organization, users};
 use crate::support::{Cluster, KINDS, Question, RELEASE, repository, with_input};
 
@@ -20,17 +20,13 @@ fn values(whitelist: &str) -> String {
 const QUICKSTART: &str = "data-science, platform, sandbox";
 const GROWN: &str = "data-science, platform, sandbox, annex";
 
-fn install(cluster: &Cluster, helm: Helm, values: &str) {
-    helm.chart(cluster, &["install", "bailiwick", "--create-namespace"], values, &[]).unwrap();
-    cluster.await_policies();
-}
-
 #[rstest]
 fn from_installation_to_removal_and_back(#[values(Helm::Three, Helm::Four)] helm: Helm) {
     let mut cluster = Cluster::bare();
     let quickstart = Example::read("quickstart").questions();
     install(&cluster, helm, &values(QUICKSTART));
     cluster.start_operator();
+    assert!(cluster.operator.as_ref().unwrap().probe().status.success(), "as `helm test` asks");
     cluster.apply_directory("examples/quickstart");
     cluster.answers(&quickstart);
     let upgrade = |cluster: &Cluster, whitelist: &str| {
@@ -232,76 +228,6 @@ fn a_namespace_that_is_missing_is_named_and_nothing_is_installed(#[values(Helm::
     assert!(cluster.exists(&["-n", "not-there", "rolebindings.rbac.authorization.k8s.io", "bailiwick-grantable"]));
 }
 
-/// The charts of a later version, in which a CRD says something else. Returns where they are.
-fn later_version() -> tempfile::TempDir {
-    let later = tempfile::tempdir().unwrap();
-    let from = repository().join("charts");
-    let copied = std::process::Command::new("cp").arg("-r").arg(from).arg(later.path()).status().unwrap();
-    assert!(copied.success());
-    for directory in ["bailiwick/crds", "bailiwick-crds/files"] {
-        let file = later.path().join("charts").join(directory).join("users.bailiwick.dev.yaml");
-        let text = std::fs::read_to_string(&file).unwrap();
-        let changed = text.replace("description: What people call them.", "description: How it is called later.");
-        assert_ne!(text, changed);
-        std::fs::write(&file, changed).unwrap();
-    }
-    later
-}
-
-fn users_crd_is_later(cluster: &Cluster) -> bool {
-    cluster.run(&["get", "crd", "users.bailiwick.dev", "-o", "yaml"]).contains("How it is called later.")
-}
-
-#[rstest]
-fn crds_are_upgraded_by_the_documented_command(
-    #[values(Helm::Three, Helm::Four)] helm: Helm,
-    #[values(true, false)] by_their_own_chart_from_the_beginning: bool,
-) {
-    let mut cluster = Cluster::bare();
-    let values = "{namespaceWhitelist: [alpha]}";
-    let upgrade_crds = documented("### CRDs");
-    if by_their_own_chart_from_the_beginning {
-        cluster.run(&["create", "namespace", RELEASE]);
-        cluster.shell(helm, repository(), &upgrade_crds).unwrap();
-        helm.chart(&cluster, &["install", "bailiwick"], values, &["--skip-crds"]).unwrap();
-        cluster.await_policies();
-    } else {
-        install(&cluster, helm, values);
-    }
-    cluster.start_operator();
-    cluster.apply(&(organization("alpha", "{namespace: alpha}") + &users(&["ada"])));
-    cluster.apply(&binding("alpha", "managers", "SiteRole/organization-manager", &["ada"]));
-    let ada = Question::of("ada@example.com", "alpha");
-    cluster.can(&ada, &["create deployments.apps"]);
-    cluster.quiet();
-    let granted = cluster.native_content();
-
-    let later = later_version();
-    let of_later = later.path().join("charts/bailiwick");
-    let upgrade = ["upgrade", "bailiwick", of_later.to_str().unwrap(), "--reuse-values"];
-    helm.run(&cluster, &upgrade).unwrap();
-    assert!(!users_crd_is_later(&cluster), "Helm does not upgrade crds/");
-    cluster.shell(helm, later.path(), &upgrade_crds).unwrap();
-    assert!(users_crd_is_later(&cluster));
-    // Again, and back to what it was.
-    cluster.shell(helm, later.path(), &upgrade_crds).unwrap();
-    cluster.shell(helm, repository(), &upgrade_crds).unwrap();
-    assert!(!users_crd_is_later(&cluster));
-    cluster.quiet();
-    assert_eq!(cluster.native_content(), granted, "nobody gained or lost anything");
-
-    // They outlive the release, and with them everything that people wrote.
-    for release in ["bailiwick-crds", "bailiwick"] {
-        helm.run(&cluster, &["uninstall", release]).unwrap();
-    }
-    cluster.kill_operator();
-    assert!(cluster.exists(&["users.bailiwick.dev", "ada"]));
-    cluster.can(&ada, &["create deployments.apps"]);
-    cluster.shell(helm, repository(), &documented("### Removing everything")).unwrap();
-    assert!(!cluster.exists(&["crd", "users.bailiwick.dev"]));
-    cluster.cannot(&ada, &["create deployments.apps"]);
-}
-
 /// What is off by default as well: the API server takes it, in a namespace that enforces Pod Security "restricted".
 #[test]
 fn everything_that_the_chart_can_install_is_accepted() {
@@ -329,4 +255,33 @@ fn everything_that_the_chart_can_install_is_accepted() {
     let output = with_input(kubectl, &list);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "no warning, of Pod Security least of all");
+}
+
+/// Tried with the queues switched on, which the tests' control plane otherwise does without.
+#[test]
+fn the_operators_requests_do_not_queue_with_those_of_the_tenants() {
+    let cluster = Cluster::bare_with_flags(&["--enable-priority-and-fairness=true", "--max-requests-inflight=400"]);
+    install(&cluster, Helm::Four, "{}");
+    cluster.run(&["create", "serviceaccount", "tenant"]);
+    let of = |namespace: &str, account: &str| {
+        let token = cluster.run(&["-n", namespace, "create", "token", account]);
+        cluster.plane.token_kubeconfig(account, token.trim()).unwrap()
+    };
+    let (operator, tenant) = (of(RELEASE, "bailiwick"), of("default", "tenant"));
+    let dispatched = |schema: &str, level: &str| {
+        let metrics = cluster.run(&["get", "--raw", "/metrics"]);
+        let labels = format!(r#"requests_total{{flow_schema="{schema}",priority_level="{level}"}} "#);
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("apiserver_flowcontrol_dispatched_")?.strip_prefix(&*labels));
+        line.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    cluster.eventually("the API server has seen the FlowSchema", || {
+        cluster.kubectl_as(&operator, &["get", "--raw", "/apis/bailiwick.dev/v1alpha1/organizations"]);
+        dispatched("bailiwick", "workload-high") > 0
+    });
+    let before = dispatched("bailiwick", "workload-high");
+    cluster.kubectl_as(&tenant, &["get", "--raw", "/api/v1/namespaces"]);
+    assert_eq!(dispatched("bailiwick", "workload-high"), before);
+    assert!(dispatched("service-accounts", "workload-low") > 0, "where the tenants' are");
 }

@@ -10,6 +10,7 @@ mod api;
 mod bad_input;
 mod built_in_roles;
 mod claims;
+mod crds_of_the_chart;
 mod default_organization;
 mod drift;
 mod examples;

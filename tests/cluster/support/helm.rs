@@ -38,6 +38,12 @@ impl Helm {
     }
 }
 
+/// `helm install` with these values, which has to work.
+pub fn install(cluster: &Cluster, helm: Helm, values: &str) {
+    helm.chart(cluster, &["install", "bailiwick", "--create-namespace"], values, &[]).unwrap();
+    cluster.await_policies();
+}
+
 /// The shell commands under a heading of the chart's README.
 pub fn documented(heading: &str) -> String {
     let readme = std::fs::read_to_string(repository().join("charts/bailiwick/README.md")).unwrap();
