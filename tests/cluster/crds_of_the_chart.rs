@@ -4,7 +4,7 @@ use rstest::rstest;
 
 use crate::support::helm::{Helm, documented, install};
 use crate::support::manifests::{binding, organization, users};
-use crate::support::{Cluster, Question, RELEASE, repository};
+use crate::support::{Cluster, Question, repository};
 
 /// The charts of a later version, in which a CRD says something else. Returns where they are.
 fn later_version() -> tempfile::TempDir {
@@ -35,7 +35,6 @@ fn crds_are_upgraded_by_the_documented_command(
     let values = "{namespaceWhitelist: [alpha]}";
     let upgrade_crds = documented("### CRDs");
     if by_their_own_chart_from_the_beginning {
-        cluster.run(&["create", "namespace", RELEASE]);
         cluster.shell(helm, repository(), &upgrade_crds).unwrap();
         helm.chart(&cluster, &["install", "bailiwick"], values, &["--skip-crds"]).unwrap();
         cluster.await_policies();
