@@ -171,6 +171,26 @@ fn an_upgrade_with_the_same_values_changes_nothing_and_is_no_conflict(#[case] fi
     assert!(written.is_empty() && twice.len() == before.len(), "{written:?}");
 }
 
+/// As the README says of edits in the cluster.
+#[rstest]
+fn an_edit_of_what_the_chart_sets_is_said_by_helm_4_and_left_by_helm_3(#[values(Helm::Three, Helm::Four)] helm: Helm) {
+    let cluster = Cluster::bare();
+    install(&cluster, helm, "{}");
+    let edit = r#"{"spec":{"displayName":"Reviser"}}"#;
+    cluster.run(&["patch", "siterole", "auditor", "--type=merge", "-p", edit]);
+    let upgrade = |more: &[&str]| helm.chart(&cluster, &["upgrade", "bailiwick"], "{}", more);
+    let name = || cluster.get(&["siterole", "auditor"])["spec"]["displayName"].clone();
+    if helm == Helm::Three {
+        upgrade(&[]).unwrap();
+        assert_eq!(name(), "Reviser");
+    } else {
+        let error = upgrade(&[]).unwrap_err();
+        assert!(error.contains("conflict") && error.contains("auditor"), "{error}");
+        upgrade(&["--force-conflicts"]).unwrap();
+        assert_eq!(name(), "Auditor");
+    }
+}
+
 #[test]
 fn waiting_ends_by_the_conditions_of_our_objects() {
     let mut cluster = Cluster::bare();
