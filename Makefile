@@ -30,9 +30,10 @@ lint: $(CARGO_DENY) ## Format, clippy, licences and sources of what we depend on
 audit: $(CARGO_DENY) ## Known vulnerabilities in what we depend on (reaches the advisory database)
 	$(CARGO_DENY) check advisories
 
-generate: ## Write what is generated from the code: CRDs, reference tables
+generate: ## Write what is generated: CRDs and their copies in the charts, reference tables
 	cargo run --quiet --bin bailiwick -- crds --out crds
 	cp crds/*.yaml charts/bailiwick/crds/
+	cp crds/*.yaml charts/bailiwick-crds/files/
 	BAILIWICK_GENERATE=1 cargo test --quiet --test generated
 
 tools: ## Build (once) or find etcd, kube-apiserver, kube-controller-manager, kubectl and helm

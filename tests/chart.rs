@@ -1,22 +1,41 @@
-//! The chart, by the real helm and without a cluster: it lints, refuses what is wrong with a message that helps, and its
-//! ceilings are the ones that `render` reckons with.
+//! The charts, by the real helm (4, and 3 where they differ) and without a cluster: they lint, refuse what is wrong with a
+//! message that helps, and the ceilings are the ones that `render` reckons with.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use rstest::rstest;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-fn chart() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/bailiwick")
+fn chart() -> PathBuf {
+    charts().join("bailiwick")
+}
+
+fn charts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("charts")
+}
+
+/// Which helm.
+#[derive(Clone, Copy)]
+enum Helm {
+    Three,
+    Four,
 }
 
 fn helm(arguments: &[&str]) -> Output {
-    let tools = control_plane::Tools::locate().expect("helm is there or can be built");
+    helm_of(Helm::Four, arguments)
+}
+
+fn helm_of(version: Helm, arguments: &[&str]) -> Output {
+    let program = match version {
+        Helm::Three => control_plane::Tools::helm_3().expect("Helm 3 is there or can be built"),
+        Helm::Four => control_plane::Tools::locate().expect("helm is there or can be built").helm().to_owned(),
+    };
     let home = tempfile::tempdir().unwrap();
-    let mut helm = Command::new(tools.helm());
+    let mut helm = Command::new(program);
     for (variable, folder) in [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
     {
         helm.env(variable, home.path().join(folder));
@@ -25,6 +44,10 @@ fn helm(arguments: &[&str]) -> Output {
 }
 
 fn template(extra: &[&str]) -> Output {
+    template_of(Helm::Four, extra)
+}
+
+fn template_of(version: Helm, extra: &[&str]) -> Output {
     let chart = chart();
     let mut arguments = vec![
         "template",
@@ -36,35 +59,219 @@ fn template(extra: &[&str]) -> Output {
         "1.36.3",
     ];
     arguments.extend(extra);
-    helm(&arguments)
+    helm_of(version, &arguments)
 }
 
 fn objects(extra: &[&str]) -> Vec<Value> {
-    let output = template(extra);
+    parsed(template(extra))
+}
+
+fn parsed(output: Output) -> Vec<Value> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     serde_yaml::Deserializer::from_str(&text).map(|d| Value::deserialize(d).unwrap()).filter(|v| !v.is_null()).collect()
 }
 
-#[test]
-fn it_lints() {
-    let output = helm(&["lint", "--strict", chart().to_str().unwrap()]);
+/// With everything that is off unless somebody asks for it.
+fn everything(version: Helm) -> Vec<Value> {
+    parsed(template_of(version, &["--values", chart().join("ci/everything-values.yaml").to_str().unwrap()]))
+}
+
+fn kinds(objects: &[Value]) -> Vec<&str> {
+    objects.iter().map(|object| object["kind"].as_str().unwrap()).collect()
+}
+
+#[rstest]
+fn they_lint(#[values(Helm::Three, Helm::Four)] version: Helm, #[values("bailiwick", "bailiwick-crds")] chart: &str) {
+    let output = helm_of(version, &["lint", "--strict", charts().join(chart).to_str().unwrap()]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn both_helms_make_the_same_of_it() {
+    assert_eq!(everything(Helm::Three), everything(Helm::Four));
+}
+
+/// Charts and binary are released together.
+#[test]
+fn they_have_the_version_of_the_binary() {
+    for chart in ["bailiwick", "bailiwick-crds"] {
+        let text = std::fs::read_to_string(charts().join(chart).join("Chart.yaml")).unwrap();
+        let chart: Value = serde_yaml::from_str(&text).unwrap();
+        assert_eq!(
+            (&chart["version"], &chart["appVersion"]),
+            (&env!("CARGO_PKG_VERSION").into(), &env!("CARGO_PKG_VERSION").into())
+        );
+    }
+}
+
+#[test]
+fn every_object_is_labelled_and_its_name_is_fixed() {
+    for object in everything(Helm::Four) {
+        let metadata = &object["metadata"];
+        assert_eq!(metadata["labels"]["app.kubernetes.io/part-of"], "bailiwick", "{object}");
+        assert_eq!(metadata["labels"]["helm.sh/chart"], format!("bailiwick-{}", env!("CARGO_PKG_VERSION")), "{object}");
+        let of_people = ["Namespace", "Organization", "SiteRole"].contains(&object["kind"].as_str().unwrap());
+        assert!(of_people || metadata["name"].as_str().unwrap().starts_with("bailiwick"), "{object}");
+    }
+}
+
+#[test]
+fn monitoring_is_there_when_asked_for_and_needs_no_crd_otherwise() {
+    let monitoring = ["ServiceMonitor", "PrometheusRule"];
+    let (plain, all) = (objects(&[]), everything(Helm::Four));
+    assert!(monitoring.iter().all(|kind| !kinds(&plain).contains(kind) && kinds(&all).contains(kind)));
+    let dashboard =
+        |objects: &[Value]| objects.iter().find(|o| o["metadata"]["name"] == "bailiwick-dashboard").cloned();
+    assert!(dashboard(&plain).is_none());
+    let dashboard = dashboard(&all).unwrap();
+    assert_eq!(dashboard["metadata"]["labels"]["grafana_dashboard"], "1");
+    let monitor = all.iter().find(|o| o["kind"] == "ServiceMonitor").unwrap();
+    assert_eq!(monitor["metadata"]["labels"]["release"], "prometheus");
+    let service = all.iter().find(|o| o["kind"] == "Service").unwrap();
+    for (label, value) in monitor["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(&service["metadata"]["labels"][label], value, "the ServiceMonitor finds the Service");
+    }
+    let port = &monitor["spec"]["endpoints"][0]["port"];
+    assert!(service["spec"]["ports"].as_array().unwrap().iter().any(|p| &p["name"] == port));
+}
+
+/// An alert over a metric that does not exist never fires, and nobody notices.
+#[test]
+fn alerts_and_dashboard_speak_of_metrics_that_exist() {
+    use bailiwick::shell::metrics::{Metrics, ReasonLabels, WriteLabels};
+    let metrics = Metrics::default();
+    // A family is silent until it has a member.
+    metrics.writes.get_or_create(&WriteLabels { verb: "apply", result: "failed" }).inc();
+    metrics.not_ready.get_or_create(&ReasonLabels { reason: "NotSet" }).set(1);
+    let text = metrics.text();
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let served: BTreeSet<&str> = samples.map(|line| line.split(['{', ' ']).next().unwrap()).collect();
+
+    let all = everything(Helm::Four);
+    let rules = all.iter().find(|o| o["kind"] == "PrometheusRule").unwrap();
+    let rules = rules["spec"]["groups"][0]["rules"].as_array().unwrap();
+    let dashboard = std::fs::read_to_string(chart().join("files/dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let expressions: Vec<&str> = rules.iter().chain(targets).map(|holder| holder["expr"].as_str().unwrap()).collect();
+    let word = regex::Regex::new("bailiwick_[a-z_]+").unwrap();
+    for expression in &expressions {
+        let mut named = word.find_iter(expression).map(|found| found.as_str()).peekable();
+        assert!(named.peek().is_some(), "{expression}");
+        // A replica that stands by has queued what it saw, and works nothing off.
+        let of_the_leader =
+            ["units_busy", "refused_objects", "not_ready_objects"].iter().any(|m| expression.contains(m));
+        assert!(!of_the_leader || expression.contains("(bailiwick_leading == 1)"), "{expression}");
+        named.for_each(|name| assert!(served.contains(name), "{name} in {expression}; there is {served:?}"));
+    }
+    for rule in rules {
+        assert!(["critical", "warning"].contains(&rule["labels"]["severity"].as_str().unwrap()), "{rule}");
+        let annotations = &rule["annotations"];
+        assert!(annotations["summary"].is_string() && annotations["description"].is_string(), "{rule}");
+    }
+}
+
+#[test]
+fn the_pod_of_helm_test_is_nobodys_replica_and_has_no_rights() {
+    let all = everything(Helm::Four);
+    let pod = all.iter().find(|o| o["kind"] == "Pod").unwrap();
+    let deployment = all.iter().find(|o| o["kind"] == "Deployment").unwrap();
+    let selected = |selector: &Value| {
+        selector.as_object().unwrap().iter().all(|(label, value)| &pod["metadata"]["labels"][label] == value)
+    };
+    assert!(!selected(&deployment["spec"]["selector"]["matchLabels"]));
+    let policy = all.iter().find(|o| o["kind"] == "NetworkPolicy").unwrap();
+    let from = &policy["spec"]["ingress"][0]["from"];
+    assert!(selected(&from[0]["podSelector"]["matchLabels"]), "it may ask, whoever else may");
+    assert_eq!(from[1]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], "monitoring");
+    assert_eq!(pod["spec"]["automountServiceAccountToken"], false);
+    assert!(pod["spec"].get("serviceAccountName").is_none());
+    let image = |spec: &Value| spec["containers"][0]["image"].clone();
+    assert_eq!(image(&pod["spec"]), image(&deployment["spec"]["template"]["spec"]));
+}
+
+/// What the operator sends goes to the API server, whose address the chart cannot know.
+#[test]
+fn the_network_policy_limits_what_leaves_only_when_asked_to() {
+    let types = |objects: Vec<Value>| {
+        let policy = objects.into_iter().find(|o| o["kind"] == "NetworkPolicy").unwrap();
+        policy["spec"]["policyTypes"].clone()
+    };
+    assert_eq!(types(objects(&[])), serde_json::json!(["Ingress"]));
+    assert_eq!(types(everything(Helm::Four)), serde_json::json!(["Ingress", "Egress"]));
+    for (value, kind) in [("networkPolicy.enabled=false", "NetworkPolicy"), ("flowSchema.enabled=false", "FlowSchema")]
+    {
+        assert!(kinds(&objects(&[])).contains(&kind) && !kinds(&objects(&["--set", value])).contains(&kind));
+    }
+}
+
+#[test]
+fn a_spread_of_ones_own_stands_in_place_of_the_charts() {
+    let all = everything(Helm::Four);
+    let deployment = all.iter().find(|o| o["kind"] == "Deployment").unwrap();
+    let spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"].as_array().unwrap();
+    assert_eq!(spread.len(), 1);
+    assert_eq!(spread[0]["topologyKey"], "topology.kubernetes.io/zone");
+    assert_eq!(spread[0]["labelSelector"], deployment["spec"]["selector"], "it is about the operator's Pods");
+}
+
+/// Both ways to install the CRDs install the same; that of the second chart can be upgraded, and survives its removal.
+#[test]
+fn the_chart_of_crds_has_what_crds_has() {
+    let output = helm(&["template", "bailiwick-crds", charts().join("bailiwick-crds").to_str().unwrap()]);
+    let mut crds = parsed(output);
+    assert_eq!(crds.len(), 7);
+    for crd in &mut crds {
+        let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
+        assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], "keep", "{name}");
+        assert_eq!(crd["metadata"]["labels"]["app.kubernetes.io/part-of"], "bailiwick", "{name}");
+        let text = std::fs::read_to_string(chart().join("crds").join(format!("{name}.yaml"))).unwrap();
+        let plain: Value = serde_yaml::from_str(&text).unwrap();
+        assert_eq!(plain["metadata"]["labels"]["app.kubernetes.io/part-of"], "bailiwick", "{name}");
+        assert_eq!(crd["spec"], plain["spec"], "{name}");
+    }
 }
 
 #[rstest]
 #[case::typo("namespaceWhitelst={a}", "namespaceWhitelst")]
-#[case::system_namespace("namespaceWhitelist={kube-system}", "kube-")]
+#[case::system_namespace("namespaceWhitelist={kube-system}", "belong to the cluster")]
+#[case::nodes_namespace("namespaceWhitelist={team,kube-node-lease}", "belong to the cluster")]
+#[case::public_namespace("namespaceWhitelist={kube-public}", "belong to the cluster")]
+#[case::openshift("namespaceWhitelist={openshift}", "belong to the cluster")]
+#[case::openshift_operators("namespaceWhitelist={openshift-operators}", "belong to the cluster")]
+#[case::default_in_system("defaultOrganization.namespace=kube-system", "belong to the cluster")]
+#[case::egress("networkPolicy.egress=none", "egress")]
+#[case::peer("networkPolicy.from[0].podselector.a=b", "podselector")]
+#[case::interval("metrics.serviceMonitor.interval=often", "interval")]
+#[case::labels("metrics.prometheusRule.labels.team=3", "labels")]
+#[case::monitor_typo("metrics.servicemonitor.enabled=true", "servicemonitor")]
+#[case::priority("flowSchema.priorityLevel=exempt", "a level for workloads")]
+#[case::spread("topologySpreadConstraints[0].maxSkew=1", "topologyKey")]
 #[case::wrong_type("namespaceWhitelist=a", "namespaceWhitelist")]
 #[case::not_a_name("namespaceWhitelist={Team A}", "namespaceWhitelist")]
 #[case::unknown_action("catalog.workspaces.rules.pods.actions={destroy}", "actions")]
 #[case::default_outside("defaultOrganization.namespace=elsewhere", "elsewhere")]
 #[case::replicas("replicas=many", "replicas")]
-fn values_that_are_wrong_are_refused_by_name(#[case] value: &str, #[case] named: &str) {
-    let output = template(&["--set", value]);
+fn values_that_are_wrong_are_refused_by_name(
+    #[case] value: &str,
+    #[case] named: &str,
+    #[values(Helm::Three, Helm::Four)] version: Helm,
+) {
+    let output = template_of(version, &["--set", value]);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
     assert!(error.contains(named), "{error}");
+}
+
+/// What is near a system namespace by name only is somebody's, as are the namespaces of add-ons.
+#[rstest]
+fn other_namespaces_may_be_whitelisted(
+    #[values("default", "kubernetes", "kubeflow", "openshiftless", "gatekeeper-system")] namespace: &str,
+) {
+    let made = objects(&["--set", &format!("namespaceWhitelist={{{namespace}}}")]);
+    assert!(made.iter().any(|o| o["kind"] == "Namespace" && o["metadata"]["name"] == namespace));
 }
 
 /// No rule of the chart has a wildcard, `escalate`, `impersonate`, or `bind` on RBAC's own kinds, and nobody is bound to

@@ -5,6 +5,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
+use super::vocabulary::{FIELD_MANAGER, PART_OF};
 use super::{CustomRole, Group, Organization, RoleBinding, SiteRole, SiteRoleBinding, User};
 
 /// All seven, in the order in which the documentation names the kinds.
@@ -20,6 +21,10 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         SiteRoleBinding::crd(),
     ];
     for crd in &mut crds {
+        // So that one command finds them all, however they were installed: with this label, charts/bailiwick-crds
+        // replaces, and charts/bailiwick/README.md removes.
+        let label = (PART_OF.to_owned(), FIELD_MANAGER.to_owned());
+        crd.metadata.labels.get_or_insert_default().extend([label]);
         require_spec(crd);
         tidy(crd);
     }

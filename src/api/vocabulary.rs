@@ -4,6 +4,8 @@
 pub const FIELD_MANAGER: &str = "bailiwick";
 /// The standard label by which the operator recognizes (and watches) the native objects that it wrote.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The standard label of everything that belongs to an installation.
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
 /// On every native object: which of our objects asked for it, as `Kind/name` or `Kind/namespace/name`.
 pub const SOURCE: &str = "bailiwick.dev/source";
 /// Label on a Namespace: the name of the organization that holds it (the record of a claim).
@@ -41,9 +43,6 @@ pub const SETTINGS_KEY: &str = "config.yaml";
 
 /// ConfigMap with the admission policies as the chart installs them.
 pub const POLICIES_CONFIG_MAP: &str = "bailiwick-policies";
-/// The label of everything that the chart installs, and its value.
-pub const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "bailiwick");
-
 /// The SiteRole that every user who is not suspended holds.
 pub const MEMBER_ROLE: &str = "member";
 /// The SiteRole that members of an organization hold unless it says otherwise.

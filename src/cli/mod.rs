@@ -1,6 +1,7 @@
 //! Talks to people: the command line of `bailiwick`.
 
 mod manifests;
+mod probe;
 mod render;
 mod schema;
 mod values;
@@ -26,6 +27,8 @@ enum Command {
     Run(shell::Options),
     /// Show the native RBAC that follows from manifests, without a cluster.
     Render(render::Options),
+    /// Ask a URL over plain HTTP, and fail unless it answers 200.
+    Probe(probe::Options),
     /// Print the CustomResourceDefinitions as YAML.
     Crds {
         /// Write one file per kind into this directory instead.
@@ -47,6 +50,9 @@ pub enum Error {
     /// The operator.
     #[error(transparent)]
     Run(#[from] shell::Error),
+    /// Something is not well.
+    #[error(transparent)]
+    Probe(#[from] probe::Error),
     /// Cannot write YAML.
     #[error("cannot write YAML: {0}")]
     Yaml(#[from] serde_yaml::Error),
@@ -78,6 +84,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(options) => run(options),
         Command::Render(options) => render::run(&options),
+        Command::Probe(options) => probe::run(&options).map_err(Error::from),
         Command::Crds { out } => crds(out),
     };
     match result {

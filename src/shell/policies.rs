@@ -116,7 +116,7 @@ fn parse(map: &ConfigMap) -> Option<Policies> {
 fn of_kind(client: Client, kind: String) -> BoxStream<'static, News> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", &kind));
     let api: Api<DynamicObject> = Api::all_with(client, &resource);
-    let config = watcher::Config::default().labels(&format!("{}={}", v::PART_OF.0, v::PART_OF.1));
+    let config = watcher::Config::default().labels(&format!("{}={}", v::PART_OF, v::FIELD_MANAGER));
     let events = watch_stream(api, config).backoff(retry::OfWatch::default());
     let news = events.filter_map(move |event| {
         let kind = kind.clone();

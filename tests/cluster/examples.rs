@@ -160,7 +160,8 @@ fn contains(live: &Value, applied: &Value, what: &str) {
     }
 }
 
-struct Example {
+/// A folder of `examples/`.
+pub struct Example {
     folder: PathBuf,
     promises: Promises,
 }
@@ -205,7 +206,8 @@ struct Assigned {
 }
 
 impl Example {
-    fn read(name: &str) -> Self {
+    /// By the folder's name.
+    pub fn read(name: &str) -> Self {
         let folder = repository().join("examples").join(name);
         let promises = std::fs::read_to_string(folder.join("chart/access.yaml")).unwrap();
         Self { folder, promises: serde_yaml::from_str(&promises).unwrap() }
@@ -230,7 +232,8 @@ impl Example {
         texts.flat_map(parse).collect()
     }
 
-    fn questions(&self) -> Vec<(Question, String, bool)> {
+    /// What it promises.
+    pub fn questions(&self) -> Vec<(Question, String, bool)> {
         let ask = |access: &Access| {
             let place = access.namespace.as_deref().unwrap_or_default();
             let who = match (&access.user, &access.service_account) {

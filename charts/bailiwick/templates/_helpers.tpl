@@ -14,6 +14,35 @@ app.kubernetes.io/name: bailiwick
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
+{{/* The same for the Pod of `helm test`, which must not be taken for the operator. */}}
+{{- define "bailiwick.testSelectorLabels" -}}
+app.kubernetes.io/name: bailiwick-test
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{/* The image of all Pods. */}}
+{{- define "bailiwick.image" -}}
+{{- with .Values.image -}}
+image: {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+imagePullPolicy: {{ .pullPolicy | default "IfNotPresent" }}
+{{- end }}
+{{- end }}
+
+{{/* Pod Security "restricted": the Pod's half, and the container's. */}}
+{{- define "bailiwick.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+{{- define "bailiwick.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: ["ALL"]
+{{- end }}
+
 {{/* The one subject that any binding of this chart has. */}}
 {{- define "bailiwick.operatorSubject" -}}
 subjects:

@@ -4,8 +4,20 @@
 
 {{- /* The schema refuses the same in namespaceWhitelist; this is for a release in kube-system. */}}
 {{- range $whitelist }}
-{{- if regexMatch "^(kube|openshift)-" . }}
+{{- if regexMatch "^((kube|openshift)-|openshift$)" . }}
 {{- fail (printf "namespaceWhitelist: %s belongs to the cluster. Install Bailiwick in a namespace of its own, or name the namespaces that organizations may take." .) }}
+{{- end }}
+{{- end }}
+
+{{- /*
+Said before anything is installed, where Helm can ask the cluster (`helm template` and Argo CD cannot: there, kube-system
+is not to be found either). Otherwise the API server says it, in the midst of it.
+*/}}
+{{- if and (not .Values.createNamespaces) (lookup "v1" "Namespace" "" "kube-system") }}
+{{- range without $whitelist .Release.Namespace }}
+{{- if not (lookup "v1" "Namespace" "" .) }}
+{{- fail (printf "namespaceWhitelist: there is no namespace %q, and createNamespaces is false. Make it first, or leave it out." .) }}
+{{- end }}
 {{- end }}
 {{- end }}
 

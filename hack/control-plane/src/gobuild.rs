@@ -65,7 +65,8 @@ pub(crate) fn ensure(modules: &[&Module]) -> Result<PathBuf, Error> {
         }
         for binary in module.binaries {
             number += 1;
-            build(binary, source.path(), &output, &format!("{} ({number} of {count})", binary.name), begin)?;
+            let label = format!("{} ({number} of {count})", binary.name);
+            build(binary, &module.linker_flags(), source.path(), &output, &label, begin)?;
         }
     }
     // A directory by this name that `built` did not accept is broken.
@@ -102,12 +103,19 @@ fn remove_unfinished(parent: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn build(binary: &Binary, source: &Path, output: &Path, label: &str, begin: Instant) -> Result<(), Error> {
+fn build(
+    binary: &Binary,
+    linker_flags: &str,
+    source: &Path,
+    output: &Path,
+    label: &str,
+    begin: Instant,
+) -> Result<(), Error> {
     say(&format!("building {label}"));
     let log = source.join("go.log");
     let log_file = File::create(&log).map_err(Error::file("create", &log))?;
     let mut child = Command::new("go")
-        .args(["build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", &pins::linker_flags(), "-o"])
+        .args(["build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", linker_flags, "-o"])
         .arg(output.join(binary.name))
         .arg(binary.package)
         .current_dir(source)

@@ -9,12 +9,19 @@ use sha2::{Digest, Sha256};
 pub const KUBERNETES: &str = "v1.36.3";
 /// The helm version, as `helm/go.mod` requires it.
 pub const HELM: &str = "v4.3.1";
+/// The Helm 3 version, as `helm3/go.mod` requires it.
+pub const HELM_3: &str = "v3.22.0";
 
-/// One of the two Go modules of this crate.
+/// One of the Go modules of this crate.
 pub(crate) struct Module {
+    /// What its directory in the cache is called after.
+    name: &'static str,
+    version: &'static str,
     pub(crate) go_mod: &'static str,
     pub(crate) go_sum: &'static str,
     pub(crate) binaries: &'static [Binary],
+    /// What the linker stamps into these programs alone, beside [`linker_flags`].
+    stamps: &'static [(&'static str, &'static str)],
 }
 
 /// A binary and the main package that it is built from.
@@ -25,6 +32,8 @@ pub(crate) struct Binary {
 
 /// The servers and kubectl.
 pub(crate) const CLUSTER: Module = Module {
+    name: "kubernetes",
+    version: KUBERNETES,
     go_mod: include_str!("../go.mod"),
     go_sum: include_str!("../go.sum"),
     binaries: &[
@@ -33,20 +42,45 @@ pub(crate) const CLUSTER: Module = Module {
         Binary { name: "kube-controller-manager", package: "k8s.io/kubernetes/cmd/kube-controller-manager" },
         Binary { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl" },
     ],
+    stamps: &[],
 };
 
 /// Helm, apart: `helm/go.mod` says why.
 pub(crate) const CLIENT: Module = Module {
+    name: "helm",
+    version: HELM,
     go_mod: include_str!("../helm/go.mod"),
     go_sum: include_str!("../helm/go.sum"),
     binaries: &[Binary { name: "helm", package: "helm.sh/helm/v4/cmd/helm" }],
+    stamps: &[],
 };
 
-/// The linker's flags: stripped, and with the versions that the projects' own release scripts stamp in.
+/// Helm 3, in a directory of its own in the cache, so that only who asks for it waits until it is built.
+pub(crate) const CLIENT_3: Module = Module {
+    name: "helm",
+    version: HELM_3,
+    go_mod: include_str!("../helm3/go.mod"),
+    go_sum: include_str!("../helm3/go.sum"),
+    binaries: &[Binary { name: "helm", package: "helm.sh/helm/v3/cmd/helm" }],
+    stamps: &[
+        ("helm.sh/helm/v3/internal/version.version", HELM_3),
+        ("helm.sh/helm/v3/internal/version.gitTreeState", "clean"),
+    ],
+};
+
+impl Module {
+    /// All flags of the linker for this module's programs.
+    pub(crate) fn linker_flags(&self) -> String {
+        let stamps = self.stamps.iter().map(|(variable, value)| format!(" -X {variable}={value}"));
+        std::iter::once(linker_flags()).chain(stamps).collect()
+    }
+}
+
+/// The linker's flags for every program: stripped, and with the versions that the projects' own release scripts stamp in.
 ///
 /// Without them discovery says `v0.0.0-master+$Format:%H$`. The variables are those of `hack/lib/version.sh` in
 /// kubernetes and of helm's `Makefile`; a variable that a program does not link is ignored by the linker.
-pub(crate) fn linker_flags() -> String {
+fn linker_flags() -> String {
     let mut flags = vec!["-s -w".to_owned()];
     let mut digits = KUBERNETES.trim_start_matches('v').split('.');
     let (major, minor) = (digits.next().unwrap_or_default(), digits.next().unwrap_or_default());
@@ -76,11 +110,11 @@ pub(crate) fn key(modules: &[&Module]) -> String {
         update(module.go_mod);
         update(module.go_sum);
         module.binaries.iter().for_each(|binary| update(binary.package));
+        module.stamps.iter().for_each(|(variable, value)| [variable, value].into_iter().for_each(|part| update(part)));
     }
     let hash: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    let kubernetes = modules.iter().any(|module| module.go_mod == CLUSTER.go_mod);
-    let versions = if kubernetes { format!("kubernetes-{KUBERNETES}-helm-{HELM}") } else { format!("helm-{HELM}") };
-    format!("{versions}-{}-{}-{hash}", go_os(), go_arch())
+    let versions: Vec<_> = modules.iter().map(|module| format!("{}-{}", module.name, module.version)).collect();
+    format!("{}-{}-{}-{hash}", versions.join("-"), go_os(), go_arch())
 }
 
 /// Go's word for this operating system.
@@ -112,13 +146,14 @@ mod tests {
         };
         assert!(names(&CLUSTER, &format!("k8s.io/kubernetes {KUBERNETES} ")));
         assert!(names(&CLIENT, &format!("helm.sh/helm/v4 {HELM} ")));
+        assert!(names(&CLIENT_3, &format!("helm.sh/helm/v3 {HELM_3} ")));
         let staging = KUBERNETES.replacen("v1.", "v0.", 1);
         assert!(names(&CLUSTER, &format!("k8s.io/client-go => k8s.io/client-go {staging}")));
     }
 
     #[test]
     fn every_binary_is_a_tool_of_its_module() {
-        for module in [&CLUSTER, &CLIENT] {
+        for module in [&CLUSTER, &CLIENT, &CLIENT_3] {
             for binary in module.binaries {
                 assert!(module.go_mod.contains(binary.package), "{}", binary.package);
             }
@@ -131,6 +166,14 @@ mod tests {
         assert!(all.starts_with("kubernetes-v1.36.3-helm-v4.3.1-"), "{all}");
         assert!(helm.starts_with("helm-v4.3.1-"), "{helm}");
         assert_ne!(all.rsplit('-').next(), helm.rsplit('-').next());
+        assert!(key(&[&CLIENT_3]).starts_with("helm-v3.22.0-"));
+    }
+
+    #[test]
+    fn helm_3_says_its_own_version_and_nobody_else_is_built_anew_for_it() {
+        assert!(CLIENT_3.linker_flags().contains("-X helm.sh/helm/v3/internal/version.version=v3.22.0"));
+        assert_eq!(CLUSTER.linker_flags(), linker_flags());
+        assert_eq!(CLIENT.linker_flags(), linker_flags());
     }
 
     #[test]

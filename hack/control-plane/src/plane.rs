@@ -220,7 +220,19 @@ impl ControlPlane {
     /// A helm command as the holder of `kubeconfig`, with its files in the instance's directory.
     #[must_use]
     pub fn helm(&self, kubeconfig: &Path) -> Command {
-        let mut command = self.command(self.tools().helm(), kubeconfig);
+        self.any_helm(self.tools().helm(), kubeconfig)
+    }
+
+    /// The same with Helm 3, which is built first if need be.
+    ///
+    /// # Errors
+    /// When `go` is missing or fails.
+    pub fn helm_3(&self, kubeconfig: &Path) -> Result<Command, Error> {
+        Ok(self.any_helm(&Tools::helm_3()?, kubeconfig))
+    }
+
+    fn any_helm(&self, program: &Path, kubeconfig: &Path) -> Command {
+        let mut command = self.command(program, kubeconfig);
         for (variable, directory) in
             [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
         {

@@ -74,6 +74,15 @@ impl Tools {
         &self.helm
     }
 
+    /// Helm 3, which is built when this is called for the first time: only what is tested with both needs it, so
+    /// [`Self::locate`] leaves it out. `KUBEBUILDER_ASSETS` has no name for a second helm, and is not asked.
+    ///
+    /// # Errors
+    /// When `go` is missing or fails.
+    pub fn helm_3() -> Result<PathBuf, Error> {
+        Ok(gobuild::ensure(&[&pins::CLIENT_3])?.join("helm"))
+    }
+
     /// The directories that the programs lie in: one, or two when helm is not in `KUBEBUILDER_ASSETS`.
     #[must_use]
     pub fn directories(&self) -> Vec<&Path> {

@@ -2,6 +2,7 @@
 
 mod access;
 mod faults;
+pub mod helm;
 mod live;
 pub mod manifests;
 mod operator;
@@ -85,7 +86,13 @@ impl Cluster {
 
     /// With nothing in it.
     pub fn bare() -> Self {
-        let plane = ControlPlane::start(Options::default()).expect("the control plane starts");
+        Self::bare_with_flags(&[])
+    }
+
+    /// With nothing in it, and these further flags for kube-apiserver.
+    pub fn bare_with_flags(flags: &[&str]) -> Self {
+        let api_server_flags = flags.iter().map(ToString::to_string).collect();
+        let plane = ControlPlane::start(Options { api_server_flags, ..Options::default() }).expect("it starts");
         let admin = plane.admin_kubeconfig();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let client = runtime.block_on(client(&admin));

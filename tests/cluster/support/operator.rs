@@ -62,6 +62,12 @@ impl Operator {
         Some((code, answer))
     }
 
+    /// What `helm test` asks, as it asks it.
+    pub fn probe(&self) -> std::process::Output {
+        let url = format!("http://{}/readyz", self.address().expect("it has said where it listens"));
+        Command::new(env!("CARGO_BIN_EXE_bailiwick")).args(["probe", &url]).output().expect("it starts")
+    }
+
     /// Whether it says that it is ready.
     pub fn is_ready(&self) -> bool {
         self.ask("/readyz").is_some_and(|(code, _)| code == 200)

@@ -1,6 +1,8 @@
 //! What is generated from the code is committed, and not stale. `make generate` writes it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod values;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -24,13 +26,15 @@ fn the_crds_are_those_of_the_code() {
         let name = crd.metadata.name.clone().unwrap();
         let text = crds::to_yaml(&crd).unwrap();
         up_to_date(&format!("crds/{name}.yaml"), &text);
-        up_to_date(&format!("charts/bailiwick/crds/{name}.yaml"), &text);
+        for chart in ["charts/bailiwick/crds", "charts/bailiwick-crds/files"] {
+            up_to_date(&format!("{chart}/{name}.yaml"), &text);
+        }
     }
 }
 
 #[test]
 fn no_other_crds_are_shipped() {
-    for directory in ["crds", "charts/bailiwick/crds"] {
+    for directory in ["crds", "charts/bailiwick/crds", "charts/bailiwick-crds/files"] {
         let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)).unwrap();
         assert_eq!(files.count(), crds::all().len(), "{directory}");
     }
@@ -51,4 +55,9 @@ fn the_table_of_conditions_is_that_of_the_code() {
         writeln!(text, "| `{word}` | {} |", word.meaning()).unwrap();
     }
     up_to_date("docs/reference/conditions.md", &text);
+}
+
+#[test]
+fn the_reference_of_the_values_is_that_of_the_chart() {
+    up_to_date("docs/reference/values.md", &values::reference());
 }

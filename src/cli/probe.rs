@@ -1,0 +1,127 @@
+//! Asks one URL and says whether it answers 200: for `helm test`, because an image that holds nothing but this binary has
+//! no curl. By plain HTTP only, which is what the operator speaks; a client library would be more than there is to do.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::time::Duration;
+
+/// What to ask.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// As in http://bailiwick.bailiwick-system:8080/readyz
+    #[arg(value_name = "URL")]
+    url: String,
+    /// How many seconds connecting and every answer may take.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+}
+
+/// Why a URL is not well.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not one that we can ask.
+    #[error("{0:?} is not of the form http://HOST:PORT/PATH")]
+    Url(String),
+    /// No answer.
+    #[error("{url}: {source}")]
+    Unreachable {
+        /// Which.
+        url: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another answer.
+    #[error("{url} answers: {answer}")]
+    Answer {
+        /// Which.
+        url: String,
+        /// The status line and what follows.
+        answer: String,
+    },
+}
+
+/// Asks, and is well when the answer is 200.
+///
+/// # Errors
+/// When there is no answer, or another one.
+pub fn run(options: &Options) -> Result<(), Error> {
+    let url = &options.url;
+    let unusable = || Error::Url(url.clone());
+    let rest = url.strip_prefix("http://").ok_or_else(unusable)?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if !authority.contains(':') || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(unusable());
+    }
+    let answer = ask(authority, path, Duration::from_secs(options.timeout))
+        .map_err(|source| Error::Unreachable { url: url.clone(), source })?;
+    if answer.split_whitespace().nth(1) == Some("200") {
+        return Ok(());
+    }
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let said = format!("{}: {}", answer.lines().next().unwrap_or_default(), body.trim());
+    Err(Error::Answer { url: url.clone(), answer: said })
+}
+
+fn ask(authority: &str, path: &str, timeout: Duration) -> std::io::Result<String> {
+    let mut last = std::io::Error::other("the name has no address");
+    // A name may have addresses of both families, of which one works.
+    for address in authority.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, timeout) {
+            Ok(mut stream) => {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))?;
+                write!(stream, "GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
+                let mut answer = Vec::new();
+                // Enough for a status and a reason; /metrics would be longer, and is nobody's question here.
+                stream.take(4096).read_to_end(&mut answer)?;
+                return Ok(String::from_utf8_lossy(&answer).into_owned());
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn probe(url: &str) -> Result<(), String> {
+        run(&Options { url: url.to_owned(), timeout: 1 }).map_err(|error| error.to_string())
+    }
+
+    /// Answers one request, and returns the URL to ask.
+    fn answering(answer: &'static str) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 512];
+            let read = stream.read(&mut request).unwrap();
+            assert!(request[..read].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        format!("http://{address}/readyz")
+    }
+
+    #[test]
+    fn only_200_is_well() {
+        assert_eq!(probe(&answering("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n")), Ok(()));
+        let error = probe(&answering("HTTP/1.1 503 Service Unavailable\r\n\r\nnot yet\n")).unwrap_err();
+        assert!(error.ends_with("answers: HTTP/1.1 503 Service Unavailable: not yet"), "{error}");
+        // Somebody who talks of something else.
+        assert!(probe(&answering("SSH-2.0-OpenSSH_9.9\r\n")).is_err());
+    }
+
+    #[test]
+    fn silence_and_other_urls_are_said() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(probe(&format!("http://{nobody}/readyz")).unwrap_err().contains("refused"));
+        for url in
+            ["https://bailiwick:8080/readyz", "bailiwick:8080", "http://bailiwick/readyz", "http://a:1/b\r\nX: y"]
+        {
+            assert!(probe(url).unwrap_err().contains("not of the form"), "{url}");
+        }
+    }
+}

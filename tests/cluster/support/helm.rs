@@ -1,0 +1,85 @@
+//! The charts by a helm of either version, and the commands of the chart's README as they stand there.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::{Cluster, RELEASE, outcome, repository};
+
+/// Which helm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Helm {
+    /// Client-side apply.
+    Three,
+    /// Server-side apply.
+    Four,
+}
+
+impl Helm {
+    /// A helm command as the administrator.
+    pub fn command(self, cluster: &Cluster) -> Command {
+        match self {
+            Self::Three => cluster.plane.helm_3(&cluster.admin).expect("Helm 3 is there or can be built"),
+            Self::Four => cluster.plane.helm(&cluster.admin),
+        }
+    }
+
+    /// `helm WORDS charts/bailiwick --namespace … MORE` with these values.
+    pub fn chart(self, cluster: &Cluster, words: &[&str], values: &str, more: &[&str]) -> Result<String, String> {
+        let values_file = cluster.scratch.path().join("values-of-the-chart.yaml");
+        std::fs::write(&values_file, format!("{values}\n")).unwrap();
+        let mut helm = self.command(cluster);
+        helm.args(words).arg(repository().join("charts/bailiwick")).args(["--namespace", RELEASE, "--values"]);
+        outcome(helm.arg(values_file).args(more).output().expect("helm runs"))
+    }
+
+    /// `helm WORDS --namespace …`.
+    pub fn run(self, cluster: &Cluster, words: &[&str]) -> Result<String, String> {
+        outcome(self.command(cluster).args(words).args(["--namespace", RELEASE]).output().expect("helm runs"))
+    }
+}
+
+/// `helm install` with these values, which has to work.
+pub fn install(cluster: &Cluster, helm: Helm, values: &str) {
+    helm.chart(cluster, &["install", "bailiwick", "--create-namespace"], values, &[]).unwrap();
+    cluster.await_policies();
+}
+
+/// The shell commands under a heading of the chart's README.
+pub fn documented(heading: &str) -> String {
+    let readme = std::fs::read_to_string(repository().join("charts/bailiwick/README.md")).unwrap();
+    let under = readme.split(&format!("\n{heading}\n")).nth(1).unwrap_or_else(|| panic!("no heading {heading:?}"));
+    let block = under.split("```sh\n").nth(1).unwrap_or_else(|| panic!("no commands under {heading:?}"));
+    block.split("```").next().unwrap().to_owned()
+}
+
+impl Cluster {
+    /// Runs shell commands in a directory as somebody would who has this helm, kubectl and the administrator's kubeconfig.
+    pub fn shell(&self, helm: Helm, directory: &Path, commands: &str) -> Result<String, String> {
+        let command = helm.command(self);
+        let bin = self.scratch.path().join(format!("bin-{helm:?}"));
+        std::fs::create_dir_all(&bin).unwrap();
+        for (name, program) in [("helm", Path::new(command.get_program())), ("kubectl", self.plane.tools().kubectl())] {
+            let link = bin.join(name);
+            if !link.exists() {
+                std::os::unix::fs::symlink(program, link).unwrap();
+            }
+        }
+        let mut path = vec![bin];
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect::<Vec<PathBuf>>());
+        let mut shell = Command::new("bash");
+        // The variables too that keep their caches where the cluster is.
+        for (variable, value) in command.get_envs().chain(self.plane.kubectl(&self.admin).get_envs()) {
+            match value {
+                Some(value) => shell.env(variable, value),
+                None => shell.env_remove(variable),
+            };
+        }
+        let output: Output = shell
+            .args(["-euo", "pipefail", "-c", commands])
+            .current_dir(directory)
+            .env("PATH", std::env::join_paths(path).unwrap())
+            .output()
+            .expect("bash runs");
+        outcome(output)
+    }
+}
