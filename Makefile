@@ -30,7 +30,7 @@ lint: $(CARGO_DENY) ## Format, clippy, licences and sources of what we depend on
 audit: $(CARGO_DENY) ## Known vulnerabilities in what we depend on (reaches the advisory database)
 	$(CARGO_DENY) check advisories
 
-generate: ## Write what is generated from the code: CRDs, reference tables
+generate: ## Write what is generated from the code: CRDs, reference tables, the settings of Argo CD
 	cargo run --quiet --bin bailiwick -- crds --out crds
 	cp crds/*.yaml charts/bailiwick/crds/
 	BAILIWICK_GENERATE=1 cargo test --quiet --test generated
