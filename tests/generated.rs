@@ -36,6 +36,29 @@ fn no_other_crds_are_shipped() {
     }
 }
 
+/// The default of `scope` did: a second server-side apply of a role was a write.
+#[test]
+fn no_default_stands_inside_of_a_list() {
+    fn look(schema: &serde_json::Value, in_list: bool, path: &str, found: &mut Vec<String>) {
+        if in_list && schema.get("default").is_some() {
+            found.push(path.to_owned());
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            look(property, in_list, &format!("{path}.{name}"), found);
+        }
+        if schema["items"].is_object() {
+            look(&schema["items"], true, &format!("{path}[]"), found);
+        }
+    }
+    let mut found = Vec::new();
+    for crd in crds::all() {
+        let crd = serde_json::to_value(&crd).unwrap();
+        let path = crd["spec"]["names"]["kind"].as_str().unwrap();
+        look(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], false, path, &mut found);
+    }
+    assert!(found.is_empty(), "{found:?}");
+}
+
 #[test]
 fn the_table_of_conditions_is_that_of_the_code() {
     let mut text = String::from(
