@@ -13,6 +13,7 @@ mod claims;
 mod default_organization;
 mod drift;
 mod examples;
+mod gitops;
 mod main_job;
 mod messages;
 mod no_gap;
