@@ -29,6 +29,8 @@ enum What {
     Rename(String),
     /// Around it so many lists.
     Bury(usize),
+    /// Another word in place of a text, there and wherever the same text stands: references go on to refer.
+    Everywhere(String),
 }
 
 /// Words that mean something to us or to Kubernetes, and some that mean nothing anywhere.
@@ -132,6 +134,7 @@ pub fn mutations(count: Range<usize>) -> impl Strategy<Value = Vec<Mutation>> {
         4 => any::<Index>().prop_map(What::Copy),
         1 => word().prop_map(What::Rename),
         1 => (1..300_usize).prop_map(What::Bury),
+        8 => word().prop_map(What::Everywhere),
     ];
     vec((any::<Index>(), what).prop_map(|(at, what)| Mutation { at, what }), count)
 }
@@ -139,7 +142,19 @@ pub fn mutations(count: Range<usize>) -> impl Strategy<Value = Vec<Mutation>> {
 /// Makes them, one after the other.
 pub fn mutate(value: &mut Value, mutations: &[Mutation]) {
     for mutation in mutations {
-        let paths = paths(value);
+        let mut paths = paths(value);
+        if let What::Everywhere(word) = &mutation.what {
+            // A text at random is hardly ever the name of somebody.
+            let named = |path: &[Step]| match path.last() {
+                Some(Step::Key(key)) => ["name", "username"].contains(&key.as_str()),
+                Some(Step::Item(_)) => true,
+                None => false,
+            };
+            paths.retain(|path| named(path) && at(value, path).is_some_and(|node| node.is_string()));
+            let old = paths.get(mutation.at.index(paths.len().max(1))).and_then(|path| at(value, path).cloned());
+            old.iter().for_each(|old| everywhere(value, old, word));
+            continue;
+        }
         let Some(path) = paths.get(mutation.at.index(paths.len().max(1))) else { return };
         let Some((last, parents)) = path.split_last() else { return };
         let copied = match &mutation.what {
@@ -163,6 +178,15 @@ pub fn mutate(value: &mut Value, mutations: &[Mutation]) {
     }
 }
 
+fn everywhere(value: &mut Value, old: &Value, word: &str) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(|value| everywhere(value, old, word)),
+        Value::Array(items) => items.iter_mut().for_each(|value| everywhere(value, old, word)),
+        text if text == old => *text = Value::from(word),
+        _ => {}
+    }
+}
+
 fn change(what: &What, node: Value, copied: Option<Value>, mut put: impl FnMut(Option<&str>, Value)) {
     match what {
         What::Drop => {}
@@ -173,6 +197,7 @@ fn change(what: &What, node: Value, copied: Option<Value>, mut put: impl FnMut(O
         What::Replace(other) => put(None, other.clone()),
         What::Copy(_) => put(None, copied.unwrap_or_default()),
         What::Rename(key) => put(Some(key), node),
+        What::Everywhere(_) => put(None, node),
         What::Bury(depth) => put(None, (0..*depth).fold(node, |inner, _| Value::Array(vec![inner]))),
     }
 }
