@@ -212,10 +212,10 @@ fn mutated(mut values: Vec<Value>, mutations: &[Mutation]) -> Vec<Value> {
 #[test]
 fn what_nobody_mutated_grants_something() {
     let bounds: Bounds = serde_json::from_value(bounds()).unwrap();
-    for example in 0..EXAMPLES.len() {
+    for (example, name) in EXAMPLES.iter().enumerate() {
         let objects: Vec<Object> = roles().into_iter().chain(corpus(example)).filter_map(object).collect();
         assert_eq!(objects.len(), roles().len() + corpus(example).len());
-        assert!(decide(objects, bounds.clone(), Settings::default(), &bounds) > 10, "{}", EXAMPLES[example]);
+        assert!(decide(objects, bounds.clone(), Settings::default(), &bounds) > 10, "{name}");
     }
 }
 
