@@ -30,7 +30,7 @@ lint: $(CARGO_DENY) ## Format, clippy, licences and sources of what we depend on
 audit: $(CARGO_DENY) ## Known vulnerabilities in what we depend on (reaches the advisory database)
 	$(CARGO_DENY) check advisories
 
-generate: ## Write what is generated: CRDs and their copies in the charts, reference tables
+generate: ## Write what is generated: CRDs and their copies in the charts, reference tables, the settings of Argo CD
 	cargo run --quiet --bin bailiwick -- crds --out crds
 	cp crds/*.yaml charts/bailiwick/crds/
 	cp crds/*.yaml charts/bailiwick-crds/files/

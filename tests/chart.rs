@@ -292,6 +292,19 @@ fn the_operator_gets_no_right_that_would_be_every_right() {
     }
 }
 
+/// Argo CD heeds Helm's word only when an Application is deleted. It would prune a namespace that leaves the whitelist, and
+/// everything in it.
+#[test]
+fn what_helm_keeps_argo_cd_neither_prunes_nor_deletes() {
+    let kept = objects(&["--set", "namespaceWhitelist={a,b}"]);
+    let kept: Vec<&Value> =
+        kept.iter().map(|o| &o["metadata"]["annotations"]).filter(|a| a["helm.sh/resource-policy"] == "keep").collect();
+    assert!(kept.len() > 10, "two namespaces, the default organization, the built-in roles");
+    for annotations in kept {
+        assert_eq!(annotations["argocd.argoproj.io/sync-options"], "Prune=false,Delete=false");
+    }
+}
+
 #[test]
 fn the_ceiling_is_held_in_the_whitelisted_namespaces_only() {
     let bindings: Vec<String> = objects(&["--set", "namespaceWhitelist={a,b}"])

@@ -53,6 +53,10 @@ fn require_spec(crd: &mut CustomResourceDefinition) {
 
 /// Takes `nullable` off every field: an explicit null would be a second way to say "absent", which `has()` in our CEL
 /// rules does not see in the same way. And Kubernetes knows no unsigned integers: kubectl warns of the format.
+///
+/// No default stands inside of a list: the API server would write it into the item, and whoever applied the list would find
+/// another one than theirs. A server-side apply of the same manifest then is a write, and Argo CD, which compares the lists of
+/// our kinds as a whole, a difference for ever. Our own types know what an absent field means.
 fn tidy(crd: &mut CustomResourceDefinition) {
     fn clean(schema: &mut JSONSchemaProps) {
         schema.nullable = None;
@@ -62,8 +66,13 @@ fn tidy(crd: &mut CustomResourceDefinition) {
         }
         schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(clean);
         if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+            without_defaults(items);
             clean(items);
         }
+    }
+    fn without_defaults(schema: &mut JSONSchemaProps) {
+        schema.default = None;
+        schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(without_defaults);
     }
     for version in &mut crd.spec.versions {
         if let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[x_kube(
     validation = Rule::new("!has(self.names) || !self.actions.exists(a, a == 'create')")
         .message("names cannot go with create: an object has no name before it exists"),
-    validation = Rule::new("self.scope != 'Own' || !self.actions.exists(a, a == 'create' || a == 'list')")
+    validation = Rule::new("!has(self.scope) || self.scope != 'Own' || !self.actions.exists(a, a == 'create' || a == 'list')")
         .message("scope Own goes with read, update, delete and use: create is never limited to own objects, and list shows all")
 )]
 #[serde(rename_all = "camelCase")]
@@ -22,7 +22,7 @@ pub struct Permission {
     #[schemars(length(min = 1, max = 6))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub actions: Vec<Action>,
-    /// `All` objects, or only the holder's `Own` ones.
+    /// `All` objects (which is the default), or only the holder's `Own` ones.
     #[serde(default)]
     pub scope: Scope,
     /// Only the objects of these names. Not with `create`.

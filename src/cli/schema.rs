@@ -1,10 +1,11 @@
 //! Checks a document against its CRD, as the API server would: unknown and missing fields, types, words, lengths and
 //! patterns, then the same CEL rules (by kube-cel, so that there is no second wording of any rule).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
 use kube_cel::Validator;
+use regex::Regex;
 use serde_json::Value;
 
 /// What is wrong: the field and the message.
@@ -12,32 +13,40 @@ pub type Findings = Vec<(String, String)>;
 
 /// The schemas of our kinds.
 #[derive(Debug)]
-pub struct Schemas(BTreeMap<String, (JSONSchemaProps, bool)>);
+pub struct Schemas {
+    kinds: BTreeMap<String, (JSONSchemaProps, bool)>,
+    patterns: Patterns,
+}
+
+/// Every pattern of the schemas, compiled once: to compile one takes longer than to match it against a thousand names.
+type Patterns = BTreeMap<String, Regex>;
 
 impl Default for Schemas {
     fn default() -> Self {
         let crds = crate::api::crds::all().into_iter();
-        Self(
-            crds.filter_map(|crd| {
+        let kinds: BTreeMap<_, _> = crds
+            .filter_map(|crd| {
                 let namespaced = crd.spec.scope == "Namespaced";
                 let schema = crd.spec.versions.into_iter().next()?.schema?.open_api_v3_schema?;
                 Some((crd.spec.names.kind, (schema, namespaced)))
             })
-            .collect(),
-        )
+            .collect();
+        let mut patterns = Patterns::new();
+        kinds.values().for_each(|(schema, _)| compile(schema, &mut patterns));
+        Self { kinds, patterns }
     }
 }
 
 impl Schemas {
     /// The names of our kinds.
     pub fn kinds(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.kinds.keys().map(String::as_str)
     }
 
     /// Checks one document. `None` if the kind is not ours.
     #[must_use]
     pub fn check(&self, kind: &str, document: &Value) -> Option<Findings> {
-        let (schema, namespaced) = self.0.get(kind)?;
+        let (schema, namespaced) = self.kinds.get(kind)?;
         let mut findings = Findings::new();
         let metadata = document.get("metadata");
         let text = |key: &str| metadata.and_then(|m| m.get(key)).and_then(Value::as_str).unwrap_or_default();
@@ -50,7 +59,7 @@ impl Schemas {
         for (key, value) in document.as_object().into_iter().flatten() {
             match (key.as_str(), schema.properties.as_ref().and_then(|p| p.get(key))) {
                 ("apiVersion" | "kind" | "metadata" | "status", _) => {}
-                (_, Some(schema)) => check(schema, value, key, &mut findings),
+                (_, Some(schema)) => check(&self.patterns, schema, value, key, &mut findings),
                 (_, None) => findings.push((key.clone(), "unknown field".into())),
             }
         }
@@ -62,6 +71,19 @@ impl Schemas {
             findings.extend(cel(schema, document));
         }
         Some(findings)
+    }
+}
+
+fn compile(schema: &JSONSchemaProps, patterns: &mut Patterns) {
+    // A pattern that is none would let everything pass; a test of this file finds it.
+    if let Some(pattern) = &schema.pattern
+        && let Ok(compiled) = Regex::new(pattern)
+    {
+        patterns.insert(pattern.clone(), compiled);
+    }
+    schema.properties.iter().flat_map(|properties| properties.values()).for_each(|of| compile(of, patterns));
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
+        compile(items, patterns);
     }
 }
 
@@ -102,7 +124,7 @@ fn name(name: &str, field: &str, findings: &mut Findings) {
     }
 }
 
-fn check(schema: &JSONSchemaProps, value: &Value, path: &str, findings: &mut Findings) {
+fn check(patterns: &Patterns, schema: &JSONSchemaProps, value: &Value, path: &str, findings: &mut Findings) {
     let mut wrong = |message: String| findings.push((path.to_owned(), message));
     let kind = schema.type_.as_deref().unwrap_or_default();
     let fits = match kind {
@@ -124,23 +146,25 @@ fn check(schema: &JSONSchemaProps, value: &Value, path: &str, findings: &mut Fin
         return wrong(format!("has to be one of {}", words.join(", ")));
     }
     match value {
-        Value::String(text) => string(schema, text, &mut wrong),
+        Value::String(text) => string(patterns, schema, text, &mut wrong),
         Value::Array(items) => {
             let bound = |limit: Option<i64>| limit.and_then(|l| usize::try_from(l).ok());
             if bound(schema.max_items).is_some_and(|max| items.len() > max) {
-                wrong(format!("has {} items, {} are the most", items.len(), schema.max_items.unwrap_or(0)));
+                // Whoever has so many is not helped by a word about each, and to compare each with each takes forever.
+                return wrong(format!("has {} items, {} are the most", items.len(), schema.max_items.unwrap_or(0)));
             }
             if bound(schema.min_items).is_some_and(|min| items.len() < min) {
                 wrong(format!("needs at least {} items", schema.min_items.unwrap_or(0)));
             }
+            let mut seen = BTreeSet::new();
             if schema.x_kubernetes_list_type.as_deref() == Some("set")
-                && let Some(twice) = items.iter().enumerate().find(|(i, item)| items[..*i].contains(item))
+                && let Some(twice) = items.iter().map(Value::to_string).find(|item| !seen.insert(item.clone()))
             {
-                wrong(format!("{} stands in it twice", twice.1));
+                wrong(format!("{twice} stands in it twice"));
             }
             if let Some(JSONSchemaPropsOrArray::Schema(of)) = &schema.items {
                 for (index, item) in items.iter().enumerate() {
-                    check(of, item, &format!("{path}[{index}]"), findings);
+                    check(patterns, of, item, &format!("{path}[{index}]"), findings);
                 }
             }
         }
@@ -151,7 +175,7 @@ fn check(schema: &JSONSchemaProps, value: &Value, path: &str, findings: &mut Fin
             }
             for (key, value) in fields {
                 match properties.and_then(|p| p.get(key)) {
-                    Some(schema) => check(schema, value, &format!("{path}.{key}"), findings),
+                    Some(schema) => check(patterns, schema, value, &format!("{path}.{key}"), findings),
                     None => findings.push((format!("{path}.{key}"), "unknown field".into())),
                 }
             }
@@ -160,7 +184,7 @@ fn check(schema: &JSONSchemaProps, value: &Value, path: &str, findings: &mut Fin
     }
 }
 
-fn string(schema: &JSONSchemaProps, text: &str, wrong: &mut impl FnMut(String)) {
+fn string(patterns: &Patterns, schema: &JSONSchemaProps, text: &str, wrong: &mut impl FnMut(String)) {
     let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
     if let Some(max) = schema.max_length.filter(|max| length > *max) {
         wrong(format!("has {length} characters, {max} are the most"));
@@ -169,11 +193,40 @@ fn string(schema: &JSONSchemaProps, text: &str, wrong: &mut impl FnMut(String)) 
         wrong("must not be empty".to_owned());
     }
     if let Some(pattern) = &schema.pattern
-        && regex::Regex::new(pattern).is_ok_and(|pattern| !pattern.is_match(text))
+        && patterns.get(pattern).is_some_and(|pattern| !pattern.is_match(text))
     {
         wrong(format!("{text:?} does not match {pattern}"));
     }
     if schema.format.as_deref() == Some("date-time") && text.parse::<jiff::Timestamp>().is_err() {
         wrong(format!("{text:?} is not a time like 2027-01-31T18:00:00Z"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_of_the_schemas_is_one() {
+        let text = serde_json::to_string(&crate::api::crds::all()).unwrap();
+        let mut patterns = text.split("\"pattern\":\"").skip(1).map(|rest| rest.split_once("\"").unwrap().0);
+        let schemas = Schemas::default();
+        assert!(!schemas.patterns.is_empty());
+        let compiled = |json: &str| {
+            let pattern: String = serde_json::from_str(&format!("\"{json}\"")).unwrap();
+            schemas.patterns.contains_key(&pattern)
+        };
+        assert!(patterns.all(compiled));
+    }
+
+    /// A file of 20,000 members took minutes: each was compared with each, and the pattern compiled for each.
+    #[test]
+    fn too_many_items_are_one_problem_and_nothing_else_is_said_of_them() {
+        let members: Vec<String> = (0..20_000).map(|n| format!("u{n}")).collect();
+        let group = serde_json::json!({"metadata": {"name": "a", "namespace": "b"}, "spec": {"members": members}});
+        let findings = Schemas::default().check("Group", &group).unwrap();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].0, "spec.members");
+        assert!(findings[0].1.starts_with("has 20000 items"), "{findings:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! One user: the state, and whether the object speaks for its username.
 
-use jiff::{Timestamp, ToSpan};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::conditions::{Status, StatusDraft, bad, good};
@@ -48,10 +48,13 @@ fn state(world: &World, user: &User, now: Timestamp) -> (UserState, Option<Times
     if user.suspended {
         return (UserState::Suspended, None);
     }
-    let days = i64::from(world.settings.users.dormant_after_days);
-    let dormant_at = user.last_seen.and_then(|seen| seen.checked_add((days * 24).hours()).ok());
-    match dormant_at {
-        Some(at) if at > now => (UserState::Active, Some(at)),
-        _ => (UserState::Dormant, None),
+    let Some(seen) = user.last_seen else { return (UserState::Dormant, None) };
+    // Not a `Span`: that panics on more hours than it can hold, and the ConfigMap may say any number of days.
+    let days = SignedDuration::from_secs(i64::from(world.settings.users.dormant_after_days) * 24 * 3600);
+    match seen.checked_add(days) {
+        Ok(at) if at > now => (UserState::Active, Some(at)),
+        Ok(_) => (UserState::Dormant, None),
+        // After the end of time: never.
+        Err(_) => (UserState::Active, None),
     }
 }

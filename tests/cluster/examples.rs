@@ -28,7 +28,8 @@ fn an_example_keeps_its_promises(
 #[test]
 fn every_folder_is_tested_and_promises_something() {
     let folders = std::fs::read_dir(repository().join("examples")).unwrap().map(|entry| entry.unwrap());
-    let folders = folders.filter(|entry| entry.file_type().unwrap().is_dir());
+    // Those for GitOps tools promise no access of their own: tests/gitops.rs and gitops.rs.
+    let folders = folders.filter(|entry| entry.path().join("chart").is_dir());
     let mut names: Vec<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names, ["external-groups", "group-templates", "namespaces", "quickstart", "tiered-rbac"]);

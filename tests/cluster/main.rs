@@ -14,6 +14,7 @@ mod crds_of_the_chart;
 mod default_organization;
 mod drift;
 mod examples;
+mod gitops;
 mod lifecycle_of_the_chart;
 mod main_job;
 mod messages;

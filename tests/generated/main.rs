@@ -40,6 +40,29 @@ fn no_other_crds_are_shipped() {
     }
 }
 
+/// The default of `scope` did: a second server-side apply of a role was a write.
+#[test]
+fn no_default_stands_inside_of_a_list() {
+    fn look(schema: &serde_json::Value, in_list: bool, path: &str, found: &mut Vec<String>) {
+        if in_list && schema.get("default").is_some() {
+            found.push(path.to_owned());
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            look(property, in_list, &format!("{path}.{name}"), found);
+        }
+        if schema["items"].is_object() {
+            look(&schema["items"], true, &format!("{path}[]"), found);
+        }
+    }
+    let mut found = Vec::new();
+    for crd in crds::all() {
+        let crd = serde_json::to_value(&crd).unwrap();
+        let path = crd["spec"]["names"]["kind"].as_str().unwrap();
+        look(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], false, path, &mut found);
+    }
+    assert!(found.is_empty(), "{found:?}");
+}
+
 #[test]
 fn the_table_of_conditions_is_that_of_the_code() {
     let mut text = String::from(
@@ -60,4 +83,34 @@ fn the_table_of_conditions_is_that_of_the_code() {
 #[test]
 fn the_reference_of_the_values_is_that_of_the_chart() {
     up_to_date("docs/reference/values.md", &values::reference());
+}
+
+/// One script for all seven kinds, in a folder each, as Argo CD has them; and all of them once more in a ConfigMap, as its
+/// users need them.
+#[test]
+fn argo_cd_has_one_health_script_for_all_kinds() {
+    let folder = "examples/argocd/resource_customizations";
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let script = read(&format!("{folder}/bailiwick.dev/User/health.lua"));
+    let mut text = String::from(
+        "# Generated from resource_customizations/ by `make generate`. Merge it into your argocd-cm:\n\
+         #   kubectl apply --server-side --field-manager bailiwick-health -f argocd-cm.yaml\n\
+         apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: argocd-cm\n  namespace: argocd\n  labels:\n    \
+         app.kubernetes.io/name: argocd-cm\n    app.kubernetes.io/part-of: argocd\ndata:\n  \
+         # Syncs act as the account that the project names, and not as Argo CD. For ALL projects: see README.md.\n  \
+         application.sync.impersonation.enabled: \"true\"\n",
+    );
+    let mut add = |kind: &str, script: &str| {
+        writeln!(text, "  resource.customizations.health.{kind}: |").unwrap();
+        for line in script.lines() {
+            writeln!(text, "{}", format!("    {line}").trim_end()).unwrap();
+        }
+    };
+    add("argoproj.io_Application", &read(&format!("{folder}/argoproj.io/Application/health.lua")));
+    for crd in crds::all() {
+        let kind = crd.spec.names.kind;
+        up_to_date(&format!("{folder}/bailiwick.dev/{kind}/health.lua"), &script);
+        add(&format!("bailiwick.dev_{kind}"), &script);
+    }
+    up_to_date("examples/argocd/argocd-cm.yaml", &text);
 }
