@@ -7,7 +7,7 @@ CACHE ?= $(or $(BAILIWICK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bailiwic
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help demo test check lint generate tools
+.PHONY: help demo test check lint audit image generate tools
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ lint: $(CARGO_DENY) ## Format, clippy, licences and sources of what we depend on
 
 audit: $(CARGO_DENY) ## Known vulnerabilities in what we depend on (reaches the advisory database)
 	$(CARGO_DENY) check advisories
+
+image: ## The operator's image: a static binary, FROM scratch (docker, podman or buildah)
+	@hack/image
 
 generate: ## Write what is generated: CRDs and their copies in the charts, reference tables, the settings of Argo CD
 	cargo run --quiet --bin bailiwick -- crds --out crds

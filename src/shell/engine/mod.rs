@@ -198,7 +198,7 @@ impl Engine {
             self.mark(Unit::Site, urgent);
         }
         if affected.suspended {
-            self.suspensions.look_again();
+            self.suspensions.look_now();
         }
         self.statuses.users.extend(affected.users);
         self.statuses.organizations.extend(affected.organizations);

@@ -65,7 +65,13 @@ impl Suspensions {
         }
     }
 
-    /// Who is suspended may have changed.
+    /// Somebody else is suspended now: that does not wait for the end of a pause that something else brought about.
+    pub fn look_now(&mut self) {
+        self.stale = true;
+        self.wait_until = None;
+    }
+
+    /// The lists may not be right.
     pub fn look_again(&mut self) {
         self.stale = true;
     }

@@ -1,0 +1,28 @@
+//! Measures Bailiwick on a control plane of its own. Figures of two machines cannot be compared, so everything is
+//! measured beside what it is compared with, in the same run.
+
+mod policies;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(about = "Measures Bailiwick on a control plane of its own")]
+enum Command {
+    /// What each admission policy costs a write
+    Policies(policies::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::Policies(options) => policies::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
