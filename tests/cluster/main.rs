@@ -17,5 +17,6 @@ mod main_job;
 mod messages;
 mod no_gap;
 mod operator_rights;
+mod policies;
 mod restarts;
 mod revocation;
