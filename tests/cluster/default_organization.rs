@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::support::manifests::{organization, user, users};
 use crate::support::{Cluster, Question};
 
-const VALUES: &str = "{namespaceWhitelist: [alpha, beta, gamma], defaultOrganization: {create: false}}";
+/// Without the policy that keeps the default organization: what if it is deleted all the same?
+const VALUES: &str = "{namespaceWhitelist: [alpha, beta, gamma], defaultOrganization: {create: false}, \
+                      admissionPolicies: {defaultOrganization: {enabled: false}}}";
 const MEMBER: &[&str] = &["create deployments.apps"];
 
 fn defaults(cluster: &Cluster) -> Vec<String> {
