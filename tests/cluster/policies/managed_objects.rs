@@ -12,6 +12,8 @@ const NATIVE_ADMIN: &str = r#"[
   {apiGroups: [rbac.authorization.k8s.io], resources: [roles, rolebindings, clusterroles, clusterrolebindings],
    verbs: [get, list, create, update, patch, delete, deletecollection, bind, escalate]},
   {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [get, update, patch, delete]}]"#;
+const OPERATORS_ONLY: &str =
+    "only the operator of Bailiwick makes RBAC objects that are named bailiwick:… or have the label";
 const DELETER: &str = "{permissions: [{resource: templates, actions: [delete]}]}";
 const ROLE: &str = "role.rbac.authorization.k8s.io";
 const BINDING: &str = "rolebinding.rbac.authorization.k8s.io";
@@ -83,7 +85,10 @@ fn native_objects_keep_what_they_say(site: &Site) {
     let forged = empty
         .replace(&role, "forged")
         .replace("namespace: alpha", "namespace: alpha, labels: {app.kubernetes.io/managed-by: bailiwick}");
-    eve.may_not_create(&forged, "only the operator of Bailiwick makes RBAC objects with the label");
+    eve.may_not_create(&forged, OPERATORS_ONLY);
+    // Nor do they take the name that it will need.
+    eve.may_not_create(&empty.replace(&role, "bailiwick:next"), OPERATORS_ONLY);
+    eve.may_not_create(&empty.replace(&format!("name: '{role}'"), "generateName: 'bailiwick:'"), OPERATORS_ONLY);
     eve.does(&["-n", "alpha", "delete", ROLE, "own"]);
 
     // With the verb, on this one.
@@ -184,6 +189,20 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
         "-p",
         r#"{"status":{"conditions":[]}}"#,
     ]);
+    // What Helm remembers is what a rollback applies.
+    let memory = "sh.helm.release.v1.bailiwick.v1";
+    let helms = format!("{memory} belongs to the operator of Bailiwick");
+    eve.may_not(
+        &["-n", RELEASE, "patch", "secret", memory, "--type=merge", "-p", r#"{"data":{"release":"eA=="}}"#],
+        &helms,
+    );
+    eve.may_not(&["-n", RELEASE, "delete", "secret", memory], &helms);
+    eve.may_not(&["delete", "--raw", &all("secrets")], &helms);
+    eve.may_not(
+        &["-n", RELEASE, "create", "secret", "generic", "sh.helm.release.v1.bailiwick.v9"],
+        "belongs to the operator of Bailiwick",
+    );
+    eve.does(&["-n", RELEASE, "create", "secret", "generic", "sh.helm.release.v1.theirs.v1"]);
     // Beside it, everything is as before.
     eve.does(&["-n", RELEASE, "create", "configmap", "theirs"]);
     eve.does(&["-n", RELEASE, "create", "deployment", "theirs", "--image=example"]);
