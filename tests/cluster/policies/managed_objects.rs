@@ -335,3 +335,46 @@ fn the_operators_pods_and_its_lease_are_left_alone() {
     eve.creates(&lease.replace("name: bailiwick,", "name: theirs,"));
     eve.does(&["-n", RELEASE, "delete", "lease", "theirs"]);
 }
+
+/// By default the default organization lives in the release namespace, and its managers have nearly every right there.
+#[test]
+fn the_managers_of_the_default_organization_work_beside_the_operator_and_not_on_it() {
+    let site = Site::with_operator("{}");
+    let cluster = &site.cluster;
+    cluster.apply(&(users(&["ada"]) + &binding(RELEASE, "managers", "SiteRole/organization-manager", &["ada"])));
+    let username = "ada@example.com";
+    cluster.can(&Question::of(username, RELEASE), &["create deployments.apps", "create rolebindings.bailiwick.dev"]);
+    let ada = site.person(username);
+    let at_home = |words: &[&'static str]| [&["-n", RELEASE][..], words].concat();
+    for words in [
+        &["delete", "deployment", "bailiwick"][..],
+        &["delete", "deployments", "--all"],
+        &["set", "image", "deployment", "bailiwick", "bailiwick=mine"],
+        &["patch", "deployment", "bailiwick", "--type=merge", "-p", r#"{"spec":{"replicas":0}}"#],
+    ] {
+        ada.may_not(&at_home(words), "bailiwick belongs to the installation of Bailiwick");
+    }
+    let guarded = "ServiceAccount bailiwick-system/bailiwick is guarded: ada@example.com needs the verb \"use\" on it";
+    ada.may_not_create(&pod(RELEASE, "mine", "serviceAccountName: bailiwick"), guarded);
+    cluster.apply(&pod(RELEASE, "bailiwick-1", "serviceAccountName: default"));
+    let refused = ada.connects(RELEASE, "bailiwick-1", "exec?command=ls");
+    // A manager may not `use` workspaces; with that right, the policy is in the way.
+    assert!(refused.unwrap_err().contains("cannot create resource \"pods/exec\""));
+    ada.holds(RELEASE, "[{apiGroups: [''], resources: [pods/exec], verbs: [get, create]}]");
+    super::refused(
+        ada.connects(RELEASE, "bailiwick-1", "exec?command=ls"),
+        "bailiwick-1 belongs to the operator",
+        "exec",
+    );
+    // Their own work goes on.
+    ada.does(&at_home(&["create", "deployment", "theirs", "--image=example"]));
+    ada.does(&at_home(&["patch", "deployment", "theirs", "--type=merge", "-p", r#"{"spec":{"replicas":3}}"#]));
+    ada.creates(&custom_role(RELEASE, "deleter", DELETER));
+    ada.creates(&binding(RELEASE, "deleters", "CustomRole/deleter", &["ada"]));
+    ada.does(&at_home(&["delete", "deployment", "theirs"]));
+    cluster.settle();
+    // And who installed it takes it away.
+    let output =
+        cluster.plane.helm(&cluster.admin).args(["uninstall", "bailiwick", "--namespace", RELEASE]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}
