@@ -2,8 +2,8 @@
 //! here, as the operator would.
 
 use super::{Person, Site, pod};
-use crate::support::RELEASE;
 use crate::support::manifests::{group, organization, user};
+use crate::support::{RELEASE, outcome, with_input};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}, \
                       admissionPolicies: {suspendedUsers: {breakGlass: [glass@example.com]}}}";
@@ -14,7 +14,10 @@ const EVERYTHING: &str = r#"[{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]
 fn suspend(site: &Site, list: usize, names: &str) {
     let patch = serde_json::json!({"data": {"names": names}}).to_string();
     let list = format!("bailiwick-suspended-{list}");
-    site.cluster.run(&["-n", RELEASE, "patch", "configmap", &list, "--type=merge", "-p", &patch]);
+    // As input: a command line has less room than a list.
+    let mut kubectl = site.cluster.plane.kubectl(&site.cluster.admin);
+    kubectl.args(["-n", RELEASE, "patch", "configmap", &list, "--type=merge", "--patch-file=/dev/stdin"]);
+    outcome(with_input(kubectl, &patch)).unwrap();
 }
 
 fn because(username: &str) -> String {
@@ -64,6 +67,7 @@ fn a_suspended_username_writes_nothing_in_organizations() {
     ] {
         person(name).does(&config("alpha"));
     }
+    long_lists_and_long_names_are_no_hindrance(&site);
     the_lists_are_nobody_elses(&site);
     some_are_exempt(&site);
 }
@@ -111,6 +115,20 @@ fn what_she_may(ada: &Person) {
     ada.does(&["create", "namespace", "hers", "--dry-run=server"]);
     let answer = ada.connects("beta", "there", "exec?command=ls").unwrap_err();
     assert!(!answer.contains("suspended"), "{answer}");
+}
+
+/// What costs more than the API server allows is refused, whoever asks: that was so with long names in long lists.
+fn long_lists_and_long_names_are_no_hindrance(site: &Site) {
+    let long = |length: usize| format!("{}@example.com", "x".repeat(length - "@example.com".len()));
+    let many: String = (0..14_000).map(|n| format!("user-{n:08}@long.list.example.com\n")).collect();
+    suspend(site, 0, &format!("\nada@example.com\nbob@example.com\n{many}{}\n", long(127)));
+    let person = |name: &str| site.person_in(name, &["oidc:developers"]);
+    let last = person(&long(127));
+    last.soon("is suspended", || last.tries(&config("alpha")));
+    person("user-00013999@long.list.example.com").may_not(&config("alpha"), "is suspended");
+    for length in [40, 128, 129, 1_000] {
+        person(&long(length)).does(&config("alpha"));
+    }
 }
 
 /// Whoever could add a list could lock everybody out.
