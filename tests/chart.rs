@@ -347,3 +347,57 @@ fn the_ceilings_are_those_that_render_reckons_with(#[case] role: &str, #[case] t
     reckoned.extend(from_rules(&fixed));
     assert_eq!(RuleSet::from_rules(&from_rules(&rules)), RuleSet::from_rules(&reckoned));
 }
+
+/// Each policy has a value of its own that switches it off, with everything that belongs to it and nothing else.
+#[rstest]
+#[case("operatorGuard", &["bailiwick-operator-guard"])]
+#[case("guardedServiceAccounts", &["bailiwick-guarded-serviceaccounts"])]
+#[case("managedObjects", &["bailiwick-managed-rbac", "bailiwick-installed", "bailiwick-definitions", "bailiwick-operator-pods"])]
+#[case(
+    "handingOutRoles",
+    &["bailiwick-bindings", "bailiwick-customroles", "bailiwick-siteroles", "bailiwick-privileged-groups", "bailiwick-member-roles"]
+)]
+#[case("groupVouched", &["bailiwick-group-vouched"])]
+#[case("defaultOrganization", &["bailiwick-default-organization"])]
+#[case("namespaceClaims", &["bailiwick-namespace-claims"])]
+#[case("suspending", &["bailiwick-suspending"])]
+#[case("suspendedUsers", &["bailiwick-suspended", "bailiwick-suspended-now"])]
+fn a_policy_is_switched_off_by_its_value(#[case] value: &str, #[case] policies: &[&str]) {
+    let names = |extra: &[&str]| -> std::collections::BTreeSet<String> {
+        let of_policies = objects(extra).into_iter().filter(|o| {
+            let name = o["metadata"]["name"].as_str().unwrap();
+            o["apiVersion"] == "admissionregistration.k8s.io/v1" || name.starts_with("bailiwick-suspended-")
+        });
+        of_policies
+            .map(|o| format!("{} {}", o["kind"].as_str().unwrap(), o["metadata"]["name"].as_str().unwrap()))
+            .collect()
+    };
+    let (all, without) = (names(&[]), names(&["--set", &format!("admissionPolicies.{value}.enabled=false")]));
+    let gone: Vec<&String> = all.difference(&without).collect();
+    assert!(without.is_subset(&all));
+    for policy in policies {
+        assert!(gone.iter().any(|object| object.ends_with(&format!("Policy {policy}"))), "{policy}: {gone:?}");
+        assert!(gone.iter().any(|object| object.ends_with(&format!("PolicyBinding {policy}"))), "{policy}: {gone:?}");
+    }
+    let expected = |object: &str| {
+        let name = object.split_whitespace().nth(1).unwrap();
+        policies.contains(&name) || (value == "suspendedUsers" && name.starts_with("bailiwick-suspended-"))
+    };
+    assert!(gone.iter().all(|object| expected(object)), "{gone:?}");
+}
+
+/// A policy that does not fail closed, or that only warns, would refuse nothing.
+#[test]
+fn every_policy_refuses_what_it_cannot_judge() {
+    for object in objects(&[]) {
+        match object["kind"].as_str().unwrap() {
+            "ValidatingAdmissionPolicy" | "MutatingAdmissionPolicy" => {
+                assert_eq!(object["spec"]["failurePolicy"], "Fail", "{}", object["metadata"]["name"]);
+            }
+            "ValidatingAdmissionPolicyBinding" => {
+                assert_eq!(object["spec"]["validationActions"], serde_json::json!(["Deny"]));
+            }
+            _ => {}
+        }
+    }
+}

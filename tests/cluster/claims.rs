@@ -3,7 +3,9 @@
 use crate::support::manifests::{binding, custom_role, group, organization, users};
 use crate::support::{Cluster, Question};
 
-const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
+/// Without the policy that keeps the default organization: what if it is deleted all the same?
+const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}, \
+                      admissionPolicies: {defaultOrganization: {enabled: false}}}";
 const DELETE: &[&str] = &["delete podtemplates"];
 const DELETER: &str = "{permissions: [{resource: templates, actions: [delete]}]}";
 const MEMBER: &[&str] = &["create deployments.apps"];

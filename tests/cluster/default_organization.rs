@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::support::manifests::{organization, user, users};
 use crate::support::{Cluster, Question};
 
-const VALUES: &str = "{namespaceWhitelist: [alpha, beta, gamma], defaultOrganization: {create: false}}";
+/// Without the policy that keeps the default organization: what if it is deleted all the same?
+const VALUES: &str = "{namespaceWhitelist: [alpha, beta, gamma], defaultOrganization: {create: false}, \
+                      admissionPolicies: {defaultOrganization: {enabled: false}}}";
 const MEMBER: &[&str] = &["create deployments.apps"];
 
 fn defaults(cluster: &Cluster) -> Vec<String> {
@@ -146,7 +148,9 @@ fn any_order_of_two_manifests_has_the_same_end() {
 
 #[test]
 fn without_a_whitelist_the_default_organization_takes_the_release_namespace_and_keeps_it() {
-    let cluster = Cluster::with_operator("{}");
+    // As above, without the policy.
+    let policies = "admissionPolicies: {defaultOrganization: {enabled: false}}";
+    let cluster = Cluster::with_operator(&format!("{{{policies}}}"));
     cluster.apply(&users(&["nia"]));
     let default = ["organizations.bailiwick.dev", "default"];
     cluster.await_reason(&default, "NamespaceAssigned", "Assigned");
@@ -157,7 +161,7 @@ fn without_a_whitelist_the_default_organization_takes_the_release_namespace_and_
     let here = nia("bailiwick-system");
     cluster.can(&here, MEMBER);
     let join = |join: bool| {
-        let values = format!("{{config: {{users: {{joinDefaultOrganization: {join}}}}}}}");
+        let values = format!("{{{policies}, config: {{users: {{joinDefaultOrganization: {join}}}}}}}");
         assert!(cluster.helm_upgrade(&values).status.success());
     };
     join(false);

@@ -20,6 +20,7 @@ mod main_job;
 mod messages;
 mod no_gap;
 mod operator_rights;
+mod policies;
 mod restarts;
 mod revocation;
 mod storms;

@@ -118,9 +118,21 @@ resourceRules:
     scope: Namespaced
   - apiGroups: ["bailiwick.dev"]
     apiVersions: ["*"]
-    resources: ["*"]
+    # A status says who is suspended.
+    resources: ["*/*"]
     operations: ["CREATE", "UPDATE", "DELETE"]
     scope: Cluster
+  # Deleting the Namespace is deleting everything in it.
+  - apiGroups: [""]
+    apiVersions: ["*"]
+    resources: ["namespaces", "namespaces/*"]
+    operations: ["UPDATE", "DELETE"]
+    scope: Cluster
+{{- end }}
+
+{{/* The objects that hold the suspended usernames, as a CEL list. */}}
+{{- define "bailiwick.suspendedLists" -}}
+['bailiwick-suspended-0', 'bailiwick-suspended-1', 'bailiwick-suspended-2', 'bailiwick-suspended-3']
 {{- end }}
 
 {{/* Who can be suspended: no component of Kubernetes, no ServiceAccount, nobody who is exempt. */}}

@@ -82,6 +82,30 @@ impl Cluster {
             kubectl.args(["apply", "--server-side", "--dry-run=server", "-o", "yaml", "-f", "-"]);
             String::from_utf8_lossy(&with_input(kubectl, &group).stdout).contains("bailiwick.dev/vouched")
         });
+        self.await_validating_policies();
+    }
+
+    /// The same for those that refuse. Where one has objects of a new kind as parameters, the API server refuses everything
+    /// that it is about until it has seen them, also to those whom the policy exempts.
+    fn await_validating_policies(&self) {
+        let dry_run = |words: &[&str], yaml: &str| {
+            let mut kubectl = self.plane.kubectl(&self.admin);
+            kubectl.args(words).args(["--dry-run=server", "-f", "-"]);
+            outcome(with_input(kubectl, yaml))
+        };
+        if self.exists(&["validatingadmissionpolicybinding", "bailiwick-operator-guard"]) {
+            let operator = format!("system:serviceaccount:{RELEASE}:bailiwick");
+            let lease = format!(
+                "{{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {{name: trial, namespace: {RELEASE}}}}}"
+            );
+            self.eventually("the policies act", || {
+                let answer = dry_run(&["create", "--validate=false", "--as", &operator], &lease);
+                answer.is_err_and(|error| error.contains("acts with a token of its own"))
+            });
+        }
+        self.eventually("the policies have their parameters", || {
+            dry_run(&["apply", "--server-side"], &manifests::user("trial")).is_ok()
+        });
     }
 
     /// With nothing in it.

@@ -1,0 +1,82 @@
+//! The default organization stays while there is another one.
+
+use super::{Site, VALUES};
+use crate::support::manifests::organization;
+
+const DELETE: &str = "[{apiGroups: [bailiwick.dev], resources: [organizations], verbs: [get, list, create, update, patch, delete, deletecollection]}]";
+const DEFAULT: &str = "Organization alpha is the default one: let it go last, or make another one the default first";
+
+fn default_is(site: &Site, name: &str) {
+    site.cluster.eventually(&format!("{name} is the default organization"), || {
+        site.cluster.get(&["organizations.bailiwick.dev", name])["status"]["default"] == true
+    });
+}
+
+#[test]
+fn the_default_organization_goes_last() {
+    let mut site = Site::with_operator(VALUES);
+    site.cluster.apply(
+        &(organization("alpha", "{namespace: alpha, default: true}") + &organization("beta", "{namespace: beta}")),
+    );
+    default_is(&site, "alpha");
+    let delete = ["delete", "organizations.bailiwick.dev"];
+    {
+        let eve = site.person("eve");
+        eve.holds("", DELETE);
+        eve.soon_may_not(&[&delete[..], &["alpha"]].concat(), DEFAULT);
+        eve.may_not(&[&delete[..], &["alpha"]].concat(), "(beta, for example)");
+        // It is what the operator found, not what somebody says.
+        eve.does(&[
+            "patch",
+            "organizations.bailiwick.dev",
+            "alpha",
+            "--type=merge",
+            "-p",
+            r#"{"spec":{"default":false}}"#,
+        ]);
+        site.cluster.settle();
+        eve.may_not(&[&delete[..], &["alpha"]].concat(), DEFAULT);
+        let owner = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-0000-0000-000000000000"}]}}"#;
+        eve.does(&["patch", "organizations.bailiwick.dev", "alpha", "--type=merge", "-p", owner]);
+        eve.may_not(&["delete", "--raw", "/apis/bailiwick.dev/v1alpha1/organizations"], DEFAULT);
+    }
+    // Nor does anybody else delete it, with whatever right: not the administrator, and not the garbage collector.
+    let refused = site.cluster.kubectl(&["delete", "organizations.bailiwick.dev", "alpha"]);
+    super::refused(crate::support::outcome(refused), DEFAULT, "the administrator");
+    assert!(site.cluster.exists(&["organizations.bailiwick.dev", "alpha"]));
+    site.cluster.run(&[
+        "patch",
+        "organizations.bailiwick.dev",
+        "alpha",
+        "--type=merge",
+        "-p",
+        r#"{"metadata":{"ownerReferences":null}}"#,
+    ]);
+
+    // Another one is the default: this one can go.
+    site.cluster.apply(&organization("gamma", "{default: true}"));
+    default_is(&site, "gamma");
+    let eve = site.person("eve");
+    eve.does(&[&delete[..], &["alpha"]].concat());
+    eve.may_not(&[&delete[..], &["gamma"]].concat(), "Organization gamma is the default one");
+    // One that is about to go is no other.
+    let hold = r#"{"metadata":{"finalizers":["example.com/hold"]}}"#;
+    site.cluster.run(&["patch", "organizations.bailiwick.dev", "beta", "--type=merge", "-p", hold]);
+    eve.does(&[&delete[..], &["beta", "--wait=false"]].concat());
+    site.cluster.eventually("the last one that stays can be deleted", || {
+        eve.tries(&[&delete[..], &["gamma"]].concat()).is_ok()
+    });
+    site.cluster.run(&[
+        "patch",
+        "organizations.bailiwick.dev",
+        "beta",
+        "--type=merge",
+        "-p",
+        r#"{"metadata":{"finalizers":null}}"#,
+    ]);
+    // Uninstalling: all, with nobody to say which is the default.
+    site.cluster.apply(&organization("alpha", "{default: true}"));
+    default_is(&site, "alpha");
+    site.cluster.stop_operator();
+    site.cluster.run(&["delete", "organizations.bailiwick.dev", "--all"]);
+}

@@ -1,0 +1,380 @@
+//! What the operator wrote and what the chart installs: changed, removed and imitated by nobody without `override`.
+
+use super::{Person, Site, VALUES, pod};
+use crate::support::manifests::{binding, custom_role, organization, users};
+use crate::support::{Question, RELEASE, text};
+
+/// What a namespace's administrator has in many clusters, and then some: with `bind` and `escalate`, so that nothing but
+/// the policies is in the way.
+const NATIVE_ADMIN: &str = r#"[
+  {apiGroups: ["", apps, batch, policy, coordination.k8s.io], resources: ["*"],
+   verbs: [get, list, create, update, patch, delete, deletecollection]},
+  {apiGroups: [rbac.authorization.k8s.io], resources: [roles, rolebindings, clusterroles, clusterrolebindings],
+   verbs: [get, list, create, update, patch, delete, deletecollection, bind, escalate]},
+  {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [get, update, patch, delete]}]"#;
+const OPERATORS_ONLY: &str =
+    "only the operator of Bailiwick makes RBAC objects that are named bailiwick:… or have the label";
+const DELETER: &str = "{permissions: [{resource: templates, actions: [delete]}]}";
+const ROLE: &str = "role.rbac.authorization.k8s.io";
+const BINDING: &str = "rolebinding.rbac.authorization.k8s.io";
+
+#[test]
+fn what_the_operator_wrote_is_changed_by_nobody_else() {
+    let mut site = Site::with_operator(VALUES);
+    site.cluster.apply(
+        &(organization("alpha", "{namespace: alpha, default: true}")
+            + &users(&["ada"])
+            + &custom_role("alpha", "deleter", DELETER)
+            + &binding("alpha", "deleters", "CustomRole/deleter", &["ada"])),
+    );
+    site.cluster.can(&Question::of("ada@example.com", "alpha"), &["delete podtemplates"]);
+    site.cluster.settle();
+    // Nobody repairs anything now.
+    site.cluster.stop_operator();
+    native_objects_keep_what_they_say(&site);
+    what_goes_goes(&site);
+}
+
+fn native_objects_keep_what_they_say(site: &Site) {
+    let cluster = &site.cluster;
+    let eve = site.person("eve");
+    eve.holds("", NATIVE_ADMIN);
+    let native = cluster.native();
+    let named = |kind: &str, part: &str| {
+        let found = native.iter().find(|o| {
+            o["kind"] == kind
+                && o["metadata"]["namespace"] == "alpha"
+                && o["metadata"]["annotations"]["bailiwick.dev/source"].as_str().unwrap().contains(part)
+        });
+        found.unwrap_or_else(|| panic!("no {kind} of {part} in {native:?}"))["metadata"]["name"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let (role, bound) = (named("Role", "deleter"), named("RoleBinding", "deleters"));
+    eve.soon_may_not(&["-n", "alpha", "delete", BINDING, &bound], &format!("{bound} follows from "));
+    let refused = |name: &str| format!("{name} follows from ");
+    let add = r#"[{"op":"add","path":"/subjects/-","value":{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"eve"}}]"#;
+    eve.may_not(&["-n", "alpha", "patch", BINDING, &bound, "--type=json", "-p", add], &refused(&bound));
+    // Not the label first and the rest then, and not by another way of writing.
+    eve.may_not(&["-n", "alpha", "label", BINDING, &bound, "app.kubernetes.io/managed-by-"], &refused(&bound));
+    eve.may_not(
+        &["-n", "alpha", "label", ROLE, &role, "app.kubernetes.io/managed-by=eve", "--overwrite"],
+        &refused(&role),
+    );
+    let orphan = r#"[{"op":"replace","path":"/metadata/ownerReferences/0/uid","value":"none"}]"#;
+    eve.may_not(&["-n", "alpha", "patch", ROLE, &role, "--type=json", "-p", orphan], &refused(&role));
+    let empty = format!(
+        "{{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {{name: '{role}', namespace: alpha}}, rules: []}}"
+    );
+    eve.may_not_with(&["replace"], &empty, &refused(&role));
+    eve.may_not_with(&["apply", "--server-side", "--force-conflicts"], &empty, &refused(&role));
+    eve.may_not(&["-n", "alpha", "delete", ROLE, &role], &refused(&role));
+    eve.may_not(&["delete", "--raw", "/apis/rbac.authorization.k8s.io/v1/namespaces/alpha/roles"], "bailiwick:");
+    for kind in ["clusterroles", "clusterrolebindings"] {
+        let ours = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dbailiwick";
+        eve.may_not(&["delete", "--raw", &format!("/apis/rbac.authorization.k8s.io/v1/{kind}?{ours}")], "follows from");
+    }
+    assert_eq!(cluster.native().len(), native.len());
+
+    // Their own they have as before, but not as if it were the operator's.
+    eve.does(&["-n", "alpha", "create", "role", "own", "--verb=get", "--resource=pods"]);
+    eve.does(&["-n", "alpha", "annotate", ROLE, "own", "a=b"]);
+    let label = ["-n", "alpha", "label", ROLE, "own", "app.kubernetes.io/managed-by=bailiwick"];
+    eve.may_not(&label, "own follows from an object of Bailiwick");
+    let forged = empty
+        .replace(&role, "forged")
+        .replace("namespace: alpha", "namespace: alpha, labels: {app.kubernetes.io/managed-by: bailiwick}");
+    eve.may_not_create(&forged, OPERATORS_ONLY);
+    // Nor do they take the name that it will need.
+    eve.may_not_create(&empty.replace(&role, "bailiwick:next"), OPERATORS_ONLY);
+    eve.may_not_create(&empty.replace(&format!("name: '{role}'"), "generateName: 'bailiwick:'"), OPERATORS_ONLY);
+    eve.does(&["-n", "alpha", "delete", ROLE, "own"]);
+
+    // With the verb, on this one.
+    eve.holds("alpha", &format!("[{{apiGroups: [rbac.authorization.k8s.io], resources: [roles], resourceNames: ['{role}'], verbs: [override]}}]"));
+    eve.does(&["-n", "alpha", "annotate", ROLE, &role, "a=b"]);
+    eve.may_not(&["-n", "alpha", "delete", BINDING, &bound], &refused(&bound));
+    site.cluster.run(&["-n", "alpha", "annotate", ROLE, &role, "c=d"]);
+}
+
+/// The garbage collector and the namespace controller carry out what somebody was allowed to do.
+fn what_goes_goes(site: &Site) {
+    let cluster = &site.cluster;
+    let of = |part: &str| {
+        cluster
+            .native()
+            .iter()
+            .filter(|o| o["metadata"]["annotations"]["bailiwick.dev/source"].as_str().is_some_and(|s| s.contains(part)))
+            .count()
+    };
+    assert!(of("deleters") > 0);
+    cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "deleters"]);
+    cluster.eventually("the garbage collector takes the native binding", || of("deleters") == 0);
+    cluster.run(&["delete", "namespace", "alpha", "--timeout=60s"]);
+}
+
+#[test]
+fn what_the_chart_installs_is_changed_through_the_chart_only() {
+    let site = Site::with_chart(VALUES);
+    let cluster = &site.cluster;
+    let eve = site.person("eve");
+    eve.holds("", NATIVE_ADMIN);
+    eve.soon_may_not(
+        &["-n", RELEASE, "delete", "configmap", "bailiwick-bounds"],
+        "bailiwick-bounds belongs to the installation of Bailiwick: change it through the values of its chart, or have the verb \"override\" on it",
+    );
+    every_object_of_the_chart_is_kept(&eve);
+    nobody_imitates_it(&eve);
+    the_configuration_is_for_who_may_configure(&site);
+    a_namespace_of_the_chart_is_not_its_tenants(&site);
+    // Who has `override` on one thing has it on that.
+    eve.holds(
+        RELEASE,
+        r#"[{apiGroups: [apps], resources: [deployments], resourceNames: [bailiwick], verbs: [override]}]"#,
+    );
+    eve.does(&["-n", RELEASE, "annotate", "deployment", "bailiwick", "a=b"]);
+    eve.may_not(&["-n", RELEASE, "delete", "configmap", "bailiwick-bounds"], "belongs to the installation");
+    // Helm, by who has everything.
+    let output =
+        cluster.helm_upgrade("{namespaceWhitelist: [alpha, beta], replicas: 1, defaultOrganization: {create: false}}");
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+fn every_object_of_the_chart_is_kept(eve: &Person) {
+    let at_home = |kind: &'static str, name: &'static str| (vec!["-n", RELEASE], kind, name);
+    let of_cluster = |kind: &'static str, name: &'static str| (vec![], kind, name);
+    for (place, kind, name) in [
+        at_home("configmap", "bailiwick-bounds"),
+        at_home("configmap", "bailiwick-suspended-0"),
+        at_home("deployment", "bailiwick"),
+        at_home("poddisruptionbudget", "bailiwick"),
+        at_home(ROLE, "bailiwick-operator"),
+        at_home(BINDING, "bailiwick-projector"),
+        of_cluster("clusterrole", "bailiwick-grantable"),
+        of_cluster("clusterrolebinding", "bailiwick-operator"),
+        of_cluster("namespace", "alpha"),
+        of_cluster("customresourcedefinition", "users.bailiwick.dev"),
+    ] {
+        for words in [
+            vec!["delete", kind, name],
+            vec!["label", kind, name, "app.kubernetes.io/part-of=x", "--overwrite"],
+            vec!["annotate", kind, name, "a=b"],
+        ] {
+            eve.may_not(&[&place[..], &words].concat(), &format!("{name} belongs to the installation of Bailiwick"));
+        }
+    }
+    // Of two policies that refuse, either may speak.
+    let all = |kind: &str| format!("/api/v1/namespaces/{RELEASE}/{kind}");
+    eve.may_not(&["delete", "--raw", &all("serviceaccounts")], "bailiwick");
+    let ours = "?labelSelector=app.kubernetes.io%2Fpart-of%3Dbailiwick";
+    eve.may_not(&["delete", "--raw", &(all("configmaps") + ours)], "belongs to the installation");
+    eve.may_not(
+        &["-n", RELEASE, "scale", "deployment", "bailiwick", "--replicas=0"],
+        "bailiwick belongs to the operator of Bailiwick: eve needs",
+    );
+    // The labels, through a door at the back.
+    let strip = r#"{"metadata":{"labels":{"app.kubernetes.io/part-of":null}}}"#;
+    for (place, kind, name) in [at_home("poddisruptionbudget", "bailiwick"), of_cluster("namespace", "alpha")] {
+        let patch = ["patch", kind, name, "--subresource=status", "--type=merge", "-p", strip];
+        eve.may_not(&[&place[..], &patch].concat(), &format!("{name} belongs to the installation"));
+    }
+    // A status is the controllers' business.
+    eve.does(&[
+        "patch",
+        "namespace",
+        "alpha",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        r#"{"status":{"conditions":[]}}"#,
+    ]);
+    // What Helm remembers is what a rollback applies.
+    let memory = "sh.helm.release.v1.bailiwick.v1";
+    let helms = format!("{memory} belongs to the operator of Bailiwick");
+    eve.may_not(
+        &["-n", RELEASE, "patch", "secret", memory, "--type=merge", "-p", r#"{"data":{"release":"eA=="}}"#],
+        &helms,
+    );
+    eve.may_not(&["-n", RELEASE, "delete", "secret", memory], &helms);
+    eve.may_not(&["delete", "--raw", &all("secrets")], &helms);
+    eve.may_not(
+        &["-n", RELEASE, "create", "secret", "generic", "sh.helm.release.v1.bailiwick.v9"],
+        "belongs to the operator of Bailiwick",
+    );
+    eve.does(&["-n", RELEASE, "create", "secret", "generic", "sh.helm.release.v1.theirs.v1"]);
+    // Beside it, everything is as before.
+    eve.does(&["-n", RELEASE, "create", "configmap", "theirs"]);
+    eve.does(&["-n", RELEASE, "create", "deployment", "theirs", "--image=example"]);
+    eve.does(&["-n", RELEASE, "scale", "deployment", "theirs", "--replicas=0"]);
+    eve.does(&["-n", RELEASE, "delete", "deployment", "theirs"]);
+    eve.does(&["-n", RELEASE, "delete", "configmap", "theirs"]);
+}
+
+/// What carries the labels could not be removed by those who manage the namespace; what carries the operator's selector
+/// would be taken by its Deployment for one of its own.
+fn nobody_imitates_it(eve: &Person) {
+    let label = "labels: {app.kubernetes.io/part-of: bailiwick}, ";
+    let posing = "the label app.kubernetes.io/part-of: bailiwick is for the installation of Bailiwick";
+    let config =
+        |name: &str| format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{{label}{name}, namespace: alpha}}}}");
+    eve.may_not_create(&config("name: x"), posing);
+    eve.may_not_create(&config("generateName: x"), posing);
+    eve.creates(&config("name: x").replace(label, ""));
+    eve.may_not(
+        &["-n", "alpha", "label", "configmap", "x", "app.kubernetes.io/part-of=bailiwick"],
+        "x belongs to the installation",
+    );
+    let selected = "labels: {app.kubernetes.io/name: bailiwick, app.kubernetes.io/instance: bailiwick, pod-template-hash: x}, name: ";
+    let stray = pod(RELEASE, "stray", "serviceAccountName: default");
+    eve.may_not_create(&stray.replacen("name: ", selected, 1), "stray belongs to the operator of Bailiwick");
+    eve.may_not_create(
+        &stray.replacen("name: ", selected, 1).replace("name: stray", "generateName: stray-"),
+        "belongs to the operator of Bailiwick",
+    );
+    eve.creates(&stray);
+    eve.may_not(
+        &[
+            "-n",
+            RELEASE,
+            "label",
+            "pod",
+            "stray",
+            "app.kubernetes.io/name=bailiwick",
+            "app.kubernetes.io/instance=bailiwick",
+        ],
+        "stray belongs to the operator of Bailiwick",
+    );
+    eve.creates(&stray.replacen("name: ", selected, 1).replace(RELEASE, "alpha"));
+}
+
+fn the_configuration_is_for_who_may_configure(site: &Site) {
+    let mo = site.person("mo");
+    mo.holds(RELEASE, "[{apiGroups: [''], resources: [configmaps], resourceNames: [bailiwick-config], verbs: [get, update, patch, delete]}]");
+    mo.does(&["-n", RELEASE, "patch", "configmap", "bailiwick-config", "--type=merge", "-p", r#"{"data":{"x":"y"}}"#]);
+    mo.may_not(
+        &["-n", RELEASE, "delete", "configmap", "bailiwick-config"],
+        "bailiwick-config belongs to the installation",
+    );
+    mo.may_not(
+        &["-n", RELEASE, "label", "configmap", "bailiwick-config", "app.kubernetes.io/part-of-"],
+        "bailiwick-config belongs to the installation",
+    );
+}
+
+fn a_namespace_of_the_chart_is_not_its_tenants(site: &Site) {
+    // Kubernetes lets who has every right in a namespace change the Namespace itself.
+    let nat = site.person("nat");
+    site.cluster.run(&["-n", "alpha", "create", "rolebinding", "nat", "--clusterrole=cluster-admin", "--user=nat"]);
+    nat.does(&["-n", "alpha", "create", "configmap", "theirs"]);
+    let weaker = ["label", "namespace", "alpha", "pod-security.kubernetes.io/enforce=privileged", "--overwrite"];
+    nat.may_not(&weaker, "alpha belongs to the installation of Bailiwick");
+    nat.may_not(&["delete", "namespace", "alpha"], "alpha belongs to the installation of Bailiwick");
+    // Nor is the one that the operator runs in, which Helm made, or somebody else.
+    site.cluster.run(&["-n", RELEASE, "create", "rolebinding", "nat", "--clusterrole=cluster-admin", "--user=nat"]);
+    nat.may_not(&["delete", "namespace", RELEASE], "bailiwick-system belongs to the operator of Bailiwick: nat needs");
+}
+
+#[test]
+fn the_operators_pods_and_its_lease_are_left_alone() {
+    let site = Site::with_chart(VALUES);
+    let cluster = &site.cluster;
+    let eve = site.person("eve");
+    eve.holds("", NATIVE_ADMIN);
+    eve.soon_may_not(
+        &["-n", RELEASE, "scale", "deployment", "bailiwick", "--replicas=0"],
+        "bailiwick belongs to the operator",
+    );
+    let labelled = "labels: {app.kubernetes.io/part-of: bailiwick}, name: ";
+    cluster.apply(&pod(RELEASE, "bailiwick-1", "serviceAccountName: default").replacen("name: ", labelled, 1));
+    cluster.apply(&pod(RELEASE, "other", "serviceAccountName: default"));
+    cluster.apply(&pod("alpha", "bailiwick-1", "serviceAccountName: default"));
+    for subresource in ["exec?command=ls&container=c", "attach?container=c", "portforward", "proxy"] {
+        let refusal = "bailiwick-1 belongs to the operator of Bailiwick: eve needs the verb \"override\" on it";
+        super::refused(eve.connects(RELEASE, "bailiwick-1", subresource), refusal, subresource);
+        for (namespace, pod) in [(RELEASE, "other"), ("alpha", "bailiwick-1")] {
+            let answer = eve.connects(namespace, pod, subresource).unwrap_err();
+            assert!(!answer.contains("ValidatingAdmissionPolicy") && !answer.contains("cannot"), "{answer}");
+        }
+    }
+    let proxied = eve.tries(&["get", "--raw", &format!("/api/v1/namespaces/{RELEASE}/pods/bailiwick-1/proxy/metrics")]);
+    super::refused(proxied, "bailiwick-1 belongs to the operator", "proxy");
+    for words in
+        [vec!["delete", "pod", "bailiwick-1"], vec!["label", "pod", "bailiwick-1", "app.kubernetes.io/part-of-"]]
+    {
+        eve.may_not(&[vec!["-n", RELEASE], words].concat(), "bailiwick-1 belongs to the installation");
+    }
+    let debug = r#"{"spec":{"ephemeralContainers":[{"name":"d","image":"example"}]}}"#;
+    let strip = r#"{"metadata":{"labels":{"app.kubernetes.io/part-of":null}}}"#;
+    for (subresource, patch) in [("ephemeralcontainers", debug), ("status", strip)] {
+        let words = [
+            "-n",
+            RELEASE,
+            "patch",
+            "pod",
+            "bailiwick-1",
+            "--type=strategic",
+            "--subresource",
+            subresource,
+            "-p",
+            patch,
+        ];
+        eve.may_not(&words, "bailiwick-1 belongs to the installation");
+    }
+    eve.does(&["-n", RELEASE, "delete", "pod", "other", "--force"]);
+
+    // The Lease, which the operator writes itself, and without labels.
+    let lease = "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: bailiwick, namespace: bailiwick-system}, spec: {holderIdentity: eve}}";
+    eve.may_not_create(lease, "bailiwick belongs to the operator of Bailiwick");
+    cluster.apply(lease);
+    let all = format!("/apis/coordination.k8s.io/v1/namespaces/{RELEASE}/leases");
+    eve.may_not(&["delete", "--raw", &all], "bailiwick belongs to the operator");
+    for words in [vec!["delete", "lease", "bailiwick"], vec!["annotate", "lease", "bailiwick", "a=b"]] {
+        eve.may_not(&[vec!["-n", RELEASE], words].concat(), "bailiwick belongs to the operator");
+    }
+    eve.creates(&lease.replace("name: bailiwick,", "name: theirs,"));
+    eve.does(&["-n", RELEASE, "delete", "lease", "theirs"]);
+}
+
+/// By default the default organization lives in the release namespace, and its managers have nearly every right there.
+#[test]
+fn the_managers_of_the_default_organization_work_beside_the_operator_and_not_on_it() {
+    let site = Site::with_operator("{}");
+    let cluster = &site.cluster;
+    cluster.apply(&(users(&["ada"]) + &binding(RELEASE, "managers", "SiteRole/organization-manager", &["ada"])));
+    let username = "ada@example.com";
+    cluster.can(&Question::of(username, RELEASE), &["create deployments.apps", "create rolebindings.bailiwick.dev"]);
+    let ada = site.person(username);
+    let at_home = |words: &[&'static str]| [&["-n", RELEASE][..], words].concat();
+    for words in [
+        &["delete", "deployment", "bailiwick"][..],
+        &["delete", "deployments", "--all"],
+        &["set", "image", "deployment", "bailiwick", "bailiwick=mine"],
+        &["patch", "deployment", "bailiwick", "--type=merge", "-p", r#"{"spec":{"replicas":0}}"#],
+    ] {
+        ada.may_not(&at_home(words), "bailiwick belongs to the installation of Bailiwick");
+    }
+    let guarded = "ServiceAccount bailiwick-system/bailiwick is guarded: ada@example.com needs the verb \"use\" on it";
+    ada.may_not_create(&pod(RELEASE, "mine", "serviceAccountName: bailiwick"), guarded);
+    cluster.apply(&pod(RELEASE, "bailiwick-1", "serviceAccountName: default"));
+    let refused = ada.connects(RELEASE, "bailiwick-1", "exec?command=ls");
+    // A manager may not `use` workspaces; with that right, the policy is in the way.
+    assert!(refused.unwrap_err().contains("cannot create resource \"pods/exec\""));
+    ada.holds(RELEASE, "[{apiGroups: [''], resources: [pods/exec], verbs: [get, create]}]");
+    super::refused(
+        ada.connects(RELEASE, "bailiwick-1", "exec?command=ls"),
+        "bailiwick-1 belongs to the operator",
+        "exec",
+    );
+    // Their own work goes on.
+    ada.does(&at_home(&["create", "deployment", "theirs", "--image=example"]));
+    ada.does(&at_home(&["patch", "deployment", "theirs", "--type=merge", "-p", r#"{"spec":{"replicas":3}}"#]));
+    ada.creates(&custom_role(RELEASE, "deleter", DELETER));
+    ada.creates(&binding(RELEASE, "deleters", "CustomRole/deleter", &["ada"]));
+    ada.does(&at_home(&["delete", "deployment", "theirs"]));
+    cluster.settle();
+    // And who installed it takes it away.
+    let output =
+        cluster.plane.helm(&cluster.admin).args(["uninstall", "bailiwick", "--namespace", RELEASE]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}

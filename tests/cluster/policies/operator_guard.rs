@@ -1,0 +1,401 @@
+//! What the operator's ServiceAccount writes at all. Here it can do anything, as after a bug in the chart's rights, or
+//! with a right that somebody gave it for a moment: the policy is the only thing in the way.
+
+use super::{Person, Site, VALUES};
+use crate::support::manifests::{binding, custom_role, group, organization, users};
+use crate::support::{Question, RELEASE};
+
+/// With the name, label and owner of what is the operator's own.
+struct Own {
+    uid: String,
+}
+
+impl Own {
+    fn object(&self, kind: &str, namespace: &str, name: &str, rest: &str) -> String {
+        let place = if namespace.is_empty() { String::new() } else { format!("namespace: {namespace}, ") };
+        format!(
+            "{{apiVersion: rbac.authorization.k8s.io/v1, kind: {kind}, metadata: {{name: '{name}', {place}\
+             labels: {{app.kubernetes.io/managed-by: bailiwick}}, {}}}, {rest}}}",
+            self.owners()
+        )
+    }
+
+    fn owners(&self) -> String {
+        let uid = &self.uid;
+        format!(
+            "ownerReferences: [{{apiVersion: bailiwick.dev/v1alpha1, kind: Organization, name: alpha, uid: {uid}}}]"
+        )
+    }
+
+    fn role(&self, rule: &str) -> String {
+        self.object("Role", "alpha", "bailiwick:trial", &format!("rules: [{rule}]"))
+    }
+
+    fn binding(&self, kind: &str, role: &str, subject: &str) -> String {
+        let reference = format!("{{apiGroup: rbac.authorization.k8s.io, kind: {kind}, name: '{role}'}}");
+        self.object("RoleBinding", "alpha", "bailiwick:trial", &format!("roleRef: {reference}, subjects: [{subject}]"))
+    }
+}
+
+const ADA: &str = "{apiGroup: rbac.authorization.k8s.io, kind: User, name: ada}";
+const OWN_ONLY: &str = "the operator of Bailiwick changes and deletes RBAC objects of its own only";
+const LABELLED: &str = "what the operator of Bailiwick writes is named bailiwick:…, labelled, and owned by one of";
+
+#[test]
+fn the_operator_writes_its_own_work_and_nothing_else_whatever_it_could() {
+    let site = Site::with_chart(VALUES);
+    let operator = site.the_operator();
+    operator.holds("", r#"[{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]"#);
+    site.cluster.apply(&(organization("alpha", "{namespace: alpha, default: true}") + &users(&["ada"])));
+    let alpha = site.cluster.get(&["organizations.bailiwick.dev", "alpha"]);
+    let own = Own { uid: alpha["metadata"]["uid"].as_str().unwrap().to_owned() };
+    operator.soon_may_not(
+        &["-n", "alpha", "create", "configmap", "trial"],
+        "the operator of Bailiwick never writes /configmaps (CREATE)",
+    );
+    it_writes_rbac_that_is_its_own_only(&operator, &own);
+    it_gives_no_right_that_is_every_right(&operator, &own);
+    it_gives_nothing_to_the_system_and_binds_no_foreign_role(&operator, &own);
+    it_runs_nothing(&operator);
+    nobody_acts_in_its_name(&operator, &own);
+    of_other_objects_it_writes_what_is_its_own(&operator);
+    large_objects_are_no_hindrance(&operator, &own);
+}
+
+fn it_writes_rbac_that_is_its_own_only(operator: &Person, own: &Own) {
+    let cluster = &operator.site.cluster;
+    operator.creates(&own.role("{apiGroups: [apps], resources: [deployments], verbs: [get]}"));
+    let role = "role.rbac.authorization.k8s.io";
+    operator.does(&["-n", "alpha", "annotate", role, "bailiwick:trial", "a=b"]);
+    // Somebody stripped the label: by its owner it is still known, and repaired by applying it again.
+    cluster.run(&["-n", "alpha", "label", role, "bailiwick:trial", "app.kubernetes.io/managed-by-"]);
+    operator.may_not(&["-n", "alpha", "annotate", role, "bailiwick:trial", "c=d"], LABELLED);
+    let apply = ["apply", "--server-side", "--force-conflicts"];
+    operator.does_with(&apply, &own.role("{apiGroups: [apps], resources: [deployments], verbs: [get, list]}"));
+    // Somebody took the owner away: by its label it is still known.
+    cluster.run(&[
+        "-n",
+        "alpha",
+        "patch",
+        role,
+        "bailiwick:trial",
+        "--type=json",
+        "-p",
+        r#"[{"op":"remove","path":"/metadata/ownerReferences"}]"#,
+    ]);
+    operator.does(&["-n", "alpha", "delete", role, "bailiwick:trial"]);
+
+    let wrong = own.role("").replace("bailiwick:trial", "trial");
+    operator.may_not_create(&wrong, LABELLED);
+    operator.may_not_create(&own.role("").replace("managed-by: bailiwick", "managed-by: helm"), LABELLED);
+    operator.may_not_create(&own.role("").replace(&own.owners(), ""), LABELLED);
+    operator.may_not_create(&own.role("").replace("bailiwick.dev/v1alpha1", "apps/v1"), LABELLED);
+    operator.may_not_create(&own.role("").replace("name: 'bailiwick:trial'", "generateName: 'x-'"), LABELLED);
+
+    // Foreign in one way or the other.
+    cluster.run(&["-n", "alpha", "create", "role", "foreign", "--verb=get", "--resource=pods"]);
+    cluster.run(&["-n", "alpha", "create", "role", "bailiwick:foreign", "--verb=get", "--resource=pods"]);
+    cluster.run(&["create", "clusterrole", "labelled", "--verb=get", "--resource=pods"]);
+    cluster.run(&["label", "clusterrole", "labelled", "app.kubernetes.io/managed-by=bailiwick"]);
+    for name in ["foreign", "bailiwick:foreign"] {
+        operator.may_not(&["-n", "alpha", "delete", role, name], OWN_ONLY);
+        operator.may_not(&["-n", "alpha", "label", role, name, "app.kubernetes.io/managed-by=bailiwick"], OWN_ONLY);
+    }
+    operator.may_not(&["delete", "clusterrole", "labelled"], OWN_ONLY);
+    operator.may_not(&["delete", "clusterrole", "bailiwick-operator"], OWN_ONLY);
+    operator.may_not(&["delete", "clusterrolebinding", "cluster-admin"], OWN_ONLY);
+    operator.may_not(&["delete", "--raw", "/apis/rbac.authorization.k8s.io/v1/namespaces/alpha/roles"], OWN_ONLY);
+    operator.may_not(&["delete", "--raw", "/apis/rbac.authorization.k8s.io/v1/clusterroles"], OWN_ONLY);
+    assert!(cluster.exists(&["-n", "alpha", role, "foreign"]));
+    assert!(cluster.exists(&["clusterrole", "edit"]));
+}
+
+fn it_gives_no_right_that_is_every_right(operator: &Person, own: &Own) {
+    for rule in [
+        r#"{apiGroups: [apps], resources: [deployments], verbs: ["*"]}"#,
+        r#"{apiGroups: [apps], resources: ["*"], verbs: [get]}"#,
+        r#"{apiGroups: ["*"], resources: [deployments], verbs: [get]}"#,
+        "{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: [escalate]}",
+        "{apiGroups: [bailiwick.dev], resources: [siteroles], verbs: [escalate]}",
+        r#"{apiGroups: [""], resources: [serviceaccounts], verbs: [impersonate]}"#,
+        r#"{apiGroups: [authentication.k8s.io], resources: [users], verbs: ["impersonate:user-info"]}"#,
+        // Hidden behind one that is harmless.
+        r#"{apiGroups: [apps], resources: [deployments], verbs: [get]}, {apiGroups: [""], resources: [users], verbs: [impersonate]}"#,
+    ] {
+        operator.may_not_create(&own.role(rule), "writes no wildcard, escalate or impersonate");
+    }
+    let cluster_role = |rule: &str| own.object("ClusterRole", "", "bailiwick:trial", &format!("rules: [{rule}]"));
+    for path in ["*", "/*"] {
+        let rule = format!("{{nonResourceURLs: ['{path}'], verbs: [get]}}");
+        operator.may_not_create(&cluster_role(&rule), "writes no wildcard, escalate or impersonate");
+    }
+    operator.creates(&cluster_role("{nonResourceURLs: [/metrics], verbs: [get]}"));
+    operator.does(&["delete", "clusterrole", "bailiwick:trial"]);
+    for rule in [
+        "{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: [bind]}",
+        r#"{apiGroups: [bailiwick.dev, ""], resources: [siteroles], verbs: [bind]}"#,
+        "{apiGroups: [rbac.authorization.k8s.io], resources: [rolebindings], verbs: [create]}",
+        "{apiGroups: [apps, rbac.authorization.k8s.io], resources: [rolebindings], verbs: [get, patch]}",
+        "{apiGroups: [rbac.authorization.k8s.io], resources: [clusterroles], verbs: [deletecollection]}",
+    ] {
+        operator.may_not_create(&own.role(rule), "gives nobody a right to write native RBAC");
+    }
+    operator.creates(&own.role(
+        "{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: [get, list, watch]}, \
+         {apiGroups: [bailiwick.dev], resources: [siteroles, groups], verbs: [bind]}",
+    ));
+    let widen =
+        r#"[{"op":"add","path":"/rules/-","value":{"apiGroups":[""],"resources":["users"],"verbs":["impersonate"]}}]"#;
+    operator.may_not(
+        &["-n", "alpha", "patch", "role.rbac.authorization.k8s.io", "bailiwick:trial", "--type=json", "-p", widen],
+        "writes no wildcard, escalate or impersonate",
+    );
+    operator.does(&["-n", "alpha", "delete", "role.rbac.authorization.k8s.io", "bailiwick:trial"]);
+    // Rules that arrive in another role, or from others.
+    let selector = "aggregationRule: {clusterRoleSelectors: [{matchLabels: {a: b}}]}";
+    let collecting = own.object("ClusterRole", "", "bailiwick:trial", selector);
+    operator.may_not_create(&collecting, "the operator of Bailiwick aggregates no roles");
+    for label in ["rbac.authorization.k8s.io/aggregate-to-view", "bailiwick.dev/aggregate-to-grantable"] {
+        let lent = cluster_role("").replace("labels: {", &format!("labels: {{{label}: 'true', "));
+        operator.may_not_create(&lent, "the operator of Bailiwick aggregates no roles");
+    }
+}
+
+fn it_gives_nothing_to_the_system_and_binds_no_foreign_role(operator: &Person, own: &Own) {
+    let refused = "the operator of Bailiwick gives nothing to system: users and groups";
+    for (kind, name) in [
+        ("User", "system:anonymous"),
+        ("User", "system:serviceaccount:kube-system:default"),
+        ("Group", "system:authenticated"),
+        ("Group", "system:masters"),
+    ] {
+        let subject = format!("{ADA}, {{apiGroup: rbac.authorization.k8s.io, kind: {kind}, name: '{name}'}}");
+        operator.may_not_create(&own.binding("Role", "bailiwick:trial", &subject), refused);
+    }
+    for (kind, role) in [("ClusterRole", "cluster-admin"), ("ClusterRole", "bailiwick-grantable"), ("Role", "theirs")] {
+        operator.may_not_create(&own.binding(kind, role, ADA), "the operator of Bailiwick binds roles of its own only");
+    }
+    operator.creates(&own.role(""));
+    let account = "{kind: ServiceAccount, name: default, namespace: kube-system}";
+    let group = "{apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'oidc:team'}";
+    operator.creates(&own.binding("Role", "bailiwick:trial", &format!("{ADA}, {account}, {group}")));
+    operator.may_not(
+        &[
+            "-n",
+            "alpha",
+            "patch",
+            "rolebinding.rbac.authorization.k8s.io",
+            "bailiwick:trial",
+            "--type=json",
+            "-p",
+            r#"[{"op":"replace","path":"/subjects/0/name","value":"system:admin"}]"#,
+        ],
+        refused,
+    );
+    operator.does(&["-n", "alpha", "delete", "rolebinding.rbac.authorization.k8s.io", "bailiwick:trial"]);
+    // A binding of nobody is one, too.
+    operator.creates(&own.binding("Role", "bailiwick:trial", ""));
+    let both = "roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io";
+    operator.does(&["-n", "alpha", "delete", both, "bailiwick:trial"]);
+}
+
+fn it_runs_nothing(operator: &Person) {
+    let cluster = &operator.site.cluster;
+    cluster.apply(&super::pod("alpha", "there", "serviceAccountName: default"));
+    operator.may_not_create(&super::pod("alpha", "own", "serviceAccountName: default"), "never writes /pods (CREATE)");
+    for (subresource, operation) in [("exec?command=ls", "exec"), ("attach", "attach"), ("portforward", "portforward")]
+    {
+        super::refused(
+            operator.connects("alpha", "there", subresource),
+            &format!("never writes /pods/{operation} (CONNECT)"),
+            subresource,
+        );
+    }
+    for (words, what) in [
+        (vec!["create", "deployment", "own", "--image=example"], "never writes apps/deployments (CREATE)"),
+        (vec!["create", "token", "default"], "never writes /serviceaccounts/token (CREATE)"),
+        (vec!["create", "secret", "generic", "own"], "never writes /secrets (CREATE)"),
+        (vec!["delete", "pod", "there"], "never writes /pods (DELETE)"),
+    ] {
+        operator.may_not(&[vec!["-n", "alpha"], words].concat(), what);
+    }
+}
+
+/// Kubernetes' own role `edit` has `impersonate` on the ServiceAccounts of a namespace: in the release namespace that was
+/// every right that the operator can give.
+fn nobody_acts_in_its_name(operator: &Person, own: &Own) {
+    let site = operator.site;
+    site.cluster.run(&["-n", RELEASE, "create", "rolebinding", "ed", "--clusterrole=edit", "--user=ed"]);
+    let ed = site.person("ed");
+    let refused = "the operator of Bailiwick acts with a token of its own, and nobody acts in its name";
+    let as_operator = ["--as", "system:serviceaccount:bailiwick-system:bailiwick"];
+    ed.may_not_with(&[&as_operator[..], &["create", "--validate=false"]].concat(), &own.role(""), refused);
+    let status = ["patch", "users.bailiwick.dev", "ada", "--subresource=status", "--type=merge", "-p", "{}"];
+    ed.may_not(&[&as_operator[..], &status].concat(), refused);
+    // Not by claiming to have a token either.
+    let claim = ["--as-user-extra", "authentication.kubernetes.io/credential-id=JTI=x"];
+    ed.may_not_with(
+        &[&as_operator[..], &claim, &["create", "--validate=false"]].concat(),
+        &own.role(""),
+        "cannot impersonate resource \"userextras",
+    );
+    // To ask what it may do is harmless.
+    ed.does(&[&as_operator[..], &["auth", "can-i", "get", "users.bailiwick.dev"]].concat());
+}
+
+fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
+    let cluster = &operator.site.cluster;
+    let merge = |kind: &'static str, name: &'static str, patch: &'static str| {
+        ["patch", kind, name, "--type=merge", "-p", patch]
+    };
+    // Our own kinds: the status, and of a User one label.
+    for (kind, patch) in [
+        ("organizations.bailiwick.dev", r#"{"spec":{"displayName":"x"}}"#),
+        ("organizations.bailiwick.dev", r#"{"metadata":{"annotations":{"a":"b"}}}"#),
+    ] {
+        operator.may_not(&merge(kind, "alpha", patch), "never writes bailiwick.dev/organizations (UPDATE)");
+    }
+    operator.may_not(
+        &["label", "siteroles.bailiwick.dev", "auditor", "a=b"],
+        "never writes bailiwick.dev/siteroles (UPDATE)",
+    );
+    operator.may_not(&["delete", "users.bailiwick.dev", "ada"], "never writes bailiwick.dev/users (DELETE)");
+    operator.may_not(&["delete", "--raw", "/apis/bailiwick.dev/v1alpha1/users"], "never writes bailiwick.dev/users");
+    // Applying to what is not there would make it.
+    operator.may_not_with(&["apply", "--server-side"], &users(&["eve"]), "never writes bailiwick.dev/users (CREATE)");
+    let user = "of a User the operator of Bailiwick writes the status, and takes off the label";
+    for patch in [
+        r#"{"spec":{"suspended":true}}"#,
+        r#"{"spec":{"email":"a@b"}}"#,
+        r#"{"metadata":{"labels":{"bailiwick.dev/suspension":"now"}}}"#,
+        r#"{"metadata":{"labels":{"team":null}}}"#,
+        r#"{"metadata":{"annotations":{"a":"b"}}}"#,
+        r#"{"metadata":{"finalizers":["a.example/b"]}}"#,
+    ] {
+        cluster.run(&["label", "users.bailiwick.dev", "ada", "team=a", "--overwrite"]);
+        operator.may_not(&merge("users.bailiwick.dev", "ada", patch), user);
+    }
+    cluster.run(&["label", "users.bailiwick.dev", "ada", "bailiwick.dev/suspension=now"]);
+    operator.does(&["label", "users.bailiwick.dev", "ada", "bailiwick.dev/suspension-"]);
+    let status = ["--subresource=status", "--type=merge", "-p", r#"{"status":{"observedGeneration":1}}"#];
+    operator.does(&[&["patch", "users.bailiwick.dev", "ada"][..], &status].concat());
+    operator.does(&[&["patch", "organizations.bailiwick.dev", "alpha"][..], &status].concat());
+
+    // Namespaces: the record.
+    let record = "of a Namespace the operator of Bailiwick writes the record of the claim only";
+    for patch in [
+        r#"{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}"#,
+        r#"{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":null}}}"#,
+        r#"{"metadata":{"annotations":{"scheduler.alpha.kubernetes.io/node-selector":"a=b"}}}"#,
+        r#"{"metadata":{"finalizers":["a.example/b"]}}"#,
+        r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Namespace","name":"x","uid":"y"}]}}"#,
+    ] {
+        operator.may_not(&merge("namespace", "alpha", patch), record);
+    }
+    operator.does(&merge(
+        "namespace",
+        "alpha",
+        r#"{"metadata":{"labels":{"bailiwick.dev/organization":"alpha"},"annotations":{"bailiwick.dev/claimed-at":"x"}}}"#,
+    ));
+    operator.does(&["label", "namespace", "alpha", "bailiwick.dev/organization-"]);
+    operator.may_not(&["delete", "namespace", "beta"], "never writes /namespaces (DELETE)");
+    operator.may_not(&["create", "namespace", "gamma"], "never writes /namespaces (CREATE)");
+    let status = ["patch", "namespace", "alpha", "--subresource=status", "--type=merge", "-p"];
+    let label = r#"{"metadata":{"labels":{"a":"b"}}}"#;
+    operator.may_not(&[&status[..], &[label]].concat(), "never writes /namespaces/status (UPDATE)");
+
+    // Its Lease and its lists at home.
+    let lease = "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: trial}}";
+    operator.may_not_with(&["-n", "alpha", "create"], lease, "never writes coordination.k8s.io/leases (CREATE)");
+    operator.does_with(&["-n", RELEASE, "create"], lease);
+    let names = ["--type=merge", "-p", r#"{"data":{"names":"\nx\n"}}"#];
+    let at_home = |name: &'static str| [&["-n", RELEASE, "patch", "configmap", name][..], &names].concat();
+    operator.does(&at_home("bailiwick-suspended-0"));
+    for name in ["bailiwick-bounds", "bailiwick-config"] {
+        operator.may_not(&at_home(name), "never writes /configmaps (UPDATE)");
+    }
+    operator
+        .may_not(&["-n", RELEASE, "delete", "configmap", "bailiwick-suspended-0"], "never writes /configmaps (DELETE)");
+    operator
+        .may_not(&["-n", RELEASE, "create", "configmap", "bailiwick-suspended-9"], "never writes /configmaps (CREATE)");
+    operator.may_not(
+        &["-n", RELEASE, "scale", "deployment", "bailiwick", "--replicas=0"],
+        "never writes apps/deployments/scale",
+    );
+}
+
+fn large_objects_are_no_hindrance(operator: &Person, own: &Own) {
+    let names: Vec<String> = (0..100).map(|n| format!("name-{n}")).collect();
+    let rule = format!(
+        "{{apiGroups: [apps], resources: [deployments, statefulsets], resourceNames: [{}], \
+         verbs: [get, list, watch, create, update, patch, delete, deletecollection]}}",
+        names.join(", ")
+    );
+    operator.creates(&own.role(&vec![rule.as_str(); 100].join(", ")));
+    operator.does(&["-n", "alpha", "delete", "role.rbac.authorization.k8s.io", "bailiwick:trial"]);
+    let small = "{apiGroups: [apps], resources: [deployments], verbs: [get]}";
+    operator.creates(&own.role(&vec![small; 4_000].join(", ")));
+    let subjects: Vec<String> = (0..1_000).map(|n| ADA.replace("ada", &format!("user-{n}@example.com"))).collect();
+    operator.creates(&own.binding("Role", "bailiwick:trial", &subjects.join(", ")));
+    // Also where something is refused at the very end.
+    let last = format!("{}, {}", subjects.join(", "), ADA.replace("ada", "system:admin"));
+    operator.may_not_create(&own.binding("Role", "bailiwick:trial", &last), "gives nothing to system:");
+}
+
+#[test]
+fn the_operators_normal_work_goes_on_under_its_guard() {
+    let site = Site::with_operator(VALUES);
+    let cluster = &site.cluster;
+    let role = "{permissions: [{resource: templates, actions: [delete]}], \
+                rules: [{apiGroups: [bailiwick.dev], resources: [siteroles], resourceNames: [organization-member], verbs: [bind]}]}";
+    cluster.apply(
+        &(organization("alpha", "{namespace: alpha, default: true}")
+            + &organization("beta", "{namespace: beta}")
+            + &users(&["ada", "bob"])
+            + &custom_role("alpha", "deleter", role)
+            + &group("alpha", "crew", &["bob"])
+            + &binding("alpha", "deleters", "CustomRole/deleter", &["ada", "Group/crew", "ServiceAccount/ci"])
+            + &binding("beta", "managers", "SiteRole/organization-manager", &["ada", "ExternalGroup/leads"])),
+    );
+    let ada = Question::of("ada@example.com", "alpha");
+    let bob = Question::of("bob@example.com", "alpha");
+    cluster.can(&ada, &["delete podtemplates"]);
+    cluster.can(&bob, &["delete podtemplates"]);
+    let suspend = |suspended: bool| {
+        let patch = format!("{{\"spec\":{{\"suspended\":{suspended}}}}}");
+        cluster.run(&["patch", "users.bailiwick.dev", "bob", "--type=merge", "-p", &patch]);
+    };
+    suspend(true);
+    cluster.cannot(&bob, &["delete podtemplates"]);
+    suspend(false);
+    cluster.can(&bob, &["delete podtemplates"]);
+    cluster.settle();
+    // Drift, in the ways that the guard has to tell apart.
+    let roles = cluster.native().into_iter().filter(|o| o["kind"] == "Role" && o["metadata"]["namespace"] == "alpha");
+    for role in roles.collect::<Vec<_>>() {
+        let name = role["metadata"]["name"].as_str().unwrap();
+        let object = ["-n", "alpha", "role.rbac.authorization.k8s.io", name];
+        for patch in [
+            r#"[{"op":"remove","path":"/metadata/labels/app.kubernetes.io~1managed-by"}]"#,
+            r#"[{"op":"remove","path":"/metadata/ownerReferences"}]"#,
+            r#"[{"op":"replace","path":"/rules","value":[]}]"#,
+        ] {
+            let [n, namespace, kind, name] = object;
+            cluster.run(&[n, namespace, "patch", kind, name, "--type=json", "-p", patch]);
+            cluster.eventually("the operator repairs it", || {
+                let now = cluster.get(&object);
+                now["rules"] == role["rules"]
+                    && now["metadata"]["labels"] == role["metadata"]["labels"]
+                    && now["metadata"]["ownerReferences"] == role["metadata"]["ownerReferences"]
+            });
+        }
+    }
+    // Another role in the binding, then everything goes.
+    cluster.apply(&binding("alpha", "deleters", "SiteRole/organization-manager", &["ada"]));
+    cluster.can(&ada, &["create services"]);
+    cluster.run(&["delete", "organizations.bailiwick.dev", "beta"]);
+    cluster.cannot(&Question::of("ada@example.com", "beta"), &["create services"]);
+    cluster.settle();
+    let log = cluster.operator_log();
+    assert!(!log.contains("ValidatingAdmissionPolicy"), "{log}");
+}

@@ -1,0 +1,243 @@
+//! A suspended username writes nothing in organizations, whatever group it comes with. The lists are written by the test
+//! here, as the operator would.
+
+use super::{Person, Site, pod};
+use crate::support::manifests::{group, organization, user};
+use crate::support::{RELEASE, outcome, with_input};
+
+const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}, \
+                      admissionPolicies: {suspendedUsers: {breakGlass: [glass@example.com]}}}";
+/// By a group that the identity provider asserts, and that Bailiwick knows nothing of.
+const DEVELOPERS: &str = "{apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'oidc:developers'}";
+const EVERYTHING: &str = r#"[{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]"#;
+
+fn suspend(site: &Site, list: usize, names: &str) {
+    let patch = serde_json::json!({"data": {"names": names}}).to_string();
+    let list = format!("bailiwick-suspended-{list}");
+    // As input: a command line has less room than a list.
+    let mut kubectl = site.cluster.plane.kubectl(&site.cluster.admin);
+    kubectl.args(["-n", RELEASE, "patch", "configmap", &list, "--type=merge", "--patch-file=/dev/stdin"]);
+    outcome(with_input(kubectl, &patch)).unwrap();
+}
+
+fn because(username: &str) -> String {
+    format!("user {username} is suspended")
+}
+
+fn config(namespace: &str) -> Vec<&str> {
+    vec!["-n", namespace, "create", "configmap", "theirs", "--dry-run=server"]
+}
+
+#[test]
+fn a_suspended_username_writes_nothing_in_organizations() {
+    let site = Site::with_operator(VALUES);
+    let cluster = &site.cluster;
+    cluster.apply(
+        &(organization("alpha", "{namespace: alpha, default: true}") + &user("zoe") + &group("alpha", "crew", &[])),
+    );
+    cluster.await_reason(&["organizations.bailiwick.dev", "alpha"], "NamespaceAssigned", "Assigned");
+    cluster.settle();
+    site.give(DEVELOPERS, "", EVERYTHING);
+    cluster.apply(
+        &(pod("alpha", "there", "serviceAccountName: default")
+            + "---\n"
+            + &pod("beta", "there", "serviceAccountName: default")),
+    );
+    suspend(&site, 0, "\nada@example.com\nbob@example.com\n");
+    suspend(&site, 3, "\ncid@example.com\n");
+    let person = |name: &str| site.person_in(name, &["oidc:developers"]);
+    let ada = person("ada@example.com");
+    ada.soon("is suspended", || ada.tries(&config("alpha")));
+    what_she_may_not(&ada);
+    what_she_may(&ada);
+    for name in ["bob@example.com", "cid@example.com"] {
+        person(name).may_not(&config("alpha"), &because(name));
+    }
+    // Exactly these, and not what looks like them.
+    for name in [
+        "ad",
+        "ada",
+        "da@example.com",
+        "nada@example.com",
+        "ada@example.co",
+        "ADA@example.com",
+        "example.com",
+        "*",
+        ".*",
+    ] {
+        person(name).does(&config("alpha"));
+    }
+    long_lists_and_long_names_are_no_hindrance(&site);
+    the_lists_are_nobody_elses(&site);
+    some_are_exempt(&site);
+}
+
+fn what_she_may_not(ada: &Person) {
+    let refused = because("ada@example.com");
+    for words in [
+        vec!["-n", "alpha", "create", "deployment", "hers", "--image=example"],
+        vec!["-n", "alpha", "label", "pod", "there", "a=b"],
+        vec!["-n", "alpha", "delete", "pod", "there"],
+        vec!["-n", "alpha", "create", "token", "default"],
+        vec!["-n", "alpha", "create", "rolebinding", "hers", "--clusterrole=view", "--user=ada@example.com"],
+        vec!["-n", "alpha", "delete", "groups.bailiwick.dev", "crew"],
+        vec!["delete", "--raw", "/api/v1/namespaces/alpha/pods"],
+        vec!["patch", "users.bailiwick.dev", "zoe", "--type=merge", "-p", r#"{"spec":{"email":"a@b"}}"#],
+        vec!["delete", "organizations.bailiwick.dev", "alpha"],
+        vec!["label", "namespace", "alpha", "a=b"],
+        vec!["delete", "namespace", "alpha"],
+    ] {
+        ada.may_not(&words, &refused);
+    }
+    ada.may_not_create(&user("new"), &refused);
+    ada.may_not_create(
+        &pod("alpha", "x", "serviceAccountName: default").replace("name: x", "generateName: x-"),
+        &refused,
+    );
+    ada.may_not_with(&["apply", "--server-side"], &group("alpha", "new", &[]), &refused);
+    for subresource in ["exec?command=ls", "attach", "portforward", "eviction"] {
+        let body = r#"{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"there","namespace":"alpha"}}"#;
+        let path = format!("/api/v1/namespaces/alpha/pods/there/{subresource}");
+        ada.may_not_with(&["create", "--raw", &path], body, &refused);
+    }
+    for path in ["pods/there/proxy/", "services/x/proxy/"] {
+        ada.may_not(&["get", "--raw", &format!("/api/v1/namespaces/alpha/{path}")], &refused);
+    }
+}
+
+fn what_she_may(ada: &Person) {
+    ada.does(&["-n", "alpha", "get", "pods,groups.bailiwick.dev"]);
+    ada.does(&["get", "users.bailiwick.dev"]);
+    ada.does(&["auth", "can-i", "create", "pods", "-n", "alpha"]);
+    // Where no organization is, this is none of Bailiwick's business.
+    ada.does(&config("default"));
+    ada.does(&config("beta"));
+    ada.does(&["create", "namespace", "hers", "--dry-run=server"]);
+    let answer = ada.connects("beta", "there", "exec?command=ls").unwrap_err();
+    assert!(!answer.contains("suspended"), "{answer}");
+}
+
+/// What costs more than the API server allows is refused, whoever asks: that was so with long names in long lists.
+fn long_lists_and_long_names_are_no_hindrance(site: &Site) {
+    let long = |length: usize| format!("{}@example.com", "x".repeat(length - "@example.com".len()));
+    let many: String = (0..14_000).map(|n| format!("user-{n:08}@long.list.example.com\n")).collect();
+    suspend(site, 0, &format!("\nada@example.com\nbob@example.com\n{many}{}\n", long(127)));
+    let person = |name: &str| site.person_in(name, &["oidc:developers"]);
+    let last = person(&long(127));
+    last.soon("is suspended", || last.tries(&config("alpha")));
+    person("user-00013999@long.list.example.com").may_not(&config("alpha"), "is suspended");
+    for length in [40, 128, 129, 1_000] {
+        person(&long(length)).does(&config("alpha"));
+    }
+}
+
+/// Whoever could add a list could lock everybody out.
+fn the_lists_are_nobody_elses(site: &Site) {
+    let eve = site.person("eve@example.com");
+    eve.holds(
+        "",
+        "[{apiGroups: [''], resources: [configmaps], verbs: [get, create, update, patch, delete, deletecollection]}]",
+    );
+    for labels in [
+        "bailiwick.dev/suspended-users: 'true'",
+        "bailiwick.dev/suspended-users: 'true', app.kubernetes.io/part-of: bailiwick",
+    ] {
+        let _ = eve.tries_with(
+            &["create"],
+            &format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{generateName: more-, namespace: {RELEASE}, labels: {{{labels}}}}}, data: {{names: \"\\nzoe@example.com\\n\"}}}}"),
+        );
+    }
+    // By now the API server has seen them: it has seen this one.
+    suspend(site, 1, "\nyan@example.com\n");
+    let yan = site.person_in("yan@example.com", &["oidc:developers"]);
+    yan.soon("is suspended", || yan.tries(&config("alpha")));
+    site.person_in("zoe@example.com", &["oidc:developers"]).does(&config("alpha"));
+    for words in [
+        vec!["label", "configmap", "bailiwick-suspended-0", "bailiwick.dev/suspended-users-"],
+        vec!["patch", "configmap", "bailiwick-suspended-0", "--type=merge", "-p", r#"{"data":{"names":""}}"#],
+        vec!["delete", "configmap", "bailiwick-suspended-0"],
+    ] {
+        eve.may_not(&[vec!["-n", RELEASE], words].concat(), "bailiwick-suspended-0 belongs to the installation");
+    }
+}
+
+fn some_are_exempt(site: &Site) {
+    suspend(site, 2, "\nglass@example.com\nroot@example.com\nadmin\nyves@example.com\n");
+    let yves = site.person_in("yves@example.com", &["oidc:developers"]);
+    yves.soon("is suspended", || yves.tries(&config("alpha")));
+    site.person_in("glass@example.com", &["oidc:developers"]).does(&config("alpha"));
+    site.person_in("root@example.com", &["system:masters"]).does(&config("alpha"));
+    site.cluster.run(&config("alpha"));
+    // A list that is gone suspends nobody, and stops nobody.
+    let lists: Vec<String> = (0..4).map(|list| format!("bailiwick-suspended-{list}")).collect();
+    for list in &lists {
+        site.cluster.run(&["-n", RELEASE, "delete", "configmap", list]);
+    }
+    site.cluster.eventually("nobody is suspended any more", || yves.tries(&config("alpha")).is_ok());
+}
+
+#[test]
+fn a_suspension_acts_at_once_with_no_operator_running() {
+    let mut site = Site::with_operator(VALUES);
+    let named = |name: &str, username: &str| {
+        format!(
+            "---\n{{apiVersion: bailiwick.dev/v1alpha1, kind: User, metadata: {{name: {name}}}, spec: {{username: {username}@example.com}}}}\n"
+        )
+    };
+    site.cluster.apply(&(organization("alpha", "{namespace: alpha, default: true}") + &user("ada") + &user("bob")));
+    site.cluster.await_reason(&["organizations.bailiwick.dev", "alpha"], "NamespaceAssigned", "Assigned");
+    site.cluster.await_reason(&["users.bailiwick.dev", "bob"], "Ready", "Reconciled");
+    // Somebody else's User of Bob's name.
+    site.cluster.apply(&named("not-bob", "bob"));
+    site.cluster.await_reason(&["users.bailiwick.dev", "not-bob"], "Ready", "UsernameTaken");
+    site.cluster.settle();
+    site.cluster.stop_operator();
+    site.give(DEVELOPERS, "", EVERYTHING);
+    // New ones, that nobody has looked at yet.
+    site.cluster.apply(&named("new", "cid"));
+    let suspend = |name: &str| {
+        site.cluster.run(&[
+            "patch",
+            "users.bailiwick.dev",
+            name,
+            "--type=merge",
+            "-p",
+            r#"{"spec":{"suspended":true}}"#,
+        ]);
+    };
+    let person = |name: &str| site.person_in(&format!("{name}@example.com"), &["oidc:developers"]);
+    let (ada, bob, cid) = (person("ada"), person("bob"), person("cid"));
+    ada.does(&config("alpha"));
+    suspend("not-bob");
+    suspend("new");
+    suspend("ada");
+    let start = std::time::Instant::now();
+    ada.soon("user ada@example.com is suspended", || ada.tries(&config("alpha")));
+    assert!(start.elapsed() < std::time::Duration::from_secs(5), "it took {:?}", start.elapsed());
+    // Whoever makes a second User of somebody's username locks nobody out.
+    bob.does(&config("alpha"));
+    cid.does(&config("alpha"));
+    // She does not get out of it by herself, with whatever rights.
+    let because = "user ada@example.com is suspended";
+    for words in [
+        vec!["label", "users.bailiwick.dev", "ada", "bailiwick.dev/suspension-"],
+        vec!["patch", "users.bailiwick.dev", "ada", "--type=merge", "-p", r#"{"spec":{"suspended":false}}"#],
+        vec![
+            "patch",
+            "users.bailiwick.dev",
+            "ada",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            r#"{"status":{"conditions":[]}}"#,
+        ],
+        vec!["delete", "users.bailiwick.dev", "ada"],
+    ] {
+        ada.may_not(&words, because);
+    }
+    super::refused(ada.connects("alpha", "none", "exec?command=ls"), because, "exec");
+    ada.does(&config("beta"));
+    // Somebody else lets her in again.
+    site.cluster.run(&["patch", "users.bailiwick.dev", "ada", "--type=merge", "-p", r#"{"spec":{"suspended":false}}"#]);
+    site.cluster.eventually("ada is active", || ada.tries(&config("alpha")).is_ok());
+}
