@@ -10,9 +10,10 @@ use super::subjects::{fnv, valid_name};
 
 /// How many ConfigMaps there are. The chart creates as many (`templates/policies/suspended-users.yaml`).
 pub const SHARDS: u8 = 4;
-/// How many bytes one may hold: an object in etcd has at most 1.5 MiB, a ConfigMap 1 MiB. That is room for about 30,000
-/// names of usual length, or 7,000 of the longest.
-const LARGEST: usize = 950_000;
+/// How many bytes one may hold. Not the size of an object is the limit (1 MiB), but what a policy may cost: the API server
+/// counts the length of the text times that of the name that is looked for, and refuses what costs too much. That is room for
+/// about 16,000 names of usual length, or 3,800 of the longest.
+const LARGEST: usize = 500_000;
 
 /// One list: each name on a line of its own, between line breaks, so that the policy finds whole names only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -28,7 +28,7 @@ fn suspend(cluster: &Cluster, name: &str, suspended: bool) {
 }
 
 /// What the API server says to somebody who would create something; it creates nothing.
-fn answer(cluster: &Cluster, who: &PathBuf) -> String {
+fn answer(cluster: &Cluster, who: &std::path::Path) -> String {
     let group = crate::support::manifests::group("alpha", "trial", &[]);
     let mut kubectl = cluster.plane.kubectl(who);
     kubectl.args(["create", "--dry-run=server", "-f", "-"]);

@@ -1,7 +1,12 @@
 //! Measures Bailiwick on a control plane of its own. Figures of two machines cannot be compared, so everything is
 //! measured beside what it is compared with, in the same run.
 
+mod error;
 mod policies;
+mod recorder;
+mod scale;
+mod site;
+mod world;
 
 use std::process::ExitCode;
 
@@ -12,11 +17,14 @@ use clap::Parser;
 enum Command {
     /// What each admission policy costs a write
     Policies(policies::Options),
+    /// How fast and how small the operator is at a given size of the site
+    Scale(scale::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Policies(options) => policies::run(&options),
+        Command::Scale(options) => scale::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

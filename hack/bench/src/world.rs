@@ -1,0 +1,129 @@
+//! A world of a chosen size, the same for the same seed: what a site with so many organizations would have applied.
+
+use serde_json::{Value, json};
+
+/// How large a world is.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Size {
+    /// Organizations, each with a namespace of its own
+    #[arg(long, default_value_t = 100)]
+    pub organizations: usize,
+    /// Users
+    #[arg(long, default_value_t = 1_000)]
+    pub users: usize,
+    /// RoleBindings of ours, three subjects each
+    #[arg(long, default_value_t = 2_000)]
+    pub bindings: usize,
+    /// The same seed gives the same world
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// How many users are named by exactly [`GRANTS`] bindings each, so that suspending them can be compared.
+pub const MARKED: usize = 50;
+/// See [`MARKED`].
+pub const GRANTS: usize = 20;
+
+/// The namespace of an organization.
+pub fn namespace(organization: usize) -> String {
+    format!("team-{organization:04}")
+}
+
+/// The username of a user who is like everybody else.
+pub fn username(user: usize) -> String {
+    format!("user-{user:05}@example.com")
+}
+
+/// The username of one of the marked users.
+pub fn marked(user: usize) -> String {
+    format!("marked-{user:02}@example.com")
+}
+
+/// The object's handle of a username.
+pub fn handle(username: &str) -> &str {
+    username.split('@').next().unwrap_or(username)
+}
+
+/// Everything that is applied, in an order in which nothing is early.
+pub fn generate(size: Size) -> Vec<Value> {
+    let mut random = Random(size.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut objects = Vec::new();
+    for o in 0..size.organizations {
+        let name = namespace(o);
+        objects.push(object("Organization", None, &name, json!({"namespace": name, "default": o == 0})));
+    }
+    let usernames = (0..size.users.saturating_sub(MARKED)).map(username).chain((0..MARKED).map(marked));
+    for username in usernames {
+        objects.push(object("User", None, handle(&username), json!({"username": username})));
+    }
+    for o in 0..size.organizations {
+        let home = namespace(o);
+        // A few very large groups, as every site has them.
+        let large = o < 3;
+        let members = if large { size.users.min(5_000) / 2 } else { 8 };
+        let members: Vec<String> =
+            (0..members).map(|m| if large { username(m) } else { random.user(size, o) }).collect();
+        let mut unique = members;
+        unique.sort();
+        unique.dedup();
+        objects.push(object("Group", Some(&home), "everyone", json!({"members": unique})));
+        for (name, resource) in [("lead", "workspaces"), ("librarian", "templates")] {
+            let permissions = json!([{"resource": resource, "actions": ["read", "update"]}, {"resource": "services", "actions": ["read"]}]);
+            objects.push(object("CustomRole", Some(&home), name, json!({"permissions": permissions})));
+        }
+    }
+    let spread = (size.bindings / GRANTS).max(1);
+    for b in 0..size.bindings {
+        let o = b % size.organizations;
+        let role = match b % 4 {
+            0 => json!({"kind": "CustomRole", "name": "lead"}),
+            1 => json!({"kind": "CustomRole", "name": "librarian"}),
+            2 => json!({"kind": "SiteRole", "name": "organization-member"}),
+            _ => json!({"kind": "SiteRole", "name": "organization-manager"}),
+        };
+        let first = if b % spread < MARKED { marked(b % spread) } else { random.user(size, o) };
+        let (second, third) = (random.user(size, o), format!("robot-{b}"));
+        let subjects = json!([{"kind": "User", "name": first}, {"kind": "User", "name": second}, {"kind": "ServiceAccount", "name": third}]);
+        objects.push(object(
+            "RoleBinding",
+            Some(&namespace(o)),
+            &format!("binding-{b:05}"),
+            json!({"roleRef": role, "subjects": subjects}),
+        ));
+    }
+    for (name, role) in [("auditors", "auditor"), ("templates", "template-admin")] {
+        let subjects: Vec<Value> = (0..3).map(|_| json!({"kind": "User", "name": random.user(size, 0)})).collect();
+        let mut unique = subjects;
+        unique.dedup();
+        objects.push(object("SiteRoleBinding", None, name, json!({"roleRef": {"name": role}, "subjects": unique})));
+    }
+    objects
+}
+
+fn object(kind: &str, namespace: Option<&str>, name: &str, spec: Value) -> Value {
+    let mut metadata = json!({"name": name});
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = json!(namespace);
+    }
+    json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec})
+}
+
+/// xorshift: the same everywhere, for ever.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % n.max(1) as u64).unwrap_or(0)
+    }
+
+    /// Mostly people of the organization's own, sometimes anybody.
+    fn user(&mut self, size: Size, organization: usize) -> String {
+        let plain = size.users.saturating_sub(MARKED).max(1);
+        let own = (plain / size.organizations.max(1)).max(1);
+        let number = if self.below(10) < 8 { organization * own + self.below(own) } else { self.below(plain) };
+        username(number % plain)
+    }
+}
