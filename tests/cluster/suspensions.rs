@@ -118,6 +118,12 @@ fn a_policy_that_is_missing_or_changed_is_reported() {
     let message = cluster.await_reason(&default, "PoliciesInPlace", "PolicyMissing");
     assert!(message.contains("ValidatingAdmissionPolicyBinding bailiwick-suspending (PolicyMissing)"), "{message}");
     assert_eq!((state("PolicyMissing"), state("PolicyChanged")), (Some(1), Some(1)));
+    // Without our kinds the policies keep nobody else from working.
+    cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization=alpha"]);
+    cluster.run(&["delete", "crd", "users.bailiwick.dev"]);
+    for n in 0..20 {
+        cluster.run(&["-n", "alpha", "create", "configmap", &format!("written-{n}")]);
+    }
     // Nothing that is granted rests on them.
     assert_eq!(cluster.condition(&default, "Ready").unwrap().0, "True");
 }
