@@ -7,7 +7,7 @@ CACHE ?= $(or $(BAILIWICK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bailiwic
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help demo test check lint audit image generate tools
+.PHONY: help demo test check lint audit image bench bench-full bench-policies generate tools
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,20 @@ audit: $(CARGO_DENY) ## Known vulnerabilities in what we depend on (reaches the 
 
 image: ## The operator's image: a static binary, FROM scratch (docker, podman or buildah)
 	@hack/image
+
+bench: bench-tools ## How fast and small at a tenth of the full size (a few minutes)
+	target/debug/bench scale --json docs/benchmarks/small.json
+
+bench-full: bench-tools ## The same at 1,000 organizations, 10,000 users and 20,000 bindings
+	target/debug/bench scale --organizations 1000 --users 10000 --bindings 20000 --json docs/benchmarks/full.json
+
+bench-policies: bench-tools ## What each admission policy costs a write
+	target/debug/bench policies
+
+.PHONY: bench-tools
+bench-tools: tools
+	cargo build --release --package bailiwick --bin bailiwick
+	cargo build --package control-plane --package bench
 
 generate: ## Write what is generated: CRDs and their copies in the charts, reference tables, the settings of Argo CD
 	cargo run --quiet --bin bailiwick -- crds --out crds
