@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{BoxStream, SelectAll, StreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -21,6 +22,10 @@ use crate::api::conditions::Reason;
 use crate::api::vocabulary as v;
 use crate::core::policies::{self, Policies};
 
+/// How long decisions wait for a word about the policies, so that a status is not written twice at every start. Nothing
+/// that is granted rests on them.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What one of the watches says.
 enum News {
     Expected(Option<Policies>),
@@ -36,8 +41,21 @@ pub async fn follow(client: Client, namespace: String, sender: mpsc::Sender<Seen
     let (mut watched, mut listed) = (BTreeSet::new(), BTreeSet::new());
     let (mut expected, mut live) = (None::<Policies>, Policies::new());
     let mut relisting: BTreeMap<String, Policies> = BTreeMap::new();
-    let mut known = false;
-    while let Some(news) = watches.next().await {
+    let (mut known, mut told) = (false, false);
+    let tell = async |faults| sender.send(Seen::Item(Box::new(Item::PolicyFaults(faults)))).await;
+    let patience = tokio::time::sleep(PATIENCE);
+    tokio::pin!(patience);
+    loop {
+        let news = tokio::select! {
+            news = watches.next() => news,
+            () = &mut patience, if !told => {
+                tracing::warn!("the admission policies cannot be read; nothing is said of them until they can");
+                told = true;
+                if tell(None).await.is_err() { return }
+                continue;
+            }
+        };
+        let Some(news) = news else { return };
         match news {
             News::Expected(policies) => {
                 for (kind, _) in policies.iter().flat_map(BTreeMap::keys) {
@@ -66,7 +84,8 @@ pub async fn follow(client: Client, namespace: String, sender: mpsc::Sender<Seen
         if known && watched.is_subset(&listed) && relisting.is_empty() {
             let faults = expected.as_ref().map(|expected| policies::faults(expected, &live));
             count(&metrics, expected.as_ref().map_or(0, BTreeMap::len), faults.as_deref().unwrap_or_default());
-            if sender.send(Seen::Item(Box::new(Item::PolicyFaults(faults)))).await.is_err() {
+            told = true;
+            if tell(faults).await.is_err() {
                 return;
             }
         }
