@@ -70,7 +70,8 @@ fn ask(authority: &str, path: &str, timeout: Duration) -> std::io::Result<String
             Ok(mut stream) => {
                 stream.set_read_timeout(Some(timeout))?;
                 stream.set_write_timeout(Some(timeout))?;
-                write!(stream, "GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
+                let request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+                stream.write_all(request.as_bytes())?;
                 let mut answer = Vec::new();
                 // Enough for a status and a reason; /metrics would be longer, and is nobody's question here.
                 stream.take(4096).read_to_end(&mut answer)?;
@@ -97,9 +98,14 @@ mod tests {
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 512];
-            let read = stream.read(&mut request).unwrap();
-            assert!(request[..read].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+            // A request may come in pieces.
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
+            assert!(request.starts_with(b"GET /readyz HTTP/1.1\r\n"));
             stream.write_all(answer.as_bytes()).unwrap();
         });
         format!("http://{address}/readyz")
