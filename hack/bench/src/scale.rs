@@ -189,13 +189,17 @@ async fn restart(
     rows: &mut Vec<Row>,
     figures: &mut Value,
 ) -> Result<Operator, Error> {
-    let (writes, reads) = (site.requests(is_write).await?, site.requests(is_read).await?);
+    let (writes, reads, watches) =
+        (site.requests(is_write).await?, site.requests(is_read).await?, site.watches().await?);
     let operator = site.operator(&options.operator)?;
     operator.idle().await?;
     let took = operator.started.elapsed().as_secs_f64();
     let (writes, reads) = (site.requests(is_write).await? - writes, site.requests(is_read).await? - reads);
     rows.push(row("restart over a converged world: writes", writes.to_string(), "0", writes == 0));
-    rows.push(row("restart: requests that read", reads.to_string(), "a list and a watch per kind", reads < 200));
+    // A list that streams is a watch. Some are of single objects: configuration, ceilings, the lists of suspended users.
+    let watches = site.watches().await?.saturating_sub(watches);
+    let at = format!("{reads} lists and gets, {watches} watches");
+    rows.push(row("restart: requests that read", at, "a list and a watch per kind (30)", reads <= 30 && watches <= 30));
     let bare = site.as_operator().await?;
     let started = Instant::now();
     let mut listed = 0;
@@ -372,7 +376,7 @@ fn is_native_write(line: &str) -> bool {
 }
 
 fn is_read(line: &str) -> bool {
-    let verb = ["GET", "LIST", "WATCH"].iter().any(|v| line.contains(&format!("verb=\"{v}\"")));
+    let verb = ["GET", "LIST"].iter().any(|v| line.contains(&format!("verb=\"{v}\"")));
     verb && !line.contains("resource=\"leases\"") && !line.contains("resource=\"\"")
 }
 

@@ -90,9 +90,18 @@ impl Site {
 
     /// What the API server has counted since it started, of the requests for which `which` says so.
     pub async fn requests(&self, which: impl Fn(&str) -> bool) -> Result<u64, Error> {
+        self.counted("apiserver_request_total{", which).await
+    }
+
+    /// How many watches are open now.
+    pub async fn watches(&self) -> Result<u64, Error> {
+        self.counted("apiserver_longrunning_requests{", |line| line.contains("verb=\"WATCH\"")).await
+    }
+
+    async fn counted(&self, metric: &str, which: impl Fn(&str) -> bool) -> Result<u64, Error> {
         let request = http::Request::get("/metrics").body(Vec::new()).map_err(|e| Error::Program(e.to_string()))?;
         let text = self.admin.request_text(request).await?;
-        let lines = text.lines().filter(|line| line.starts_with("apiserver_request_total{") && which(line));
+        let lines = text.lines().filter(|line| line.starts_with(metric) && which(line));
         let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         Ok(counts.map(|count| count as u64).sum())
     }
