@@ -30,13 +30,14 @@ fn config(namespace: &str) -> Vec<&str> {
 
 #[test]
 fn a_suspended_username_writes_nothing_in_organizations() {
-    let site = Site::with_operator(VALUES);
+    let mut site = Site::with_operator(VALUES);
+    let alpha = organization("alpha", "{namespace: alpha, default: true}");
+    site.cluster.apply(&(alpha + &user("zoe") + &group("alpha", "crew", &[])));
+    site.cluster.await_reason(&["organizations.bailiwick.dev", "alpha"], "NamespaceAssigned", "Assigned");
+    site.cluster.settle();
+    // It would put the lists right.
+    site.cluster.stop_operator();
     let cluster = &site.cluster;
-    cluster.apply(
-        &(organization("alpha", "{namespace: alpha, default: true}") + &user("zoe") + &group("alpha", "crew", &[])),
-    );
-    cluster.await_reason(&["organizations.bailiwick.dev", "alpha"], "NamespaceAssigned", "Assigned");
-    cluster.settle();
     site.give(DEVELOPERS, "", EVERYTHING);
     cluster.apply(
         &(pod("alpha", "there", "serviceAccountName: default")
