@@ -7,7 +7,7 @@ CACHE ?= $(or $(BAILIWICK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bailiwic
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help demo test check lint audit image bench bench-full bench-policies generate tools
+.PHONY: help demo test e2e check lint audit image bench bench-full bench-policies generate tools
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ demo: ## A cluster with the quickstart, until Ctrl-C (ONESHOT=1: ends by itself;
 
 test: lint tools ## Everything: format, lints, licences, unit, property, golden, chart and cluster tests
 	cargo test --workspace --all-targets --no-fail-fast
+
+e2e: ## The image in Pods of the chart on a real node: take-over, upgrade, rollback (root, Linux)
+	@hack/e2e/run
 
 check: ## The quick part of `make test`: no cluster
 	cargo test --workspace --lib --bins --test core --test generated --test render

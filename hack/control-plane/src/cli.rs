@@ -31,7 +31,11 @@ struct Which {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build the programs if need be, and print the directory they are in
-    Tools,
+    Tools {
+        /// Also those of a node: kubelet, kube-scheduler, kube-proxy and coredns
+        #[arg(long)]
+        node: bool,
+    },
     /// Start an instance, and return when it is ready
     Up {
         #[command(flatten)]
@@ -126,8 +130,11 @@ impl Which {
 
 pub(crate) fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
-        Command::Tools => {
+        Command::Tools { node } => {
             Tools::locate()?.directories().iter().for_each(|directory| println!("{}", directory.display()));
+            if node {
+                println!("{}", Tools::node()?.display());
+            }
             Ok(())
         }
         Command::Up { which, foreground, api_server_flags } => up(&which, foreground, api_server_flags),

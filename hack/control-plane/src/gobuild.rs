@@ -59,7 +59,8 @@ pub(crate) fn ensure(modules: &[&Module]) -> Result<PathBuf, Error> {
     for module in modules {
         // A module directory each: the second go.mod must not be found to be within the first.
         let source = tempfile::tempdir_in(work.path()).map_err(Error::file("create a directory in", work.path()))?;
-        for (name, content) in [("go.mod", module.go_mod), ("go.sum", module.go_sum)] {
+        let files = [("go.mod", module.go_mod), ("go.sum", module.go_sum)];
+        for (name, content) in files.into_iter().chain(module.main_go.map(|content| ("main.go", content))) {
             let path = source.path().join(name);
             fs::write(&path, content).map_err(Error::file("write", &path))?;
         }

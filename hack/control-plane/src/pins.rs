@@ -11,6 +11,8 @@ pub const KUBERNETES: &str = "v1.36.3";
 pub const HELM: &str = "v4.3.1";
 /// The Helm 3 version, as `helm3/go.mod` requires it.
 pub const HELM_3: &str = "v3.22.0";
+/// The CoreDNS version, as `dns/go.mod` requires it.
+pub const DNS: &str = "v1.15.0";
 
 /// One of the Go modules of this crate.
 pub(crate) struct Module {
@@ -19,6 +21,8 @@ pub(crate) struct Module {
     version: &'static str,
     pub(crate) go_mod: &'static str,
     pub(crate) go_sum: &'static str,
+    /// A main package of this repository's own, where no published one will do.
+    pub(crate) main_go: Option<&'static str>,
     pub(crate) binaries: &'static [Binary],
     /// What the linker stamps into these programs alone, beside [`linker_flags`].
     stamps: &'static [(&'static str, &'static str)],
@@ -36,6 +40,7 @@ pub(crate) const CLUSTER: Module = Module {
     version: KUBERNETES,
     go_mod: include_str!("../go.mod"),
     go_sum: include_str!("../go.sum"),
+    main_go: None,
     binaries: &[
         Binary { name: "etcd", package: "go.etcd.io/etcd/server/v3" },
         Binary { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver" },
@@ -51,6 +56,7 @@ pub(crate) const CLIENT: Module = Module {
     version: HELM,
     go_mod: include_str!("../helm/go.mod"),
     go_sum: include_str!("../helm/go.sum"),
+    main_go: None,
     binaries: &[Binary { name: "helm", package: "helm.sh/helm/v4/cmd/helm" }],
     stamps: &[],
 };
@@ -61,11 +67,38 @@ pub(crate) const CLIENT_3: Module = Module {
     version: HELM_3,
     go_mod: include_str!("../helm3/go.mod"),
     go_sum: include_str!("../helm3/go.sum"),
+    main_go: None,
     binaries: &[Binary { name: "helm", package: "helm.sh/helm/v3/cmd/helm" }],
     stamps: &[
         ("helm.sh/helm/v3/internal/version.version", HELM_3),
         ("helm.sh/helm/v3/internal/version.gitTreeState", "clean"),
     ],
+};
+
+/// What a node runs beside the servers: Linux only, and only for `make e2e`.
+pub(crate) const NODE: Module = Module {
+    name: "node",
+    version: KUBERNETES,
+    go_mod: include_str!("../node/go.mod"),
+    go_sum: include_str!("../node/go.sum"),
+    main_go: None,
+    binaries: &[
+        Binary { name: "kubelet", package: "k8s.io/kubernetes/cmd/kubelet" },
+        Binary { name: "kube-scheduler", package: "k8s.io/kubernetes/cmd/kube-scheduler" },
+        Binary { name: "kube-proxy", package: "k8s.io/kubernetes/cmd/kube-proxy" },
+    ],
+    stamps: &[],
+};
+
+/// The cluster's DNS, for `make e2e`.
+pub(crate) const NAMES: Module = Module {
+    name: "coredns",
+    version: DNS,
+    go_mod: include_str!("../dns/go.mod"),
+    go_sum: include_str!("../dns/go.sum"),
+    main_go: Some(include_str!("../dns/main.go")),
+    binaries: &[Binary { name: "coredns", package: "." }],
+    stamps: &[],
 };
 
 impl Module {
@@ -109,6 +142,7 @@ pub(crate) fn key(modules: &[&Module]) -> String {
     for module in modules {
         update(module.go_mod);
         update(module.go_sum);
+        module.main_go.iter().for_each(|source| update(source));
         module.binaries.iter().for_each(|binary| update(binary.package));
         module.stamps.iter().for_each(|(variable, value)| [variable, value].into_iter().for_each(|part| update(part)));
     }
@@ -147,13 +181,17 @@ mod tests {
         assert!(names(&CLUSTER, &format!("k8s.io/kubernetes {KUBERNETES} ")));
         assert!(names(&CLIENT, &format!("helm.sh/helm/v4 {HELM} ")));
         assert!(names(&CLIENT_3, &format!("helm.sh/helm/v3 {HELM_3} ")));
+        assert!(names(&NODE, &format!("k8s.io/kubernetes {KUBERNETES} ")));
+        assert!(names(&NAMES, &format!("require github.com/coredns/coredns {DNS}")));
         let staging = KUBERNETES.replacen("v1.", "v0.", 1);
-        assert!(names(&CLUSTER, &format!("k8s.io/client-go => k8s.io/client-go {staging}")));
+        for module in [&CLUSTER, &NODE] {
+            assert!(names(module, &format!("k8s.io/client-go => k8s.io/client-go {staging}")));
+        }
     }
 
     #[test]
     fn every_binary_is_a_tool_of_its_module() {
-        for module in [&CLUSTER, &CLIENT, &CLIENT_3] {
+        for module in [&CLUSTER, &CLIENT, &CLIENT_3, &NODE] {
             for binary in module.binaries {
                 assert!(module.go_mod.contains(binary.package), "{}", binary.package);
             }

@@ -83,6 +83,15 @@ impl Tools {
         Ok(gobuild::ensure(&[&pins::CLIENT_3])?.join("helm"))
     }
 
+    /// The directory of kubelet, kube-scheduler, kube-proxy and coredns, which are built when this is called for the first
+    /// time. Containers need more than these: a container runtime, which is the machine's.
+    ///
+    /// # Errors
+    /// When `go` is missing or fails.
+    pub fn node() -> Result<PathBuf, Error> {
+        gobuild::ensure(&[&pins::NODE, &pins::NAMES])
+    }
+
     /// The directories that the programs lie in: one, or two when helm is not in `KUBEBUILDER_ASSETS`.
     #[must_use]
     pub fn directories(&self) -> Vec<&Path> {
