@@ -5,7 +5,9 @@
 //! Lease itself names, by this machine's own clock, which wrote it.
 //!
 //! The manager's own loop is not used: after an error it waits up to 30 seconds, longer after every error of its life, so
-//! that one answer of 503 costs an old leader its Lease; and it never makes a Lease anew that somebody deleted.
+//! that one answer of 503 costs an old leader its Lease; and it never makes a Lease anew that somebody deleted. A replica that
+//! stands by sleeps in it for as long as the Lease said when it last looked, also when the leader has given it up since: so
+//! who sees that in the watch is woken.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,7 +18,7 @@ use k8s_openapi::api::coordination::v1 as coordination;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::{Options, retry};
@@ -67,11 +69,12 @@ impl Lease {
                 .with_grace((seconds / 3).max(1))
         };
         let (stop, stopped) = oneshot::channel();
-        let keeper = tokio::spawn(keep(builder, stopped));
+        let free = Arc::new(Notify::new());
+        let keeper = tokio::spawn(keep(builder, stopped, free.clone()));
         let gate = Gate::default();
         let (leading_in, leading) = watch::channel(false);
         let api = Api::namespaced(client, &options.namespace);
-        let watcher = tokio::spawn(follow(api, identity, gate.clone(), leading_in));
+        let watcher = tokio::spawn(follow(api, identity, gate.clone(), leading_in, free));
         Self { gate, leading, stop, keeper, watcher }
     }
 
@@ -99,12 +102,14 @@ impl Lease {
 }
 
 /// Takes the Lease and renews it, until it is told to stop. Then it gives the Lease back.
-async fn keep(builder: impl Fn() -> LeaseManagerBuilder, mut stopped: oneshot::Receiver<()>) {
+async fn keep(builder: impl Fn() -> LeaseManagerBuilder, mut stopped: oneshot::Receiver<()>, free: Arc<Notify>) {
     let mut manager = None;
     loop {
         tokio::select! {
             biased;
             _ = &mut stopped => break,
+            // Only a new manager looks at the Lease at once.
+            () = free.notified() => manager = None,
             () = try_for(&builder, &mut manager) => {}
         }
     }
@@ -130,7 +135,14 @@ async fn try_for(builder: &impl Fn() -> LeaseManagerBuilder, manager: &mut Optio
 }
 
 /// Opens the gate for as long as the Lease says, whenever the Lease is seen to be ours.
-async fn follow(api: Api<coordination::Lease>, identity: String, gate: Gate, leading: watch::Sender<bool>) {
+/// Wakes the keeper when the Lease is nobody's.
+async fn follow(
+    api: Api<coordination::Lease>,
+    identity: String,
+    gate: Gate,
+    leading: watch::Sender<bool>,
+    free: Arc<Notify>,
+) {
     let config = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
     let mut leases = watcher(api, config).backoff(retry::OfWatch::default()).touched_objects().boxed();
     while let Some(lease) = leases.next().await {
@@ -141,6 +153,9 @@ async fn follow(api: Api<coordination::Lease>, identity: String, gate: Gate, lea
             ours.then(|| spec.renew_time.as_ref().map(|t| t.0.as_millisecond() + seconds * 1000)).flatten()
         });
         gate.open_until(until.unwrap_or(0));
+        if lease.spec.as_ref().is_none_or(|spec| spec.holder_identity.is_none()) {
+            free.notify_one();
+        }
         leading.send_if_modified(|l| {
             let changed = *l != until.is_some();
             *l = until.is_some();
