@@ -15,8 +15,16 @@ use prometheus_client::registry::Registry;
 use super::watch::Kind;
 
 /// A watch that is broken fails again within this time: its longest pause, and the time to find out that nobody answers.
-/// One that has been silent for so long works.
+/// One that has been silent for so long works, and one that failed once may have been early: a new kind is served a moment
+/// after its definition.
 const BROKEN: Duration = Duration::from_secs(15);
+
+/// Of one watch: how often it failed without a success between, and when last.
+#[derive(Debug)]
+struct Failures {
+    times: u32,
+    last: Instant,
+}
 
 /// What a write was.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,7 +68,7 @@ pub struct Metrics {
     /// Times that a watch broke.
     pub watch_errors: Counter,
     /// Watches whose last word was an error, and when. A watch that goes on where it was says nothing until something changes.
-    broken: Mutex<BTreeMap<Kind, Instant>>,
+    broken: Mutex<BTreeMap<Kind, Failures>>,
     /// How many of the watches are broken now.
     watches_broken: Gauge,
     /// Admission policies (and bindings) of the chart, by whether they are as it installed them.
@@ -118,7 +126,9 @@ impl Metrics {
     /// A watch broke.
     pub fn watch_broke(&self, kind: Kind) {
         self.watch_errors.inc();
-        self.broken.lock().unwrap_or_else(PoisonError::into_inner).insert(kind, Instant::now());
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = broken.get(&kind).filter(|f| f.last.elapsed() < BROKEN).map_or(0, |f| f.times) + 1;
+        broken.insert(kind, Failures { times, last: Instant::now() });
     }
 
     /// A watch works.
@@ -130,8 +140,8 @@ impl Metrics {
     #[must_use]
     pub fn broken_watches(&self) -> Vec<Kind> {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-        broken.retain(|_, since| since.elapsed() < BROKEN);
-        broken.keys().copied().collect()
+        broken.retain(|_, failures| failures.last.elapsed() < BROKEN);
+        broken.iter().filter(|(_, failures)| failures.times > 1).map(|(kind, _)| *kind).collect()
     }
 
     /// In the text format of OpenMetrics.

@@ -261,7 +261,8 @@ impl Start<'_> {
         tokio::spawn(async move {
             let mut events = watch_stream(api, config).backoff(retry::OfWatch::default()).boxed();
             while let Some(event) = events.next().await {
-                if event.is_ok() {
+                // That a list begins is said before anybody has answered.
+                if matches!(&event, Ok(event) if !matches!(event, Event::Init)) {
                     metrics.watch_works(kind);
                 }
                 let seen = match event {
