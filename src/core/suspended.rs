@@ -20,8 +20,8 @@ const LARGEST: usize = 500_000;
 pub struct List {
     /// Empty when nobody is suspended.
     pub text: String,
-    /// How many names there was no room for.
-    pub left_out: usize,
+    /// The names that there was no room for.
+    pub left_out: Vec<Name>,
 }
 
 /// Which list a name is in.
@@ -37,7 +37,7 @@ pub fn list(suspended: &BTreeSet<Name>, shard: u8) -> List {
     // A name with a line break in it could end another one's line.
     for name in suspended.iter().filter(|name| self::shard(name) == shard && valid_name(name)) {
         if list.text.len() + name.len() + 2 > LARGEST {
-            list.left_out += 1;
+            list.left_out.push(name.clone());
             continue;
         }
         if list.text.is_empty() {

@@ -91,7 +91,7 @@ impl Engine {
         }
         self.suspensions.stale = false;
         self.suspensions.wait_until = None;
-        let (mut missing, mut left_out) = (0, 0);
+        let (mut missing, mut left_out) = (0, BTreeSet::new());
         let mut right = [false; SHARDS as usize];
         for shard in 0..SHARDS {
             let index = usize::from(shard);
@@ -100,7 +100,7 @@ impl Engine {
                 continue;
             };
             let wanted = suspended::list(&self.world.suspended, shard);
-            left_out += wanted.left_out;
+            left_out.extend(wanted.left_out);
             right[index] = list.digest == digest(&wanted.text);
             if right[index] || self.suspensions.writing[index] {
                 continue;
@@ -109,12 +109,12 @@ impl Engine {
             let _ = self.jobs.send(Job::Suspended { shard, uid: list.uid.clone(), text: wanted.text });
         }
         self.metrics.suspended_lists_missing.set(missing);
-        self.metrics.suspended_left_out.set(i64::try_from(left_out).unwrap_or(i64::MAX));
+        self.metrics.suspended_left_out.set(i64::try_from(left_out.len()).unwrap_or(i64::MAX));
         for handle in self.suspensions.labelled.clone() {
             let Some(user) = self.world.users.get(&handle) else { continue };
-            let on_a_list = right[usize::from(suspended::shard(&user.username))] && left_out == 0;
+            let on_a_list = right[usize::from(suspended::shard(&user.username))] && !left_out.contains(&user.username);
             if (on_a_list || !user.suspended) && self.suspensions.unlabelling.insert(handle.clone()) {
-                let _ = self.jobs.send(Job::Unlabel { handle, uid: user.meta.uid.clone() });
+                let _ = self.jobs.send(Job::Unlabel { handle, version: user.meta.version });
             }
         }
     }

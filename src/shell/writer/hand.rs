@@ -66,8 +66,8 @@ impl Hand {
             Job::Native(write) => self.native(write).await,
             Job::Claim(claim) => self.claim(claim).await,
             Job::Suspended { shard, uid, text } => Done::Suspended(shard, self.list(shard, &uid, text).await),
-            Job::Unlabel { handle, uid } => {
-                let result = self.unlabel(&handle, &uid).await;
+            Job::Unlabel { handle, version } => {
+                let result = self.unlabel(&handle, version).await;
                 Done::Unlabelled(handle, result)
             }
             Job::Status { target, document, event } => self.status(target, document, event).await,
@@ -263,8 +263,9 @@ impl Hand {
     }
 
     /// Somebody else's label, so an apply could not take it off.
-    async fn unlabel(&self, handle: &Name, uid: &Name) -> Result<(), Failure> {
-        let document = serde_json::json!({"metadata": {"uid": &**uid, "labels": {v::SUSPENSION: null}}});
+    async fn unlabel(&self, handle: &Name, version: u64) -> Result<(), Failure> {
+        let metadata = serde_json::json!({"resourceVersion": version.to_string(), "labels": {v::SUSPENSION: null}});
+        let document = serde_json::json!({"metadata": metadata});
         let api = Api::<api::User>::all(self.client.clone());
         let result = api.patch_metadata(handle, &PatchParams::default(), &Patch::Merge(document)).await;
         self.outcome("unlabel", result).map(drop)

@@ -46,8 +46,8 @@ pub enum Job {
     Unlabel {
         #[allow(missing_docs)]
         handle: Name,
-        #[allow(missing_docs)]
-        uid: Name,
+        /// Of the User as it was when it was found on a list: who was activated and suspended again since keeps the label.
+        version: u64,
     },
     /// A status, and the Event that goes with it, if any.
     Status {
