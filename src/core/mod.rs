@@ -17,6 +17,7 @@ pub mod organization;
 pub mod organization_status;
 pub mod plan;
 pub mod policies;
+pub mod pool;
 pub mod records;
 pub mod roles;
 pub mod rules;

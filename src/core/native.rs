@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 
 use super::Name;
 use super::names::PREFIX;
+use super::pool;
 use super::rules::Rule;
 use crate::api::vocabulary::{FIELD_MANAGER, MANAGED_BY, SOURCE};
 use crate::api::{GROUP, VERSION};
@@ -303,7 +304,7 @@ fn to_subject(grantee: &Grantee) -> v1::Subject {
 /// Reads native rules.
 #[must_use]
 pub fn from_rules(rules: &[v1::PolicyRule]) -> Vec<Rule> {
-    let list = |names: &Option<Vec<String>>| names.iter().flatten().map(|n| Name::from(n.as_str())).collect();
+    let list = |names: &Option<Vec<String>>| names.iter().flatten().map(|n| pool::name(n)).collect();
     rules
         .iter()
         .map(|rule| Rule {
@@ -311,7 +312,7 @@ pub fn from_rules(rules: &[v1::PolicyRule]) -> Vec<Rule> {
             resources: list(&rule.resources),
             names: list(&rule.resource_names),
             paths: list(&rule.non_resource_urls),
-            verbs: rule.verbs.iter().map(|v| Name::from(v.as_str())).collect(),
+            verbs: rule.verbs.iter().map(|v| pool::name(v)).collect(),
         })
         .collect()
 }
@@ -336,11 +337,11 @@ pub fn observe(object: &Object) -> Option<(Key, Observed)> {
     };
     let key = Key {
         kind,
-        namespace: metadata.namespace.as_deref().unwrap_or_default().into(),
+        namespace: pool::name(metadata.namespace.as_deref().unwrap_or_default()),
         name: metadata.name.as_deref()?.into(),
     };
     let owner = match metadata.owner_references.as_deref() {
-        Some([only]) => Owner::One(only.uid.as_str().into()),
+        Some([only]) => Owner::One(pool::name(&only.uid)),
         None | Some([]) => Owner::None,
         Some(_) => Owner::Several,
     };
@@ -349,7 +350,7 @@ pub fn observe(object: &Object) -> Option<(Key, Observed)> {
         version: metadata.resource_version.as_deref()?.parse().ok()?,
         content,
         owner,
-        source: metadata.annotations.as_ref().and_then(|a| a.get(SOURCE)).map(|s| s.as_str().into()),
+        source: metadata.annotations.as_ref().and_then(|a| a.get(SOURCE)).map(|s| pool::name(s)),
         labelled: metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|v| v == FIELD_MANAGER),
         stuck: false,
         terminating: metadata.deletion_timestamp.is_some(),
@@ -358,7 +359,7 @@ pub fn observe(object: &Object) -> Option<(Key, Observed)> {
 }
 
 fn observed_rules(rules: Option<&[v1::PolicyRule]>) -> Option<Content> {
-    Some(Content::Rules(from_rules(rules.unwrap_or_default()).into()))
+    Some(Content::Rules(pool::rules(from_rules(rules.unwrap_or_default()))))
 }
 
 fn observed_binding(kind: &str, role: &v1::RoleRef, subjects: Option<&[v1::Subject]>) -> Option<Content> {
@@ -366,17 +367,15 @@ fn observed_binding(kind: &str, role: &v1::RoleRef, subjects: Option<&[v1::Subje
         return None;
     }
     let grantees: Option<Vec<Grantee>> = subjects.unwrap_or_default().iter().map(from_subject).collect();
-    Some(Content::Binding { role: role.name.as_str().into(), subjects: grantees?.into() })
+    Some(Content::Binding { role: pool::name(&role.name), subjects: grantees?.into() })
 }
 
 fn from_subject(subject: &v1::Subject) -> Option<Grantee> {
-    let name = Name::from(subject.name.as_str());
+    let name = pool::name(&subject.name);
     match (subject.kind.as_str(), &subject.namespace) {
         ("User", None) => Some(Grantee::User(name)),
         ("Group", None) => Some(Grantee::Group(name)),
-        ("ServiceAccount", Some(namespace)) => {
-            Some(Grantee::ServiceAccount { namespace: namespace.as_str().into(), name })
-        }
+        ("ServiceAccount", Some(namespace)) => Some(Grantee::ServiceAccount { namespace: pool::name(namespace), name }),
         _ => None,
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::Name;
 use super::native::Source;
+use super::pool;
 use super::rules::Rule;
 use crate::api::conditions::ConditionType;
 use crate::api::vocabulary::{CLAIMED_AT, LAST_ORGANIZATION, ORGANIZATION, ORGANIZATION_UID, SUSPENSION, VOUCHED};
@@ -65,7 +66,7 @@ pub fn digest(status: &impl Serialize) -> u64 {
 }
 
 fn meta<S: Serialize>(metadata: &ObjectMeta, status: Option<&S>, conditions: &[Condition]) -> Meta {
-    let text = |field: &Option<String>| Name::from(field.as_deref().unwrap_or_default());
+    let text = |field: &Option<String>| pool::name(field.as_deref().unwrap_or_default());
     Meta {
         name: text(&metadata.name),
         namespace: text(&metadata.namespace),
@@ -243,10 +244,10 @@ impl From<&api::Organization> for Organization {
     fn from(o: &api::Organization) -> Self {
         Self {
             meta: meta(&o.metadata, o.status.as_ref(), o.status.as_ref().map_or(&[], |s| &s.conditions)),
-            namespace: o.spec.namespace.as_deref().map(Name::from),
+            namespace: o.spec.namespace.as_deref().map(pool::name),
             asks_default: o.spec.default,
             is_default: o.status.as_ref().is_some_and(|s| s.default),
-            member_role: (!o.spec.member_role.is_empty()).then(|| o.spec.member_role.as_str().into()),
+            member_role: (!o.spec.member_role.is_empty()).then(|| pool::name(&o.spec.member_role)),
         }
     }
 }
@@ -255,7 +256,7 @@ impl From<&api::User> for User {
     fn from(u: &api::User) -> Self {
         let meta = meta(&u.metadata, u.status.as_ref(), u.status.as_ref().map_or(&[], |s| &s.conditions));
         Self {
-            username: u.spec.username.as_deref().map_or_else(|| meta.name.clone(), Name::from),
+            username: u.spec.username.as_deref().map_or_else(|| meta.name.clone(), pool::name),
             suspended: u.spec.suspended,
             suspended_now: u.metadata.labels.as_ref().is_some_and(|l| l.contains_key(SUSPENSION)),
             last_seen: u.status.as_ref().and_then(|s| s.last_seen_time.as_ref()).map(|t| t.0),
@@ -266,7 +267,7 @@ impl From<&api::User> for User {
 
 impl From<&api::Group> for Group {
     fn from(g: &api::Group) -> Self {
-        let names = |list: &[String]| list.iter().map(|n| Name::from(n.as_str())).collect();
+        let names = |list: &[String]| list.iter().map(|n| pool::name(n)).collect();
         Self {
             meta: meta(&g.metadata, g.status.as_ref(), g.status.as_ref().map_or(&[], |s| &s.conditions)),
             members: names(&g.spec.members),
@@ -281,7 +282,7 @@ impl From<&api::RoleBinding> for Binding {
     fn from(b: &api::RoleBinding) -> Self {
         let meta = meta(&b.metadata, b.status.as_ref(), b.status.as_ref().map_or(&[], |s| &s.conditions));
         let subject = |s: &api::Subject| {
-            let name = Name::from(s.name.as_str());
+            let name = pool::name(&s.name);
             match s.kind {
                 SubjectKind::User => Subject::User(name),
                 SubjectKind::Group => Subject::Group(name),
@@ -290,7 +291,7 @@ impl From<&api::RoleBinding> for Binding {
             }
         };
         Self {
-            role: (b.spec.role_ref.kind, b.spec.role_ref.name.as_str().into()),
+            role: (b.spec.role_ref.kind, pool::name(&b.spec.role_ref.name)),
             subjects: b.spec.subjects.iter().map(subject).collect(),
             expires_at: b.spec.expires_at.as_ref().map(|t| t.0),
             written: written(&b.metadata),
@@ -302,18 +303,18 @@ impl From<&api::RoleBinding> for Binding {
 impl From<&api::SiteRoleBinding> for Binding {
     fn from(b: &api::SiteRoleBinding) -> Self {
         let subject = |s: &api::SiteSubject| {
-            let name = Name::from(s.name.as_str());
+            let name = pool::name(&s.name);
             match s.kind {
                 SiteSubjectKind::User => Subject::User(name),
                 SiteSubjectKind::ExternalGroup => Subject::ExternalGroup(name),
                 SiteSubjectKind::ServiceAccount => {
-                    Subject::ServiceAccount { namespace: s.namespace.as_deref().unwrap_or_default().into(), name }
+                    Subject::ServiceAccount { namespace: pool::name(s.namespace.as_deref().unwrap_or_default()), name }
                 }
             }
         };
         Self {
             meta: meta(&b.metadata, b.status.as_ref(), b.status.as_ref().map_or(&[], |s| &s.conditions)),
-            role: (RoleKind::SiteRole, b.spec.role_ref.name.as_str().into()),
+            role: (RoleKind::SiteRole, pool::name(&b.spec.role_ref.name)),
             subjects: b.spec.subjects.iter().map(subject).collect(),
             expires_at: b.spec.expires_at.as_ref().map(|t| t.0),
             written: written(&b.metadata),
@@ -354,21 +355,21 @@ impl From<&api::SiteRole> for Role {
             single_holder: r.spec.single_holder,
             privileged: r.spec.privileged,
             implies_membership: r.spec.implies_membership,
-            holder: r.status.as_ref().and_then(|s| s.holder.as_deref()).map(Name::from),
+            holder: r.status.as_ref().and_then(|s| s.holder.as_deref()).map(pool::name),
         }
     }
 }
 
 impl From<&ObjectMeta> for Namespace {
     fn from(m: &ObjectMeta) -> Self {
-        let annotation = |key: &str| m.annotations.as_ref().and_then(|a| a.get(key)).map(|v| Name::from(v.as_str()));
-        let text = |field: &Option<String>| Name::from(field.as_deref().unwrap_or_default());
+        let annotation = |key: &str| m.annotations.as_ref().and_then(|a| a.get(key)).map(|v| pool::name(v));
+        let text = |field: &Option<String>| pool::name(field.as_deref().unwrap_or_default());
         Self {
             name: text(&m.name),
             uid: text(&m.uid),
             version: version(m),
             terminating: m.deletion_timestamp.is_some(),
-            organization: m.labels.as_ref().and_then(|l| l.get(ORGANIZATION)).map(|v| Name::from(v.as_str())),
+            organization: m.labels.as_ref().and_then(|l| l.get(ORGANIZATION)).map(|v| pool::name(v)),
             organization_uid: annotation(ORGANIZATION_UID),
             last_organization: annotation(LAST_ORGANIZATION),
             // A time that cannot be read might have been any: everything is older.
@@ -378,15 +379,15 @@ impl From<&ObjectMeta> for Namespace {
 }
 
 fn role_refs(list: &[api::RoleRef]) -> Vec<(RoleKind, Name)> {
-    list.iter().map(|role| (role.kind, role.name.as_str().into())).collect()
+    list.iter().map(|role| (role.kind, pool::name(&role.name))).collect()
 }
 
 fn site_roles(list: &[String]) -> Vec<(RoleKind, Name)> {
-    list.iter().map(|name| (RoleKind::SiteRole, name.as_str().into())).collect()
+    list.iter().map(|name| (RoleKind::SiteRole, pool::name(name))).collect()
 }
 
 fn strings(list: &[String]) -> Vec<Name> {
-    list.iter().map(|s| Name::from(s.as_str())).collect()
+    list.iter().map(|s| pool::name(s)).collect()
 }
 
 fn namespaced_rule(rule: &api::PolicyRule) -> Rule {
