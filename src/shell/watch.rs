@@ -26,6 +26,10 @@ use crate::core::records;
 use crate::core::rules::Ceiling;
 use crate::core::suspended::SHARDS;
 
+/// How many objects a list brings at a time. A page is in memory as a whole, and a dozen kinds are listed at once. (A
+/// list that streams would need less, but kube lets the API server begin it with what it knew a while ago.)
+const PAGE: u32 = 100;
+
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
@@ -259,7 +263,7 @@ impl Start<'_> {
     {
         let (sender, metrics) = (self.sender.clone(), self.metrics.clone());
         tokio::spawn(async move {
-            let mut events = watch_stream(api, config).backoff(retry::OfWatch::default()).boxed();
+            let mut events = watch_stream(api, config.page_size(PAGE)).backoff(retry::OfWatch::default()).boxed();
             while let Some(event) = events.next().await {
                 // That a list begins is said before anybody has answered.
                 if matches!(&event, Ok(event) if !matches!(event, Event::Init)) {

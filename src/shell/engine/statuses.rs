@@ -3,7 +3,7 @@
 //! A decision's statuses wait until the writes that they speak of are done: those of the unit itself, and for what
 //! reaches beyond it those of the site, or of all units.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use jiff::Timestamp;
 
@@ -18,6 +18,10 @@ use crate::shell::metrics::ReasonLabels;
 use crate::shell::retry;
 use crate::shell::watch::{Id, Item, Kind};
 use crate::shell::writer::{Failure, Job};
+
+/// The most statuses that are with the writer at once. Each is a whole document there, and there may be one for every
+/// object of a large site.
+const AT_ONCE: usize = 256;
 
 /// What a status waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,9 @@ pub(super) struct Statuses {
     deferred: HashMap<Unit, (u64, Wait, Vec<StatusDraft>)>,
     /// By target: the newest draft that waits for the one that is under way.
     under_way: HashMap<Source, Option<StatusDraft>>,
+    /// What waits until the writer has less to do, in order.
+    queue: VecDeque<Source>,
+    queued: HashMap<Source, StatusDraft>,
     not_ready: HashMap<Source, &'static str>,
 }
 
@@ -60,6 +67,8 @@ impl Statuses {
     pub fn forget_pending(&mut self) {
         self.deferred.clear();
         self.due.clear();
+        self.queue.clear();
+        self.queued.clear();
         self.users.clear();
         self.organizations.clear();
     }
@@ -128,10 +137,24 @@ impl Engine {
             *next = Some(draft);
             return;
         }
+        if let Some(queued) = self.statuses.queued.get_mut(&draft.target) {
+            *queued = draft;
+            return;
+        }
         let Some(meta) = meta(&self.world, &draft.target) else { return };
         let document = draft.document(meta, Timestamp::now());
         self.count_not_ready(&draft);
         let Some(document) = document else { return };
+        if self.statuses.under_way.len() >= AT_ONCE {
+            // Decisions wait for what these two record: the default organization, and the one holder of a role.
+            if matches!(draft.target.kind, "Organization" | "SiteRole") {
+                self.statuses.queue.push_front(draft.target.clone());
+            } else {
+                self.statuses.queue.push_back(draft.target.clone());
+            }
+            self.statuses.queued.insert(draft.target.clone(), draft);
+            return;
+        }
         // What is on its way is said in the status, but is nobody's to mend.
         let pending = |reason| matches!(reason, Reason::ClaimPending | Reason::HolderPending);
         let faults = draft.ready().filter(|f| !f.good && !pending(f.reason));
@@ -193,6 +216,12 @@ impl Engine {
         }
         if let Some(draft) = next {
             self.say(draft);
+        }
+        while self.statuses.under_way.len() < AT_ONCE {
+            let Some(target) = self.statuses.queue.pop_front() else { return };
+            if let Some(draft) = self.statuses.queued.remove(&target) {
+                self.say(draft);
+            }
         }
     }
 }
