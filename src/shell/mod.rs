@@ -94,7 +94,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let (done_in, done) = mpsc::unbounded_channel();
     watch::spawn_all(&client, &options.namespace, &seen_in, &metrics);
     tokio::spawn(policies::follow(client.clone(), options.namespace.clone(), seen_in, metrics.clone()));
-    let engine = Engine::new(metrics.clone(), jobs).run(seen, done, lease.leading());
+    let engine = Engine::new(metrics.clone(), jobs, options.writes_in_flight).run(seen, done, lease.leading());
     // Tasks of their own: a long decision must not keep the kubelet or the writer waiting.
     let engine = tokio::spawn(engine);
     let writer = tokio::spawn(writer::run(

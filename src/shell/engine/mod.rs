@@ -5,11 +5,12 @@
 //! all of them are done. Nothing is remembered about a plan between two steps, so every step rests on the newest state.
 
 mod intake;
+mod queue;
 mod statuses;
 mod suspensions;
 mod unit;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,12 +18,13 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
+use self::queue::{Queue, Room};
 use self::statuses::Statuses;
 use self::suspensions::Suspensions;
 use self::unit::UnitState;
 use super::metrics::Metrics;
 use super::watch::{Id, Kind, Seen};
-use super::writer::{Done, Job};
+use super::writer::{Done, Job, WHEN_REVOKING};
 use crate::core::Name;
 use crate::core::world::{Affected, World};
 
@@ -53,7 +55,9 @@ enum Timer {
 pub(super) struct Engine {
     world: World,
     units: HashMap<Unit, UnitState>,
-    queue: VecDeque<Unit>,
+    queue: Queue,
+    /// Namespaces that were not decided since this replica leads.
+    undecided: Vec<Unit>,
     statuses: Statuses,
     suspensions: Suspensions,
     /// Decisions and writes begin when every kind has been seen once.
@@ -66,19 +70,23 @@ pub(super) struct Engine {
     revision: u64,
     /// Units with work to do, by the revision since which they have it.
     busy: BTreeSet<(u64, Unit)>,
+    /// Writes of native objects and of claims that are with the writer, and how many may be: no more than it carries out
+    /// at once. What waits here instead can still be decided anew, and a revocation goes before it.
+    writing: usize,
+    most_writing: usize,
     leading: bool,
-    /// Every namespace was decided since this replica leads.
-    holders_known: bool,
     metrics: Arc<Metrics>,
     jobs: mpsc::UnboundedSender<Job>,
 }
 
 impl Engine {
-    pub fn new(metrics: Arc<Metrics>, jobs: mpsc::UnboundedSender<Job>) -> Self {
+    /// `most_writing`: how many writes the writer carries out at once.
+    pub fn new(metrics: Arc<Metrics>, jobs: mpsc::UnboundedSender<Job>, most_writing: usize) -> Self {
         Self {
             world: World::default(),
             units: HashMap::new(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
+            undecided: Vec::new(),
             statuses: Statuses::default(),
             suspensions: Suspensions::default(),
             synced: HashSet::new(),
@@ -87,8 +95,9 @@ impl Engine {
             timer_of: BTreeMap::new(),
             revision: 0,
             busy: BTreeSet::new(),
+            writing: 0,
+            most_writing,
             leading: false,
-            holders_known: false,
             metrics,
             jobs,
         }
@@ -129,8 +138,11 @@ impl Engine {
             if self.may_act() {
                 self.keep_suspensions();
                 for _ in 0..UNITS_A_TURN {
-                    let Some(unit) = self.queue.pop_front() else { break };
-                    self.work(&unit);
+                    if let Some(unit) = self.undecided.pop() {
+                        self.decide_first(&unit);
+                    } else if let Some(unit) = self.queue.pop(self.room()) {
+                        self.work(&unit);
+                    }
                 }
                 self.settle_statuses();
             }
@@ -143,7 +155,17 @@ impl Engine {
     }
 
     fn has_work(&self) -> bool {
-        self.may_act() && !self.queue.is_empty()
+        self.may_act() && (!self.undecided.is_empty() || self.queue.has_next(self.room()))
+    }
+
+    fn room(&self) -> Room {
+        Room { urgent: self.places(true) > 0, ordinary: self.places(false) > 0 }
+    }
+
+    /// How many more writes there may be: what takes access away waits for nothing that gives it.
+    fn places(&self, revoking: bool) -> usize {
+        let most = if revoking { self.most_writing * WHEN_REVOKING } else { self.most_writing };
+        most.saturating_sub(self.writing)
     }
 
     fn lead(&mut self, leading: bool) {
@@ -151,15 +173,15 @@ impl Engine {
         self.metrics.leading.set(i64::from(leading));
         self.leading = leading;
         if leading {
-            self.holders_known = false;
             self.suspensions.start_over();
-            self.units.values_mut().for_each(|state| state.decided = false);
             self.affected(Affected {
                 users: self.world.users.keys().cloned().collect(),
                 organizations: self.world.organizations.keys().cloned().collect(),
                 ..Affected::everything()
             });
+            self.undecided = self.units.keys().filter(|unit| **unit != Unit::Site).cloned().collect();
         } else {
+            self.undecided.clear();
             self.statuses.forget_pending();
         }
     }
@@ -212,20 +234,20 @@ impl Engine {
             state.busy_since = Some(revision);
             self.busy.insert((revision, unit.clone()));
         }
-        if state.queued && !urgent {
-            return;
-        }
-        if state.queued {
-            self.queue.retain(|u| *u != unit);
-        }
-        state.queued = true;
         if urgent {
             // What takes access away does not wait for the end of a pause that something else brought about.
             state.wait_until = None;
-            self.queue.push_front(unit);
-        } else {
-            self.queue.push_back(unit);
         }
+        let is_urgent = state.urgent || urgent;
+        if state.queued && state.urgent == is_urgent {
+            return;
+        }
+        if state.queued {
+            self.queue.remove_ordinary(&unit);
+        }
+        state.queued = true;
+        state.urgent = is_urgent;
+        self.queue.push(unit, is_urgent);
     }
 
     fn set_timer(&mut self, timer: Timer, at: Option<Timestamp>) {

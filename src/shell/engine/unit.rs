@@ -16,9 +16,6 @@ use crate::core::{Name, claims, organization, site};
 use crate::shell::retry;
 use crate::shell::writer::{Done, Job, Outcome};
 
-/// The most writes that are handed to the writer in one step, so that a new revocation never waits behind a long list.
-const SLICE: usize = 64;
-
 /// The state of a unit.
 #[derive(Debug, Default)]
 pub(super) struct UnitState {
@@ -47,8 +44,8 @@ pub(super) struct UnitState {
     pub wait_until: Option<Instant>,
     failures: u32,
     pub queued: bool,
-    /// It was decided at least once since this replica leads.
-    pub decided: bool,
+    /// It may have access to take away.
+    pub urgent: bool,
     /// The revision since which it has work to do.
     pub busy_since: Option<u64>,
     decided_at: u64,
@@ -133,15 +130,12 @@ impl Engine {
     pub(super) fn work(&mut self, unit: &Unit) {
         let now = Timestamp::now();
         let clock = Instant::now();
-        if *unit == Unit::Site && !self.holders_known() {
-            self.queue.push_back(Unit::Site);
-            return;
-        }
         let Some(state) = self.units.get_mut(unit) else { return };
         state.queued = false;
         if state.in_flight > 0 {
             return;
         }
+        state.urgent = false;
         if let Some(until) = state.wait_until.filter(|until| *until > clock) {
             self.wait(unit, until - clock);
             return;
@@ -155,24 +149,34 @@ impl Engine {
         {
             return;
         }
-        let writes = self.next_step(unit, clock);
+        let mut writes = self.next_step(unit, clock);
+        let Some(first) = writes.first() else {
+            self.converged(unit, clock);
+            return;
+        };
+        writes.truncate(self.places(first.revokes()));
         let Some(state) = self.units.get_mut(unit) else { return };
         if writes.is_empty() {
-            self.converged(unit, clock);
+            // It was let in for what it might have to take away, and only has to give.
+            state.queued = true;
+            self.queue.push(unit.clone(), false);
             return;
         }
         state.in_flight = writes.len();
+        self.writing += writes.len();
         for write in writes {
             let _ = self.jobs.send(Job::Native(write));
         }
     }
 
-    /// Whether every namespace has said who holds SiteRoles in it. Before that, the site would take the cluster-scoped
-    /// part of those roles away from everybody who holds them through an organization.
-    fn holders_known(&mut self) -> bool {
-        let undecided = |(unit, state): (&Unit, &UnitState)| *unit != Unit::Site && state.queued && !state.decided;
-        self.holders_known = self.holders_known || !self.units.iter().any(undecided);
-        self.holders_known
+    /// Decides a namespace for the first time. That is done for all of them before anything is written: only then is it
+    /// known who holds SiteRoles in one, without which the site would take the cluster-scoped part of those roles away,
+    /// and where there is access to take away, which goes before everything else.
+    pub(super) fn decide_first(&mut self, unit: &Unit) {
+        self.decide(unit, Timestamp::now());
+        if self.next_step(unit, Instant::now()).first().is_some_and(Write::revokes) {
+            self.mark(unit.clone(), true);
+        }
     }
 
     fn decide(&mut self, unit: &Unit, now: Timestamp) {
@@ -184,7 +188,6 @@ impl Engine {
         self.metrics.decide_seconds.observe(started.elapsed().as_secs_f64());
         let Some(state) = self.units.get_mut(unit) else { return };
         state.decided_at = self.revision;
-        state.decided = true;
         state.stale = false;
         let counts_changed = state.counts != decision.counts;
         state.counts = decision.counts;
@@ -211,9 +214,7 @@ impl Engine {
         {
             return Vec::new();
         }
-        let mut writes = plan::next(&decision.desired, &state.present, &state.given_up(clock));
-        writes.truncate(SLICE);
-        writes
+        plan::next(&decision.desired, &state.present, &state.given_up(clock))
     }
 
     /// Writes the record of a claim, if one is due. Says whether that is under way.
@@ -221,6 +222,7 @@ impl Engine {
         let Some(state) = self.units.get_mut(unit) else { return false };
         let Some(claim) = claims::claim(&self.world, name, now, state.present.is_empty()) else { return false };
         state.in_flight = 1;
+        self.writing += 1;
         let _ = self.jobs.send(Job::Claim(claim));
         true
     }
@@ -322,6 +324,7 @@ impl Engine {
     }
 
     fn step_done(&mut self, unit: &Unit) {
+        self.writing = self.writing.saturating_sub(1);
         let Some(state) = self.units.get_mut(unit) else { return };
         state.in_flight = state.in_flight.saturating_sub(1);
         if state.in_flight == 0 {
@@ -330,7 +333,7 @@ impl Engine {
         if state.in_flight == 0 && state.busy_since.is_some() && !state.queued {
             state.queued = true;
             // Work that has begun is brought to its end before other work begins.
-            self.queue.push_front(unit.clone());
+            self.queue.push_first(unit.clone(), state.urgent);
         }
     }
 

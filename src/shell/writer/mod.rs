@@ -1,6 +1,7 @@
 //! The writer: the one place from which anything is written to the API server.
 //!
-//! Three lanes: what takes access away goes before what gives it, and both before statuses. A write that meets something
+//! Three lanes: what takes access away goes before what gives it, and both before statuses. The engine hands out no more
+//! of the first two than are carried out at once, so that what is decided anew does not wait behind what is not. A write that meets something
 //! unexpected looks at what is there and reports it; what to do about it is decided anew by whoever asked.
 
 mod hand;
@@ -23,8 +24,13 @@ use crate::core::native::{Key, Observed, Source};
 use crate::core::plan::Write;
 use crate::core::records;
 
-/// Statuses may take this share of the places, so that they never hold up a grant for long.
-const STATUS_SHARE: usize = 2;
+/// Statuses may take this share of the places while grants take most of them, so that they hold up no grant for long, and
+/// some of them are told all the same: decisions wait for what a few statuses record.
+const SHARE_BESIDE_GRANTS: usize = 16;
+
+/// So many times as many writes may be under way when they take access away. The API server lets each wait for a tenth of a
+/// second while it finds out what the operator may do, so the number at once is what makes a revocation everywhere fast.
+pub const WHEN_REVOKING: usize = 4;
 
 /// Something to write.
 #[derive(Debug)]
@@ -140,9 +146,20 @@ impl Lanes {
         }
     }
 
-    fn pop(&mut self, statuses_allowed: bool) -> Option<Job> {
-        let job = self.revoking.pop_front().or_else(|| self.giving.pop_front());
-        job.or_else(|| if statuses_allowed { self.statuses.pop_front() } else { None })
+    /// The next, if there is a place for it: `statuses` of those that are `running` are such.
+    fn pop(&mut self, running: usize, statuses: usize, places: usize) -> Option<Job> {
+        if running < places * WHEN_REVOKING
+            && let Some(job) = self.revoking.pop_front()
+        {
+            return Some(job);
+        }
+        if running >= places {
+            return None;
+        }
+        let beside_grants = running - statuses > places / 2;
+        let share = if beside_grants { places.div_ceil(SHARE_BESIDE_GRANTS) } else { places };
+        let status = |lanes: &mut Self| if statuses < share { lanes.statuses.pop_front() } else { None };
+        self.giving.pop_front().or_else(|| status(self))
     }
 }
 
@@ -175,8 +192,7 @@ pub async fn run(
         while let Ok(job) = jobs.try_recv() {
             lanes.push(job);
         }
-        while running.len() < in_flight {
-            let Some(job) = lanes.pop(statuses < in_flight.div_ceil(STATUS_SHARE)) else { break };
+        while let Some(job) = lanes.pop(running.len(), statuses, in_flight) {
             let is_status = matches!(job, Job::Status { .. } | Job::Unlabel { .. });
             statuses += usize::from(is_status);
             let hand = hand.clone();
