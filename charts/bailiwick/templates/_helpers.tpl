@@ -130,6 +130,35 @@ resourceRules:
     scope: Cluster
 {{- end }}
 
+{{/*
+What the bindings of the policy on the freshly suspended are about, by the end of their names. RBAC that the operator wrote
+is left out: who writes that needs `override` at the cluster (policies/managed-objects.yaml) and could as well do away with
+the policies. A selector finds an object that has the label before or after a change, so no change gets around it.
+*/}}
+{{- define "bailiwick.suspendedNowFrom" -}}
+{{- if .Values.admissionPolicies.managedObjects.enabled -}}
+"":
+  excludeResourceRules:
+    - apiGroups: ["rbac.authorization.k8s.io"]
+      apiVersions: ["*"]
+      resources: ["*"]
+      operations: ["*"]
+-rbac:
+  resourceRules:
+    - apiGroups: ["rbac.authorization.k8s.io"]
+      apiVersions: ["*"]
+      resources: ["*"]
+      operations: ["*"]
+  objectSelector:
+    matchExpressions:
+      - key: app.kubernetes.io/managed-by
+        operator: NotIn
+        values: ["bailiwick"]
+{{- else -}}
+"": {}
+{{- end }}
+{{- end }}
+
 {{/* The objects that hold the suspended usernames, as a CEL list. */}}
 {{- define "bailiwick.suspendedLists" -}}
 ['bailiwick-suspended-0', 'bailiwick-suspended-1', 'bailiwick-suspended-2', 'bailiwick-suspended-3']

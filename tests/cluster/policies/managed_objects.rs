@@ -91,8 +91,10 @@ fn native_objects_keep_what_they_say(site: &Site) {
     eve.may_not_create(&empty.replace(&format!("name: '{role}'"), "generateName: 'bailiwick:'"), OPERATORS_ONLY);
     eve.does(&["-n", "alpha", "delete", ROLE, "own"]);
 
-    // With the verb, on this one.
-    eve.holds("alpha", &format!("[{{apiGroups: [rbac.authorization.k8s.io], resources: [roles], resourceNames: ['{role}'], verbs: [override]}}]"));
+    // With the verb, on this one, and not only where she may do as she pleases.
+    eve.holds("alpha", r#"[{apiGroups: [rbac.authorization.k8s.io], resources: ["*"], verbs: ["*"]}]"#);
+    eve.may_not(&["-n", "alpha", "annotate", ROLE, &role, "a=b"], &refused(&role));
+    eve.holds("", &format!("[{{apiGroups: [rbac.authorization.k8s.io], resources: [roles], resourceNames: ['{role}'], verbs: [override]}}]"));
     eve.does(&["-n", "alpha", "annotate", ROLE, &role, "a=b"]);
     eve.may_not(&["-n", "alpha", "delete", BINDING, &bound], &refused(&bound));
     site.cluster.run(&["-n", "alpha", "annotate", ROLE, &role, "c=d"]);

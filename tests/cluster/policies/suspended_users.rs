@@ -9,6 +9,7 @@ const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {
                       admissionPolicies: {suspendedUsers: {breakGlass: [glass@example.com]}}}";
 /// By a group that the identity provider asserts, and that Bailiwick knows nothing of.
 const DEVELOPERS: &str = "{apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'oidc:developers'}";
+const MANAGED: &str = "app.kubernetes.io/managed-by=bailiwick";
 const EVERYTHING: &str = r#"[{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]"#;
 
 fn suspend(site: &Site, list: usize, names: &str) {
@@ -185,8 +186,11 @@ fn a_suspension_acts_at_once_with_no_operator_running() {
             "---\n{{apiVersion: bailiwick.dev/v1alpha1, kind: User, metadata: {{name: {name}}}, spec: {{username: {username}@example.com}}}}\n"
         )
     };
-    site.cluster.apply(&(organization("alpha", "{namespace: alpha, default: true}") + &user("ada") + &user("bob")));
+    site.cluster.apply(
+        &(organization("alpha", "{namespace: alpha, default: true}") + &user("ada") + &user("bob") + &user("dan")),
+    );
     site.cluster.await_reason(&["organizations.bailiwick.dev", "alpha"], "NamespaceAssigned", "Assigned");
+    site.cluster.await_reason(&["users.bailiwick.dev", "dan"], "Ready", "Reconciled");
     site.cluster.await_reason(&["users.bailiwick.dev", "bob"], "Ready", "Reconciled");
     // Somebody else's User of Bob's name.
     site.cluster.apply(&named("not-bob", "bob"));
@@ -194,6 +198,7 @@ fn a_suspension_acts_at_once_with_no_operator_running() {
     site.cluster.settle();
     site.cluster.stop_operator();
     site.give(DEVELOPERS, "", EVERYTHING);
+    site.cluster.run(&["-n", "alpha", "create", "role", "theirs", "--verb=get", "--resource=pods"]);
     // New ones, that nobody has looked at yet.
     site.cluster.apply(&named("new", "cid"));
     let suspend = |name: &str| {
@@ -223,21 +228,29 @@ fn a_suspension_acts_at_once_with_no_operator_running() {
     for words in [
         vec!["label", "users.bailiwick.dev", "ada", "bailiwick.dev/suspension-"],
         vec!["patch", "users.bailiwick.dev", "ada", "--type=merge", "-p", r#"{"spec":{"suspended":false}}"#],
-        vec![
-            "patch",
-            "users.bailiwick.dev",
-            "ada",
-            "--subresource=status",
-            "--type=merge",
-            "-p",
-            r#"{"status":{"conditions":[]}}"#,
-        ],
         vec!["delete", "users.bailiwick.dev", "ada"],
+        vec!["-n", "alpha", "create", "role", "hers", "--verb=get", "--resource=pods"],
+        vec!["-n", "alpha", "label", "role.rbac.authorization.k8s.io", "theirs", MANAGED],
     ] {
         ada.may_not(&words, because);
     }
+    let status = |name: &'static str| {
+        let patch = r#"{"status":{"conditions":[]}}"#;
+        ["patch", "users.bailiwick.dev", name, "--subresource=status", "--type=merge", "-p", patch]
+    };
+    ada.may_not(&status("ada"), "nobody else writes its status");
     super::refused(ada.connects("alpha", "none", "exec?command=ls"), because, "exec");
     ada.does(&config("beta"));
+    // What is labelled as the operator's is left out there: nobody writes that with what they may do in a namespace.
+    suspend("dan");
+    let dan = site.person_in("dan@example.com", &["oidc:team"]);
+    site.give("{apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'oidc:team'}", "alpha", EVERYTHING);
+    dan.soon("user dan@example.com is suspended", || dan.tries(&config("alpha")));
+    dan.may_not_create(
+        "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, rules: [], metadata: {name: hers, namespace: alpha, \
+         labels: {app.kubernetes.io/managed-by: bailiwick}}}",
+        "only the operator of Bailiwick makes RBAC objects",
+    );
     // Somebody else lets her in again.
     site.cluster.run(&["patch", "users.bailiwick.dev", "ada", "--type=merge", "-p", r#"{"spec":{"suspended":false}}"#]);
     site.cluster.eventually("ada is active", || ada.tries(&config("alpha")).is_ok());
