@@ -10,7 +10,7 @@ use super::Name;
 use super::conditions::{Status, StatusDraft};
 use super::decision::Decision;
 use super::native::Desired;
-use super::world::{Holders, World};
+use super::world::{Holders, HoldersChange, World};
 use super::{claims, organization, organization_status, site, user};
 
 /// Records settle in a few rounds: a claim, then the default, then what the default takes. More would be a circle.
@@ -33,7 +33,7 @@ pub fn settle(world: &mut World, now: Timestamp) -> Settled {
         for namespace in world.units() {
             let decision = organization::decide(world, &namespace, now);
             let before = holders.insert(namespace, decision.holders.clone()).unwrap_or_default();
-            news |= world.set_holders(&before, &decision.holders);
+            news |= world.set_holders(&before, &decision.holders) != HoldersChange::None;
         }
         news |= record_single_holders(world, now);
         if !news {

@@ -45,7 +45,7 @@ pub struct Options {
     #[arg(long, env = "BAILIWICK_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
     /// How many writes are under way at once.
-    #[arg(long, env = "BAILIWICK_WRITES_IN_FLIGHT", default_value_t = 32)]
+    #[arg(long, env = "BAILIWICK_WRITES_IN_FLIGHT", default_value_t = 64)]
     pub writes_in_flight: usize,
     /// After how many seconds without a sign of life another replica takes over.
     #[arg(long, env = "BAILIWICK_LEASE_SECONDS", default_value_t = 15)]

@@ -28,7 +28,7 @@ use crate::core::suspended::SHARDS;
 
 /// How many objects a list brings at a time. A page is in memory as a whole, and a dozen kinds are listed at once. (A
 /// list that streams would need less, but kube lets the API server begin it with what it knew a while ago.)
-const PAGE: u32 = 100;
+const PAGE: u32 = 500;
 
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

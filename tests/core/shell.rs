@@ -7,7 +7,7 @@ use bailiwick::core::claims::{self, Assignment};
 use bailiwick::core::conditions::{Status, StatusDraft};
 use bailiwick::core::decision::Decision;
 use bailiwick::core::native::Desired;
-use bailiwick::core::world::{Affected, Holders, World};
+use bailiwick::core::world::{Affected, Holders, HoldersChange, World};
 use bailiwick::core::{Name, organization, organization_status, site, user};
 use jiff::Timestamp;
 
@@ -190,7 +190,7 @@ impl Shell {
             let unit = unit(&self.world, &name, now);
             let nothing = Holders::default();
             let before = self.all.units.get(&name).map_or(&nothing, |u| &u.decision.holders);
-            self.site |= self.world.set_holders(before, &unit.decision.holders);
+            self.site |= self.world.set_holders(before, &unit.decision.holders) != HoldersChange::None;
             // As `Engine::converged` does.
             let holder = claims::holder(&self.world, &name).map(|o| o.meta.name.clone());
             self.organizations.extend(holder);

@@ -189,11 +189,12 @@ impl World {
         self.holders.get(role).into_iter().flat_map(HashMap::keys)
     }
 
-    /// Replaces what one namespace contributes to the holders of SiteRoles. Says whether anything changed.
-    pub fn set_holders(&mut self, before: &Holders, after: &Holders) -> bool {
+    /// Replaces what one namespace contributes to the holders of SiteRoles.
+    pub fn set_holders(&mut self, before: &Holders, after: &Holders) -> HoldersChange {
         if before == after {
-            return false;
+            return HoldersChange::None;
         }
+        let mut change = HoldersChange::MayGain;
         for (role, grantees) in after {
             let counts = self.holders.entry(role.clone()).or_default();
             for grantee in grantees {
@@ -207,11 +208,12 @@ impl World {
                     *count -= 1;
                     if *count == 0 {
                         counts.remove(grantee);
+                        change = HoldersChange::Loses;
                     }
                 }
             }
         }
-        true
+        change
     }
 
     /// Every namespace that a decision may be about: where something of ours is, or may be.
@@ -221,6 +223,17 @@ impl World {
         let release = Name::from(self.bounds.release_namespace.as_str());
         held.chain(self.local.keys().cloned()).chain(self.named.keys().cloned()).chain([release]).collect()
     }
+}
+
+/// What a change in one namespace means for who holds SiteRoles anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldersChange {
+    /// Nothing.
+    None,
+    /// Nobody loses one; somebody may have gained one.
+    MayGain,
+    /// Somebody loses one, and the cluster-scoped part of it has to be taken away.
+    Loses,
 }
 
 /// For each SiteRole, who holds it in one namespace.

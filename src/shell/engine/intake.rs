@@ -123,8 +123,8 @@ impl Engine {
         let unit = self.unit_of(&key);
         let state = self.units.entry(unit.clone()).or_default();
         if state.take_in(key, observed) {
-            self.revision += 1;
-            self.mark(unit, false);
+            let by_others = !state.is_writing();
+            self.drifted(unit, by_others);
         }
     }
 
@@ -135,9 +135,15 @@ impl Engine {
         if let Some(state) = self.units.get_mut(&unit)
             && state.take_out(&key, Some(&id.uid))
         {
-            self.revision += 1;
-            self.mark(unit, false);
+            let by_others = !state.is_writing();
+            self.drifted(unit, by_others);
         }
+    }
+
+    /// What others changed may give access to somebody.
+    fn drifted(&mut self, unit: Unit, by_others: bool) {
+        self.revision += 1;
+        self.mark(unit, by_others && self.may_act());
     }
 
     /// A list is complete: what it did not show is gone, unless we wrote it after the list began.

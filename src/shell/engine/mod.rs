@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
-use self::queue::{Queue, Room};
+use self::queue::{Queue, Writing};
 use self::statuses::Statuses;
 use self::suspensions::Suspensions;
 use self::unit::UnitState;
 use super::metrics::Metrics;
 use super::watch::{Id, Kind, Seen};
-use super::writer::{Done, Job, WHEN_REVOKING};
+use super::writer::{Done, Job};
 use crate::core::Name;
 use crate::core::world::{Affected, World};
 
@@ -70,18 +70,15 @@ pub(super) struct Engine {
     revision: u64,
     /// Units with work to do, by the revision since which they have it.
     busy: BTreeSet<(u64, Unit)>,
-    /// Writes of native objects and of claims that are with the writer, and how many may be: no more than it carries out
-    /// at once. What waits here instead can still be decided anew, and a revocation goes before it.
-    writing: usize,
-    most_writing: usize,
+    writing: Writing,
     leading: bool,
     metrics: Arc<Metrics>,
     jobs: mpsc::UnboundedSender<Job>,
 }
 
 impl Engine {
-    /// `most_writing`: how many writes the writer carries out at once.
-    pub fn new(metrics: Arc<Metrics>, jobs: mpsc::UnboundedSender<Job>, most_writing: usize) -> Self {
+    /// `writes_at_once`: how many the writer carries out, unless they take access away.
+    pub fn new(metrics: Arc<Metrics>, jobs: mpsc::UnboundedSender<Job>, writes_at_once: usize) -> Self {
         Self {
             world: World::default(),
             units: HashMap::new(),
@@ -95,8 +92,7 @@ impl Engine {
             timer_of: BTreeMap::new(),
             revision: 0,
             busy: BTreeSet::new(),
-            writing: 0,
-            most_writing,
+            writing: Writing::new(writes_at_once),
             leading: false,
             metrics,
             jobs,
@@ -140,7 +136,7 @@ impl Engine {
                 for _ in 0..UNITS_A_TURN {
                     if let Some(unit) = self.undecided.pop() {
                         self.decide_first(&unit);
-                    } else if let Some(unit) = self.queue.pop(self.room()) {
+                    } else if let Some(unit) = self.queue.pop(self.writing.room()) {
                         self.work(&unit);
                     }
                 }
@@ -155,17 +151,7 @@ impl Engine {
     }
 
     fn has_work(&self) -> bool {
-        self.may_act() && (!self.undecided.is_empty() || self.queue.has_next(self.room()))
-    }
-
-    fn room(&self) -> Room {
-        Room { urgent: self.places(true) > 0, ordinary: self.places(false) > 0 }
-    }
-
-    /// How many more writes there may be: what takes access away waits for nothing that gives it.
-    fn places(&self, revoking: bool) -> usize {
-        let most = if revoking { self.most_writing * WHEN_REVOKING } else { self.most_writing };
-        most.saturating_sub(self.writing)
+        self.may_act() && (!self.undecided.is_empty() || self.queue.has_next(self.writing.room()))
     }
 
     fn lead(&mut self, leading: bool) {

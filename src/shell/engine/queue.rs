@@ -1,8 +1,13 @@
-//! Which unit is worked on next: first those that may have access to take away.
+//! Which unit is worked on next, and how much at once: first those that may have access to take away.
 
 use std::collections::VecDeque;
 
 use super::Unit;
+use crate::shell::writer::WHEN_REVOKING;
+
+/// Statuses have this share of the places beside other writes, so that they hold up no grant for long, and some of them
+/// are told all the same: decisions wait for what a few statuses record.
+const STATUSES_BESIDE: usize = 16;
 
 /// The units that wait for their turn, each once.
 #[derive(Debug, Default)]
@@ -38,6 +43,11 @@ impl Queue {
         (room.urgent && !self.urgent.is_empty()) || (room.ordinary && !self.ordinary.is_empty())
     }
 
+    /// Whether no unit waits.
+    pub fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.ordinary.is_empty()
+    }
+
     fn lane(&mut self, urgent: bool) -> &mut VecDeque<Unit> {
         if urgent { &mut self.urgent } else { &mut self.ordinary }
     }
@@ -48,4 +58,52 @@ impl Queue {
 pub(super) struct Room {
     pub urgent: bool,
     pub ordinary: bool,
+}
+
+/// Writes of native objects and of claims that are with the writer: no more than it carries out at once. What waits here
+/// instead can still be decided anew, and a revocation goes before it.
+#[derive(Debug)]
+pub(super) struct Writing {
+    giving: usize,
+    revoking: usize,
+    most: usize,
+}
+
+impl Writing {
+    /// `most`: how many writes are carried out at once, unless they take access away.
+    pub fn new(most: usize) -> Self {
+        Self { giving: 0, revoking: 0, most }
+    }
+
+    /// How many more there may be. While access is taken away none is given: the API server would share its time.
+    pub fn places(&self, revoking: bool) -> usize {
+        match (revoking, self.revoking) {
+            (true, _) => (self.most * WHEN_REVOKING).saturating_sub(self.giving + self.revoking),
+            (false, 0) => self.most.saturating_sub(self.giving),
+            (false, _) => 0,
+        }
+    }
+
+    pub fn room(&self) -> Room {
+        Room { urgent: self.places(true) > 0, ordinary: self.places(false) > 0 }
+    }
+
+    /// How many statuses there may be beside.
+    pub fn places_for_statuses(&self, units_wait: bool) -> usize {
+        let busy = units_wait || self.giving + self.revoking > 0;
+        if busy { self.most.div_ceil(STATUSES_BESIDE) } else { self.most }
+    }
+
+    pub fn begin(&mut self, count: usize, revoking: bool) {
+        *self.of(revoking) += count;
+    }
+
+    pub fn end(&mut self, revoking: bool) {
+        let count = self.of(revoking);
+        *count = count.saturating_sub(1);
+    }
+
+    fn of(&mut self, revoking: bool) -> &mut usize {
+        if revoking { &mut self.revoking } else { &mut self.giving }
+    }
 }

@@ -19,10 +19,6 @@ use crate::shell::retry;
 use crate::shell::watch::{Id, Item, Kind};
 use crate::shell::writer::{Failure, Job};
 
-/// The most statuses that are with the writer at once. Each is a whole document there, and there may be one for every
-/// object of a large site.
-const AT_ONCE: usize = 256;
-
 /// What a status waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
@@ -45,7 +41,7 @@ pub(super) struct Statuses {
     deferred: HashMap<Unit, (u64, Wait, Vec<StatusDraft>)>,
     /// By target: the newest draft that waits for the one that is under way.
     under_way: HashMap<Source, Option<StatusDraft>>,
-    /// What waits until the writer has less to do, in order.
+    /// What waits until the writer has less to do, in order: a document for every object of a large site is a lot.
     queue: VecDeque<Source>,
     queued: HashMap<Source, StatusDraft>,
     not_ready: HashMap<Source, &'static str>,
@@ -104,6 +100,17 @@ impl Engine {
         for name in std::mem::take(&mut self.statuses.organizations) {
             self.organization_status(&name);
         }
+        while self.place_for_status()
+            && let Some(target) = self.statuses.queue.pop_front()
+        {
+            if let Some(draft) = self.statuses.queued.remove(&target) {
+                self.say(draft);
+            }
+        }
+    }
+
+    fn place_for_status(&self) -> bool {
+        self.statuses.under_way.len() < self.writing.places_for_statuses(!self.queue.is_empty())
     }
 
     fn user_status(&mut self, handle: &Name) {
@@ -145,7 +152,7 @@ impl Engine {
         let document = draft.document(meta, Timestamp::now());
         self.count_not_ready(&draft);
         let Some(document) = document else { return };
-        if self.statuses.under_way.len() >= AT_ONCE {
+        if !self.place_for_status() {
             // Decisions wait for what these two record: the default organization, and the one holder of a role.
             if matches!(draft.target.kind, "Organization" | "SiteRole") {
                 self.statuses.queue.push_front(draft.target.clone());
@@ -203,7 +210,10 @@ impl Engine {
             Ok(item) if meta(&self.world, target).is_some() => self.item(*item),
             Ok(_) | Err(Failure::Gone) => {}
             Err(failure) => {
-                let error = if let Failure::Failed(error) = failure { error } else { "not leading".to_owned() };
+                let error = match failure {
+                    Failure::Failed(error) | Failure::Conflict(error) => error,
+                    Failure::NotLeading | Failure::Gone => "not leading".to_owned(),
+                };
                 tracing::warn!(object = target.path(), error, "a status was not written");
                 let timer = match target.kind {
                     "User" => Timer::User(target.name.clone()),
@@ -216,12 +226,6 @@ impl Engine {
         }
         if let Some(draft) = next {
             self.say(draft);
-        }
-        while self.statuses.under_way.len() < AT_ONCE {
-            let Some(target) = self.statuses.queue.pop_front() else { return };
-            if let Some(draft) = self.statuses.queued.remove(&target) {
-                self.say(draft);
-            }
         }
     }
 }

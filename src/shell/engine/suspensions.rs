@@ -4,7 +4,7 @@
 //! The lists are the first thing that is written on a suspension. The label is taken off when the user is on a list that
 //! the API server has: until then it is what keeps them from writing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -24,8 +24,8 @@ pub(super) struct Suspensions {
     writing: [bool; SHARDS as usize],
     /// Users who carry the label, by handle.
     labelled: BTreeSet<Name>,
-    /// Those whose label is being taken off.
-    unlabelling: BTreeSet<Name>,
+    /// Those whose label is being taken off, and from which version of the User.
+    unlabelling: BTreeMap<Name, u64>,
     /// There is something to look at.
     stale: bool,
     failures: u32,
@@ -59,7 +59,8 @@ impl Suspensions {
     /// A User, or that it is gone.
     pub fn note_user(&mut self, handle: &Name, user: Option<&User>) {
         if user.is_some_and(|u| u.suspended_now) {
-            self.stale |= self.labelled.insert(handle.clone());
+            self.labelled.insert(handle.clone());
+            self.stale = true;
         } else {
             self.labelled.remove(handle);
         }
@@ -113,8 +114,10 @@ impl Engine {
         for handle in self.suspensions.labelled.clone() {
             let Some(user) = self.world.users.get(&handle) else { continue };
             let on_a_list = right[usize::from(suspended::shard(&user.username))] && !left_out.contains(&user.username);
-            if (on_a_list || !user.suspended) && self.suspensions.unlabelling.insert(handle.clone()) {
-                let _ = self.jobs.send(Job::Unlabel { handle, version: user.meta.version });
+            if (on_a_list || !user.suspended) && !self.suspensions.unlabelling.contains_key(&handle) {
+                let version = user.meta.version;
+                self.suspensions.unlabelling.insert(handle.clone(), version);
+                let _ = self.jobs.send(Job::Unlabel { handle, version });
             }
         }
     }
@@ -134,10 +137,16 @@ impl Engine {
 
     /// What became of taking a label off.
     pub(super) fn label_taken_off(&mut self, handle: &Name, result: Result<(), Failure>) {
-        self.suspensions.unlabelling.remove(handle);
-        // The watch shows the User without it, or a later word about them.
-        if let Err(failure @ (Failure::Failed(_) | Failure::NotLeading)) = result {
-            self.try_suspensions_again(&failure);
+        let from = self.suspensions.unlabelling.remove(handle);
+        match result {
+            // The watch shows the User without it.
+            Ok(()) | Err(Failure::Gone) => {}
+            // Somebody wrote the User meanwhile, most often this operator its status: the watch shows that, or has shown it.
+            Err(Failure::Conflict(_)) => {
+                let now = self.world.users.get(handle).map(|user| user.meta.version);
+                self.suspensions.stale |= now != from;
+            }
+            Err(failure) => self.try_suspensions_again(&failure),
         }
     }
 

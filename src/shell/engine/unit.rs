@@ -11,7 +11,7 @@ use crate::api::conditions::Reason;
 use crate::core::decision::{Counts, Decision};
 use crate::core::native::{Key, NativeKind, Observed};
 use crate::core::plan::{self, Present, Write};
-use crate::core::world::{Holders, Trouble};
+use crate::core::world::{Holders, HoldersChange, Trouble};
 use crate::core::{Name, claims, organization, site};
 use crate::shell::retry;
 use crate::shell::writer::{Done, Job, Outcome};
@@ -36,8 +36,9 @@ pub(super) struct UnitState {
     counts: Counts,
     /// When the last decision changes by itself.
     next_change: Option<Timestamp>,
-    /// Writes under way.
+    /// Writes under way, and whether they take access away: those of one step are alike.
     in_flight: usize,
+    revoking: bool,
     /// Objects that could not be written, and when to try again.
     failing: HashMap<Key, Failing>,
     /// The whole unit waits: something failed that may work another time.
@@ -103,6 +104,11 @@ impl UnitState {
         self.present.iter().filter(|(key, _)| !self.unconfirmed.contains(*key))
     }
 
+    /// Whether writes to it are under way.
+    pub fn is_writing(&self) -> bool {
+        self.in_flight > 0
+    }
+
     /// Counts of the last decision.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -154,7 +160,8 @@ impl Engine {
             self.converged(unit, clock);
             return;
         };
-        writes.truncate(self.places(first.revokes()));
+        let revoking = first.revokes();
+        writes.truncate(self.writing.places(revoking));
         let Some(state) = self.units.get_mut(unit) else { return };
         if writes.is_empty() {
             // It was let in for what it might have to take away, and only has to give.
@@ -163,7 +170,8 @@ impl Engine {
             return;
         }
         state.in_flight = writes.len();
-        self.writing += writes.len();
+        state.revoking = revoking;
+        self.writing.begin(writes.len(), revoking);
         for write in writes {
             let _ = self.jobs.send(Job::Native(write));
         }
@@ -193,10 +201,10 @@ impl Engine {
         state.counts = decision.counts;
         state.next_change = decision.next_change;
         let holders = std::mem::replace(&mut state.holders, decision.holders.clone());
-        let holders_changed = self.world.set_holders(&holders, &decision.holders);
+        let change = self.world.set_holders(&holders, &decision.holders);
         state.decision = Some(decision);
-        if holders_changed {
-            self.mark(Unit::Site, false);
+        if change != HoldersChange::None {
+            self.mark(Unit::Site, change == HoldersChange::Loses);
         }
         if let (true, Unit::Namespace(name)) = (counts_changed, unit)
             && let Some(organization) = claims::holder(&self.world, name)
@@ -222,7 +230,8 @@ impl Engine {
         let Some(state) = self.units.get_mut(unit) else { return false };
         let Some(claim) = claims::claim(&self.world, name, now, state.present.is_empty()) else { return false };
         state.in_flight = 1;
-        self.writing += 1;
+        state.revoking = false;
+        self.writing.begin(1, false);
         let _ = self.jobs.send(Job::Claim(claim));
         true
     }
@@ -324,8 +333,8 @@ impl Engine {
     }
 
     fn step_done(&mut self, unit: &Unit) {
-        self.writing = self.writing.saturating_sub(1);
         let Some(state) = self.units.get_mut(unit) else { return };
+        self.writing.end(state.revoking);
         state.in_flight = state.in_flight.saturating_sub(1);
         if state.in_flight == 0 {
             state.gone.clear();

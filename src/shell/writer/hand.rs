@@ -276,7 +276,11 @@ impl Hand {
             let code = api_status(&error).map_or(0, |s| s.code);
             self.count(verb, if matches!(code, 404 | 409) { "conflict" } else { "failed" });
             // 409 is another object of this name, or one that others change all the time. Only the world knows which.
-            if code == 404 { Failure::Gone } else { Failure::Failed(error.to_string()) }
+            match code {
+                404 => Failure::Gone,
+                409 => Failure::Conflict(error.to_string()),
+                _ => Failure::Failed(error.to_string()),
+            }
         })
     }
 

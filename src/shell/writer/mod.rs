@@ -1,8 +1,9 @@
 //! The writer: the one place from which anything is written to the API server.
 //!
 //! Three lanes: what takes access away goes before what gives it, and both before statuses. The engine hands out no more
-//! of the first two than are carried out at once, so that what is decided anew does not wait behind what is not. A write that meets something
-//! unexpected looks at what is there and reports it; what to do about it is decided anew by whoever asked.
+//! than is carried out at once (see its `queue`), so that what is decided anew does not wait here behind what is not. A
+//! write that meets something unexpected looks at what is there and reports it; what to do about it is decided anew by
+//! whoever asked.
 
 mod hand;
 
@@ -23,10 +24,6 @@ use crate::core::claims::Claim;
 use crate::core::native::{Key, Observed, Source};
 use crate::core::plan::Write;
 use crate::core::records;
-
-/// Statuses may take this share of the places while grants take most of them, so that they hold up no grant for long, and
-/// some of them are told all the same: decisions wait for what a few statuses record.
-const SHARE_BESIDE_GRANTS: usize = 16;
 
 /// So many times as many writes may be under way when they take access away. The API server lets each wait for a tenth of a
 /// second while it finds out what the operator may do, so the number at once is what makes a revocation everywhere fast.
@@ -122,6 +119,8 @@ pub enum Outcome {
 pub enum Failure {
     /// The object is gone.
     Gone,
+    /// Somebody else wrote it meanwhile.
+    Conflict(String),
     /// It may work another time.
     Failed(String),
     /// This replica does not lead.
@@ -146,8 +145,8 @@ impl Lanes {
         }
     }
 
-    /// The next, if there is a place for it: `statuses` of those that are `running` are such.
-    fn pop(&mut self, running: usize, statuses: usize, places: usize) -> Option<Job> {
+    /// The next, if there is a place for it beside those that are `running`.
+    fn pop(&mut self, running: usize, places: usize) -> Option<Job> {
         if running < places * WHEN_REVOKING
             && let Some(job) = self.revoking.pop_front()
         {
@@ -156,10 +155,7 @@ impl Lanes {
         if running >= places {
             return None;
         }
-        let beside_grants = running - statuses > places / 2;
-        let share = if beside_grants { places.div_ceil(SHARE_BESIDE_GRANTS) } else { places };
-        let status = |lanes: &mut Self| if statuses < share { lanes.statuses.pop_front() } else { None };
-        self.giving.pop_front().or_else(|| status(self))
+        self.giving.pop_front().or_else(|| self.statuses.pop_front())
     }
 }
 
@@ -174,14 +170,13 @@ pub async fn run(
     metrics: Arc<Metrics>,
 ) {
     let hand = Hand::new(client, namespace, gate, metrics);
-    let (mut lanes, mut running, mut statuses) = (Lanes::default(), JoinSet::new(), 0_usize);
+    let (mut lanes, mut running) = (Lanes::default(), JoinSet::new());
     loop {
         tokio::select! {
             biased;
             Some(finished) = running.join_next() => {
-                if let Ok((is_status, outcome)) = finished {
-                    statuses -= usize::from(is_status);
-                    if done.send(outcome).is_err() { return; }
+                if let Ok(outcome) = finished && done.send(outcome).is_err() {
+                    return;
                 }
             }
             job = jobs.recv() => match job {
@@ -192,11 +187,9 @@ pub async fn run(
         while let Ok(job) = jobs.try_recv() {
             lanes.push(job);
         }
-        while let Some(job) = lanes.pop(running.len(), statuses, in_flight) {
-            let is_status = matches!(job, Job::Status { .. } | Job::Unlabel { .. });
-            statuses += usize::from(is_status);
+        while let Some(job) = lanes.pop(running.len(), in_flight) {
             let hand = hand.clone();
-            running.spawn(async move { (is_status, hand.write(job).await) });
+            running.spawn(async move { hand.write(job).await });
         }
     }
 }
