@@ -36,19 +36,20 @@ audit: $(CARGO_DENY) ## Known vulnerabilities in what we depend on (reaches the 
 image: ## The operator's image: a static binary, FROM scratch (docker, podman or buildah)
 	@hack/image
 
-bench: bench-tools ## How fast and small at a tenth of the full size (a few minutes)
-	target/debug/bench scale --json docs/benchmarks/small.json
+bench: bench-tools ## How fast and small at 10 and 100 organizations (ten minutes)
+	$(BENCH) scale --operator "$$(hack/static-binary)" --organizations 10,100 --json docs/benchmarks/small.json
 
-bench-full: bench-tools ## The same at 1,000 organizations, 10,000 users and 20,000 bindings
-	target/debug/bench scale --organizations 1000 --users 10000 --bindings 20000 --json docs/benchmarks/full.json
+bench-full: bench-tools ## The same up to 1,000 organizations, 10,000 users and 20,000 bindings (an hour)
+	$(BENCH) scale --operator "$$(hack/static-binary)" --organizations 10,100,1000 --json docs/benchmarks/full.json --pictures docs/benchmarks
 
 bench-policies: bench-tools ## What each admission policy costs a write
-	target/debug/bench policies
+	$(BENCH) policies
+
+BENCH := target/bare/bench
 
 .PHONY: bench-tools
 bench-tools: tools
-	cargo build --release --package bailiwick --bin bailiwick
-	cargo build --package control-plane --package bench
+	cargo build --profile bare --package control-plane --package bench
 
 generate: ## Write what is generated: CRDs and their copies in the charts, reference tables, the settings of Argo CD
 	cargo run --quiet --bin bailiwick -- crds --out crds

@@ -6,6 +6,7 @@ mod policies;
 mod recorder;
 mod scale;
 mod site;
+mod stats;
 mod world;
 
 use std::process::ExitCode;

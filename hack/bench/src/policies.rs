@@ -9,8 +9,9 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::scale::percentile;
+use crate::scale::floor;
 use crate::site::{RELEASE, Site, api};
+use crate::stats::Sample;
 
 /// How the measurement is made.
 #[derive(clap::Args)]
@@ -21,11 +22,16 @@ pub struct Options {
     /// Rounds, each with the policy off and on
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Only this policy, by the name of its value
+    #[arg(long)]
+    only: Option<String>,
     /// The chart
     #[arg(long, default_value = "charts/bailiwick")]
     chart: String,
 }
 
+/// How many Users are made at once.
+const AT_ONCE: usize = 64;
 const TEAM: &str = "team";
 
 /// One request, as often as it is wanted.
@@ -38,7 +44,8 @@ struct Write {
 struct Case {
     policy: &'static str,
     write: Write,
-    /// How many suspended users there are.
+    /// How many Users there are, and how many of them are suspended.
+    users: usize,
     suspended: usize,
 }
 
@@ -57,8 +64,8 @@ fn cases() -> Vec<Case> {
     let binding = json!({"spec": {"roleRef": {"kind": "SiteRole", "name": "organization-member"}, "subjects": []}});
     let role = json!({"spec": {"inherits": [{"kind": "SiteRole", "name": "organization-member"}]}});
     let write = |what, object| Write { what, object };
-    let case = |policy, write| Case { policy, write, suspended: 0 };
-    let suspended = |suspended| Case { policy: "suspendedUsers", write: config_map(), suspended };
+    let case = |policy, write| Case { policy, write, users: 0, suspended: 0 };
+    let suspended = |users, suspended| Case { policy: "suspendedUsers", write: config_map(), users, suspended };
     vec![
         case("operatorGuard", config_map()),
         case("managedObjects", config_map()),
@@ -68,9 +75,13 @@ fn cases() -> Vec<Case> {
         case("groupVouched", write("Group", object(ours, "Group", Some(TEAM), json!({"spec": {}})))),
         case("namespaceClaims", write("Namespace", object("v1", "Namespace", None, json!({})))),
         case("suspending", write("User", object(ours, "User", None, json!({"spec": {}})))),
-        suspended(0),
-        suspended(1_000),
-        suspended(10_000),
+        suspended(0, 0),
+        suspended(0, 1_000),
+        suspended(0, 10_000),
+        suspended(1_000, 0),
+        suspended(1_000, 1_000),
+        suspended(10_000, 0),
+        suspended(10_000, 10_000),
     ]
 }
 
@@ -88,7 +99,10 @@ async fn measure_all(options: &Options) -> Result<(), Error> {
     site.kubectl(&["label", "namespace", TEAM, "bailiwick.dev/organization=team"])?;
     let user = site.as_user("measured@example.com").await?;
     println!("| policy | request | off, ms | on, ms | more, ms |\n|---|---|---|---|---|");
-    for case in cases() {
+    let mut users = 0;
+    for case in cases().into_iter().filter(|case| options.only.as_ref().is_none_or(|only| case.policy == only)) {
+        floor::create(&site.admin, (users..case.users).map(somebody).collect(), AT_ONCE).await?;
+        users = users.max(case.users);
         suspend(&site, case.suspended).await?;
         let (mut off, mut on) = (Vec::new(), Vec::new());
         for _ in 0..options.rounds {
@@ -97,11 +111,20 @@ async fn measure_all(options: &Options) -> Result<(), Error> {
             switch(&site, "").await?;
             on.extend(measure(&user, &case.write, options.requests).await?);
         }
-        let (off, on) = (percentile(&off, 50.0), percentile(&on, 50.0));
-        let names = if case.suspended > 0 { format!(", {} suspended", case.suspended) } else { String::new() };
-        println!("| `{}`{names} | {} | {off:.2} | {on:.2} | {:.2} |", case.policy, case.write.what, on - off);
+        let (off, on) = (Sample::from(off).median(), Sample::from(on).median());
+        let site = match (case.users, case.suspended) {
+            (0, 0) => String::new(),
+            (users, suspended) => format!(", {users} Users, {suspended} names suspended"),
+        };
+        println!("| `{}`{site} | {} | {off:.2} | {on:.2} | {:.2} |", case.policy, case.write.what, on - off);
     }
     Ok(())
+}
+
+/// A User, labelled as what Argo CD or Kustomize apply is.
+fn somebody(n: usize) -> Value {
+    let labels = json!({"app.kubernetes.io/instance": "users", "app.kubernetes.io/part-of": "site"});
+    json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": "User", "metadata": {"name": format!("somebody-{n}"), "labels": labels}, "spec": {}})
 }
 
 /// The chart's values, with one policy off if one is named.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use kube::Client;
@@ -12,6 +12,12 @@ use tokio::sync::Notify;
 
 use crate::error::Error;
 use crate::site::{PATIENCE, api};
+
+/// The native kinds that the operator writes.
+pub const NATIVE: [&str; 4] = ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
+/// Our own kinds.
+pub const OURS: [&str; 7] =
+    ["Organization", "User", "Group", "RoleBinding", "CustomRole", "SiteRole", "SiteRoleBinding"];
 
 /// Which object: kind, namespace, name.
 pub type Key = (String, String, String);
@@ -27,23 +33,68 @@ pub struct Recorder {
 pub struct State {
     /// What is there, and since when it says what it says.
     pub objects: HashMap<Key, (Instant, DynamicObject)>,
-    /// When the last event came.
+    /// When the last event came, and how many there were.
     pub last: Option<Instant>,
-    /// How many events there were.
-    pub events: u64,
+    pub events: usize,
+    /// How many of the objects name a subject, and how many have no status about their newest generation. Both are kept
+    /// here because looking through all objects at each event would be most of what this machine does.
+    grants: HashMap<String, usize>,
+    untold: usize,
+}
+
+impl State {
+    /// How many native bindings name a subject.
+    pub fn grants(&self, name: &str) -> usize {
+        self.grants.get(name).copied().unwrap_or_default()
+    }
+
+    /// Whether every object has a status about its newest generation.
+    pub fn all_told(&self) -> bool {
+        self.untold == 0
+    }
+
+    fn set(&mut self, key: Key, now: Instant, object: Option<DynamicObject>) {
+        self.last = Some(now);
+        self.events += 1;
+        if let Some(new) = &object {
+            subjects(new).for_each(|name| *self.grants.entry(name.to_owned()).or_default() += 1);
+            self.untold += usize::from(!told(new));
+        }
+        let old = match object {
+            Some(object) => self.objects.insert(key, (now, object)),
+            None => self.objects.remove(&key),
+        };
+        if let Some((_, old)) = old {
+            for name in subjects(&old) {
+                if let Some(count) = self.grants.get_mut(name) {
+                    *count -= 1;
+                }
+            }
+            self.untold -= usize::from(!told(&old));
+        }
+    }
+
+    /// How many objects were there when, in some steps: (second, count).
+    pub fn course(&self, started: Instant) -> Vec<(f64, usize)> {
+        let mut times: Vec<f64> =
+            self.objects.values().map(|(at, _)| at.saturating_duration_since(started).as_secs_f64()).collect();
+        times.sort_by(f64::total_cmp);
+        let step = (times.len() / 100).max(1);
+        let point = |(n, at): (usize, &f64)| ((at * 1000.0).round() / 1000.0, n + 1);
+        let last = times.len().saturating_sub(1);
+        times.iter().enumerate().filter(|(n, _)| n % step == 0 || *n == last).map(point).collect()
+    }
 }
 
 impl Recorder {
     /// Watches the native objects that the operator writes.
     pub fn of_native(client: &Client) -> Self {
-        let kinds = ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"];
-        Self::start(client, "rbac.authorization.k8s.io/v1", &kinds, "app.kubernetes.io/managed-by=bailiwick")
+        Self::start(client, "rbac.authorization.k8s.io/v1", &NATIVE, "app.kubernetes.io/managed-by=bailiwick")
     }
 
     /// Watches our own kinds.
     pub fn of_ours(client: &Client) -> Self {
-        let kinds = ["Organization", "User", "Group", "RoleBinding", "CustomRole", "SiteRole", "SiteRoleBinding"];
-        Self::start(client, "bailiwick.dev/v1alpha1", &kinds, "")
+        Self::start(client, "bailiwick.dev/v1alpha1", &OURS, "")
     }
 
     fn start(client: &Client, api_version: &str, kinds: &[&str], labels: &str) -> Self {
@@ -76,13 +127,7 @@ impl Recorder {
         let name = |name: &Option<String>| name.clone().unwrap_or_default();
         let key = (kind.to_owned(), name(&object.metadata.namespace), name(&object.metadata.name));
         let mut state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if there {
-            state.objects.insert(key, (now, object));
-        } else {
-            state.objects.remove(&key);
-        }
-        state.last = Some(now);
-        state.events += 1;
+        state.set(key, now, there.then_some(object));
         drop(state);
         self.state.1.notify_waiters();
         version
@@ -91,6 +136,13 @@ impl Recorder {
     /// Looks at what has been seen.
     pub fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.state.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until nothing has been seen for so long.
+    pub async fn quiet(&self, pause: Duration) {
+        while let Some(left) = self.look(|s| s.last.and_then(|last| pause.checked_sub(last.elapsed()))) {
+            tokio::time::sleep(left).await;
+        }
     }
 
     /// Waits until something has been seen; says when.
@@ -110,11 +162,15 @@ impl Recorder {
     }
 }
 
-/// How many native bindings name a user.
-pub fn grants(state: &State, username: &str) -> usize {
-    let names = |object: &DynamicObject| {
-        let subjects = object.data["subjects"].as_array();
-        subjects.is_some_and(|s| s.iter().any(|s: &Value| s["name"] == username))
-    };
-    state.objects.values().filter(|(_, object)| names(object)).count()
+/// Whether a native binding names a user.
+pub fn names(binding: &Value, username: &str) -> bool {
+    binding["subjects"].as_array().is_some_and(|s| s.iter().any(|s| s["name"] == username))
+}
+
+fn subjects(object: &DynamicObject) -> impl Iterator<Item = &str> {
+    object.data["subjects"].as_array().into_iter().flatten().filter_map(|subject| subject["name"].as_str())
+}
+
+fn told(object: &DynamicObject) -> bool {
+    object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation
 }

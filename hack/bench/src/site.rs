@@ -16,6 +16,27 @@ pub const RELEASE: &str = "bailiwick-system";
 /// How long anything may take before the run is given up.
 pub const PATIENCE: Duration = Duration::from_secs(1800);
 
+/// What the API server writes down: when the operator's writes of RBAC arrive, and when changes of our RoleBindings are
+/// answered.
+const AUDIT: &str = r"
+apiVersion: audit.k8s.io/v1
+kind: Policy
+rules:
+  - level: Metadata
+    users: ['system:serviceaccount:bailiwick-system:bailiwick']
+    verbs: [create, patch, delete]
+    resources: [{group: rbac.authorization.k8s.io}]
+    omitStages: [ResponseStarted, ResponseComplete, Panic]
+  - level: Metadata
+    verbs: [patch]
+    resources: [{group: bailiwick.dev, resources: [rolebindings]}]
+    omitStages: [RequestReceived, ResponseStarted, Panic]
+  - level: None
+";
+
+/// How many warnings of the operator's are shown.
+const WARNINGS: usize = 5;
+
 /// The control plane, and who acts on it.
 pub struct Site {
     plane: ControlPlane,
@@ -28,9 +49,18 @@ pub struct Site {
 impl Site {
     /// Starts a control plane and installs the chart with these values.
     pub async fn start(chart: &str, values: &Value) -> Result<Self, Error> {
-        let plane = ControlPlane::start(Options::default())?;
+        let scratch = tempfile::tempdir()?;
+        let policy = scratch.path().join("audit.yaml");
+        std::fs::write(&policy, AUDIT)?;
+        let api_server_flags = vec![
+            format!("--audit-policy-file={}", policy.display()),
+            format!("--audit-log-path={}", scratch.path().join("audit.log").display()),
+            // Says where the API server's time goes, to whoever asks it meanwhile.
+            "--profiling=true".to_owned(),
+        ];
+        let plane = ControlPlane::start(Options { api_server_flags, ..Options::default() })?;
         let admin = client(&plane.admin_kubeconfig()).await?;
-        let site = Self { plane, scratch: tempfile::tempdir()?, chart: chart.to_owned(), admin };
+        let site = Self { plane, scratch, chart: chart.to_owned(), admin };
         site.helm(values)?;
         Ok(site)
     }
@@ -44,6 +74,11 @@ impl Site {
         // What somebody wrote by hand for the measurement is no reason to stop.
         helm.args(["--force-conflicts", "--timeout", "20m", "--values"]).arg(&file);
         output(helm).map(drop)
+    }
+
+    /// As whom everything is done that is not the operator's.
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.plane.admin_kubeconfig()
     }
 
     /// kubectl as the administrator.
@@ -86,6 +121,12 @@ impl Site {
             .stdin(Stdio::null())
             .spawn()?;
         Ok(Operator { child, log, started: Instant::now() })
+    }
+
+    /// What the API server has written down, in order.
+    pub fn audited(&self) -> Result<Vec<Value>, Error> {
+        let text = std::fs::read_to_string(self.scratch.path().join("audit.log"))?;
+        Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
     }
 
     /// What the API server has counted since it started, of the requests for which `which` says so.
@@ -185,6 +226,15 @@ impl Drop for Operator {
         // In good order, so that the Lease is free for the next one.
         let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
+        // A figure may have its reason there.
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect();
+        for line in warnings.iter().take(WARNINGS) {
+            eprintln!("bench: the operator said: {line}");
+        }
+        if warnings.len() > WARNINGS {
+            eprintln!("bench: and {} more of that", warnings.len() - WARNINGS);
+        }
     }
 }
 

@@ -3,26 +3,32 @@
 use serde_json::{Value, json};
 
 /// How large a world is.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug)]
 pub struct Size {
     /// Organizations, each with a namespace of its own
-    #[arg(long, default_value_t = 100)]
     pub organizations: usize,
-    /// Users
-    #[arg(long, default_value_t = 1_000)]
-    pub users: usize,
-    /// RoleBindings of ours, three subjects each
-    #[arg(long, default_value_t = 2_000)]
-    pub bindings: usize,
     /// The same seed gives the same world
-    #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+impl Size {
+    /// Users.
+    pub fn users(self) -> usize {
+        self.organizations * 10
+    }
+
+    /// RoleBindings of ours, three subjects each.
+    pub fn bindings(self) -> usize {
+        self.organizations * 20
+    }
 }
 
 /// How many users are named by exactly [`GRANTS`] bindings each, so that suspending them can be compared.
 pub const MARKED: usize = 50;
 /// See [`MARKED`].
 pub const GRANTS: usize = 20;
+/// The username of one whose site role holds in every organization.
+pub const EVERYWHERE: &str = "everywhere@example.com";
 
 /// The namespace of an organization.
 pub fn namespace(organization: usize) -> String {
@@ -52,7 +58,8 @@ pub fn generate(size: Size) -> Vec<Value> {
         let name = namespace(o);
         objects.push(object("Organization", None, &name, json!({"namespace": name, "default": o == 0})));
     }
-    let usernames = (0..size.users.saturating_sub(MARKED)).map(username).chain((0..MARKED).map(marked));
+    let plain = size.users().saturating_sub(MARKED);
+    let usernames = (0..plain).map(username).chain((0..MARKED).map(marked)).chain([EVERYWHERE.to_owned()]);
     for username in usernames {
         objects.push(object("User", None, handle(&username), json!({"username": username})));
     }
@@ -60,7 +67,7 @@ pub fn generate(size: Size) -> Vec<Value> {
         let home = namespace(o);
         // A few very large groups, as every site has them.
         let large = o < 3;
-        let members = if large { size.users.min(5_000) / 2 } else { 8 };
+        let members = if large { size.users().min(5_000) / 2 } else { 8 };
         let members: Vec<String> =
             (0..members).map(|m| if large { username(m) } else { random.user(size, o) }).collect();
         let mut unique = members;
@@ -72,8 +79,8 @@ pub fn generate(size: Size) -> Vec<Value> {
             objects.push(object("CustomRole", Some(&home), name, json!({"permissions": permissions})));
         }
     }
-    let spread = (size.bindings / GRANTS).max(1);
-    for b in 0..size.bindings {
+    let spread = (size.bindings() / GRANTS).max(1);
+    for b in 0..size.bindings() {
         let o = b % size.organizations;
         let role = match b % 4 {
             0 => json!({"kind": "CustomRole", "name": "lead"}),
@@ -95,6 +102,9 @@ pub fn generate(size: Size) -> Vec<Value> {
         let subjects: Vec<Value> = (0..3).map(|_| json!({"kind": "User", "name": random.user(size, 0)})).collect();
         let mut unique = subjects;
         unique.dedup();
+        if name == "auditors" {
+            unique.push(json!({"kind": "User", "name": EVERYWHERE}));
+        }
         objects.push(object("SiteRoleBinding", None, name, json!({"roleRef": {"name": role}, "subjects": unique})));
     }
     objects
@@ -121,7 +131,7 @@ impl Random {
 
     /// Mostly people of the organization's own, sometimes anybody.
     fn user(&mut self, size: Size, organization: usize) -> String {
-        let plain = size.users.saturating_sub(MARKED).max(1);
+        let plain = size.users().saturating_sub(MARKED).max(1);
         let own = (plain / size.organizations.max(1)).max(1);
         let number = if self.below(10) < 8 { organization * own + self.below(own) } else { self.below(plain) };
         username(number % plain)

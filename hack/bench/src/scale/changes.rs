@@ -1,0 +1,226 @@
+//! One change after the other, and how long it takes until it is in force.
+
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use super::figures::{Everywhere, Figures};
+use super::floor;
+use crate::error::Error;
+use crate::recorder::{Key, Recorder, State};
+use crate::site::{Operator, Site, api, ours};
+use crate::stats::Sample;
+use crate::world::{self, EVERYWHERE, MARKED, Size};
+
+/// The cluster is idle when nothing has happened for so long. Some of the API server's own work has a period of 100 ms.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// What is changed, and who looks.
+pub struct Changes<'a> {
+    pub site: &'a Site,
+    pub native: &'a Recorder,
+    pub own: &'a Recorder,
+    pub size: Size,
+    /// How many of each.
+    pub count: usize,
+}
+
+impl Changes<'_> {
+    async fn idle(&self) {
+        self.native.quiet(PAUSE).await;
+        self.own.quiet(PAUSE).await;
+    }
+
+    /// One write after the other that nobody reacts to.
+    pub async fn bare_writes(&self) -> Result<Sample, Error> {
+        let mut times = Vec::new();
+        for n in 0..self.count {
+            let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("bare-{n}"), "namespace": "default"}});
+            let api = api(&self.site.admin, &map);
+            let map: DynamicObject = serde_json::from_value(map)?;
+            let started = Instant::now();
+            api.create(&PostParams::default(), &map).await?;
+            times.push(milliseconds(started, Instant::now()));
+        }
+        Ok(times.into())
+    }
+
+    /// A grant that comes: until the operator's write arrives, and until it is there.
+    pub async fn grants(&self, figures: &mut Figures) -> Result<(), Error> {
+        let mut granted = Vec::new();
+        let log = self.site.audited()?.len();
+        for n in 0..self.count {
+            let robot = format!("new-robot-{n}");
+            self.idle().await;
+            self.add(n, &robot).await?;
+            let accepted = Instant::now();
+            let (seen, ()) = self.native.until(|s| (s.grants(&robot) > 0).then_some(())).await?;
+            granted.push(milliseconds(accepted, seen));
+        }
+        figures.granted_ms = granted.into();
+        figures.reaction_ms = reactions(&self.site.audited()?[log..]).into();
+        Ok(())
+    }
+
+    /// Adds a service account to one of the bindings.
+    async fn add(&self, n: usize, robot: &str) -> Result<(), Error> {
+        let home = world::namespace(n % self.size.organizations);
+        let binding =
+            json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": "RoleBinding", "metadata": {"namespace": home}});
+        let patch =
+            json!([{"op": "add", "path": "/spec/subjects/-", "value": {"kind": "ServiceAccount", "name": robot}}]);
+        let patch: Patch<Value> = Patch::Json(serde_json::from_value(patch)?);
+        api(&self.site.admin, &binding)
+            .patch(&format!("binding-{:05}", n % self.size.bindings()), &PatchParams::default(), &patch)
+            .await?;
+        Ok(())
+    }
+
+    /// Users with 20 grants who are suspended, and activated again, on an idle cluster.
+    pub async fn suspensions(&self) -> Result<Sample, Error> {
+        let mut times = Vec::new();
+        for n in 0..self.count {
+            let username = world::marked(n % MARKED);
+            let held = self.native.look(|s| s.grants(&username));
+            self.idle().await;
+            times.push(self.suspend(&username).await?);
+            self.activate(&username).await?;
+            self.native.until(|s| (s.grants(&username) == held).then_some(())).await?;
+        }
+        Ok(times.into())
+    }
+
+    /// The same writes by a bare client. No operator runs.
+    pub async fn bare_suspensions(&self, bare: &Client) -> Result<Sample, Error> {
+        let mut times = Vec::new();
+        for n in 0..self.count.min(MARKED) {
+            self.idle().await;
+            times.push(floor::without(bare, self.native, &world::marked(n)).await? * 1000.0);
+        }
+        Ok(times.into())
+    }
+
+    /// A user whose site role holds in every organization.
+    pub async fn everywhere(&self) -> Result<Everywhere, Error> {
+        let held = self.native.look(|s| s.grants(EVERYWHERE));
+        self.idle().await;
+        let seconds = self.suspend(EVERYWHERE).await? / 1000.0;
+        self.activate(EVERYWHERE).await?;
+        self.native.until(|s| (s.grants(EVERYWHERE) == held).then_some(())).await?;
+        Ok(Everywhere { grants: held, seconds, bare_seconds: 0.0 })
+    }
+
+    /// Gives every binding one subject more while no operator runs.
+    pub async fn prepare_load(&self) -> Result<(), Error> {
+        let bindings: Vec<usize> = (0..self.size.bindings()).collect();
+        let robot = |n: usize| json!([{"op": "add", "path": "/spec/subjects/-", "value": {"kind": "ServiceAccount", "name": format!("late-robot-{n}")}}]);
+        floor::concurrently(64, &bindings, async |n| {
+            let home = world::namespace(n % self.size.organizations);
+            let binding =
+                json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": "RoleBinding", "metadata": {"namespace": home}});
+            let patch: Patch<Value> = Patch::Json(serde_json::from_value(robot(*n)).map_err(kube::Error::SerdeError)?);
+            let name = format!("binding-{n:05}");
+            api(&self.site.admin, &binding).patch(&name, &PatchParams::default(), &patch).await.map(drop)
+        })
+        .await
+    }
+
+    /// Suspends one user after the other until the operator has projected everything else.
+    pub async fn suspensions_under_load(&self, operator: &Operator) -> Result<Sample, Error> {
+        let before = self.native.look(|s| s.events);
+        self.native.until(|s| (s.events > before).then_some(())).await?;
+        let mut times = Vec::new();
+        for n in 0..MARKED {
+            let took = self.suspend(&world::marked(n)).await?;
+            // What is suspended when the load is over is not counted.
+            if operator.metric("units_busy") == Some(0) {
+                break;
+            }
+            times.push(took);
+        }
+        operator.idle().await?;
+        for n in 0..MARKED {
+            self.activate(&world::marked(n)).await?;
+        }
+        operator.idle().await?;
+        Ok(times.into())
+    }
+
+    /// Native bindings that somebody deletes.
+    pub async fn repairs(&self) -> Result<Sample, Error> {
+        let mut times = Vec::new();
+        for key in self.broken() {
+            let Some(uid) = self.native.look(|s| s.objects.get(&key).and_then(|(_, o)| o.uid())) else { continue };
+            let object =
+                json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": key.0, "metadata": {"namespace": key.1}});
+            self.idle().await;
+            api(&self.site.admin, &object).delete(&key.2, &DeleteParams::default()).await?;
+            let accepted = Instant::now();
+            let anew = |s: &State| s.objects.get(&key).is_some_and(|(_, o)| o.uid() != Some(uid.clone()));
+            let (seen, ()) = self.native.until(|s| anew(s).then_some(())).await?;
+            times.push(milliseconds(accepted, seen));
+        }
+        Ok(times.into())
+    }
+
+    /// The same writes by a bare client. No operator runs.
+    pub async fn bare_repairs(&self, bare: &Client) -> Result<Sample, Error> {
+        let mut times = Vec::new();
+        for key in self.broken() {
+            self.idle().await;
+            times.push(floor::again(&self.site.admin, bare, self.native, &key).await? * 1000.0);
+        }
+        Ok(times.into())
+    }
+
+    fn broken(&self) -> Vec<Key> {
+        let of_bindings = |key: &&Key| key.0 == "RoleBinding";
+        let mut keys: Vec<Key> = self.native.look(|s| s.objects.keys().filter(of_bindings).cloned().collect());
+        keys.sort();
+        keys.truncate(self.count);
+        keys
+    }
+
+    /// Returns the milliseconds from the answer until no grant is left.
+    async fn suspend(&self, username: &str) -> Result<f64, Error> {
+        self.patch(username, true).await?;
+        let accepted = Instant::now();
+        let (seen, ()) = self.native.until(|s| (s.grants(username) == 0).then_some(())).await?;
+        Ok(milliseconds(accepted, seen))
+    }
+
+    async fn activate(&self, username: &str) -> Result<(), Error> {
+        self.patch(username, false).await
+    }
+
+    async fn patch(&self, username: &str, suspended: bool) -> Result<(), Error> {
+        let patch = Patch::Merge(json!({"spec": {"suspended": suspended}}));
+        ours(&self.site.admin, "User").patch(world::handle(username), &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+}
+
+/// For each change of a RoleBinding in the API server's log: how many milliseconds after its answer the next write of
+/// the operator arrived.
+fn reactions(log: &[Value]) -> Vec<f64> {
+    let ours = |event: &Value| event["objectRef"]["apiGroup"] == "bailiwick.dev";
+    let time = |event: &Value, field: &str| event[field].as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok());
+    let writes: Vec<jiff::Timestamp> =
+        log.iter().filter(|e| !ours(e)).filter_map(|e| time(e, "requestReceivedTimestamp")).collect();
+    let changes = log.iter().filter(|e| ours(e));
+    changes
+        .filter_map(|event| {
+            let (asked, answered) = (time(event, "requestReceivedTimestamp")?, time(event, "stageTimestamp")?);
+            let write = writes.iter().find(|write| **write > asked)?;
+            // The watch may be faster than the answer.
+            Some(write.duration_since(answered).as_secs_f64().max(0.0) * 1000.0)
+        })
+        .collect()
+}
+
+fn milliseconds(from: Instant, to: Instant) -> f64 {
+    to.saturating_duration_since(from).as_secs_f64() * 1000.0
+}
