@@ -19,6 +19,9 @@ use crate::shell::retry;
 use crate::shell::watch::{Id, Item, Kind};
 use crate::shell::writer::{Failure, Job};
 
+/// A larger queue of statuses is not kept for the next time: after a start, all objects of a site were in it.
+const KEPT: usize = 256;
+
 /// What a status waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
@@ -106,6 +109,10 @@ impl Engine {
             if let Some(draft) = self.statuses.queued.remove(&target) {
                 self.say(draft);
             }
+        }
+        if self.statuses.queue.is_empty() && self.statuses.queue.capacity() > KEPT {
+            self.statuses.queue = VecDeque::new();
+            self.statuses.queued = HashMap::new();
         }
     }
 

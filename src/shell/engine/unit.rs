@@ -182,7 +182,12 @@ impl Engine {
     /// and where there is access to take away, which goes before everything else.
     pub(super) fn decide_first(&mut self, unit: &Unit) {
         self.decide(unit, Timestamp::now());
-        if self.next_step(unit, Instant::now()).first().is_some_and(Write::revokes) {
+        let Some(revokes) = self.next_step(unit, Instant::now()).first().map(Write::revokes) else { return };
+        // Its turn may come late, and what a large site decides is large: it is decided anew then.
+        if let Some(state) = self.units.get_mut(unit) {
+            state.decision = None;
+        }
+        if revokes {
             self.mark(unit.clone(), true);
         }
     }
