@@ -16,6 +16,7 @@ demo: ## A cluster with the quickstart, until Ctrl-C (ONESHOT=1: ends by itself;
 	@hack/demo
 
 test: lint tools ## Everything: format, lints, licences, unit, property, golden, chart and cluster tests
+	@hack/e2e/run --whether
 	cargo test --workspace --all-targets --no-fail-fast
 
 e2e: ## The image in Pods of the chart on a real node: take-over, upgrade, rollback (root, Linux)

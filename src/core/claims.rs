@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::Name;
 use super::records::{Namespace, Organization, by_age};
+use super::uid::Uid;
 use super::world::World;
 use crate::api::conditions::Reason;
 
@@ -35,9 +36,9 @@ pub struct Claim {
     #[allow(missing_docs)]
     pub namespace: Name,
     #[allow(missing_docs)]
-    pub namespace_uid: Name,
+    pub namespace_uid: Uid,
     /// Name and UID of the organization.
-    pub organization: (Name, Name),
+    pub organization: (Name, Uid),
     /// Set when the namespace was another organization's.
     pub claimed_at: Option<Timestamp>,
 }
@@ -185,12 +186,8 @@ pub fn claim(world: &World, name: &str, now: Timestamp, vacated: bool) -> Option
 /// incumbent the oldest that asks, else the oldest.
 #[must_use]
 pub fn desired_default(world: &World) -> Option<&Organization> {
-    let oldest = |asks: bool, incumbent: bool| {
-        let fits =
-            world.organizations.values().filter(move |o| (!asks || o.asks_default) && (!incumbent || o.is_default));
-        fits.min_by_key(|o| by_age(&o.meta))
-    };
-    oldest(true, true).or_else(|| oldest(true, false)).or_else(|| oldest(false, true)).or_else(|| oldest(false, false))
+    let (.., name, _) = world.ranking.first()?;
+    world.organizations.get(name)
 }
 
 /// The organization that *is* the default one: on record, and still meant.
@@ -204,5 +201,5 @@ pub fn default_organization(world: &World) -> Option<&Organization> {
 #[must_use]
 pub fn should_record_default(world: &World, organization: &Organization) -> bool {
     desired_default(world).is_some_and(|d| d.meta.uid == organization.meta.uid)
-        && !world.organizations.values().any(|o| o.is_default && o.meta.uid != organization.meta.uid)
+        && world.recorded_defaults.iter().all(|name| *name == organization.meta.name)
 }

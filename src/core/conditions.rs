@@ -108,7 +108,7 @@ impl StatusDraft {
     pub fn document(&self, meta: &Meta, now: Timestamp) -> Option<Value> {
         let (digest, status) = self.complete(meta, now);
         (digest != meta.status.digest).then(|| {
-            let mut metadata = serde_json::json!({"name": &*self.target.name, "uid": &*self.target.uid});
+            let mut metadata = serde_json::json!({"name": &*self.target.name, "uid": self.target.uid.to_string()});
             if !self.target.namespace.is_empty() {
                 metadata["namespace"] = Value::from(&*self.target.namespace);
             }
@@ -143,16 +143,15 @@ impl StatusDraft {
     }
 
     fn condition(&self, finding: &Finding, meta: &Meta, now: Timestamp) -> Condition {
-        let since =
-            meta.status.transitions.iter().find(|(kind, good, _)| *kind == finding.kind && *good == finding.good);
-        let whole_seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        let since = meta.status.transitions.iter().find(|t| t.kind == finding.kind && t.good == finding.good);
+        let second = since.map_or(now.as_second(), |t| t.second);
         Condition {
             type_: finding.kind.as_str().to_owned(),
             status: if finding.good { "True" } else { "False" }.to_owned(),
             reason: finding.reason.as_str().to_owned(),
             message: finding.message.clone(),
             observed_generation: Some(self.generation),
-            last_transition_time: Time(since.map_or(whole_seconds, |(_, _, time)| *time)),
+            last_transition_time: Time(Timestamp::from_second(second).unwrap_or(now)),
         }
     }
 

@@ -1,10 +1,10 @@
 //! What to say about bindings and roles: the conditions that RoleBindings share with SiteRoleBindings, and CustomRoles with
 //! SiteRoles.
 
-use super::Name;
 use super::conditions::{Finding, about, bad, good, message};
 use super::roles::{Resolved, Withheld};
 use super::subjects::Subjects;
+use super::uid::Uid;
 use super::world::World;
 use crate::api::conditions::{ConditionType as C, Reason};
 
@@ -14,7 +14,7 @@ pub(super) fn count(n: usize) -> u32 {
 }
 
 /// What the API server refuses of an object's native objects, if anything.
-pub(super) fn trouble(world: &World, uid: &Name) -> Option<(Reason, String)> {
+pub(super) fn trouble(world: &World, uid: &Uid) -> Option<(Reason, String)> {
     world.troubles.values().find(|t| t.source == *uid).map(|t| (t.reason, t.message.clone()))
 }
 

@@ -25,8 +25,9 @@ pub mod settled;
 pub mod site;
 pub mod subjects;
 pub mod suspended;
+pub mod uid;
 pub mod user;
 pub mod world;
 
 /// A name of anything: shared, never changed.
-pub type Name = std::sync::Arc<str>;
+pub type Name = arcstr::ArcStr;

@@ -11,6 +11,7 @@ use super::Name;
 use super::names::PREFIX;
 use super::pool;
 use super::rules::Rule;
+use super::uid::Uid;
 use crate::api::vocabulary::{FIELD_MANAGER, MANAGED_BY, SOURCE};
 use crate::api::{GROUP, VERSION};
 
@@ -103,7 +104,7 @@ pub struct Source {
     /// Its name.
     pub name: Name,
     /// Its UID.
-    pub uid: Name,
+    pub uid: Uid,
 }
 
 impl Source {
@@ -134,15 +135,15 @@ pub type Desired = BTreeMap<Key, Native>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     /// Its UID: every write to it carries this, so that a late one cannot bring a deleted grant back.
-    pub uid: Name,
+    pub uid: Uid,
     /// Its resource version. Kubernetes has them ordered since 1.35.
     pub version: u64,
     /// What it says; `None` when it says something that we never would (a foreign kind of role, say).
     pub content: Option<Content>,
     /// Who owns it.
     pub owner: Owner,
-    /// The annotation that names the source.
-    pub source: Option<Name>,
+    /// What the annotation names as the source, if that is one.
+    pub origin: Option<Origin>,
     /// Whether it carries our label.
     pub labelled: bool,
     /// It has to be deleted and made anew: an update was refused.
@@ -157,33 +158,45 @@ pub enum Owner {
     /// Nobody's.
     None,
     /// That of the object with this UID.
-    One(Name),
+    One(Uid),
     /// That of several: it would outlive the one that asked for it.
     Several,
+}
+
+/// An object of ours, without its UID: what the annotation `bailiwick.dev/source` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    kind: &'static str,
+    namespace: Name,
+    name: Name,
+}
+
+impl Origin {
+    /// Reads what [`Source::path`] writes.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        const KINDS: [&str; 6] = ["Organization", "RoleBinding", "SiteRoleBinding", "CustomRole", "SiteRole", "Group"];
+        let (kind, rest) = path.split_once('/')?;
+        let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
+        let kind = KINDS.into_iter().find(|known| *known == kind)?;
+        let whole = !name.is_empty() && !name.contains('/') && (namespace.is_empty() != rest.contains('/'));
+        whole.then(|| Self { kind, namespace: pool::name(namespace), name: pool::name(name) })
+    }
 }
 
 impl Observed {
     /// Who asked for it, as it says itself.
     #[must_use]
     pub fn source(&self) -> Option<Source> {
-        const KINDS: [&str; 6] = ["Organization", "RoleBinding", "SiteRoleBinding", "CustomRole", "SiteRole", "Group"];
-        let Owner::One(uid) = &self.owner else { return None };
-        let mut parts = self.source.as_deref()?.split('/');
-        let kind = parts.next()?;
-        let (namespace, name) = match (parts.next()?, parts.next()) {
-            (namespace, Some(name)) => (namespace, name),
-            (name, None) => ("", name),
-        };
-        let kind = KINDS.into_iter().find(|known| *known == kind)?;
-        Some(Source { kind, namespace: namespace.into(), name: name.into(), uid: uid.clone() })
+        let (Owner::One(uid), Some(origin)) = (&self.owner, &self.origin) else { return None };
+        let Origin { kind, namespace, name } = origin.clone();
+        Some(Source { kind, namespace, name, uid: uid.clone() })
     }
 
     /// Whether everything but the content is as it should be.
     #[must_use]
     pub fn described_as(&self, source: &Source) -> bool {
-        self.labelled
-            && matches!(&self.owner, Owner::One(uid) if *uid == source.uid)
-            && self.source.as_deref().is_some_and(|path| path == source.path())
+        self.labelled && self.source().is_some_and(|said| said == *source)
     }
 }
 
@@ -226,7 +239,7 @@ pub fn is_ours(metadata: &ObjectMeta) -> bool {
 
 /// Builds the object of the Kubernetes API.
 #[must_use]
-pub fn to_object(key: &Key, native: &Native, uid: Option<&Name>) -> Object {
+pub fn to_object(key: &Key, native: &Native, uid: Option<&Uid>) -> Object {
     let source = &native.source;
     let metadata = ObjectMeta {
         name: Some(key.name.to_string()),
@@ -341,7 +354,7 @@ pub fn observe(object: &Object) -> Option<(Key, Observed)> {
         name: metadata.name.as_deref()?.into(),
     };
     let owner = match metadata.owner_references.as_deref() {
-        Some([only]) => Owner::One(pool::name(&only.uid)),
+        Some([only]) => Owner::One(only.uid.as_str().into()),
         None | Some([]) => Owner::None,
         Some(_) => Owner::Several,
     };
@@ -350,7 +363,7 @@ pub fn observe(object: &Object) -> Option<(Key, Observed)> {
         version: metadata.resource_version.as_deref()?.parse().ok()?,
         content,
         owner,
-        source: metadata.annotations.as_ref().and_then(|a| a.get(SOURCE)).map(|s| pool::name(s)),
+        origin: metadata.annotations.as_ref().and_then(|a| a.get(SOURCE)).and_then(|path| Origin::parse(path)),
         labelled: metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|v| v == FIELD_MANAGER),
         stuck: false,
         terminating: metadata.deletion_timestamp.is_some(),
@@ -359,7 +372,7 @@ pub fn observe(object: &Object) -> Option<(Key, Observed)> {
 }
 
 fn observed_rules(rules: Option<&[v1::PolicyRule]>) -> Option<Content> {
-    Some(Content::Rules(pool::rules(from_rules(rules.unwrap_or_default()))))
+    Some(Content::Rules(pool::rules(&from_rules(rules.unwrap_or_default()))))
 }
 
 fn observed_binding(kind: &str, role: &v1::RoleRef, subjects: Option<&[v1::Subject]>) -> Option<Content> {

@@ -12,7 +12,7 @@ use super::conditions::{Finding, Status, StatusDraft, about, bad, good, message}
 use super::decision::{Decision, Place, RoleName};
 use super::findings::{binding_findings, count, role_findings, trouble};
 use super::members::Members;
-use super::native::Source;
+use super::native::{Grantee, Source};
 use super::organization_status::member_role;
 use super::records::{Binding, Group, Meta, Organization, Role};
 use super::roles::{self, Resolved, Withheld};
@@ -75,6 +75,7 @@ struct Namespace<'a> {
     members: Members,
     /// For each Group, the roles that bindings give to it, and whether one of them is privileged.
     group_roles: BTreeMap<Name, (BTreeSet<String>, bool)>,
+    holders: BTreeSet<(Name, Grantee)>,
     decision: Decision,
 }
 
@@ -95,6 +96,7 @@ impl<'a> Namespace<'a> {
             room: MOST_SUBJECTS,
             members: Members::default(),
             group_roles: BTreeMap::new(),
+            holders: BTreeSet::new(),
             decision: Decision::default(),
         }
     }
@@ -114,6 +116,7 @@ impl<'a> Namespace<'a> {
         }
         self.implicit();
         self.decision.counts.members = count(self.members.belong.len());
+        self.decision.holders = self.holders.into_iter().collect();
         self.decision
     }
 
@@ -209,7 +212,7 @@ impl<'a> Namespace<'a> {
         findings.insert(0, ready);
         self.decision.counts.withheld += count(who.withheld.len());
         let status = GroupStatus {
-            members: count(who.granted.iter().filter(|g| matches!(g, super::native::Grantee::User(_))).count()),
+            members: count(who.granted.iter().filter(|g| matches!(g, Grantee::User(_))).count()),
             roles: roles.into_iter().collect(),
             privileged,
             withheld: count(who.withheld.len()),
@@ -256,7 +259,7 @@ impl<'a> Namespace<'a> {
         }
         let beyond = !role.resolved.cluster.is_empty() || !role.resolved.release.is_empty();
         if beyond && source.kind != "SiteRoleBinding" {
-            self.decision.holders.entry(role.id.1.clone()).or_default().extend(who.granted.iter().cloned());
+            self.holders.extend(who.granted.iter().map(|grantee| (role.id.1.clone(), grantee.clone())));
         }
     }
 

@@ -18,6 +18,7 @@ use super::Name;
 use super::names::RELEASE_PREFIX;
 use super::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Owner, Source};
 use super::rules::RuleSet;
+use super::uid::Uid;
 
 /// One write to the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub enum Write {
         #[allow(missing_docs)]
         native: Native,
         #[allow(missing_docs)]
-        uid: Name,
+        uid: Uid,
         /// Whether this takes something away.
         revokes: bool,
     },
@@ -45,7 +46,7 @@ pub enum Write {
         #[allow(missing_docs)]
         key: Key,
         #[allow(missing_docs)]
-        uid: Name,
+        uid: Uid,
         /// Whether this takes something away from anyone.
         revokes: bool,
     },
@@ -71,7 +72,7 @@ impl Write {
 }
 
 /// What is there, in one unit.
-pub type Present = BTreeMap<Key, Observed>;
+pub type Present = BTreeMap<Key, Box<Observed>>;
 
 /// The next step. Empty when everything is as it should be, but for the objects in `given_up`, which the API server
 /// refuses to have written for now: they hold up nothing else, least of all what takes access away.
@@ -91,14 +92,14 @@ pub fn next(desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> V
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Family<'a> {
     /// Those of one source, by its UID.
-    Source(&'a Name),
+    Source(&'a Uid),
     /// What SiteRoles give beyond the namespaces of organizations, on the cluster or in this namespace: one binding for
     /// all holders of a role, so that who is moved from one role to another is moved between bindings of two sources.
     Beyond(&'a Name),
 }
 
 impl<'a> Family<'a> {
-    fn of(key: &'a Key, source: &'a Name) -> Self {
+    fn of(key: &'a Key, source: &'a Uid) -> Self {
         if Self::is_beyond(key) { Self::Beyond(&key.namespace) } else { Self::Source(source) }
     }
 
@@ -153,12 +154,16 @@ fn apply(key: &Key, native: Native, observed: &Observed, revokes: bool) -> Write
 impl<'a> Plan<'a> {
     fn wanted(&self, roles: bool) -> impl Iterator<Item = (&'a Key, &'a Native, Option<&'a Observed>)> {
         let present = self.present;
-        self.desired.iter().filter(move |(key, _)| is_role(key) == roles).map(move |(k, n)| (k, n, present.get(k)))
+        self.desired
+            .iter()
+            .filter(move |(key, _)| is_role(key) == roles)
+            .map(move |(k, n)| (k, n, present.get(k).map(|o| &**o)))
     }
 
     fn unwanted(&self, roles: bool) -> impl Iterator<Item = (&'a Key, &'a Observed)> {
         let desired = self.desired;
-        self.present.iter().filter(move |(key, _)| is_role(key) == roles && !desired.contains_key(key))
+        let unwanted = self.present.iter().filter(move |(key, _)| is_role(key) == roles && !desired.contains_key(key));
+        unwanted.map(|(key, observed)| (key, &**observed))
     }
 
     fn shrink_roles(&self) -> Vec<Write> {

@@ -1,5 +1,5 @@
 //! One copy of what is said many times over: the same namespace in each of its objects, a username in every grant, the
-//! rules of a role in every namespace. At 1,000 organizations that is most of what the operator keeps in memory.
+//! rules of a role in every namespace. At 1,000 organizations that would be most of what the operator keeps in memory.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -12,49 +12,68 @@ use super::rules::Rule;
 /// Below this it is not worth looking for what nobody uses any more.
 const SMALL: usize = 1024;
 
-static NAMES: LazyLock<Pool<str>> = LazyLock::new(Pool::default);
-static RULES: LazyLock<Pool<[Rule]>> = LazyLock::new(Pool::default);
+static NAMES: LazyLock<Pool<Name>> = LazyLock::new(Pool::default);
+static RULES: LazyLock<Pool<Arc<[Rule]>>> = LazyLock::new(Pool::default);
 
 /// A name that others are likely to say, too.
 #[must_use]
 pub fn name(text: &str) -> Name {
-    NAMES.share(text)
+    NAMES.share(text, || text.into())
 }
 
 /// The rules of a role.
 #[must_use]
-pub fn rules(rules: Vec<Rule>) -> Arc<[Rule]> {
-    RULES.share(rules)
+pub fn rules(rules: &[Rule]) -> Arc<[Rule]> {
+    RULES.share(rules, || rules.into())
 }
 
-struct Pool<T: ?Sized>(Mutex<Known<T>>);
+/// A value of which there are several copies for one content.
+trait Shared: Clone + Eq + Hash {
+    /// Whether anybody but the pool has one.
+    fn is_used(&self) -> bool;
+}
 
-struct Known<T: ?Sized> {
-    values: HashSet<Arc<T>>,
+impl Shared for Name {
+    fn is_used(&self) -> bool {
+        // One that is compiled in is not counted, and lasts anyway.
+        Self::strong_count(self).is_none_or(|count| count > 1)
+    }
+}
+
+impl<T: Eq + Hash> Shared for Arc<[T]> {
+    fn is_used(&self) -> bool {
+        Self::strong_count(self) > 1
+    }
+}
+
+struct Pool<V>(Mutex<Known<V>>);
+
+struct Known<V> {
+    values: HashSet<V>,
     /// At how many values to look for what nobody uses any more.
     full: usize,
 }
 
-impl<T: ?Sized + Eq + Hash> Default for Pool<T> {
+impl<V> Default for Pool<V> {
     fn default() -> Self {
         Self(Mutex::new(Known { values: HashSet::new(), full: SMALL }))
     }
 }
 
-impl<T: ?Sized + Eq + Hash> Pool<T> {
-    fn share<V: AsRef<T> + Into<Arc<T>>>(&self, value: V) -> Arc<T>
+impl<V: Shared> Pool<V> {
+    fn share<T: ?Sized + Eq + Hash>(&self, content: &T, make: impl FnOnce() -> V) -> V
     where
-        Arc<T>: Borrow<T>,
+        V: Borrow<T>,
     {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = known.values.get(value.as_ref()) {
+        if let Some(value) = known.values.get(content) {
             return value.clone();
         }
         if known.values.len() >= known.full {
-            known.values.retain(|value| Arc::strong_count(value) > 1);
+            known.values.retain(Shared::is_used);
             known.full = (known.values.len() * 2).max(SMALL);
         }
-        let value = value.into();
+        let value = make();
         known.values.insert(value.clone());
         value
     }
@@ -66,13 +85,14 @@ mod tests {
 
     #[test]
     fn equal_values_are_one_and_what_nobody_uses_is_dropped() {
-        let pool = Pool::<str>::default();
-        let kept = pool.share("kept");
-        assert!(Arc::ptr_eq(&kept, &pool.share("kept")));
+        let pool = Pool::<Name>::default();
+        let share = |text: &str| pool.share(text, || text.into());
+        let kept = share("kept");
+        assert!(Name::ptr_eq(&kept, &share("kept")));
         for n in 0..10 * SMALL {
-            let _ = pool.share(format!("{n}").as_str());
+            let _ = share(&n.to_string());
         }
         assert!(pool.0.lock().unwrap().values.len() <= SMALL + 1);
-        assert!(Arc::ptr_eq(&kept, &pool.share("kept")));
+        assert!(Name::ptr_eq(&kept, &share("kept")));
     }
 }

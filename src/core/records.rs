@@ -12,6 +12,7 @@ use super::Name;
 use super::native::Source;
 use super::pool;
 use super::rules::Rule;
+use super::uid::Uid;
 use crate::api::conditions::ConditionType;
 use crate::api::vocabulary::{CLAIMED_AT, LAST_ORGANIZATION, ORGANIZATION, ORGANIZATION_UID, SUSPENSION, VOUCHED};
 use crate::api::{self, Permission, Place, RoleKind, SiteSubjectKind, SubjectKind};
@@ -24,7 +25,7 @@ pub struct Meta {
     /// Namespace; empty for the cluster kinds.
     pub namespace: Name,
     /// UID.
-    pub uid: Name,
+    pub uid: Uid,
     /// Resource version.
     pub version: u64,
     /// Generation.
@@ -40,12 +41,23 @@ pub struct Meta {
 pub struct ObservedStatus {
     /// Of all of it but the transition times.
     pub digest: u64,
-    /// Type, status and time of each condition.
-    pub transitions: Vec<(ConditionType, bool, Timestamp)>,
+    /// Of each condition.
+    pub transitions: Box<[Transition]>,
+}
+
+/// Since when a condition is as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    #[allow(missing_docs)]
+    pub kind: ConditionType,
+    /// Whether the condition is `True`.
+    pub good: bool,
+    /// Seconds since 1970: the API has no finer times for this.
+    pub second: i64,
 }
 
 /// Oldest first; a tie is broken by name, so that the result does not depend on the order of events.
-pub fn by_age(meta: &Meta) -> (Option<Timestamp>, &Name, &Name) {
+pub fn by_age(meta: &Meta) -> (Option<Timestamp>, &Name, &Uid) {
     (meta.created, &meta.name, &meta.uid)
 }
 
@@ -70,7 +82,7 @@ fn meta<S: Serialize>(metadata: &ObjectMeta, status: Option<&S>, conditions: &[C
     Meta {
         name: text(&metadata.name),
         namespace: text(&metadata.namespace),
-        uid: text(&metadata.uid),
+        uid: metadata.uid.as_ref().into(),
         version: version(metadata),
         generation: metadata.generation.unwrap_or(0),
         created: metadata.creation_timestamp.as_ref().map(|t| t.0),
@@ -80,7 +92,8 @@ fn meta<S: Serialize>(metadata: &ObjectMeta, status: Option<&S>, conditions: &[C
                 .iter()
                 .filter_map(|c| {
                     let kind = ConditionType::ALL.iter().find(|t| t.as_str() == c.type_)?;
-                    Some((*kind, c.status == "True", c.last_transition_time.0))
+                    let second = c.last_transition_time.0.as_second();
+                    Some(Transition { kind: *kind, good: c.status == "True", second })
                 })
                 .collect(),
         },
@@ -137,9 +150,9 @@ pub struct Group {
     #[allow(missing_docs)]
     pub meta: Meta,
     /// Usernames.
-    pub members: Vec<Name>,
+    pub members: Box<[Name]>,
     /// As the identity provider asserts them.
-    pub external: Vec<Name>,
+    pub external: Box<[Name]>,
     #[allow(missing_docs)]
     pub implies_membership: bool,
     /// Whoever created it may bind it.
@@ -183,7 +196,7 @@ pub struct Binding {
     #[allow(missing_docs)]
     pub role: (RoleKind, Name),
     #[allow(missing_docs)]
-    pub subjects: Vec<Subject>,
+    pub subjects: Box<[Subject]>,
     #[allow(missing_docs)]
     pub expires_at: Option<Timestamp>,
     /// When somebody last wrote its spec (whole seconds).
@@ -225,7 +238,7 @@ pub struct Namespace {
     #[allow(missing_docs)]
     pub name: Name,
     #[allow(missing_docs)]
-    pub uid: Name,
+    pub uid: Uid,
     #[allow(missing_docs)]
     pub version: u64,
     #[allow(missing_docs)]
@@ -233,7 +246,7 @@ pub struct Namespace {
     /// The organization that holds it, by name.
     pub organization: Option<Name>,
     /// The UID of that organization, or of the last one.
-    pub organization_uid: Option<Name>,
+    pub organization_uid: Option<Uid>,
     /// The organization that held it last, by name.
     pub last_organization: Option<Name>,
     /// When it changed hands.
@@ -366,11 +379,11 @@ impl From<&ObjectMeta> for Namespace {
         let text = |field: &Option<String>| pool::name(field.as_deref().unwrap_or_default());
         Self {
             name: text(&m.name),
-            uid: text(&m.uid),
+            uid: m.uid.as_ref().into(),
             version: version(m),
             terminating: m.deletion_timestamp.is_some(),
             organization: m.labels.as_ref().and_then(|l| l.get(ORGANIZATION)).map(|v| pool::name(v)),
-            organization_uid: annotation(ORGANIZATION_UID),
+            organization_uid: annotation(ORGANIZATION_UID).map(|uid| (&*uid).into()),
             last_organization: annotation(LAST_ORGANIZATION),
             // A time that cannot be read might have been any: everything is older.
             claimed_at: annotation(CLAIMED_AT).map(|t| t.parse().unwrap_or(Timestamp::MAX)),

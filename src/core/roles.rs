@@ -11,7 +11,7 @@ use super::Name;
 use super::catalog::Target;
 use super::records::{Role, by_age};
 use super::rules::{Ceiling, Rule, RuleSet};
-use super::world::World;
+use super::world::{ByName, World};
 use crate::api::conditions::Reason;
 use crate::api::{Permission, Place, RoleKind, Scope};
 
@@ -213,7 +213,7 @@ pub fn resolve_site_roles(world: &World) -> BTreeMap<Name, Arc<Resolved>> {
 #[must_use]
 pub fn resolve_custom_roles(
     world: &World,
-    roles: &BTreeMap<Name, Role>,
+    roles: &ByName<Role>,
     counts: impl Fn(&Role) -> bool,
 ) -> BTreeMap<Name, Arc<Resolved>> {
     let mut counted: Vec<(&Name, &Role)> = roles.iter().filter(|(_, role)| counts(role)).collect();

@@ -4,7 +4,6 @@
 //! their *atoms* is not. No dimension of a rule is ever dropped (CVE-2021-25318, CVE-2023-32194): an atom holds all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::Name;
 
@@ -292,7 +291,7 @@ impl Ceiling {
 /// Shorthand for building names of words that stand in the code.
 #[must_use]
 pub fn words(list: &[&str]) -> Vec<Name> {
-    list.iter().map(|w| Arc::from(*w)).collect()
+    list.iter().map(|w| Name::from(*w)).collect()
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::api::{self, BindingStatus, RoleKind, SiteRoleStatus};
 #[must_use]
 pub fn decide(world: &World, now: Timestamp) -> Decision {
     let mut decision = Decision::default();
-    for (name, role) in &world.site_roles {
+    for (name, role) in world.site_roles.iter() {
         let Some(resolved) = world.site_role_rights(name) else { continue };
         cluster_part(world, role, resolved, now, &mut decision);
         let status = SiteRoleStatus {

@@ -25,6 +25,7 @@ use crate::core::native::{self, Key, Object, Observed};
 use crate::core::records;
 use crate::core::rules::Ceiling;
 use crate::core::suspended::SHARDS;
+use crate::core::uid::Uid;
 
 /// How many objects a list brings at a time. A page is in memory as a whole, and a dozen kinds are listed at once. (A
 /// list that streams would need less, but kube lets the API server begin it with what it knew a while ago.)
@@ -105,7 +106,7 @@ pub struct Id {
     pub kind: Kind,
     pub namespace: Name,
     pub name: Name,
-    pub uid: Name,
+    pub uid: Uid,
 }
 
 /// An object, parsed.
@@ -133,7 +134,7 @@ pub enum Item {
 #[derive(Clone, Debug)]
 pub struct SuspendedList {
     #[allow(missing_docs)]
-    pub uid: Name,
+    pub uid: Uid,
     #[allow(missing_docs)]
     pub version: u64,
     /// Of its text.
@@ -144,7 +145,7 @@ impl From<&ConfigMap> for SuspendedList {
     fn from(map: &ConfigMap) -> Self {
         let text = map.data.as_ref().and_then(|data| data.get(v::SUSPENDED_KEY));
         Self {
-            uid: map.metadata.uid.as_deref().unwrap_or_default().into(),
+            uid: map.metadata.uid.as_ref().into(),
             version: records::version(&map.metadata),
             digest: records::digest(&text.map_or("", String::as_str)),
         }
@@ -301,6 +302,6 @@ fn id(kind: Kind, object: &impl ResourceExt) -> Id {
         kind,
         namespace: object.namespace().unwrap_or_default().into(),
         name: object.name_any().into(),
-        uid: object.uid().unwrap_or_default().into(),
+        uid: object.meta().uid.as_ref().into(),
     }
 }

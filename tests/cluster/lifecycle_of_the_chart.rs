@@ -102,6 +102,49 @@ fn from_installation_to_removal_and_back(#[values(Helm::Three, Helm::Four)] helm
     cluster.can(&zoe, &manager);
 }
 
+/// Nobody gains or loses anything by an upgrade of the chart, whichever of operator and chart is the newer for a while,
+/// nor by going back.
+#[rstest]
+fn an_upgrade_from_the_previous_chart(#[values(Helm::Three, Helm::Four)] helm: Helm) {
+    let mut cluster = Cluster::bare();
+    let quickstart = Example::read("quickstart").questions();
+    let values = values(QUICKSTART);
+    let previous = repository().join("tests/previous-chart/bailiwick.tgz");
+    helm.chart_of(&cluster, &previous, &["install", "bailiwick", "--create-namespace"], &values, &[]).unwrap();
+    cluster.await_policies();
+    let policies = |cluster: &Cluster| cluster.get(&["validatingadmissionpolicies"])["items"].as_array().unwrap().len();
+    let before = policies(&cluster);
+    cluster.start_operator();
+    cluster.apply_directory("examples/quickstart");
+    cluster.answers(&quickstart);
+    cluster.quiet();
+    let granted = cluster.native_content();
+
+    // As the README says: first the CRDs, which Helm leaves alone. The operator that runs now is the newer of the two.
+    cluster.shell(helm, repository(), &documented("### CRDs")).unwrap();
+    helm.chart(&cluster, &["upgrade", "bailiwick"], &values, &[]).unwrap();
+    cluster.await_policies();
+    assert!(policies(&cluster) > before, "the upgrade changes something");
+    cluster.quiet();
+    let writes = cluster.native_writes();
+    let unchanged = |cluster: &Cluster| {
+        cluster.quiet();
+        cluster.answers(&quickstart);
+        assert_eq!(cluster.native_content(), granted);
+        assert_eq!(cluster.native_writes() - writes, 0);
+    };
+    unchanged(&cluster);
+    cluster.kill_operator();
+    cluster.start_operator();
+    unchanged(&cluster);
+
+    helm.run(&cluster, &["rollback", "bailiwick", "1"]).unwrap();
+    assert_eq!(policies(&cluster), before);
+    cluster.quiet();
+    cluster.answers(&quickstart);
+    assert_eq!(cluster.native_content(), granted);
+}
+
 fn nothing_is_left(cluster: &Cluster, questions: &[(Question, String, bool)]) {
     assert_eq!(cluster.native(), Vec::<Value>::new());
     for kind in KINDS {

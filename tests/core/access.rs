@@ -6,13 +6,14 @@ use bailiwick::core::Name;
 use bailiwick::core::native::{Content, Desired, Grantee, Key, NativeKind, Owner};
 use bailiwick::core::plan::Present;
 use bailiwick::core::rules::{Atom, RuleSet};
+use bailiwick::core::uid::Uid;
 
 /// What one binding gives: where, to whom, and from which source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grant {
     pub place: Name,
     pub grantee: Grantee,
-    pub source: Name,
+    pub source: Uid,
     pub role: Key,
 }
 
@@ -32,7 +33,7 @@ fn role_key(binding: &Key, role: &Name) -> Key {
 }
 
 impl Access {
-    fn add(&mut self, key: &Key, content: &Content, source: Name) {
+    fn add(&mut self, key: &Key, content: &Content, source: Uid) {
         match content {
             Content::Rules(rules) => drop(self.roles.insert(key.clone(), RuleSet::from_rules(rules.iter()))),
             Content::Binding { role, subjects } => {
@@ -61,7 +62,7 @@ impl Access {
         for (key, observed) in present {
             let source = match &observed.owner {
                 Owner::One(uid) => uid.clone(),
-                _ => Name::default(),
+                _ => Uid::default(),
             };
             if let Some(content) = &observed.content {
                 access.add(key, content, source);

@@ -310,7 +310,7 @@ fn the_default_is_taken_before_it_is_given() {
         shell.take_in(events);
     }
     let world = &shell.world;
-    let says = |name: &str| claims::should_record_default(world, &world.organizations[name]);
+    let says = |name: &str| claims::should_record_default(world, world.organizations.get(name).unwrap());
     assert_eq!((says("a"), says("b")), (false, false));
     assert!(claims::default_organization(world).is_none());
 }

@@ -105,7 +105,7 @@ proptest! {
         let username = u.spec.username.clone().or(u.metadata.name.clone()).unwrap();
         let gained = gained(&mut shell, &Op::Put(Box::new(user.clone())));
         prop_assert!(gained.is_empty(), "{:?}", gained);
-        let speaks = shell.world.speaker(&username).is_some_and(|s| *s.meta.uid == *user.uid());
+        let speaks = shell.world.speaker(&username.as_str().into()).is_some_and(|s| s.meta.uid == user.uid());
         let left = Access::desired(&shell.all.desired()).rights();
         let left = left.iter().filter(|(_, g, _)| *g == Grantee::User(username.as_str().into())).count();
         prop_assert!(!speaks || left == 0);

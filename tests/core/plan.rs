@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bailiwick::core::Name;
-use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Owner, Source};
+use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Origin, Owner, Source};
 use bailiwick::core::plan::{self, Present, Write};
 use bailiwick::core::rules::{Atom, Rule, RuleSet, words};
+use bailiwick::core::uid::Uid;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -22,7 +23,7 @@ pub struct Cluster {
     pub present: Present,
     version: u64,
     /// Owners that others wrote: an apply adds ours and cannot take them away.
-    foreign: BTreeSet<Name>,
+    foreign: BTreeSet<Uid>,
 }
 
 impl Cluster {
@@ -32,25 +33,25 @@ impl Cluster {
         cluster
     }
 
-    fn written(&mut self, native: &Native, uid: Name) -> Observed {
+    fn written(&mut self, native: &Native, uid: Uid) -> Box<Observed> {
         self.version += 1;
-        Observed {
+        Box::new(Observed {
             uid,
             version: self.version,
             content: Some(native.content.clone()),
             owner: Owner::One(native.source.uid.clone()),
-            source: Some(native.source.path().into()),
+            origin: Origin::parse(&native.source.path()),
             labelled: true,
             stuck: false,
             terminating: false,
-        }
+        })
     }
 
     pub fn write(&mut self, write: &Write) {
         match write {
             Write::Create { key, native } => {
                 assert!(!self.present.contains_key(key), "created over {key}");
-                let uid = format!("native-{}", self.version + 1).into();
+                let uid = format!("native-{}", self.version + 1).as_str().into();
                 let observed = self.written(native, uid);
                 self.present.insert(key.clone(), observed);
             }
@@ -114,7 +115,12 @@ fn key(kind: NativeKind, name: &str) -> Key {
 }
 
 fn source(name: &str) -> Source {
-    Source { kind: "RoleBinding", namespace: "n0".into(), name: name.into(), uid: format!("uid-{name}").into() }
+    Source {
+        kind: "RoleBinding",
+        namespace: "n0".into(),
+        name: name.into(),
+        uid: format!("uid-{name}").as_str().into(),
+    }
 }
 
 fn rule(resource: &str) -> Rule {
@@ -305,7 +311,7 @@ fn assert_converged(cluster: &Cluster, desired: &Desired) {
 /// first. (3) the new role has yet to grow, and must not before the old bindings to it are gone: `x` moves from r0 to r1,
 /// `y` from r1 to r0, and both roles swap their rules. In each of the three, two objects have changed at once; one at a
 /// time there is no gap, which is checked without exception.
-fn kept(old: &Access, new: &Access, single: bool) -> Vec<(Name, Name, Grantee, Atom)> {
+fn kept(old: &Access, new: &Access, single: bool) -> Vec<(Uid, Name, Grantee, Atom)> {
     let mut kept = Vec::new();
     for grant in &old.grants {
         for atom in old.roles.get(&grant.role).into_iter().flat_map(RuleSet::iter) {

@@ -7,6 +7,7 @@ use bailiwick::core::claims::{self, Assignment};
 use bailiwick::core::conditions::{Status, StatusDraft};
 use bailiwick::core::decision::Decision;
 use bailiwick::core::native::Desired;
+use bailiwick::core::uid::Uid;
 use bailiwick::core::world::{Affected, Holders, HoldersChange, World};
 use bailiwick::core::{Name, organization, organization_status, site, user};
 use jiff::Timestamp;
@@ -18,7 +19,7 @@ use crate::world::{Event, Kind, Op, SPACES, Slot, Store};
 pub struct Unit {
     pub decision: Decision,
     /// Namespace and organization.
-    pub claim: Option<(Name, (Name, Name))>,
+    pub claim: Option<(Name, (Name, Uid))>,
 }
 
 /// Everything that follows from a world.
@@ -58,7 +59,7 @@ impl All {
         for name in world.organizations.keys() {
             all.organizations.extend(organization_status(&all.units, world, name).map(|s| (name.clone(), s)));
         }
-        for (handle, u) in &world.users {
+        for (handle, u) in world.users.iter() {
             all.users.insert(handle.clone(), user::status(world, u, now));
         }
         all

@@ -8,6 +8,7 @@ use bailiwick::api::{self, Action, Permission, Place, PolicyRule, RoleKind, Role
 use bailiwick::core::Name;
 use bailiwick::core::catalog::{Bounds, Settings};
 use bailiwick::core::rules::{Ceiling, Rule, words};
+use bailiwick::core::uid::Uid;
 use bailiwick::core::world::{Affected, World};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta, Time};
@@ -110,7 +111,7 @@ impl Object {
         (self.kind(), meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
     }
 
-    pub fn uid(&self) -> Name {
+    pub fn uid(&self) -> Uid {
         self.meta().uid.as_deref().unwrap().into()
     }
 
@@ -146,7 +147,7 @@ impl Object {
 #[derive(Clone, Debug)]
 pub enum Event {
     Is(Box<Object>),
-    Gone(Slot, Name),
+    Gone(Slot, Uid),
     Bounds(Bounds),
     Settings(Settings),
     Ceiling(Which, Option<Ceiling>),
@@ -315,8 +316,8 @@ impl Store {
     }
 
     /// Writes a status, as the operator does.
-    pub fn write_status(&mut self, slot: &Slot, uid: &str, status: &serde_json::Value) -> Vec<Event> {
-        let Some(object) = self.objects.get_mut(slot).filter(|o| *o.uid() == *uid) else { return Vec::new() };
+    pub fn write_status(&mut self, slot: &Slot, uid: &Uid, status: &serde_json::Value) -> Vec<Event> {
+        let Some(object) = self.objects.get_mut(slot).filter(|o| o.uid() == *uid) else { return Vec::new() };
         self.version += 1;
         object.meta_mut().resource_version = Some(self.version.to_string());
         object.set_status(status);
@@ -340,7 +341,9 @@ impl Store {
         } else {
             self.uids += 1;
             let meta = new.meta_mut();
-            meta.uid = Some(format!("uid-{}", self.uids));
+            // Of either form.
+            let uuid = |n: u64| format!("00000000-0000-4000-8000-{n:012x}");
+            meta.uid = Some(if self.uids.is_multiple_of(2) { uuid(self.uids) } else { format!("uid-{}", self.uids) });
             meta.creation_timestamp = Some(Time(second));
             meta.generation = Some(1);
         }

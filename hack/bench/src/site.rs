@@ -16,8 +16,8 @@ pub const RELEASE: &str = "bailiwick-system";
 /// How long anything may take before the run is given up.
 pub const PATIENCE: Duration = Duration::from_secs(1800);
 
-/// What the API server writes down: when the operator's writes of RBAC arrive, and when changes of our RoleBindings are
-/// answered.
+/// What the API server writes down: when the operator's writes of RBAC arrive, when changes of our RoleBindings are
+/// answered, and what the operator reads.
 const AUDIT: &str = r"
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -27,6 +27,10 @@ rules:
     verbs: [create, patch, delete]
     resources: [{group: rbac.authorization.k8s.io}]
     omitStages: [ResponseStarted, ResponseComplete, Panic]
+  - level: Metadata
+    users: ['system:serviceaccount:bailiwick-system:bailiwick']
+    verbs: [get, list]
+    omitStages: [RequestReceived, ResponseStarted, Panic]
   - level: Metadata
     verbs: [patch]
     resources: [{group: bailiwick.dev, resources: [rolebindings]}]
@@ -113,7 +117,10 @@ impl Site {
     /// Starts the operator.
     pub fn operator(&self, program: &Path) -> Result<Operator, Error> {
         let log = self.scratch.path().join("operator.log");
-        let child = Command::new(program)
+        // It ends with the bench, however that ends.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(program)
             .args(["run", "--namespace", RELEASE, "--listen", "127.0.0.1:0", "--lease-seconds", "15"])
             .env("KUBECONFIG", self.operator_kubeconfig()?)
             .env("RUST_LOG", "info,kube_client=off")

@@ -1,36 +1,15 @@
 //! Taking in records: each keeps the indexes right and says what it may affect.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
-use super::{Affected, Ceilings, Standing, World};
+use super::{Affected, Ceilings, Standing, World, rank};
 use crate::api::conditions::Reason;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, Subject, User};
 use crate::core::rules::Ceiling;
+use crate::core::uid::Uid;
 use crate::core::{Name, claims, roles};
-
-/// Swaps a record in a map. `Err` when the one that is there is as new, so the event is a late one.
-fn swap<T>(
-    map: &mut BTreeMap<Name, T>,
-    name: &Name,
-    new: Option<T>,
-    meta: impl Fn(&T) -> (&Name, u64),
-    gone: Option<&Name>,
-) -> Result<Option<T>, ()> {
-    if let Some(old) = map.get(name) {
-        match (&new, gone) {
-            (Some(new), _) if meta(new).0 == meta(old).0 && meta(new).1 <= meta(old).1 => return Err(()),
-            // Another object of this name that is older than the one we know: the answer to a write came late.
-            (Some(new), _) if meta(new).0 != meta(old).0 && meta(new).1 < meta(old).1 => return Err(()),
-            (None, Some(uid)) if meta(old).0 != uid => return Err(()),
-            _ => {}
-        }
-    }
-    Ok(match new {
-        Some(new) => map.insert(name.clone(), new),
-        None => map.remove(name),
-    })
-}
 
 /// Moves `value` from one key of an index to another.
 fn reindex(index: &mut HashMap<Name, BTreeSet<Name>>, value: &Name, before: Option<&Name>, after: Option<&Name>) {
@@ -52,20 +31,27 @@ fn unchanged(old: &Meta, new: &Meta) -> bool {
     old.uid == new.uid && old.generation == new.generation && new.generation != 0
 }
 
-fn of_meta(meta: &Meta) -> (&Name, u64) {
-    (&meta.uid, meta.version)
-}
-
 impl World {
     /// Takes in an Organization, or its deletion (`None`, with the UID that is gone).
-    pub fn organization(&mut self, name: &Name, new: Option<Organization>, gone: Option<&Name>) -> Affected {
+    pub fn organization(&mut self, name: &Name, new: Option<Organization>, gone: Option<&Uid>) -> Affected {
         let default_before: Vec<Name> = self.default_namespaces().collect();
-        let Ok(old) = swap(&mut self.organizations, name, new, |o| of_meta(&o.meta), gone) else {
+        let first_before = claims::desired_default(self).map(|o| o.meta.name.clone());
+        let Ok(old) = self.organizations.swap(name, new, gone) else {
             return Affected::default();
         };
         let mut affected = Affected { site: true, ..Affected::default() };
         affected.organizations.insert(name.clone());
         let new = self.organizations.get(name);
+        let ranks = (old.as_deref().map(rank), new.map(rank));
+        if let Some(rank) = &ranks.0 {
+            self.ranking.remove(rank);
+        }
+        self.ranking.extend(ranks.1.clone());
+        if new.is_some_and(|o| o.is_default) {
+            self.recorded_defaults.insert(name.clone());
+        } else {
+            self.recorded_defaults.remove(name);
+        }
         reindex(
             &mut self.named,
             name,
@@ -76,7 +62,7 @@ impl World {
         {
             return Affected::default();
         }
-        let namespaces = [old.as_ref(), new].into_iter().flatten().filter_map(|o| o.namespace.clone());
+        let namespaces = [old.as_deref(), new].into_iter().flatten().filter_map(|o| o.namespace.clone());
         affected.namespaces.extend(namespaces);
         affected.namespaces.extend(claims::recorded_on(self, name).cloned());
         for namespace in &affected.namespaces {
@@ -84,17 +70,21 @@ impl World {
         }
         // The default, and what it holds, may move with any of them.
         affected.namespaces.extend(default_before);
-        let flags = |o: &Organization| (o.meta.uid.clone(), o.is_default, o.asks_default);
-        if old.as_ref().map(flags) != new.map(flags) {
-            affected.organizations.extend(self.organizations.keys().cloned());
+        if ranks.0 != ranks.1 {
+            // Those who are or were it, those who asked and are told who is, and those who may want what it has.
+            affected.organizations.extend(first_before);
+            let asking = self.ranking.iter().enumerate().take_while(|(n, (not_asking, ..))| *n == 0 || !not_asking);
+            affected.organizations.extend(asking.map(|(_, (.., name, _))| name.clone()));
+            let release = self.bounds.release_namespace.as_str();
+            affected.organizations.extend(claims::claimants(self, release).map(|o| o.meta.name.clone()));
         }
         self.default_may_differ(&mut affected);
         affected
     }
 
     /// Takes in a User.
-    pub fn user(&mut self, handle: &Name, new: Option<User>, gone: Option<&Name>) -> Affected {
-        let Ok(old) = swap(&mut self.users, handle, new, |u| of_meta(&u.meta), gone) else {
+    pub fn user(&mut self, handle: &Name, new: Option<User>, gone: Option<&Uid>) -> Affected {
+        let Ok(old) = self.users.swap(handle, new, gone) else {
             return Affected::default();
         };
         let mut affected = Affected::default();
@@ -118,23 +108,17 @@ impl World {
         }
         affected.site = true;
         affected.urgent = new.is_none_or(|u| u.suspended);
-        let usernames: BTreeSet<Name> = [old.as_ref(), new].into_iter().flatten().map(|u| u.username.clone()).collect();
-        if let Some(old) = &old
-            && let Some(handles) = self.handles.get_mut(&old.username)
-        {
-            handles.remove(handle);
+        let usernames: BTreeSet<Name> =
+            [old.as_deref(), new].into_iter().flatten().map(|u| u.username.clone()).collect();
+        if let Some(old) = &old {
+            self.handles.remove(&(old.username.clone(), handle.clone()));
         }
         if let Some(new) = self.users.get(handle) {
-            self.handles.entry(new.username.clone()).or_default().insert(handle.clone());
+            self.handles.insert((new.username.clone(), handle.clone()));
         }
         for username in &usernames {
             self.touch_user(username, &mut affected);
             affected.suspended |= self.note_suspension(username);
-        }
-        for username in &usernames {
-            if self.handles.get(username).is_some_and(BTreeSet::is_empty) {
-                self.handles.remove(username);
-            }
         }
         affected
     }
@@ -148,20 +132,20 @@ impl World {
     }
 
     fn touch_user(&self, username: &Name, affected: &mut Affected) {
-        affected.users.extend(self.handles.get(username).into_iter().flatten().cloned());
+        affected.users.extend(self.handles_of(username).cloned());
         if self.site_mentions.contains_key(username) {
             affected.all = true;
         }
-        affected.namespaces.extend(self.mentions.get(username).into_iter().flat_map(|m| m.keys().cloned()));
+        affected.namespaces.extend(self.mentioned_in(username).cloned());
         if !self.belongs_somewhere(username) {
             affected.namespaces.extend(self.default_namespaces());
         }
     }
 
     /// Takes in a Group.
-    pub fn group(&mut self, namespace: &Name, name: &Name, new: Option<Group>, gone: Option<&Name>) -> Affected {
+    pub fn group(&mut self, namespace: &Name, name: &Name, new: Option<Group>, gone: Option<&Uid>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
-        let Ok(old) = swap(&mut local.groups, name, new, |g| of_meta(&g.meta), gone) else {
+        let Ok(old) = local.groups.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = local.groups.get(name);
@@ -175,9 +159,9 @@ impl World {
     }
 
     /// Takes in a RoleBinding.
-    pub fn binding(&mut self, namespace: &Name, name: &Name, new: Option<Binding>, gone: Option<&Name>) -> Affected {
+    pub fn binding(&mut self, namespace: &Name, name: &Name, new: Option<Binding>, gone: Option<&Uid>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
-        let Ok(old) = swap(&mut local.bindings, name, new, |b| of_meta(&b.meta), gone) else {
+        let Ok(old) = local.bindings.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = local.bindings.get(name);
@@ -185,14 +169,14 @@ impl World {
         {
             return Affected::default();
         }
-        let (before, after) = (old.as_ref().map(users_of).unwrap_or_default(), new.map(users_of).unwrap_or_default());
+        let (before, after) = (old.as_deref().map(users_of).unwrap_or_default(), new.map(users_of).unwrap_or_default());
         self.mention(namespace, &before, &after)
     }
 
     /// Takes in a CustomRole.
-    pub fn custom_role(&mut self, namespace: &Name, name: &Name, new: Option<Role>, gone: Option<&Name>) -> Affected {
+    pub fn custom_role(&mut self, namespace: &Name, name: &Name, new: Option<Role>, gone: Option<&Uid>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
-        let Ok(old) = swap(&mut local.roles, name, new, |r| of_meta(&r.meta), gone) else {
+        let Ok(old) = local.roles.swap(name, new, gone) else {
             return Affected::default();
         };
         match (old, local.roles.get(name)) {
@@ -204,8 +188,8 @@ impl World {
     }
 
     /// Takes in a SiteRole.
-    pub fn site_role(&mut self, name: &Name, new: Option<Role>, gone: Option<&Name>) -> Affected {
-        let Ok(old) = swap(&mut self.site_roles, name, new, |r| of_meta(&r.meta), gone) else {
+    pub fn site_role(&mut self, name: &Name, new: Option<Role>, gone: Option<&Uid>) -> Affected {
+        let Ok(old) = self.site_roles.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = self.site_roles.get(name);
@@ -216,24 +200,24 @@ impl World {
         }
         self.resolved_site_roles = roles::resolve_site_roles(self);
         // Whether users hold a privileged role may differ, and it may be the member role of organizations that hold nothing.
-        let mentioned = self.site_mentions.keys().filter_map(|username| self.handles.get(username));
+        let mentioned = self.site_mentions.keys().flat_map(|username| self.handles_of(username));
         Affected {
-            users: mentioned.flatten().cloned().collect(),
+            users: mentioned.cloned().collect(),
             organizations: self.organizations.keys().cloned().collect(),
             ..Affected::everything()
         }
     }
 
     /// Takes in a SiteRoleBinding.
-    pub fn site_binding(&mut self, name: &Name, new: Option<Binding>, gone: Option<&Name>) -> Affected {
-        let Ok(old) = swap(&mut self.site_bindings, name, new, |b| of_meta(&b.meta), gone) else {
+    pub fn site_binding(&mut self, name: &Name, new: Option<Binding>, gone: Option<&Uid>) -> Affected {
+        let Ok(old) = self.site_bindings.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = self.site_bindings.get(name);
         if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta)) {
             return Affected::default();
         }
-        for username in old.iter().flat_map(users_of) {
+        for username in old.as_deref().into_iter().flat_map(users_of) {
             if let Some(count) = self.site_mentions.get_mut(&username) {
                 *count -= 1;
             }
@@ -242,25 +226,27 @@ impl World {
             *self.site_mentions.entry(username).or_default() += 1;
         }
         self.site_mentions.retain(|_, count| *count > 0);
-        let users = old.iter().chain(self.site_bindings.get(name)).flat_map(users_of);
-        let users = users.filter_map(|username| self.handles.get(&username)).flatten().cloned().collect();
+        let usernames: Vec<Name> =
+            old.as_deref().into_iter().chain(self.site_bindings.get(name)).flat_map(users_of).collect();
+        let users = usernames.iter().flat_map(|username| self.handles_of(username)).cloned().collect();
         Affected { users, ..Affected::everything() }
     }
 
     /// Takes in a native Namespace.
-    pub fn namespace(&mut self, name: &Name, new: Option<Namespace>, gone: Option<&Name>) -> Affected {
-        let Ok(old) = swap(&mut self.namespaces, name, new, |n| (&n.uid, n.version), gone) else {
+    pub fn namespace(&mut self, name: &Name, new: Option<Namespace>, gone: Option<&Uid>) -> Affected {
+        let Ok(old) = self.namespaces.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = self.namespaces.get(name);
         let organizations =
             (old.as_ref().and_then(|n| n.organization.as_ref()), new.and_then(|n| n.organization.as_ref()));
         reindex(&mut self.recorded, name, organizations.0, organizations.1);
-        if matches!((&old, new), (Some(old), Some(new)) if Namespace { version: new.version, ..old.clone() } == *new) {
+        if matches!((&old, new), (Some(old), Some(new)) if Namespace { version: new.version, ..(**old).clone() } == *new)
+        {
             return Affected::default();
         }
         let mut affected = Affected { site: true, ..Affected::default() }.namespace(name);
-        let named = [old.as_ref(), new].into_iter().flatten().filter_map(|n| n.organization.clone());
+        let named = [old.as_deref(), new].into_iter().flatten().filter_map(|n| n.organization.clone());
         affected.organizations.extend(named);
         // An organization may only claim another namespace when no record keeps this one for it.
         for name in organizations.0.into_iter().chain(organizations.1) {
@@ -341,20 +327,16 @@ impl World {
         }
         let touched: BTreeSet<&Name> = before.iter().chain(after).collect();
         let belonged: Vec<bool> = touched.iter().map(|u| self.belongs_somewhere(u)).collect();
+        let place = |username: &Name| (username.clone(), namespace.clone());
         for username in after {
-            *self.mentions.entry(username.clone()).or_default().entry(namespace.clone()).or_default() += 1;
+            *self.mentions.entry(place(username)).or_default() += 1;
         }
         for username in before {
-            if let Some(places) = self.mentions.get_mut(username) {
-                if let Some(count) = places.get_mut(namespace) {
-                    *count -= 1;
+            if let Entry::Occupied(mut count) = self.mentions.entry(place(username)) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
                 }
-                places.retain(|_, count| *count > 0);
-            }
-        }
-        for username in before {
-            if self.mentions.get(username).is_some_and(BTreeMap::is_empty) {
-                self.mentions.remove(username);
             }
         }
         if touched.iter().zip(belonged).any(|(username, before)| self.belongs_somewhere(username) != before) {

@@ -4,10 +4,13 @@
 //! Applying a record says what it may affect ([`Affected`]); deciding is left to others. The result never depends on
 //! the order in which records arrive.
 
+mod by_name;
 mod intake;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+
+use jiff::Timestamp;
 
 use crate::api::conditions::Reason;
 use crate::core::catalog::{Bounds, Settings};
@@ -15,7 +18,10 @@ use crate::core::native::{Grantee, Key};
 use crate::core::records::{Binding, Group, Namespace, Organization, Role, Subject, User, by_age};
 use crate::core::roles::Resolved;
 use crate::core::rules::Ceiling;
+use crate::core::uid::Uid;
 use crate::core::{Name, claims};
+
+pub use self::by_name::ByName;
 
 /// Everything that decisions look at.
 #[derive(Debug, Default)]
@@ -27,15 +33,15 @@ pub struct World {
     /// What may be granted at most.
     pub ceilings: Ceilings,
     /// By name.
-    pub organizations: BTreeMap<Name, Organization>,
+    pub organizations: ByName<Organization>,
     /// By handle, which is not the username.
-    pub users: BTreeMap<Name, User>,
+    pub users: ByName<User>,
     /// By name.
-    pub namespaces: BTreeMap<Name, Namespace>,
+    pub namespaces: ByName<Namespace>,
     /// By name.
-    pub site_roles: BTreeMap<Name, Role>,
+    pub site_roles: ByName<Role>,
     /// By name.
-    pub site_bindings: BTreeMap<Name, Binding>,
+    pub site_bindings: ByName<Binding>,
     /// What is in each namespace.
     pub local: BTreeMap<Name, Local>,
     /// Writes that the API server refuses for now, by the object that they are about.
@@ -50,8 +56,14 @@ pub struct World {
     pub(super) named: HashMap<Name, BTreeSet<Name>>,
     /// The usernames of everybody who is suspended.
     pub suspended: BTreeSet<Name>,
-    handles: HashMap<Name, BTreeSet<Name>>,
-    mentions: HashMap<Name, BTreeMap<Name, u32>>,
+    /// Every organization, those first that have more reason to be the default one.
+    pub(super) ranking: BTreeSet<Rank>,
+    /// The names of those on record as the default one: two for a moment, when it moves.
+    pub(super) recorded_defaults: BTreeSet<Name>,
+    /// Usernames, each with the handle of a User who has it.
+    handles: BTreeSet<(Name, Name)>,
+    /// How often a username is mentioned in a namespace.
+    mentions: BTreeMap<(Name, Name), u32>,
     site_mentions: HashMap<Name, u32>,
     holders: BTreeMap<Name, HashMap<Grantee, u32>>,
     resolved_site_roles: BTreeMap<Name, Arc<Resolved>>,
@@ -61,11 +73,11 @@ pub struct World {
 #[derive(Debug, Default)]
 pub struct Local {
     /// By name.
-    pub groups: BTreeMap<Name, Group>,
+    pub groups: ByName<Group>,
     /// By name.
-    pub bindings: BTreeMap<Name, Binding>,
+    pub bindings: ByName<Binding>,
     /// By name.
-    pub roles: BTreeMap<Name, Role>,
+    pub roles: ByName<Role>,
 }
 
 /// The three ceilings. `None`: the ClusterRole does not exist, so nothing may be granted.
@@ -83,7 +95,7 @@ pub struct Ceilings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// The UID of the object that asked for it.
-    pub source: Name,
+    pub source: Uid,
     #[allow(missing_docs)]
     pub reason: Reason,
     /// What the API server said.
@@ -137,13 +149,25 @@ impl World {
     /// Whether a user is mentioned by name in a namespace that an organization holds. Expired bindings count: that time
     /// passes never makes anyone a member of the default organization.
     #[must_use]
-    pub fn belongs_somewhere(&self, username: &str) -> bool {
-        self.mentions.get(username).is_some_and(|places| places.keys().any(|ns| claims::holder(self, ns).is_some()))
+    pub fn belongs_somewhere(&self, username: &Name) -> bool {
+        self.mentioned_in(username).any(|namespace| claims::holder(self, namespace).is_some())
+    }
+
+    /// The namespaces in which a user is mentioned by name.
+    fn mentioned_in(&self, username: &Name) -> impl Iterator<Item = &Name> {
+        let places = self.mentions.range((username.clone(), Name::default())..).map(|(key, _)| key);
+        places.take_while(move |(name, _)| name == username).map(|(_, namespace)| namespace)
+    }
+
+    /// The handles of all Users who have a username.
+    fn handles_of(&self, username: &Name) -> impl Iterator<Item = &Name> {
+        let users = self.handles.range((username.clone(), Name::default())..);
+        users.take_while(move |(name, _)| name == username).map(|(_, handle)| handle)
     }
 
     /// Whether a username may hold anything. Of several Users with one username the oldest counts.
     #[must_use]
-    pub fn standing(&self, username: &str) -> Standing {
+    pub fn standing(&self, username: &Name) -> Standing {
         match self.speaker(username) {
             None => Standing::Unknown,
             Some(user) if user.suspended => Standing::Suspended,
@@ -153,9 +177,8 @@ impl World {
 
     /// The User who speaks for a username.
     #[must_use]
-    pub fn speaker(&self, username: &str) -> Option<&User> {
-        let handles = self.handles.get(username)?;
-        handles.iter().filter_map(|h| self.users.get(h)).min_by_key(|u| by_age(&u.meta))
+    pub fn speaker(&self, username: &Name) -> Option<&User> {
+        self.handles_of(username).filter_map(|h| self.users.get(h)).min_by_key(|u| by_age(&u.meta))
     }
 
     /// Whether a SiteRoleBinding gives a privileged role to a username. One that has expired counts: whoever reads this
@@ -195,21 +218,17 @@ impl World {
             return HoldersChange::None;
         }
         let mut change = HoldersChange::MayGain;
-        for (role, grantees) in after {
+        for (role, grantee) in after {
             let counts = self.holders.entry(role.clone()).or_default();
-            for grantee in grantees {
-                *counts.entry(grantee.clone()).or_default() += 1;
-            }
+            *counts.entry(grantee.clone()).or_default() += 1;
         }
-        for (role, grantees) in before {
+        for (role, grantee) in before {
             let Some(counts) = self.holders.get_mut(role) else { continue };
-            for grantee in grantees {
-                if let Some(count) = counts.get_mut(grantee) {
-                    *count -= 1;
-                    if *count == 0 {
-                        counts.remove(grantee);
-                        change = HoldersChange::Loses;
-                    }
+            if let Some(count) = counts.get_mut(grantee) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(grantee);
+                    change = HoldersChange::Loses;
                 }
             }
         }
@@ -236,5 +255,15 @@ pub enum HoldersChange {
     Loses,
 }
 
-/// For each SiteRole, who holds it in one namespace.
-pub type Holders = BTreeMap<Name, BTreeSet<Grantee>>;
+/// Who holds which SiteRole in one namespace, sorted.
+pub type Holders = Box<[(Name, Grantee)]>;
+
+/// How much reason there is for an organization to be the default one: less is more. First those that ask, of these first
+/// the one on record, then by age.
+pub(super) type Rank = (bool, bool, Option<Timestamp>, Name, Uid);
+
+/// The rank of an organization.
+fn rank(organization: &Organization) -> Rank {
+    let (created, name, uid) = by_age(&organization.meta);
+    (!organization.asks_default, !organization.is_default, created, name.clone(), uid.clone())
+}

@@ -10,6 +10,7 @@ use crate::core::Name;
 use crate::core::names::RELEASE_PREFIX;
 use crate::core::native::{Key, NativeKind, Observed};
 use crate::core::records::Meta;
+use crate::core::uid::Uid;
 use crate::core::world::Affected;
 use crate::shell::watch::{Id, Item, Kind, Seen};
 
@@ -192,7 +193,7 @@ impl Engine {
                 world.namespaces.values().map(id).collect()
             }
             Kind::Ceiling | Kind::CeilingCluster | Kind::CeilingRelease => {
-                vec![Id { kind, namespace: Name::default(), name: Name::default(), uid: Name::default() }]
+                vec![Id { kind, namespace: Name::default(), name: Name::default(), uid: Uid::default() }]
             }
             Kind::Bounds | Kind::Settings | Kind::Policies => Vec::new(),
             Kind::Suspended(shard) => {
@@ -261,7 +262,7 @@ fn id(item: &Item) -> Option<Id> {
             uid: observed.uid.clone(),
         },
         Item::Ceiling(kind, _) => {
-            Id { kind: *kind, namespace: Name::default(), name: Name::default(), uid: Name::default() }
+            Id { kind: *kind, namespace: Name::default(), name: Name::default(), uid: Uid::default() }
         }
         Item::Suspended(shard, list) => Id {
             kind: Kind::Suspended(*shard),

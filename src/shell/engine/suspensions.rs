@@ -13,6 +13,7 @@ use super::{Engine, Timer, signed};
 use crate::core::Name;
 use crate::core::records::{User, digest};
 use crate::core::suspended::{self, SHARDS};
+use crate::core::uid::Uid;
 use crate::shell::retry;
 use crate::shell::watch::SuspendedList;
 use crate::shell::writer::{Failure, Job};
@@ -43,7 +44,7 @@ impl Suspensions {
     }
 
     /// A list is gone.
-    pub fn take_out(&mut self, shard: u8, uid: &Name) {
+    pub fn take_out(&mut self, shard: u8, uid: &Uid) {
         let known = &mut self.lists[usize::from(shard)];
         if known.as_ref().is_some_and(|k| k.uid == *uid) {
             *known = None;
@@ -52,7 +53,7 @@ impl Suspensions {
     }
 
     /// The UID of a list that is there.
-    pub fn uid(&self, shard: u8) -> Option<Name> {
+    pub fn uid(&self, shard: u8) -> Option<Uid> {
         self.lists[usize::from(shard)].as_ref().map(|list| list.uid.clone())
     }
 

@@ -11,6 +11,7 @@ use crate::api::conditions::Reason;
 use crate::core::decision::{Counts, Decision};
 use crate::core::native::{Key, NativeKind, Observed};
 use crate::core::plan::{self, Present, Write};
+use crate::core::uid::Uid;
 use crate::core::world::{Holders, HoldersChange, Trouble};
 use crate::core::{Name, claims, organization, site};
 use crate::shell::retry;
@@ -22,9 +23,9 @@ pub(super) struct UnitState {
     /// Our native objects that are there: as the watch shows them, and newer: as our own writes left them.
     present: Present,
     /// Objects that we deleted and the watch still shows, by UID.
-    deleted: BTreeSet<Name>,
+    deleted: BTreeSet<Uid>,
     /// Objects that the watch showed to be gone while writes were under way, by UID: an answer brings nothing back.
-    gone: BTreeSet<Name>,
+    gone: BTreeSet<Uid>,
     /// Objects that our own writes left as they are and that the watch has not shown yet.
     unconfirmed: BTreeSet<Key>,
     /// What should be there; `None` when nothing is to be done.
@@ -70,15 +71,15 @@ impl UnitState {
             // Another object of this name that is older than the one we know.
             Some(known) if known.uid != observed.uid && known.version > observed.version => false,
             known => {
-                let changed = known.is_none_or(|k| Observed { version: observed.version, ..k.clone() } != observed);
-                self.present.insert(key, observed);
+                let changed = known.is_none_or(|k| Observed { version: observed.version, ..(**k).clone() } != observed);
+                self.present.insert(key, Box::new(observed));
                 changed
             }
         }
     }
 
     /// Takes out an object that is gone; says whether that is news.
-    pub fn take_out(&mut self, key: &Key, uid: Option<&Name>) -> bool {
+    pub fn take_out(&mut self, key: &Key, uid: Option<&Uid>) -> bool {
         if let Some(uid) = uid {
             self.deleted.remove(uid);
             if self.in_flight > 0 {
@@ -101,7 +102,8 @@ impl UnitState {
 
     /// What the watch must have shown by now.
     pub fn settled(&self) -> impl Iterator<Item = (&Key, &Observed)> {
-        self.present.iter().filter(|(key, _)| !self.unconfirmed.contains(*key))
+        let settled = self.present.iter().filter(|(key, _)| !self.unconfirmed.contains(*key));
+        settled.map(|(key, observed)| (key, &**observed))
     }
 
     /// Whether writes to it are under way.
@@ -194,7 +196,7 @@ impl Engine {
 
     fn decide(&mut self, unit: &Unit, now: Timestamp) {
         let started = Instant::now();
-        let decision = match unit {
+        let mut decision = match unit {
             Unit::Site => site::decide(&self.world, now),
             Unit::Namespace(name) => organization::decide(&self.world, name, now),
         };
@@ -205,8 +207,8 @@ impl Engine {
         let counts_changed = state.counts != decision.counts;
         state.counts = decision.counts;
         state.next_change = decision.next_change;
-        let holders = std::mem::replace(&mut state.holders, decision.holders.clone());
-        let change = self.world.set_holders(&holders, &decision.holders);
+        let holders = std::mem::replace(&mut state.holders, std::mem::take(&mut decision.holders));
+        let change = self.world.set_holders(&holders, &state.holders);
         state.decision = Some(decision);
         if change != HoldersChange::None {
             self.mark(Unit::Site, change == HoldersChange::Loses);
@@ -363,7 +365,7 @@ impl Engine {
                     Some(known) if known.uid == observed.uid && known.version == observed.version => {}
                     _ => drop(state.unconfirmed.insert(key.clone())),
                 }
-                state.present.insert(key, observed);
+                state.present.insert(key, Box::new(observed));
             }
             Outcome::Gone(uid) => {
                 state.failing.remove(&key);

@@ -20,6 +20,7 @@ use crate::core::Name;
 use crate::core::claims::Claim;
 use crate::core::native::{self, Key, Native, NativeKind, Object, Observed, Source};
 use crate::core::plan::Write;
+use crate::core::uid::Uid;
 use crate::shell::REPORTER;
 use crate::shell::lease::Gate;
 use crate::shell::metrics::{Metrics, WriteLabels};
@@ -110,7 +111,7 @@ impl Hand {
         Done::Native(key, outcome)
     }
 
-    async fn explain(&self, verb: &'static str, key: &Key, uid: Option<Name>, error: kube::Error) -> Outcome {
+    async fn explain(&self, verb: &'static str, key: &Key, uid: Option<Uid>, error: kube::Error) -> Outcome {
         let Some(status) = api_status(&error) else {
             self.count(verb, "failed");
             return Outcome::Failed(error.to_string());
@@ -187,7 +188,7 @@ impl Hand {
         answer.is_ok_and(|review| review.status.is_some_and(|s| s.allowed))
     }
 
-    async fn put(&self, key: &Key, native: &Native, uid: Option<&Name>) -> kube::Result<Option<Observed>> {
+    async fn put(&self, key: &Key, native: &Native, uid: Option<&Uid>) -> kube::Result<Option<Observed>> {
         let client = self.client.clone();
         let namespace = &*key.namespace;
         let stored = match native::to_object(key, native, uid) {
@@ -214,7 +215,7 @@ impl Hand {
     }
 
     /// Deletes. What a finalizer keeps is still there, and still grants: it is returned.
-    async fn delete(&self, key: &Key, uid: &Name) -> kube::Result<Option<Observed>> {
+    async fn delete(&self, key: &Key, uid: &Uid) -> kube::Result<Option<Observed>> {
         let (client, namespace) = (self.client.clone(), &*key.namespace);
         let kept = match key.kind {
             NativeKind::Role => delete(Api::namespaced(client, namespace), key, uid).await?.map(Object::Role),
@@ -229,7 +230,8 @@ impl Hand {
 
     async fn claim(&self, claim: Claim) -> Done {
         let (organization, uid) = &claim.organization;
-        let mut annotations = serde_json::json!({v::ORGANIZATION_UID: &**uid, v::LAST_ORGANIZATION: &**organization});
+        let mut annotations =
+            serde_json::json!({v::ORGANIZATION_UID: uid.to_string(), v::LAST_ORGANIZATION: &**organization});
         if let Some(at) = claim.claimed_at {
             annotations[v::CLAIMED_AT] = Value::from(at.to_string());
         }
@@ -238,7 +240,7 @@ impl Hand {
             "kind": "Namespace",
             "metadata": {
                 "name": &*claim.namespace,
-                "uid": &*claim.namespace_uid,
+                "uid": claim.namespace_uid.to_string(),
                 "labels": {v::ORGANIZATION: &**organization},
                 "annotations": annotations,
             },
@@ -249,12 +251,12 @@ impl Hand {
         Done::Claim(claim.namespace, result.map(|n| (&n.metadata).into()).map_err(|e| e.to_string()))
     }
 
-    async fn list(&self, shard: u8, uid: &Name, text: String) -> Result<SuspendedList, Failure> {
+    async fn list(&self, shard: u8, uid: &Uid, text: String) -> Result<SuspendedList, Failure> {
         let name = format!("{}{shard}", v::SUSPENDED_CONFIG_MAPS);
         let document = serde_json::json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": name, "uid": &**uid},
+            "metadata": {"name": name, "uid": uid.to_string()},
             "data": {v::SUSPENDED_KEY: text},
         });
         let api = Api::<corev1::ConfigMap>::namespaced(self.client.clone(), &self.namespace);
@@ -346,7 +348,7 @@ fn api_status(error: &kube::Error) -> Option<&Status> {
 
 /// Creates by POST (faster than an apply, and never over something that is there), changes by server-side apply. A
 /// forced apply would create what has been deleted meanwhile; with the UID in it the API server refuses.
-async fn put<K>(api: Api<K>, name: &str, object: K, uid: Option<&Name>) -> kube::Result<K>
+async fn put<K>(api: Api<K>, name: &str, object: K, uid: Option<&Uid>) -> kube::Result<K>
 where
     K: Clone + Serialize + DeserializeOwned + std::fmt::Debug,
 {
@@ -356,7 +358,7 @@ where
     }
 }
 
-async fn delete<K>(api: Api<K>, key: &Key, uid: &Name) -> kube::Result<Option<K>>
+async fn delete<K>(api: Api<K>, key: &Key, uid: &Uid) -> kube::Result<Option<K>>
 where
     K: Clone + DeserializeOwned + std::fmt::Debug + kube::Resource,
 {

@@ -24,6 +24,7 @@ use crate::core::claims::Claim;
 use crate::core::native::{Key, Observed, Source};
 use crate::core::plan::Write;
 use crate::core::records;
+use crate::core::uid::Uid;
 
 /// So many times as many writes may be under way when they take access away. The API server lets each wait for a tenth of a
 /// second while it finds out what the operator may do, so the number at once is what makes a revocation everywhere fast.
@@ -41,7 +42,7 @@ pub enum Job {
         #[allow(missing_docs)]
         shard: u8,
         /// Of the ConfigMap: one that is gone is not made anew.
-        uid: Name,
+        uid: Uid,
         #[allow(missing_docs)]
         text: String,
     },
@@ -96,7 +97,7 @@ pub enum Outcome {
     /// This is there now.
     Is(Observed),
     /// It is not there (any more); the UID is the one that was written to, if any.
-    Gone(Option<Name>),
+    Gone(Option<Uid>),
     /// It is there, but not ours.
     Taken,
     /// The API server refuses it.

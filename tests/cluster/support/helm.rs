@@ -25,10 +25,22 @@ impl Helm {
 
     /// `helm WORDS charts/bailiwick --namespace … MORE` with these values.
     pub fn chart(self, cluster: &Cluster, words: &[&str], values: &str, more: &[&str]) -> Result<String, String> {
+        self.chart_of(cluster, &repository().join("charts/bailiwick"), words, values, more)
+    }
+
+    /// The same with another chart.
+    pub fn chart_of(
+        self,
+        cluster: &Cluster,
+        chart: &Path,
+        words: &[&str],
+        values: &str,
+        more: &[&str],
+    ) -> Result<String, String> {
         let values_file = cluster.scratch.path().join("values-of-the-chart.yaml");
         std::fs::write(&values_file, format!("{values}\n")).unwrap();
         let mut helm = self.command(cluster);
-        helm.args(words).arg(repository().join("charts/bailiwick")).args(["--namespace", RELEASE, "--values"]);
+        helm.args(words).arg(chart).args(["--namespace", RELEASE, "--values"]);
         outcome(helm.arg(values_file).args(more).output().expect("helm runs"))
     }
 

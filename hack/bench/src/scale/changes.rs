@@ -206,11 +206,12 @@ impl Changes<'_> {
 /// For each change of a RoleBinding in the API server's log: how many milliseconds after its answer the next write of
 /// the operator arrived.
 fn reactions(log: &[Value]) -> Vec<f64> {
+    let wrote = |event: &&Value| !matches!(event["verb"].as_str(), Some("get" | "list"));
     let ours = |event: &Value| event["objectRef"]["apiGroup"] == "bailiwick.dev";
     let time = |event: &Value, field: &str| event[field].as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok());
     let writes: Vec<jiff::Timestamp> =
-        log.iter().filter(|e| !ours(e)).filter_map(|e| time(e, "requestReceivedTimestamp")).collect();
-    let changes = log.iter().filter(|e| ours(e));
+        log.iter().filter(wrote).filter(|e| !ours(e)).filter_map(|e| time(e, "requestReceivedTimestamp")).collect();
+    let changes = log.iter().filter(wrote).filter(|e| ours(e));
     changes
         .filter_map(|event| {
             let (asked, answered) = (time(event, "requestReceivedTimestamp")?, time(event, "stageTimestamp")?);

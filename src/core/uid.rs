@@ -1,0 +1,75 @@
+//! UIDs, kept small: the operator knows one for every object of the site.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use super::Name;
+
+/// The UID of an object. Kubernetes says nothing about its form, so any text is one; the UUIDs that API servers make are
+/// kept as 16 bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid(Form);
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Form {
+    Uuid(Uuid),
+    Text(Name),
+}
+
+impl From<&str> for Uid {
+    fn from(text: &str) -> Self {
+        let form = match Uuid::try_parse(text) {
+            // A UUID can be written in several ways, and a UID is a text: only the usual way can be told from the bytes.
+            Ok(uuid) if *text == *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) => Form::Uuid(uuid),
+            _ => Form::Text(text.into()),
+        };
+        Self(form)
+    }
+}
+
+impl From<Option<&String>> for Uid {
+    /// An object that no API server has seen has the empty one.
+    fn from(text: Option<&String>) -> Self {
+        text.map_or("", String::as_str).into()
+    }
+}
+
+impl Default for Uid {
+    fn default() -> Self {
+        Self(Form::Text(Name::default()))
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Form::Uuid(uuid) => uuid.hyphenated().fmt(f),
+            Form::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Uid({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_comes_back_as_it_was() {
+        let usual = "7b1a6cbb-9d0c-4c07-8f6e-0d4b6f5a2c11";
+        let others = ["", "uid-1", "Group/a/b", "{7b1a6cbb-9d0c-4c07-8f6e-0d4b6f5a2c11}"];
+        let loud = usual.to_uppercase();
+        let bare = usual.replace('-', "");
+        for text in others.into_iter().chain([usual, &loud, &bare]) {
+            assert_eq!(Uid::from(text).to_string(), text);
+        }
+        assert!(matches!(Uid::from(usual).0, Form::Uuid(_)));
+        assert_ne!(Uid::from(usual), Uid::from(loud.as_str()));
+    }
+}
