@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use super::native::Grantee;
 use super::records::User;
 use super::subjects;
-use super::world::{Standing, World};
+use super::world::World;
 use super::{Name, claims};
 
 /// The members of one organization.
@@ -56,9 +56,5 @@ impl Members {
 
 /// Every user who may hold grants, each username once.
 pub fn active(world: &World) -> impl Iterator<Item = &User> {
-    world.users.values().filter(|user| {
-        subjects::valid_name(&user.username)
-            && world.standing(&user.username) == Standing::Good
-            && world.speaker(&user.username).is_some_and(|speaker| speaker.meta.uid == user.meta.uid)
-    })
+    world.speakers().filter(|user| !user.suspended && subjects::valid_name(&user.username))
 }

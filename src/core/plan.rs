@@ -123,6 +123,8 @@ fn successors<'a>(
             continue;
         }
         let there = match present.get(key).and_then(|o| o.content.as_ref()) {
+            // Most are as they should be, and the largest are very large.
+            Some(content) if *content == native.content => continue,
             Some(Content::Binding { subjects, .. }) => subjects.as_ref(),
             _ => &[],
         };
@@ -199,6 +201,7 @@ impl<'a> Plan<'a> {
             match &observed.content {
                 // The role of this name is somebody else's, as long as ours is refused: it may say anything.
                 _ if self.is_foreign(&role_of(key, role)) => writes.extend(end(key, observed)),
+                Some(content) if *content == native.content && !observed.stuck => {}
                 Some(Content::Binding { role: bound, subjects: have }) if bound == role && !observed.stuck => {
                     let staying = self.staying(key, native, observed);
                     let stays = |g: &&Grantee| subjects.binary_search(*g).is_ok() || staying.contains(*g);
@@ -245,7 +248,7 @@ impl<'a> Plan<'a> {
     /// Those who shall leave a binding that stays, as soon as they have arrived in another one.
     fn staying(&self, key: &'a Key, native: &Native, observed: &'a Observed) -> BTreeSet<&'a Grantee> {
         let Content::Binding { subjects, .. } = &native.content else { return BTreeSet::new() };
-        if !Family::is_beyond(key) {
+        if !Family::is_beyond(key) || observed.content.as_ref() == Some(&native.content) {
             return BTreeSet::new();
         }
         let mut kept = self.kept(key, observed);

@@ -22,7 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
 
 use self::engine::Engine;
 use self::lease::Lease;
@@ -95,8 +96,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     watch::spawn_all(&client, &options.namespace, &seen_in, &metrics);
     tokio::spawn(policies::follow(client.clone(), options.namespace.clone(), seen_in, metrics.clone()));
     let engine = Engine::new(metrics.clone(), jobs, options.writes_in_flight).run(seen, done, lease.leading());
-    // Tasks of their own: a long decision must not keep the kubelet or the writer waiting.
-    let engine = tokio::spawn(engine);
+    let engine = on_a_thread("engine", engine)?;
     let writer = tokio::spawn(writer::run(
         client,
         options.namespace,
@@ -128,6 +128,18 @@ async fn client() -> Result<Client, Error> {
     config.connect_timeout = Some(Duration::from_secs(5));
     config.write_timeout = Some(Duration::from_secs(30));
     Client::try_from(config).map_err(|e| Error::Client(Box::new(e)))
+}
+
+/// Runs a task on a thread of its own, and says when it has ended. Whom a task of the runtime wakes has to wait on the same
+/// thread until that task waits itself: a write would leave when the engine has decided everything else.
+fn on_a_thread(name: &str, task: impl Future<Output = ()> + Send + 'static) -> Result<oneshot::Receiver<()>, Error> {
+    let (ended_in, ended) = oneshot::channel();
+    let runtime = Handle::current();
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        runtime.block_on(task);
+        let _ = ended_in.send(());
+    });
+    thread.map(|_| ended).map_err(|error| Error::Ended(error.to_string()))
 }
 
 async fn stop_signal() {

@@ -65,7 +65,8 @@ pub struct World {
     /// How often a username is mentioned in a namespace.
     mentions: BTreeMap<(Name, Name), u32>,
     site_mentions: HashMap<Name, u32>,
-    holders: BTreeMap<Name, HashMap<Grantee, u32>>,
+    /// For each SiteRole, in how many namespaces somebody holds it.
+    holders: BTreeMap<Name, BTreeMap<Grantee, u32>>,
     resolved_site_roles: BTreeMap<Name, Arc<Resolved>>,
 }
 
@@ -181,6 +182,19 @@ impl World {
         self.handles_of(username).filter_map(|h| self.users.get(h)).min_by_key(|u| by_age(&u.meta))
     }
 
+    /// For each username, in their order, the User who speaks for it.
+    pub fn speakers(&self) -> impl Iterator<Item = &User> {
+        let names = self.handles.iter().map(|(username, handle)| (username, self.users.get(handle)));
+        let mut users = names.filter_map(|(username, user)| Some((username, user?))).peekable();
+        std::iter::from_fn(move || {
+            let (username, mut speaker) = users.next()?;
+            while let Some((_, other)) = users.next_if(|(name, _)| *name == username) {
+                speaker = std::cmp::min_by_key(speaker, other, |u| by_age(&u.meta));
+            }
+            Some(speaker)
+        })
+    }
+
     /// Whether a SiteRoleBinding gives a privileged role to a username. One that has expired counts: whoever reads this
     /// only asks for more care.
     #[must_use]
@@ -207,9 +221,9 @@ impl World {
         self.resolved_site_roles.get(name)
     }
 
-    /// Everybody who holds a SiteRole through an organization, for its cluster-scoped part.
+    /// Everybody who holds a SiteRole through an organization, for its cluster-scoped part; sorted.
     pub fn organization_holders(&self, role: &str) -> impl Iterator<Item = &Grantee> {
-        self.holders.get(role).into_iter().flat_map(HashMap::keys)
+        self.holders.get(role).into_iter().flat_map(BTreeMap::keys)
     }
 
     /// Replaces what one namespace contributes to the holders of SiteRoles.
