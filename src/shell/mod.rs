@@ -46,8 +46,8 @@ pub struct Options {
     #[arg(long, env = "BAILIWICK_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
     /// How many writes are under way at once.
-    #[arg(long, env = "BAILIWICK_WRITES_IN_FLIGHT", default_value_t = 64)]
-    pub writes_in_flight: usize,
+    #[arg(long, env = "BAILIWICK_WRITES_IN_FLIGHT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub writes_in_flight: u16,
     /// After how many seconds without a sign of life another replica takes over.
     #[arg(long, env = "BAILIWICK_LEASE_SECONDS", default_value_t = 15)]
     pub lease_seconds: u64,
@@ -95,12 +95,13 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let (done_in, done) = mpsc::unbounded_channel();
     watch::spawn_all(&client, &options.namespace, &seen_in, &metrics);
     tokio::spawn(policies::follow(client.clone(), options.namespace.clone(), seen_in, metrics.clone()));
-    let engine = Engine::new(metrics.clone(), jobs, options.writes_in_flight).run(seen, done, lease.leading());
+    let in_flight = usize::from(options.writes_in_flight);
+    let engine = Engine::new(metrics.clone(), jobs, in_flight).run(seen, done, lease.leading());
     let engine = on_a_thread("engine", engine)?;
     let writer = tokio::spawn(writer::run(
         client,
         options.namespace,
-        options.writes_in_flight,
+        in_flight,
         lease.gate(),
         jobs_out,
         done_in,
