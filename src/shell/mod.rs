@@ -5,8 +5,8 @@
 //!               ▲                                                  │
 //!               └────────────── outcomes of writes ◀───────────────┘
 //! ```
-//! The engine is one task and owns all state; watches and the writer only send it values. No rule of who may hold what
-//! stands here.
+//! The engine is one task, on a thread of its own, and owns all state; watches and the writer only send it values. No rule
+//! of who may hold what stands here.
 
 mod engine;
 mod http;

@@ -19,6 +19,9 @@ pub const NATIVE: [&str; 4] = ["Role", "RoleBinding", "ClusterRole", "ClusterRol
 pub const OURS: [&str; 7] =
     ["Organization", "User", "Group", "RoleBinding", "CustomRole", "SiteRole", "SiteRoleBinding"];
 
+/// How soon a watch that cannot begin is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// Which object: kind, namespace, name.
 pub type Key = (String, String, String);
 
@@ -103,12 +106,23 @@ impl Recorder {
             let (api, recorder) = (api(client, &json!({"apiVersion": api_version, "kind": kind})), recorder.clone());
             let (kind, parameters) = ((*kind).to_owned(), WatchParams::default().labels(labels).timeout(290));
             tokio::spawn(async move {
-                let mut version = "0".to_owned();
+                // From the beginning: everything that is there comes first.
+                const ALL: &str = "0";
+                let mut version = ALL.to_owned();
                 loop {
-                    let Ok(events) = api.watch(&parameters, &version).await else { continue };
+                    let Ok(events) = api.watch(&parameters, &version).await else {
+                        tokio::time::sleep(AGAIN).await;
+                        continue;
+                    };
                     let mut events = events.boxed();
-                    while let Ok(Some(event)) = events.try_next().await {
-                        version = recorder.take_in(&kind, event).unwrap_or(version);
+                    loop {
+                        match events.try_next().await {
+                            Ok(Some(WatchEvent::Bookmark(mark))) => version = mark.metadata.resource_version,
+                            // The version is older than what the API server remembers.
+                            Ok(Some(WatchEvent::Error(_))) => version = ALL.to_owned(),
+                            Ok(Some(event)) => version = recorder.take_in(&kind, event).unwrap_or(version),
+                            Ok(None) | Err(_) => break,
+                        }
                     }
                 }
             });
@@ -127,6 +141,10 @@ impl Recorder {
         let name = |name: &Option<String>| name.clone().unwrap_or_default();
         let key = (kind.to_owned(), name(&object.metadata.namespace), name(&object.metadata.name));
         let mut state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Shown once more, after a watch began anew.
+        if there && state.objects.get(&key).is_some_and(|(_, known)| known.metadata.resource_version == version) {
+            return version;
+        }
         state.set(key, now, there.then_some(object));
         drop(state);
         self.state.1.notify_waiters();

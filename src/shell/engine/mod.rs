@@ -151,7 +151,8 @@ impl Engine {
     }
 
     fn has_work(&self) -> bool {
-        self.may_act() && (!self.undecided.is_empty() || self.queue.has_next(self.writing.room()))
+        let waits = !self.undecided.is_empty() || self.queue.has_next(self.writing.room()) || self.statuses.more;
+        self.may_act() && waits
     }
 
     fn lead(&mut self, leading: bool) {

@@ -1,34 +1,32 @@
 //! Statuses: said when what they say is true, and only when it differs from what is there.
 //!
 //! A decision's statuses wait until the writes that they speak of are done: those of the unit itself, and for what
-//! reaches beyond it those of the site, or of all units.
+//! reaches beyond it those of the site, or of all units. They are not kept meanwhile, which for all objects of a large
+//! site would be a lot, but decided once more when there is a place for them.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use jiff::Timestamp;
 
-use super::{Engine, Timer, Unit};
+use super::{Engine, Timer, UNITS_A_TURN, Unit};
 use crate::api::conditions::Reason;
 use crate::core::conditions::StatusDraft;
 use crate::core::native::Source;
 use crate::core::records::Meta;
 use crate::core::world::World;
-use crate::core::{Name, claims, organization_status, user};
+use crate::core::{Name, claims, organization, organization_status, user};
 use crate::shell::metrics::ReasonLabels;
 use crate::shell::retry;
 use crate::shell::watch::{Id, Item, Kind};
 use crate::shell::writer::{Failure, Job};
 
-/// A larger queue of statuses is not kept for the next time: after a start, all objects of a site were in it.
-const KEPT: usize = 256;
-
-/// What a status waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wait {
-    /// The cluster-scoped parts of what was decided.
-    ForSite,
-    /// Every namespace.
-    ForAll,
+/// What is to be said of a unit, later.
+#[derive(Debug)]
+enum Deferred {
+    /// Of the site: these. It has few, and is decided slowly.
+    Site(Vec<StatusDraft>),
+    /// Of a namespace: what follows from the world at the time for which it was decided.
+    Namespace(Timestamp),
 }
 
 /// Statuses that are to be written.
@@ -40,11 +38,13 @@ pub(super) struct Statuses {
     pub organizations: BTreeSet<Name>,
     /// What waits for nothing.
     due: Vec<StatusDraft>,
-    /// By unit: when it was decided, what it waits for, and what is to be said.
-    deferred: HashMap<Unit, (u64, Wait, Vec<StatusDraft>)>,
+    /// Units of which nothing was said since they were decided, and at which revision that was.
+    deferred: BTreeMap<Unit, (u64, Deferred)>,
+    /// Some of them could be told now, and there is a place.
+    pub more: bool,
     /// By target: the newest draft that waits for the one that is under way.
     under_way: HashMap<Source, Option<StatusDraft>>,
-    /// What waits until the writer has less to do, in order: a document for every object of a large site is a lot.
+    /// What waits for a place, in order.
     queue: VecDeque<Source>,
     queued: HashMap<Source, StatusDraft>,
     not_ready: HashMap<Source, &'static str>,
@@ -52,9 +52,14 @@ pub(super) struct Statuses {
 
 impl Statuses {
     /// Keeps statuses until what they speak of is done.
-    pub fn defer(&mut self, unit: &Unit, decided_at: u64, wait: Wait, drafts: Vec<StatusDraft>) {
+    pub fn defer(&mut self, unit: &Unit, decided_at: (u64, Timestamp), drafts: Vec<StatusDraft>) {
+        let (revision, time) = decided_at;
+        let deferred = match unit {
+            Unit::Site => Deferred::Site(drafts),
+            Unit::Namespace(_) => Deferred::Namespace(time),
+        };
         // A newer decision says it all anew.
-        self.deferred.insert(unit.clone(), (decided_at, wait, drafts));
+        self.deferred.insert(unit.clone(), (revision, deferred));
     }
 
     /// Says these at the end of this turn.
@@ -74,34 +79,10 @@ impl Statuses {
 }
 
 impl Engine {
-    /// Writes the statuses that are true by now.
+    /// Writes the statuses that are true by now, as far as there are places.
     pub(super) fn settle_statuses(&mut self) {
-        let site = self.units.get(&Unit::Site).and_then(|s| s.busy_since);
-        // A namespace that waits for a better time must not keep the whole site from being told.
-        let waits = |unit: &Unit| self.units.get(unit).is_some_and(|state| state.wait_until.is_some());
-        let oldest = self.busy.iter().find(|(_, unit)| !waits(unit)).map(|(revision, _)| *revision);
-        let done = |since: Option<u64>, decided_at: u64| since.is_none_or(|since| since > decided_at);
         for draft in std::mem::take(&mut self.statuses.due) {
             self.say(draft);
-        }
-        let mut waiting = HashMap::new();
-        for (unit, (decided_at, wait, drafts)) in std::mem::take(&mut self.statuses.deferred) {
-            let ready = match wait {
-                Wait::ForSite => done(site, decided_at),
-                Wait::ForAll => done(oldest, decided_at),
-            };
-            if ready {
-                drafts.into_iter().for_each(|draft| self.say(draft));
-            } else {
-                waiting.insert(unit, (decided_at, wait, drafts));
-            }
-        }
-        self.statuses.deferred = waiting;
-        for handle in std::mem::take(&mut self.statuses.users) {
-            self.user_status(&handle);
-        }
-        for name in std::mem::take(&mut self.statuses.organizations) {
-            self.organization_status(&name);
         }
         while self.place_for_status()
             && let Some(target) = self.statuses.queue.pop_front()
@@ -110,10 +91,57 @@ impl Engine {
                 self.say(draft);
             }
         }
-        if self.statuses.queue.is_empty() && self.statuses.queue.capacity() > KEPT {
-            self.statuses.queue = VecDeque::new();
-            self.statuses.queued = HashMap::new();
+        while self.place_for_status()
+            && let Some(name) = self.statuses.organizations.pop_first()
+        {
+            self.organization_status(&name);
         }
+        while self.place_for_status()
+            && let Some(handle) = self.statuses.users.pop_first()
+        {
+            self.user_status(&handle);
+        }
+        let ready = if self.place_for_status() { self.ready_units() } else { Vec::new() };
+        let mut left = ready.len();
+        for unit in ready.into_iter().take(UNITS_A_TURN) {
+            if !self.place_for_status() {
+                break;
+            }
+            left -= 1;
+            self.unit_statuses(&unit);
+        }
+        self.statuses.more = left > 0 && self.place_for_status();
+    }
+
+    /// The units of which can be told what was decided about them.
+    fn ready_units(&self) -> Vec<Unit> {
+        let busy_since = |unit: &Unit| self.units.get(unit).and_then(|state| state.busy_since);
+        let site = busy_since(&Unit::Site);
+        // A namespace that waits for a better time must not keep the whole site from being told.
+        let waits = |unit: &Unit| self.units.get(unit).is_some_and(|state| state.wait_until.is_some());
+        let oldest = self.busy.iter().find(|(_, unit)| !waits(unit)).map(|(revision, _)| *revision);
+        let done = |since: Option<u64>, decided_at: u64| since.is_none_or(|since| since > decided_at);
+        let ready = self.statuses.deferred.iter().filter(|(unit, (decided_at, deferred))| {
+            // What is decided anew is said anew, when that is done.
+            busy_since(unit).is_none()
+                && match deferred {
+                    // What is said of the site is about every namespace, and of a namespace about the site's part of it.
+                    Deferred::Site(_) => done(oldest, *decided_at),
+                    Deferred::Namespace(_) => done(site, *decided_at),
+                }
+        });
+        ready.map(|(unit, _)| unit.clone()).collect()
+    }
+
+    fn unit_statuses(&mut self, unit: &Unit) {
+        let drafts = match (unit, self.statuses.deferred.remove(unit)) {
+            (_, Some((_, Deferred::Site(drafts)))) => drafts,
+            (Unit::Namespace(name), Some((_, Deferred::Namespace(time)))) => {
+                organization::decide(&self.world, name, time).statuses
+            }
+            _ => return,
+        };
+        drafts.into_iter().for_each(|draft| self.say(draft));
     }
 
     fn place_for_status(&self) -> bool {

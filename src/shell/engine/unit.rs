@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::statuses::Wait;
 use super::{Engine, Timer, Unit, signed};
 use crate::api::conditions::Reason;
 use crate::core::decision::{Counts, Decision};
@@ -50,7 +49,8 @@ pub(super) struct UnitState {
     pub urgent: bool,
     /// The revision since which it has work to do.
     pub busy_since: Option<u64>,
-    decided_at: u64,
+    /// At which revision, and for which time, it was decided.
+    decided_at: (u64, Timestamp),
 }
 
 #[derive(Debug)]
@@ -202,7 +202,7 @@ impl Engine {
         };
         self.metrics.decide_seconds.observe(started.elapsed().as_secs_f64());
         let Some(state) = self.units.get_mut(unit) else { return };
-        state.decided_at = self.revision;
+        state.decided_at = (self.revision, now);
         state.stale = false;
         let counts_changed = state.counts != decision.counts;
         state.counts = decision.counts;
@@ -263,11 +263,10 @@ impl Engine {
         let idle = state.present.is_empty() && state.failing.is_empty() && *unit != Unit::Site;
         self.set_timer(Timer::Unit(unit.clone()), at);
         if let Some(decision) = decision {
-            let wait = if *unit == Unit::Site { Wait::ForAll } else { Wait::ForSite };
             // The holder of a role is recorded in its status, and grants wait for the record.
             let (roles, others) = decision.statuses.into_iter().partition(|s| s.target.kind == "SiteRole");
             self.statuses.say_now(roles);
-            self.statuses.defer(unit, decided_at, wait, others);
+            self.statuses.defer(unit, decided_at, others);
         }
         self.forget_troubles(unit);
         if let Unit::Namespace(name) = unit {

@@ -21,6 +21,10 @@ use crate::recorder::{Key, Recorder};
 use crate::site::{Site, api, ours};
 use crate::world::{self, Size};
 
+/// With more Users than that a site does as docs/scaling.md advises, and does not have the API server go through all of them
+/// at each write of a person.
+const MANY_USERS: usize = 5_000;
+
 /// What is measured.
 #[derive(clap::Args)]
 pub struct Options {
@@ -69,6 +73,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
             // After each, for one that is broken off.
             if let Some(path) = &options.json {
                 std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")?;
+                std::fs::remove_file(path.with_extension("part.json"))?;
             }
         }
     }
@@ -78,7 +83,9 @@ pub fn run(options: &Options) -> Result<(), Error> {
 
 async fn measure(size: Size, options: &Options) -> Result<Figures, Error> {
     let whitelist: Vec<String> = (0..size.organizations).map(world::namespace).collect();
-    let values = json!({"namespaceWhitelist": whitelist, "replicas": 0, "defaultOrganization": {"create": false}});
+    let immediate = size.users() <= MANY_USERS;
+    let values = json!({"namespaceWhitelist": whitelist, "replicas": 0, "defaultOrganization": {"create": false},
+        "admissionPolicies": {"suspendedUsers": {"immediate": immediate}}});
     say(&format!("{} organizations: starting a control plane, and installing the chart", size.organizations));
     let site = Site::start(&options.chart, &values).await?;
     say("applying the world");
@@ -107,6 +114,7 @@ async fn measure(size: Size, options: &Options) -> Result<Figures, Error> {
         peak_mib,
     };
 
+    keep(options, &figures)?;
     if options.stay {
         say(&format!("KUBECONFIG={}", site.admin_kubeconfig().display()));
         tokio::signal::ctrl_c().await?;
@@ -121,6 +129,7 @@ async fn measure(size: Size, options: &Options) -> Result<Figures, Error> {
     figures.everywhere = changes.everywhere().await?;
     figures.repaired_ms = changes.repairs().await?;
 
+    keep(options, &figures)?;
     say("touching every object");
     operator.idle().await?;
     let before = site.requests(is_native_write).await?;
@@ -132,6 +141,7 @@ async fn measure(size: Size, options: &Options) -> Result<Figures, Error> {
     drop(operator);
     figures.restart = restart(&site, options).await?;
 
+    keep(options, &figures)?;
     say("suspending while every binding is projected anew");
     changes.prepare_load().await?;
     let operator = site.operator(&options.operator)?;
@@ -139,6 +149,7 @@ async fn measure(size: Size, options: &Options) -> Result<Figures, Error> {
     all_told(&own).await?;
     drop(operator);
 
+    keep(options, &figures)?;
     say("the floor: a bare client with the same credentials");
     let bare = site.as_operator().await?;
     figures.bare_suspension_ms = changes.bare_suspensions(&bare).await?;
@@ -190,6 +201,14 @@ async fn touch_all(site: &Site, own: &Recorder) -> Result<(), Error> {
         api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
     })
     .await
+}
+
+/// Writes down what is known of a size so far: the largest takes long, and may be broken off.
+fn keep(options: &Options, figures: &Figures) -> Result<(), Error> {
+    if let Some(path) = &options.json {
+        std::fs::write(path.with_extension("part.json"), serde_json::to_string_pretty(figures)? + "\n")?;
+    }
+    Ok(())
 }
 
 /// Waits until every object of ours has a status about its newest generation.
