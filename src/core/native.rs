@@ -392,3 +392,25 @@ fn from_subject(subject: &v1::Subject) -> Option<Grantee> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_what_a_source_writes_and_nothing_else() {
+        let said = |path: &str| {
+            let origin = Origin::parse(path)?;
+            let Origin { kind, namespace, name } = origin;
+            Some(Source { kind, namespace, name, uid: Uid::default() }.path())
+        };
+        for path in ["Organization/a", "SiteRole/a.b", "RoleBinding/n/a", "Group/n/a"] {
+            assert_eq!(said(path).as_deref(), Some(path));
+        }
+        for path in
+            ["", "/", "Organization", "Organization/", "RoleBinding//a", "RoleBinding/n/", "Group/n/a/b", "Pod/n/a"]
+        {
+            assert_eq!(said(path), None, "{path}");
+        }
+    }
+}

@@ -20,7 +20,7 @@ impl Engine {
             Seen::Restarted(kind) => {
                 self.listed.insert(kind, HashSet::new());
                 if let Some(kind) = of_native(kind) {
-                    self.units.values_mut().for_each(|state| state.expect(kind));
+                    self.units.values_mut().for_each(|state| state.list_begins(kind));
                 }
             }
             Seen::Synced(kind) => self.listing_complete(kind),

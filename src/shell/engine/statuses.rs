@@ -5,6 +5,7 @@
 //! site would be a lot, but decided once more when there is a place for them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -19,6 +20,20 @@ use crate::shell::metrics::ReasonLabels;
 use crate::shell::retry;
 use crate::shell::watch::{Id, Item, Kind};
 use crate::shell::writer::{Failure, Job};
+
+/// How long somebody who writes all the time may keep a unit from being told. Policies read statuses: whether a Group has a
+/// privileged role, say.
+const LONG: Duration = Duration::from_secs(1);
+
+/// A unit of which nothing was said since it was decided.
+#[derive(Debug)]
+struct Waiting {
+    /// At which revision it was decided last.
+    decided_at: u64,
+    /// Since when nothing was said.
+    since: Instant,
+    what: Deferred,
+}
 
 /// What is to be said of a unit, later.
 #[derive(Debug)]
@@ -38,8 +53,8 @@ pub(super) struct Statuses {
     pub organizations: BTreeSet<Name>,
     /// What waits for nothing.
     due: Vec<StatusDraft>,
-    /// Units of which nothing was said since they were decided, and at which revision that was.
-    deferred: BTreeMap<Unit, (u64, Deferred)>,
+    /// Units of which nothing was said since they were decided.
+    deferred: BTreeMap<Unit, Waiting>,
     /// Some of them could be told now, and there is a place.
     pub more: bool,
     /// By target: the newest draft that waits for the one that is under way.
@@ -53,13 +68,19 @@ pub(super) struct Statuses {
 impl Statuses {
     /// Keeps statuses until what they speak of is done.
     pub fn defer(&mut self, unit: &Unit, decided_at: (u64, Timestamp), drafts: Vec<StatusDraft>) {
-        let (revision, time) = decided_at;
-        let deferred = match unit {
+        let (decided_at, time) = decided_at;
+        // A newer decision says it all anew.
+        let since = self.deferred.remove(unit).map_or_else(Instant::now, |waiting| waiting.since);
+        if since.elapsed() > LONG {
+            // What it is about itself is written; what else is, is said as soon as there is a moment of rest.
+            self.due.extend(drafts);
+            return;
+        }
+        let what = match unit {
             Unit::Site => Deferred::Site(drafts),
             Unit::Namespace(_) => Deferred::Namespace(time),
         };
-        // A newer decision says it all anew.
-        self.deferred.insert(unit.clone(), (revision, deferred));
+        self.deferred.insert(unit.clone(), Waiting { decided_at, since, what });
     }
 
     /// Says these at the end of this turn.
@@ -121,22 +142,22 @@ impl Engine {
         let waits = |unit: &Unit| self.units.get(unit).is_some_and(|state| state.wait_until.is_some());
         let oldest = self.busy.iter().find(|(_, unit)| !waits(unit)).map(|(revision, _)| *revision);
         let done = |since: Option<u64>, decided_at: u64| since.is_none_or(|since| since > decided_at);
-        let ready = self.statuses.deferred.iter().filter(|(unit, (decided_at, deferred))| {
+        let ready = self.statuses.deferred.iter().filter(|(unit, waiting)| {
             // What is decided anew is said anew, when that is done.
             busy_since(unit).is_none()
-                && match deferred {
+                && match waiting.what {
                     // What is said of the site is about every namespace, and of a namespace about the site's part of it.
-                    Deferred::Site(_) => done(oldest, *decided_at),
-                    Deferred::Namespace(_) => done(site, *decided_at),
+                    Deferred::Site(_) => done(oldest, waiting.decided_at),
+                    Deferred::Namespace(_) => done(site, waiting.decided_at),
                 }
         });
         ready.map(|(unit, _)| unit.clone()).collect()
     }
 
     fn unit_statuses(&mut self, unit: &Unit) {
-        let drafts = match (unit, self.statuses.deferred.remove(unit)) {
-            (_, Some((_, Deferred::Site(drafts)))) => drafts,
-            (Unit::Namespace(name), Some((_, Deferred::Namespace(time)))) => {
+        let drafts = match (unit, self.statuses.deferred.remove(unit).map(|waiting| waiting.what)) {
+            (_, Some(Deferred::Site(drafts))) => drafts,
+            (Unit::Namespace(name), Some(Deferred::Namespace(time))) => {
                 organization::decide(&self.world, name, time).statuses
             }
             _ => return,

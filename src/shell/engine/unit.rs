@@ -96,7 +96,7 @@ impl UnitState {
 
     /// A list of all objects of this kind follows: what our writes have left so far, it has to show. An answer that came
     /// in before this news of the list, but after the list itself, is forgotten wrongly; the watch shows it soon after.
-    pub fn expect(&mut self, kind: NativeKind) {
+    pub fn list_begins(&mut self, kind: NativeKind) {
         self.unconfirmed.retain(|key| key.kind != kind);
     }
 
