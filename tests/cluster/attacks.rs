@@ -1,6 +1,9 @@
 //! What somebody would try, with the rights that they have: each test is an attack that worked once, or that a reader of
 //! the code might think of.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::support::manifests::{binding, group};
 use crate::support::{Cluster, Question};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
@@ -250,4 +253,53 @@ fn a_label_that_was_taken_off_while_no_operator_ran_hides_nothing() {
     cluster.cannot(&Question::of("ada", "alpha"), &["delete deployments.apps"]);
     cluster.can(&Question::of("ada", "alpha"), &["create deployments.apps"]);
     assert!(!cluster.exists(&["-n", "alpha", "rolebindings.rbac.authorization.k8s.io", name]));
+}
+
+/// A policy asks a Group's status whether it holds a privileged role. Whoever manages the organization could write all the
+/// time, each time so that the site has to be written too, and keep that from being said.
+#[test]
+fn who_writes_all_the_time_keeps_no_group_from_being_known_as_privileged() {
+    let cluster = cluster();
+    let over = AtomicBool::new(false);
+    let (plane, admin) = (&cluster.plane, &cluster.admin);
+    let write = |writer: usize| {
+        for round in 0.. {
+            if over.load(Ordering::Acquire) {
+                return round;
+            }
+            let patch = serde_json::json!({"spec": {"subjects": [
+                {"kind": "ServiceAccount", "name": format!("robot-{writer}-{round}")},
+            ]}});
+            let mut kubectl = plane.kubectl(admin);
+            kubectl.args(["-n", "alpha", "patch", "rolebindings.bailiwick.dev", &format!("noise-{writer}")]);
+            let output = kubectl.args(["--type=merge", "-p", &patch.to_string()]).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        0
+    };
+    const WRITERS: usize = 4;
+    for writer in 0..WRITERS {
+        cluster.apply(&binding("alpha", &format!("noise-{writer}"), "SiteRole/organization-manager", &["ada"]));
+    }
+    let rounds: Vec<i32> = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(writer))).collect();
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for n in 0..5 {
+                let crew = format!("crew-{n}");
+                let role = "SiteRole/organization-manager";
+                cluster.apply(
+                    &(group("alpha", &crew, &["ada"]) + &binding("alpha", &crew, role, &[&format!("Group/{crew}")])),
+                );
+                let started = std::time::Instant::now();
+                cluster.eventually("the Group says that it holds a privileged role", || {
+                    cluster.get(&["-n", "alpha", "groups.bailiwick.dev", &crew])["status"]["privileged"] == true
+                });
+                println!("{crew} after {:?}", started.elapsed());
+            }
+        }));
+        over.store(true, Ordering::Release);
+        found.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+    });
+    assert!(rounds.iter().all(|rounds| *rounds > 5), "{rounds:?}");
 }
