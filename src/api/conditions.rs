@@ -75,6 +75,8 @@ words! {
         NothingGranted,
         /// The API server refused a write that this needs; it is retried.
         RefusedByApiServer,
+        /// The API server stored a native object otherwise than it was written: the cluster's own admission changes it. It is retried.
+        ChangedByAdmission,
         /// A native object that is not ours already has the name that ours would have.
         NameTaken,
         /// It holds its namespace.

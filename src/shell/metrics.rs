@@ -31,7 +31,7 @@ struct Failures {
 pub struct WriteLabels {
     /// `create`, `apply`, `delete`, `claim` or `status`.
     pub verb: &'static str,
-    /// `ok`, `conflict`, `refused` or `failed`.
+    /// `ok`, `altered`, `conflict`, `refused` or `failed`.
     pub result: &'static str,
 }
 

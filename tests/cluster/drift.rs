@@ -2,11 +2,12 @@
 //! left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::manifests::{binding, custom_role, organization, site_binding, site_role, users};
-use crate::support::{Cluster, Question};
+use crate::support::{Cluster, Question, with_input};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
 const DELETE: &[&str] = &["delete podtemplates"];
@@ -268,4 +269,70 @@ fn a_binding_that_is_edited_when_its_role_is_gone_is_not_lost_sight_of() {
         edit(&cluster, &bound, eve);
         all_right(&cluster, &right);
     }
+}
+
+/// A policy of the cluster's own, by which eve is in every binding of alpha.
+const TAMPER: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {name: tamper}
+spec:
+  failurePolicy: Fail
+  reinvocationPolicy: Never
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: alpha}}
+    resourceRules:
+      - {apiGroups: [rbac.authorization.k8s.io], apiVersions: [v1], resources: [rolebindings], operations: [CREATE, UPDATE]}
+  matchConditions:
+    - {name: not-yet, expression: "!object.subjects.exists(s, s.name == 'eve@example.com')"}
+  mutations:
+    - patchType: JSONPatch
+      jsonPatch:
+        expression: >-
+          [JSONPatch{op: 'add', path: '/subjects/-', value: Object.subjects{
+          apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'eve@example.com'}}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {name: tamper}
+spec: {policyName: tamper}
+"#;
+
+#[test]
+fn what_the_clusters_own_admission_changes_is_said_is_withheld_and_is_not_written_without_a_pause() {
+    let mut cluster = Cluster::with_chart(VALUES);
+    let before: BTreeSet<String> = cluster.rbac().into_keys().collect();
+    cluster.start_operator();
+    cluster.apply(TAMPER);
+    let trial = to_eve("alpha", "trial", "").replace("eve@example.com", "ada@example.com");
+    cluster.eventually("the cluster tampers with bindings", || {
+        let mut kubectl = cluster.plane.kubectl(&cluster.plane.admin_kubeconfig());
+        kubectl.args(["apply", "--server-side", "--dry-run=server", "-o", "yaml", "-f", "-"]);
+        String::from_utf8_lossy(&with_input(kubectl, &trial).stdout).contains("eve@example.com")
+    });
+    cluster.apply(&world());
+    let deleters = ["-n", "alpha", "rolebindings.bailiwick.dev", "deleters"];
+    let message = cluster.await_reason(&deleters, "Ready", "ChangedByAdmission");
+    assert!(message.contains("bailiwick:role-binding:deleters:") && message.contains("admission"), "{message}");
+
+    // The second and third try of each of two bindings come with pauses that grow; each finds the binding altered twice.
+    let operator = cluster.operator.as_ref().unwrap();
+    let altered = || -> f64 {
+        let lines = operator.lines("writes");
+        let counted = lines.lines().filter(|line| line.contains("result=\"altered\""));
+        counted.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    let (so_far, start) = (altered(), Instant::now());
+    cluster.eventually("it is tried again", || altered() >= so_far + 8.0);
+    assert!(start.elapsed() > Duration::from_millis(500), "{:?}", start.elapsed());
+
+    // What cannot be there without eve is not there, and that holds up nothing elsewhere.
+    cluster.cannot(&Question::of("eve@example.com", "alpha"), DELETE);
+    cluster.can(&Question::of("sam@example.com", ""), &["create users.bailiwick.dev"]);
+
+    cluster.run(&["delete", "mutatingadmissionpolicybinding,mutatingadmissionpolicy", "tamper"]);
+    cluster.await_reason(&deleters, "Ready", "Reconciled");
+    cluster.can(&Question::of("ada@example.com", "alpha"), DELETE);
+    cluster.cannot(&Question::of("eve@example.com", "alpha"), DELETE);
+    cluster.is_as_desired(&before);
 }

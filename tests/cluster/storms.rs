@@ -176,6 +176,27 @@ fn an_end_is_not_late_because_something_else_cannot_be_written() {
 }
 
 #[test]
+fn a_conflict_that_does_not_end_is_not_tried_without_a_pause() {
+    let (cluster, before) = behind_a_proxy(Random::seed());
+    cluster.apply(&world(0));
+    cluster.is_as_desired(&before);
+    // Nothing is there that the new binding could be in conflict with; and the other is still what it was.
+    let new = binding("alpha", "new", "CustomRole/editor", &["p0-0"]);
+    for changed in [new, binding("alpha", "b0", "CustomRole/editor", &["p0-1", "p0-2"])] {
+        let conflicts = || faults(&cluster).hits(Fault::Conflict);
+        let so_far = conflicts();
+        faults(&cluster).storm(Storm::default().with(Fault::Conflict, 1.0).only("/namespaces/alpha/rolebindings"));
+        cluster.apply(&changed);
+        cluster.eventually("it is in conflict", || conflicts() > so_far);
+        let start = Instant::now();
+        cluster.eventually("it is tried again and again", || conflicts() >= so_far + 6);
+        assert!(start.elapsed() > Duration::from_millis(500), "{:?}", start.elapsed());
+        faults(&cluster).calm();
+        cluster.is_as_desired(&before);
+    }
+}
+
+#[test]
 fn readyz_says_that_watches_are_broken() {
     let (cluster, _) = behind_a_proxy(Random::seed());
     let operator = cluster.operator.as_ref().unwrap();

@@ -94,6 +94,20 @@ impl UnitState {
         gone
     }
 
+    /// Takes in what a write of ours left, or came upon.
+    fn left(&mut self, key: Key, observed: Observed) {
+        if self.gone.contains(&observed.uid) {
+            return;
+        }
+        match self.present.get(&key) {
+            Some(known) if known.uid == observed.uid && known.version > observed.version => return,
+            // The watch was faster than the answer: no more will come from it, so this would stay unconfirmed.
+            Some(known) if known.uid == observed.uid && known.version == observed.version => {}
+            _ => drop(self.unconfirmed.insert(key.clone())),
+        }
+        self.present.insert(key, Box::new(observed));
+    }
+
     /// A list of all objects of this kind follows: what our writes have left so far, it has to show. An answer that came
     /// in before this news of the list, but after the list itself, is forgotten wrongly; the watch shows it soon after.
     pub fn list_begins(&mut self, kind: NativeKind) {
@@ -355,24 +369,43 @@ impl Engine {
     fn wrote(&mut self, unit: &Unit, key: Key, outcome: Outcome) {
         let Some(state) = self.units.get_mut(unit) else { return };
         match outcome {
-            Outcome::Is(observed) if state.gone.contains(&observed.uid) => {}
             Outcome::Is(observed) => {
                 state.failing.remove(&key);
-                match state.present.get(&key) {
-                    Some(known) if known.uid == observed.uid && known.version > observed.version => return,
-                    // The watch was faster than the answer: no more will come from it, so this would stay unconfirmed.
-                    Some(known) if known.uid == observed.uid && known.version == observed.version => {}
-                    _ => drop(state.unconfirmed.insert(key.clone())),
+                state.left(key, observed);
+            }
+            Outcome::Altered { observed, revokes } => {
+                let message = format!(
+                    "The API server stored {key} otherwise than it was written: an admission webhook or a \
+                     MutatingAdmissionPolicy of this cluster changes it."
+                );
+                state.left(key.clone(), observed);
+                self.resisted(unit, key, Reason::ChangedByAdmission, message, revokes);
+            }
+            Outcome::Found(observed) => {
+                let known = state.present.get(&key);
+                let is_news = known.is_none_or(|k| k.uid != observed.uid || k.version != observed.version);
+                state.left(key, observed);
+                if !is_news {
+                    // Whatever the conflict is, the next try has no better reason to work.
+                    self.hold_back(unit);
                 }
-                state.present.insert(key, Box::new(observed));
             }
             Outcome::Gone(uid) => {
-                state.failing.remove(&key);
-                let known = state.present.get(&key).map(|o| o.uid.clone());
-                if uid.is_none() || uid == known {
-                    state.present.remove(&key);
+                let Some(known) = state.present.get(&key) else {
+                    if uid.is_none() {
+                        // A create in conflict with nothing that there is.
+                        self.hold_back(unit);
+                    }
+                    return;
+                };
+                // What was deleted because writing it did not help would not be helped by making it anew at once.
+                if !known.stuck {
+                    state.failing.remove(&key);
+                }
+                if uid.is_none_or(|uid| uid == known.uid) {
+                    state.deleted.insert(known.uid.clone());
                     state.unconfirmed.remove(&key);
-                    state.deleted.extend(known);
+                    state.present.remove(&key);
                 }
             }
             Outcome::Taken => {
@@ -380,16 +413,12 @@ impl Engine {
                 self.trouble(unit, key, Reason::NameTaken, message);
             }
             Outcome::Refused { message, authorized, revokes } => {
-                // The API server checks a binding against the ceiling at every update, even one that only takes away.
-                // Deleting is never refused: what it may still grant is made anew.
-                match state.present.get_mut(&key) {
-                    Some(observed) if revokes && !observed.stuck => observed.stuck = true,
-                    _ => {
-                        self.refused(unit, key, message, authorized);
-                        if revokes {
-                            self.hold_back(unit);
-                        }
-                    }
+                let is_trouble = self.resisted(unit, key, Reason::RefusedByApiServer, message, revokes);
+                if is_trouble
+                    && !authorized
+                    && let Unit::Namespace(name) = unit
+                {
+                    self.world.unauthorized.insert(name.clone());
                 }
             }
             Outcome::Failed(error) => {
@@ -400,11 +429,20 @@ impl Engine {
         }
     }
 
-    fn refused(&mut self, unit: &Unit, key: Key, message: String, authorized: bool) {
-        if !authorized && let Unit::Namespace(name) = unit {
-            self.world.unauthorized.insert(name.clone());
+    /// The API server does not let something become what it should be. Says whether nothing else can be tried at once.
+    fn resisted(&mut self, unit: &Unit, key: Key, reason: Reason, message: String, revokes: bool) -> bool {
+        let known = self.units.get_mut(unit).and_then(|state| state.present.get_mut(&key));
+        if let Some(observed) = known.filter(|observed| revokes && !observed.stuck) {
+            // It checks a binding against the ceiling at every update, even one that only takes away. Deleting is never
+            // refused: what it may still grant is made anew.
+            observed.stuck = true;
+            return false;
         }
-        self.trouble(unit, key, Reason::RefusedByApiServer, message);
+        self.trouble(unit, key, reason, message);
+        if revokes {
+            self.hold_back(unit);
+        }
+        true
     }
 
     /// Something cannot be written for now: it is tried again, holds up nothing else, and is said.

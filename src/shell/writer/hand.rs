@@ -18,7 +18,7 @@ use crate::api::vocabulary as v;
 use crate::api::{self, GROUP, VERSION};
 use crate::core::Name;
 use crate::core::claims::Claim;
-use crate::core::native::{self, Key, Native, NativeKind, Object, Observed, Source};
+use crate::core::native::{self, Key, Native, NativeKind, Object, Observed, Owner, Source};
 use crate::core::plan::Write;
 use crate::core::uid::Uid;
 use crate::shell::REPORTER;
@@ -86,12 +86,16 @@ impl Hand {
             Write::Apply { key, uid, .. } => ("apply", key.clone(), Some(uid.clone())),
             Write::Delete { key, uid, .. } => ("delete", key.clone(), Some(uid.clone())),
         };
-        let result = match write {
-            Write::Create { key, native, .. } => self.put(&key, &native, None).await,
-            Write::Apply { key, native, uid, .. } => self.put(&key, &native, Some(&uid)).await,
-            Write::Delete { key, uid, .. } => self.delete(&key, &uid).await,
+        let result = match &write {
+            Write::Create { key, native, .. } => self.put(key, native, None).await,
+            Write::Apply { key, native, uid, .. } => self.put(key, native, Some(uid)).await,
+            Write::Delete { key, uid, .. } => self.delete(key, uid).await,
         };
         let outcome = match result {
+            Ok(Some(observed)) if is_altered(&write, &observed) => {
+                self.count(verb, "altered");
+                Outcome::Altered { observed, revokes }
+            }
             Ok(Some(observed)) => {
                 self.count(verb, "ok");
                 Outcome::Is(observed)
@@ -123,7 +127,7 @@ impl Hand {
             }
             // Of an apply it may also mean the role that a binding refers to; the binding is there and grants.
             404 if verb == "apply" => match self.look(key).await {
-                Outcome::Is(observed) if uid.as_ref() == Some(&observed.uid) => {
+                Outcome::Found(observed) if uid.as_ref() == Some(&observed.uid) => {
                     self.count(verb, "refused");
                     Outcome::Refused { message: status.message.clone(), authorized: true, revokes: false }
                 }
@@ -154,7 +158,7 @@ impl Hand {
         match self.get(key).await {
             Ok(None) => Outcome::Gone(None),
             Ok(Some(object)) if native::is_ours(native::metadata(&object)) => match native::observe(&object) {
-                Some((_, observed)) => Outcome::Is(observed),
+                Some((_, observed)) => Outcome::Found(observed),
                 None => Outcome::Taken,
             },
             Ok(Some(_)) => Outcome::Taken,
@@ -333,6 +337,16 @@ impl Hand {
             tracing::debug!(%error, object = target.path(), "an Event was not written");
         }
     }
+}
+
+/// Whether this is not what was written. Of an apply, an owner that somebody else added is not: it outlives every apply.
+fn is_altered(write: &Write, observed: &Observed) -> bool {
+    let (native, others) = match write {
+        Write::Create { native, .. } => (native, false),
+        Write::Apply { native, .. } => (native, observed.owner == Owner::Several),
+        Write::Delete { .. } => return false,
+    };
+    observed.content.as_ref() != Some(&native.content) || !(others || observed.described_as(&native.source))
 }
 
 fn apply() -> PatchParams {

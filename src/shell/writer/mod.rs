@@ -94,8 +94,17 @@ pub enum Done {
 /// What became of a write to a native object.
 #[derive(Debug)]
 pub enum Outcome {
-    /// This is there now.
+    /// This is there now, as it was written.
     Is(Observed),
+    /// This is there now, and it is not what was written: something between us and the store changed it.
+    Altered {
+        #[allow(missing_docs)]
+        observed: Observed,
+        /// Whether the write was to take access away.
+        revokes: bool,
+    },
+    /// The write was in conflict with this, which is there now.
+    Found(Observed),
     /// It is not there (any more); the UID is the one that was written to, if any.
     Gone(Option<Uid>),
     /// It is there, but not ours.
