@@ -193,6 +193,12 @@ impl Observed {
         Some(Source { kind, namespace, name, uid: uid.clone() })
     }
 
+    /// Whether it is as it should be.
+    #[must_use]
+    pub fn is_as(&self, native: &Native) -> bool {
+        !self.stuck && self.content.as_ref() == Some(&native.content) && self.described_as(&native.source)
+    }
+
     /// Whether everything but the content is as it should be.
     #[must_use]
     pub fn described_as(&self, source: &Source) -> bool {

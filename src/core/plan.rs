@@ -79,7 +79,7 @@ pub type Present = BTreeMap<Key, Box<Observed>>;
 #[must_use]
 pub fn next(desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> Vec<Write> {
     let plan = Plan { desired, present, given_up, successors: successors(desired, present, given_up) };
-    let steps = [Plan::shrink_roles, Plan::revoke, Plan::grow_roles, Plan::grow_bindings, Plan::clean_up];
+    let steps = [Plan::take_away, Plan::grow_roles, Plan::grow_bindings, Plan::clean_up];
     let mut writes = steps.into_iter().map(|step| {
         let mut writes = step(&plan);
         writes.retain(|write| write.revokes() || !given_up.contains(write.key()));
@@ -166,6 +166,15 @@ impl<'a> Plan<'a> {
         let desired = self.desired;
         let unwanted = self.present.iter().filter(move |(key, _)| is_role(key) == roles && !desired.contains_key(key));
         unwanted.map(|(key, observed)| (key, &**observed))
+    }
+
+    /// The first two steps. They are one while roles cannot be shrunk: nobody keeps access because of somebody else's role.
+    fn take_away(&self) -> Vec<Write> {
+        let mut writes = self.shrink_roles();
+        if writes.iter().all(|write| self.given_up.contains(write.key())) {
+            writes.extend(self.revoke());
+        }
+        writes
     }
 
     fn shrink_roles(&self) -> Vec<Write> {

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use rstest::rstest;
 use serde_json::Value;
 
 use crate::support::manifests::{binding, custom_role, organization, site_binding, site_role, users};
-use crate::support::{Cluster, Question, with_input};
+use crate::support::{Cluster, Question, text, with_input};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
 const DELETE: &[&str] = &["delete podtemplates"];
@@ -271,51 +272,77 @@ fn a_binding_that_is_edited_when_its_role_is_gone_is_not_lost_sight_of() {
     }
 }
 
-/// A policy of the cluster's own, by which eve is in every binding of alpha.
-const TAMPER: &str = r#"
+/// A policy of the cluster's own, which does this to every binding of alpha that has a subject.
+fn tamper(patch: &str) -> String {
+    format!(
+        r#"
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicy
-metadata: {name: tamper}
+metadata: {{name: tamper}}
 spec:
   failurePolicy: Fail
   reinvocationPolicy: Never
   matchConstraints:
-    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: alpha}}
+    namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: alpha}}}}
     resourceRules:
-      - {apiGroups: [rbac.authorization.k8s.io], apiVersions: [v1], resources: [rolebindings], operations: [CREATE, UPDATE]}
+      - {{apiGroups: [rbac.authorization.k8s.io], apiVersions: [v1], resources: [rolebindings], operations: [CREATE, UPDATE]}}
   matchConditions:
-    - {name: not-yet, expression: "!object.subjects.exists(s, s.name == 'eve@example.com')"}
+    - {{name: binds-somebody, expression: "has(object.subjects) && object.subjects.size() > 0"}}
+    - {{name: not-yet, expression: "!object.subjects.exists(s, s.name == 'eve@example.com')"}}
   mutations:
     - patchType: JSONPatch
       jsonPatch:
         expression: >-
-          [JSONPatch{op: 'add', path: '/subjects/-', value: Object.subjects{
-          apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'eve@example.com'}}]
+          [JSONPatch{{{patch}}}]
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicyBinding
-metadata: {name: tamper}
-spec: {policyName: tamper}
-"#;
+metadata: {{name: tamper}}
+spec: {{policyName: tamper}}
+"#
+    )
+}
 
-#[test]
-fn what_the_clusters_own_admission_changes_is_said_is_withheld_and_is_not_written_without_a_pause() {
+const EVE: &str = "Object.subjects{apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'eve@example.com'}";
+const OWNER: &str = "op: 'add', path: '/metadata/ownerReferences/-', value: Object.metadata.ownerReferences{\
+                     apiVersion: 'v1', kind: 'Namespace', name: 'alpha', uid: 'UID'}";
+const SOURCE: &str = "op: 'add', path: '/metadata/annotations/bailiwick.dev~1source', value: 'Group/alpha/somebody'";
+
+/// By the last of these nobody has more or less than they should, so it is only said.
+#[rstest]
+#[case::adds_a_subject(&format!("op: 'add', path: '/subjects/-', value: {EVE}"), false)]
+#[case::puts_another_in_their_place(&format!("op: 'replace', path: '/subjects/0', value: {EVE}"), false)]
+#[case::adds_an_owner(OWNER, false)]
+#[case::changes_the_source(SOURCE, true)]
+fn what_the_clusters_own_admission_changes_is_said_is_withheld_and_is_not_written_without_a_pause(
+    #[case] patch: &str,
+    #[case] granted: bool,
+) {
     let mut cluster = Cluster::with_chart(VALUES);
     let before: BTreeSet<String> = cluster.rbac().into_keys().collect();
     cluster.start_operator();
-    cluster.apply(TAMPER);
-    let trial = to_eve("alpha", "trial", "").replace("eve@example.com", "ada@example.com");
-    cluster.eventually("the cluster tampers with bindings", || {
+    let namespace = cluster.get(&["namespace", "alpha"]);
+    cluster.apply(&tamper(&patch.replace("UID", namespace["metadata"]["uid"].as_str().unwrap())));
+    // With everything in it that the cases change.
+    let described =
+        "annotations: {a: b}, ownerReferences: [{apiVersion: v1, kind: Node, name: node, uid: none}], labels:";
+    let trial = to_eve("alpha", "trial", OURS).replace("eve@example.com", "ada@example.com");
+    let trial = trial.replace("labels:", described);
+    let stored = || {
         let mut kubectl = cluster.plane.kubectl(&cluster.plane.admin_kubeconfig());
-        kubectl.args(["apply", "--server-side", "--dry-run=server", "-o", "yaml", "-f", "-"]);
-        String::from_utf8_lossy(&with_input(kubectl, &trial).stdout).contains("eve@example.com")
-    });
+        kubectl.args(["create", "--dry-run=server", "-o", "yaml", "-f", "-"]);
+        text(&with_input(kubectl, &trial))
+    };
+    cluster.eventually_or(
+        || ["eve@example.com", "kind: Namespace", "Group/alpha/somebody"].iter().any(|mark| stored().contains(mark)),
+        |_| format!("the cluster tampers with bindings: {}", stored()),
+    );
     cluster.apply(&world());
     let deleters = ["-n", "alpha", "rolebindings.bailiwick.dev", "deleters"];
     let message = cluster.await_reason(&deleters, "Ready", "ChangedByAdmission");
     assert!(message.contains("bailiwick:role-binding:deleters:") && message.contains("admission"), "{message}");
 
-    // The second and third try of each of two bindings come with pauses that grow; each finds the binding altered twice.
+    // Two bindings, each altered once or twice at each try; the pauses between tries grow.
     let operator = cluster.operator.as_ref().unwrap();
     let altered = || -> f64 {
         let lines = operator.lines("writes");
@@ -327,11 +354,17 @@ fn what_the_clusters_own_admission_changes_is_said_is_withheld_and_is_not_writte
     assert!(start.elapsed() > Duration::from_millis(500), "{:?}", start.elapsed());
 
     // What cannot be there without eve is not there, and that holds up nothing elsewhere.
+    if granted {
+        cluster.can(&Question::of("ada@example.com", "alpha"), DELETE);
+    } else {
+        cluster.cannot(&Question::of("ada@example.com", "alpha"), DELETE);
+    }
     cluster.cannot(&Question::of("eve@example.com", "alpha"), DELETE);
     cluster.can(&Question::of("sam@example.com", ""), &["create users.bailiwick.dev"]);
 
     cluster.run(&["delete", "mutatingadmissionpolicybinding,mutatingadmissionpolicy", "tamper"]);
     cluster.await_reason(&deleters, "Ready", "Reconciled");
+    cluster.await_reason(&["siterolebindings.bailiwick.dev", "overseers"], "Ready", "Reconciled");
     cluster.can(&Question::of("ada@example.com", "alpha"), DELETE);
     cluster.cannot(&Question::of("eve@example.com", "alpha"), DELETE);
     cluster.is_as_desired(&before);

@@ -35,6 +35,9 @@ enum Command {
         /// Also those of a node: kubelet, kube-scheduler, kube-proxy and coredns
         #[arg(long)]
         node: bool,
+        /// Also Helm 3, beside Helm 4: its directory is printed last
+        #[arg(long)]
+        helm_3: bool,
     },
     /// Start an instance, and return when it is ready
     Up {
@@ -130,10 +133,13 @@ impl Which {
 
 pub(crate) fn run(cli: Cli) -> Result<(), Error> {
     match cli.command {
-        Command::Tools { node } => {
+        Command::Tools { node, helm_3 } => {
             Tools::locate()?.directories().iter().for_each(|directory| println!("{}", directory.display()));
             if node {
                 println!("{}", Tools::node()?.display());
+            }
+            if helm_3 && let Some(directory) = Tools::helm_3()?.parent() {
+                println!("{}", directory.display());
             }
             Ok(())
         }

@@ -88,24 +88,34 @@ impl UnitState {
         }
         let gone = self.present.get(key).is_some_and(|known| uid.is_none_or(|uid| known.uid == *uid));
         if gone {
-            self.present.remove(key);
-            self.unconfirmed.remove(key);
+            self.forget(key);
         }
         gone
     }
 
-    /// Takes in what a write of ours left, or came upon.
-    fn left(&mut self, key: Key, observed: Observed) {
+    /// Takes in what a write of ours left, or came upon; says whether nothing newer is known.
+    fn left(&mut self, key: Key, mut observed: Observed) -> bool {
         if self.gone.contains(&observed.uid) {
-            return;
+            return false;
         }
-        match self.present.get(&key) {
-            Some(known) if known.uid == observed.uid && known.version > observed.version => return,
-            // The watch was faster than the answer: no more will come from it, so this would stay unconfirmed.
-            Some(known) if known.uid == observed.uid && known.version == observed.version => {}
-            _ => drop(self.unconfirmed.insert(key.clone())),
+        match self.present.get(&key).filter(|known| known.uid == observed.uid) {
+            Some(known) if known.version > observed.version => return false,
+            Some(known) => {
+                observed.stuck = known.stuck;
+                // The watch was faster than the answer: no more will come from it, so this would stay unconfirmed.
+                if known.version < observed.version {
+                    self.unconfirmed.insert(key.clone());
+                }
+            }
+            None => drop(self.unconfirmed.insert(key.clone())),
         }
         self.present.insert(key, Box::new(observed));
+        true
+    }
+
+    fn forget(&mut self, key: &Key) {
+        self.present.remove(key);
+        self.unconfirmed.remove(key);
     }
 
     /// A list of all objects of this kind follows: what our writes have left so far, it has to show. An answer that came
@@ -261,9 +271,12 @@ impl Engine {
         let Some(state) = self.units.get_mut(unit) else { return };
         state.failures = 0;
         if let Some(decision) = &state.decision {
-            // What nobody wants any more, and is not there, is no failure.
+            // Only here: what was written well, and has to be undone at once, must not be tried again at once.
             let present = &state.present;
-            state.failing.retain(|key, _| decision.desired.contains_key(key) || present.contains_key(key));
+            state.failing.retain(|key, _| match (decision.desired.get(key), present.get(key)) {
+                (Some(native), Some(observed)) => !observed.is_as(native),
+                (desired, observed) => desired.is_some() || observed.is_some(),
+            });
         }
         let failing = state.next_try(clock);
         let at =
@@ -370,7 +383,6 @@ impl Engine {
         let Some(state) = self.units.get_mut(unit) else { return };
         match outcome {
             Outcome::Is(observed) => {
-                state.failing.remove(&key);
                 state.left(key, observed);
             }
             Outcome::Altered { observed, revokes } => {
@@ -378,8 +390,11 @@ impl Engine {
                     "The API server stored {key} otherwise than it was written: an admission webhook or a \
                      MutatingAdmissionPolicy of this cluster changes it."
                 );
-                state.left(key.clone(), observed);
-                self.resisted(unit, key, Reason::ChangedByAdmission, message, revokes);
+                if state.left(key.clone(), observed) {
+                    // It may give more than it should.
+                    state.urgent = true;
+                    self.resisted(unit, key, Reason::ChangedByAdmission, message, revokes);
+                }
             }
             Outcome::Found(observed) => {
                 let known = state.present.get(&key);
@@ -390,25 +405,17 @@ impl Engine {
                     self.hold_back(unit);
                 }
             }
-            Outcome::Gone(uid) => {
-                let Some(known) = state.present.get(&key) else {
-                    if uid.is_none() {
-                        // A create in conflict with nothing that there is.
-                        self.hold_back(unit);
-                    }
-                    return;
-                };
-                // What was deleted because writing it did not help would not be helped by making it anew at once.
-                if !known.stuck {
-                    state.failing.remove(&key);
+            Outcome::Gone(uid) => match state.present.get(&key).map(|known| known.uid.clone()) {
+                // A create in conflict with nothing that there is.
+                None if uid.is_none() => self.hold_back(unit),
+                Some(known) if uid.is_none_or(|uid| uid == known) => {
+                    state.forget(&key);
+                    state.deleted.insert(known);
                 }
-                if uid.is_none_or(|uid| uid == known.uid) {
-                    state.deleted.insert(known.uid.clone());
-                    state.unconfirmed.remove(&key);
-                    state.present.remove(&key);
-                }
-            }
+                _ => {}
+            },
             Outcome::Taken => {
+                state.forget(&key);
                 let message = format!("{key} exists and is not Bailiwick's; rename or delete one of the two.");
                 self.trouble(unit, key, Reason::NameTaken, message);
             }
