@@ -61,6 +61,6 @@ generate: ## Write what is generated: CRDs and their copies in the charts, refer
 tools: ## Build (once) or find etcd, kube-apiserver, kube-controller-manager, kubectl and helm
 	cargo run --quiet --package control-plane -- tools
 
-# Not optimized: that takes four minutes and saves none.
+# Not optimized, and not for a debugger: that takes minutes and saves none.
 $(CARGO_DENY):
-	cargo install cargo-deny --debug --version $(CARGO_DENY_VERSION) --locked --root $(dir $(@D))
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --debug --version $(CARGO_DENY_VERSION) --locked --root $(dir $(@D))
