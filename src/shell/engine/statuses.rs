@@ -209,8 +209,9 @@ impl Engine {
         self.count_not_ready(&draft);
         let Some(document) = document else { return };
         if !self.place_for_status() {
-            // Decisions wait for what these two record: the default organization, and the one holder of a role.
-            if matches!(draft.target.kind, "Organization" | "SiteRole") {
+            // Decisions wait for what two of these record: the default organization, and the one holder of a role. And a
+            // policy asks whether a Group is privileged.
+            if matches!(draft.target.kind, "Organization" | "SiteRole" | "Group") {
                 self.statuses.queue.push_front(draft.target.clone());
             } else {
                 self.statuses.queue.push_back(draft.target.clone());

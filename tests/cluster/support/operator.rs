@@ -21,7 +21,7 @@ impl Operator {
             cluster.faults.as_ref().map_or_else(|| kubeconfig.clone(), |faults| faults.redirect(&kubeconfig, scratch));
         let number = std::fs::read_dir(scratch).unwrap().count();
         let log = scratch.join(format!("operator-{identity}-{number}.log"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+        let mut command = dying_with_us(env!("CARGO_BIN_EXE_bailiwick"));
         command
             .args([
                 "run",
@@ -117,6 +117,16 @@ impl Operator {
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+}
+
+/// A test run that is killed leaves no operator behind, where the system can see to that.
+fn dying_with_us(program: &str) -> Command {
+    if cfg!(target_os = "linux") {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", program]);
+        return command;
+    }
+    Command::new(program)
 }
 
 impl Drop for Operator {
