@@ -49,11 +49,11 @@ words! {
         PoliciesInPlace,
         /// User: this object is the one that speaks for its username.
         UsernameAccepted,
-        /// Group: every member is a known user.
+        /// Group: every member is a known user who is not suspended.
         MembersKnown,
         /// RoleBinding, SiteRoleBinding: the role exists and may be assigned here.
         RoleResolved,
-        /// RoleBinding, SiteRoleBinding: every subject that is asked for is granted the role.
+        /// RoleBinding, SiteRoleBinding: every subject that is asked for is granted the role (what a Group withholds of its members is said by the Group).
         SubjectsResolved,
         /// CustomRole, SiteRole: every permission means something in this cluster and at this scope.
         PermissionsResolved,

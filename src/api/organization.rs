@@ -43,7 +43,8 @@ pub struct OrganizationSpec {
     #[schemars(length(max = 256))]
     pub display_name: Option<String>,
     /// The namespace that it holds. It must be in the chart's `namespaceWhitelist`. Once set it can never be changed or
-    /// unset. An organization without one has no effect, but for the default one, which takes the release namespace.
+    /// unset. An organization without one has no effect. The default one takes the release namespace, if that is in the whitelist and nobody
+    /// else asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,
@@ -69,7 +70,7 @@ pub struct OrganizationStatus {
     /// The `metadata.generation` that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `NamespaceAssigned`, `Default`, `MemberRoleResolved`.
+    /// `Ready`, `NamespaceAssigned`, `Default`, `MemberRoleResolved`; of the default one also `PoliciesInPlace`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

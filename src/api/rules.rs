@@ -22,7 +22,7 @@ pub struct Permission {
     #[schemars(length(min = 1, max = 6))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub actions: Vec<Action>,
-    /// `All` objects (which is the default), or only the holder's `Own` ones.
+    /// `All` objects (which is the default), or only the holder's `Own` ones. `Own` is not enabled yet: such a permission is withheld.
     #[serde(default)]
     pub scope: Scope,
     /// Only the objects of these names. Not with `create`.

@@ -47,7 +47,8 @@ pub struct UserSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 320))]
     pub email: Option<String>,
-    /// A suspended user loses every grant at once.
+    /// A suspended user loses every grant by name, and writes nothing in organizations. What a group of the identity provider lets them
+    /// read goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
 }

@@ -14,7 +14,7 @@ use super::findings::{binding_findings, count, role_findings, trouble};
 use super::members::Members;
 use super::native::{Grantee, Source};
 use super::organization_status::member_role;
-use super::records::{Binding, Group, Meta, Organization, Role};
+use super::records::{Binding, Group, Meta, Organization, Role, Subject};
 use super::roles::{self, Resolved, Withheld};
 use super::subjects::{self, Subjects};
 use super::world::{Local, World};
@@ -48,7 +48,10 @@ fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
     let finding = || vec![bad(C::Ready, Reason::NoOrganization, message.clone())];
     let mut statuses = Vec::new();
     for group in local.groups.values() {
-        statuses.push(StatusDraft::new("Group", &group.meta, Status::Group(GroupStatus::default()), finding()));
+        // Whoever is in it when an organization takes the namespace (again) gets the role then.
+        let privileged = may_get_a_privileged_role(world, local, &group.meta.name);
+        let status = GroupStatus { privileged, ..GroupStatus::default() };
+        statuses.push(StatusDraft::new("Group", &group.meta, Status::Group(status), finding()));
     }
     for binding in local.bindings.values() {
         let status = Status::Binding(BindingStatus::default());
@@ -58,6 +61,20 @@ fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
         statuses.push(StatusDraft::new("CustomRole", &role.meta, Status::Role(RoleStatus::default()), finding()));
     }
     Decision { statuses, ..Decision::default() }
+}
+
+/// Whether a binding gives a Group a role that is privileged, as far as that can be told where roles are not resolved.
+fn may_get_a_privileged_role(world: &World, local: &Local, group: &Name) -> bool {
+    let names_it = |binding: &&Binding| {
+        let is_it = |subject: &Subject| matches!(subject, Subject::Group(name) if name == group);
+        binding.subjects.iter().any(is_it)
+    };
+    local.bindings.values().filter(names_it).any(|binding| match &binding.role {
+        (RoleKind::SiteRole, role) => world.site_role_rights(role).is_none_or(|role| role.privileged),
+        (RoleKind::CustomRole, role) => {
+            local.roles.get(role).is_none_or(|role| role.privileged || !role.inherits.is_empty())
+        }
+    })
 }
 
 struct Namespace<'a> {
@@ -297,7 +314,7 @@ impl<'a> Namespace<'a> {
 
     fn note_groups(&mut self, binding: &Binding, role: Option<&Assigned>) {
         for subject in &binding.subjects {
-            if let super::records::Subject::Group(name) = subject {
+            if let Subject::Group(name) = subject {
                 let (roles, privileged) = self.group_roles.entry(name.clone()).or_default();
                 roles.insert(format!("{}/{}", binding.role.0.as_str(), binding.role.1));
                 // A role that does not exist yet may turn out to be one.

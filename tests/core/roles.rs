@@ -4,7 +4,7 @@ use rstest::rstest;
 
 use crate::build::given;
 use crate::shell::Shell;
-use crate::world::{Kind, Op, Which};
+use crate::world::{Kind, Op, RELEASE, Which};
 
 const START: &str = "
 {kind: Organization, metadata: {name: o}, spec: {namespace: n0, memberRole: ''}}
@@ -240,6 +240,40 @@ fn privilege_is_inherited(#[case] own: &str, #[case] inherited: &str, #[case] pr
     assert_eq!(shell.says(Kind::RoleBinding, "b", "SubjectsResolved"), said);
     shell.apply(&binding.replace("subjects: [", "subjects: [{kind: User, name: bob}, "));
     assert!(shell.can("ada", "n0", "get pods"));
+}
+
+/// Whoever is in it when the organization comes back gets the role, so changing who that is stays a matter of `bind`.
+#[rstest]
+#[case::a_privileged_site_role("SiteRole", "s0", true)]
+#[case::another_site_role("SiteRole", "s1", false)]
+#[case::a_privileged_custom_role("CustomRole", "c0", true)]
+#[case::one_that_inherits("CustomRole", "c1", true)]
+#[case::another_custom_role("CustomRole", "c2", false)]
+#[case::one_that_is_not_there("CustomRole", "c3", true)]
+fn a_group_stays_privileged_while_no_organization_holds_the_namespace(
+    #[case] kind: &str,
+    #[case] role: &str,
+    #[case] privileged: bool,
+) {
+    let world = START.to_owned()
+        + &site_role("s0", "Organization", &format!("privileged: true, {PODS}"))
+        + &site_role("s1", "Organization", &format!("privileged: false, {PODS}"))
+        + &custom_role("c0", &format!("privileged: true, {PODS}"))
+        + &custom_role("c1", &format!("privileged: false, {PODS}, inherits: [{{kind: CustomRole, name: c0}}]"))
+        + &custom_role("c2", &format!("privileged: false, {PODS}"))
+        + "{kind: Group, metadata: {name: g, namespace: n0}, spec: {members: [ada]}}\n---\n"
+        + &format!(
+            "{{kind: RoleBinding, metadata: {{name: b, namespace: n0}}, spec: {{roleRef: {{kind: {kind}, name: {role}}}, subjects: [{{kind: Group, name: g}}]}}}}"
+        );
+    let mut shell = given(&world);
+    let says = |shell: &Shell| match &shell.draft(Kind::Group, "g").status {
+        bailiwick::core::conditions::Status::Group(status) => status.privileged,
+        _ => panic!(),
+    };
+    assert_eq!(says(&shell), privileged);
+    shell.play(&[Op::Bounds(vec![RELEASE], false)]);
+    assert_eq!(shell.says(Kind::Group, "g", "Ready"), "False NoOrganization");
+    assert_eq!(says(&shell), privileged);
 }
 
 /// A note on the Group counts only where a policy makes sure of it.

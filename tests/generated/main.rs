@@ -67,7 +67,8 @@ fn no_default_stands_inside_of_a_list() {
 fn the_table_of_conditions_is_that_of_the_code() {
     let mut text = String::from(
         "# Conditions and reasons\n\n<!-- Generated from src/api/conditions.rs by `make generate`. -->\n\n\
-         Every object of ours carries `Ready`, and conditions of its own. Events and metrics use the same reasons.\n\n\
+         Every object of ours carries `Ready`, and most have conditions of their own. Events, and the metric `bailiwick_not_ready_objects`, carry the reason of `Ready`; \
+         who or what is withheld stands in the message, and the other conditions have the reason in detail.\n\n\
          | condition | `True` means |\n|---|---|\n",
     );
     for word in ConditionType::ALL {

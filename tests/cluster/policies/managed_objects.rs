@@ -248,6 +248,52 @@ fn nobody_imitates_it(eve: &Person) {
         "stray belongs to the operator of Bailiwick",
     );
     eve.creates(&stray.replacen("name: ", selected, 1).replace(RELEASE, "alpha"));
+    nobody_has_a_controller_imitate_it(eve);
+    // Helm finds what it remembers of a release by these labels.
+    let memory = format!(
+        "{{apiVersion: v1, kind: Secret, metadata: {{name: theirs, namespace: {RELEASE}, labels: {{owner: helm, name: bailiwick}}}}}}"
+    );
+    eve.may_not_create(&memory, "theirs belongs to the operator of Bailiwick");
+    eve.creates(&memory.replace("name: bailiwick", "name: theirs"));
+}
+
+/// What a controller makes of a template is not asked for again; left behind, the operator's own would take it in.
+fn nobody_has_a_controller_imitate_it(eve: &Person) {
+    let labels = "app.kubernetes.io/name: bailiwick, app.kubernetes.io/instance: bailiwick";
+    let template = |labels: &str, more: &str| {
+        format!("{{metadata: {{labels: {{{labels}}}}}, spec: {{{more}containers: [{{name: c, image: example}}]}}}}")
+    };
+    let of = |version: &str, kind: &str, spec: &dyn Fn(&str) -> String, labels: &str| {
+        let name = format!("stray-{}", kind.to_lowercase());
+        let body = spec(labels);
+        format!("{{apiVersion: {version}, kind: {kind}, metadata: {{name: {name}, namespace: {RELEASE}}}, {body}}}\n")
+    };
+    let selecting =
+        |labels: &str| format!("spec: {{selector: {{matchLabels: {{{labels}}}}}, template: {}}}", template(labels, ""));
+    let plain = |labels: &str| format!("spec: {{selector: {{{labels}}}, template: {}}}", template(labels, ""));
+    let job = |labels: &str| format!("spec: {{template: {}}}", template(labels, "restartPolicy: Never, "));
+    let cron = |labels: &str| format!("spec: {{schedule: '0 0 1 1 *', jobTemplate: {{{}}}}}", job(labels));
+    let bare = |labels: &str| format!("template: {}", template(labels, ""));
+    let kinds: [(&str, &str, &dyn Fn(&str) -> String); 8] = [
+        ("apps/v1", "Deployment", &selecting),
+        ("apps/v1", "StatefulSet", &selecting),
+        ("apps/v1", "DaemonSet", &selecting),
+        ("apps/v1", "ReplicaSet", &selecting),
+        ("v1", "ReplicationController", &plain),
+        ("batch/v1", "Job", &job),
+        ("batch/v1", "CronJob", &cron),
+        ("v1", "PodTemplate", &bare),
+    ];
+    for (version, kind, spec) in kinds {
+        let name = format!("stray-{} belongs to the operator of Bailiwick", kind.to_lowercase());
+        let imitating = of(version, kind, spec, labels);
+        eve.may_not_create(&imitating, &name);
+        eve.creates(&of(version, kind, spec, "app.kubernetes.io/name: theirs"));
+        // Of the others the template, or its labels, cannot change.
+        if matches!(kind, "CronJob" | "PodTemplate") {
+            eve.may_not_with(&["apply", "--server-side", "--force-conflicts"], &imitating, &name);
+        }
+    }
 }
 
 fn the_configuration_is_for_who_may_configure(site: &Site) {
@@ -262,6 +308,14 @@ fn the_configuration_is_for_who_may_configure(site: &Site) {
         &["-n", RELEASE, "label", "configmap", "bailiwick-config", "app.kubernetes.io/part-of-"],
         "bailiwick-config belongs to the installation",
     );
+    // To have it deleted is deleting it, and to hold up its deletion holds up an uninstallation.
+    let owned = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"gone","uid":"u"}]}}"#;
+    for metadata in [owned, r#"{"metadata":{"finalizers":["example.com/never"]}}"#] {
+        mo.may_not(
+            &["-n", RELEASE, "patch", "configmap", "bailiwick-config", "--type=merge", "-p", metadata],
+            "bailiwick-config belongs to the installation",
+        );
+    }
 }
 
 fn a_namespace_of_the_chart_is_not_its_tenants(site: &Site) {

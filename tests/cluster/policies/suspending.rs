@@ -193,6 +193,16 @@ fn nobody_locks_an_administrator_out() {
         &refused("root"),
     );
     uma.may_not_with(&["replace"], &of("root", "", ", suspended: true"), &refused("root"));
+    // The garbage collector may update everything, site role bindings too. It takes the one who may go, and by then has been
+    // refused the other one.
+    let owner = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Namespace","name":"gone","uid":"00000000-0000-0000-0000-000000000000"}]}}"#;
+    uma.does(&["patch", "users.bailiwick.dev", "root", "--type=merge", "-p", owner]);
+    uma.creates(&user("gus"));
+    uma.does(&["patch", "users.bailiwick.dev", "gus", "--type=merge", "-p", owner]);
+    cluster.eventually("the garbage collector works", || !cluster.exists(&["users.bailiwick.dev", "gus"]));
+    assert!(cluster.exists(&["users.bailiwick.dev", "root"]));
+    let nobody = r#"{"metadata":{"ownerReferences":null}}"#;
+    cluster.run(&["patch", "users.bailiwick.dev", "root", "--type=merge", "-p", nobody]);
     uma.does(&words(&suspend("ada", "true")));
     // To suspend takes both: the right to change bindings alone is not enough.
     let otto = site.person("otto");
