@@ -368,6 +368,21 @@ fn site_roles(site: &Site) {
     let sid = site.person(&who("sid"));
     sid.holds("", "[{apiGroups: [bailiwick.dev], resources: [siteroles], verbs: [get, create, update, patch]}]");
     sid.creates(&role("any", &["owner".to_owned(), "not-there-yet".to_owned()]));
+
+    // A role that hands out roles is for who may hand out all of them; who may write it goes on writing everything else of it.
+    let binds = "[{apiGroups: [bailiwick.dev], resources: [siteroles], resourceNames: [owner], verbs: [bind]}]";
+    for field in ["rules", "clusterRules"] {
+        let up = site_role("theirs", &format!("{{assignableTo: [Site], {field}: {binds}}}"));
+        pat.may_not_create(&up, "needs \"bind\" on every SiteRole, which pat@example.com");
+        pat.creates(&role("theirs", &[]));
+        pat.may_not_with(&["replace"], &up, "needs \"bind\" on every SiteRole, which pat@example.com");
+        let apply = ["apply", "--server-side", "--force-conflicts"];
+        pat.may_not_with(&apply, &up, "needs \"bind\" on every SiteRole, which pat@example.com");
+        sid.does_with(&["replace"], &up);
+        let named = r#"{"spec":{"displayName":"Theirs"}}"#;
+        pat.does(&["patch", "siteroles.bailiwick.dev", "theirs", "--type=merge", "-p", named]);
+        pat.does(&["delete", "siteroles.bailiwick.dev", "theirs"]);
+    }
 }
 
 #[test]
