@@ -259,39 +259,39 @@ fn nobody_imitates_it(eve: &Person) {
 
 /// What a controller makes of a template is not asked for again; left behind, the operator's own would take it in.
 fn nobody_has_a_controller_imitate_it(eve: &Person) {
-    let labels = "app.kubernetes.io/name: bailiwick, app.kubernetes.io/instance: bailiwick";
-    let template = |labels: &str, more: &str| {
-        format!("{{metadata: {{labels: {{{labels}}}}}, spec: {{{more}containers: [{{name: c, image: example}}]}}}}")
-    };
-    let of = |version: &str, kind: &str, spec: &dyn Fn(&str) -> String, labels: &str| {
+    let workload = |version: &str, kind: &str, labels: &str| {
+        let restart = if kind.ends_with("Job") { "restartPolicy: Never, " } else { "" };
+        let template = format!(
+            "template: {{metadata: {{labels: {{{labels}}}}}, spec: {{{restart}containers: [{{name: c, image: example}}]}}}}"
+        );
+        let body = match kind {
+            "PodTemplate" => template,
+            "Job" => format!("spec: {{{template}}}"),
+            "CronJob" => format!("spec: {{schedule: '0 0 1 1 *', jobTemplate: {{spec: {{{template}}}}}}}"),
+            "ReplicationController" => format!("spec: {{selector: {{{labels}}}, {template}}}"),
+            _ => format!("spec: {{selector: {{matchLabels: {{{labels}}}}}, {template}}}"),
+        };
         let name = format!("stray-{}", kind.to_lowercase());
-        let body = spec(labels);
         format!("{{apiVersion: {version}, kind: {kind}, metadata: {{name: {name}, namespace: {RELEASE}}}, {body}}}\n")
     };
-    let selecting =
-        |labels: &str| format!("spec: {{selector: {{matchLabels: {{{labels}}}}}, template: {}}}", template(labels, ""));
-    let plain = |labels: &str| format!("spec: {{selector: {{{labels}}}, template: {}}}", template(labels, ""));
-    let job = |labels: &str| format!("spec: {{template: {}}}", template(labels, "restartPolicy: Never, "));
-    let cron = |labels: &str| format!("spec: {{schedule: '0 0 1 1 *', jobTemplate: {{{}}}}}", job(labels));
-    let bare = |labels: &str| format!("template: {}", template(labels, ""));
-    let kinds: [(&str, &str, &dyn Fn(&str) -> String); 8] = [
-        ("apps/v1", "Deployment", &selecting),
-        ("apps/v1", "StatefulSet", &selecting),
-        ("apps/v1", "DaemonSet", &selecting),
-        ("apps/v1", "ReplicaSet", &selecting),
-        ("v1", "ReplicationController", &plain),
-        ("batch/v1", "Job", &job),
-        ("batch/v1", "CronJob", &cron),
-        ("v1", "PodTemplate", &bare),
-    ];
-    for (version, kind, spec) in kinds {
-        let name = format!("stray-{} belongs to the operator of Bailiwick", kind.to_lowercase());
-        let imitating = of(version, kind, spec, labels);
-        eve.may_not_create(&imitating, &name);
-        eve.creates(&of(version, kind, spec, "app.kubernetes.io/name: theirs"));
+    for (version, kind) in [
+        ("apps/v1", "Deployment"),
+        ("apps/v1", "StatefulSet"),
+        ("apps/v1", "DaemonSet"),
+        ("apps/v1", "ReplicaSet"),
+        ("v1", "ReplicationController"),
+        ("batch/v1", "Job"),
+        ("batch/v1", "CronJob"),
+        ("v1", "PodTemplate"),
+    ] {
+        let refusal = format!("stray-{} belongs to the operator of Bailiwick", kind.to_lowercase());
+        let imitating =
+            workload(version, kind, "app.kubernetes.io/name: bailiwick, app.kubernetes.io/instance: bailiwick");
+        eve.may_not_create(&imitating, &refusal);
+        eve.creates(&workload(version, kind, "app.kubernetes.io/name: theirs"));
         // Of the others the template, or its labels, cannot change.
         if matches!(kind, "CronJob" | "PodTemplate") {
-            eve.may_not_with(&["apply", "--server-side", "--force-conflicts"], &imitating, &name);
+            eve.may_not_with(&["apply", "--server-side", "--force-conflicts"], &imitating, &refusal);
         }
     }
 }
