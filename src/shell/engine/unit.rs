@@ -440,8 +440,8 @@ impl Engine {
     fn resisted(&mut self, unit: &Unit, key: Key, reason: Reason, message: String, revokes: bool) -> bool {
         let known = self.units.get_mut(unit).and_then(|state| state.present.get_mut(&key));
         if let Some(observed) = known.filter(|observed| revokes && !observed.stuck) {
-            // It checks a binding against the ceiling at every update, even one that only takes away. Deleting is never
-            // refused: what it may still grant is made anew.
+            // A binding is checked against the ceiling at every update, even one that only takes away. Deleting is not: what
+            // it may still grant is made anew.
             observed.stuck = true;
             return false;
         }

@@ -329,6 +329,12 @@ fn a_namespace_of_the_chart_is_not_its_tenants(site: &Site) {
     // Nor is the one that the operator runs in, which Helm made, or somebody else.
     site.cluster.run(&["-n", RELEASE, "create", "rolebinding", "nat", "--clusterrole=cluster-admin", "--user=nat"]);
     nat.may_not(&["delete", "namespace", RELEASE], "bailiwick-system belongs to the operator of Bailiwick: nat needs");
+    let owned = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"gone","uid":"u"}]}}"#;
+    nat.may_not(
+        &["patch", "namespace", RELEASE, "--type=merge", "-p", owned],
+        "bailiwick-system belongs to the operator of Bailiwick: nat needs",
+    );
+    nat.does(&["label", "namespace", RELEASE, "a=b"]);
 }
 
 #[test]
