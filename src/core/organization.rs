@@ -47,9 +47,10 @@ fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
     };
     let finding = || vec![bad(C::Ready, Reason::NoOrganization, message.clone())];
     let mut statuses = Vec::new();
+    let privileged = perhaps_privileged(world, local);
     for group in local.groups.values() {
         // Whoever is in it when an organization takes the namespace (again) gets the role then.
-        let privileged = may_get_a_privileged_role(world, local, &group.meta.name);
+        let privileged = privileged.contains(&group.meta.name);
         let status = GroupStatus { privileged, ..GroupStatus::default() };
         statuses.push(StatusDraft::new("Group", &group.meta, Status::Group(status), finding()));
     }
@@ -63,18 +64,20 @@ fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
     Decision { statuses, ..Decision::default() }
 }
 
-/// Whether a binding gives a Group a role that is privileged, as far as that can be told where roles are not resolved.
-fn may_get_a_privileged_role(world: &World, local: &Local, group: &Name) -> bool {
-    let names_it = |binding: &&Binding| {
-        let is_it = |subject: &Subject| matches!(subject, Subject::Group(name) if name == group);
-        binding.subjects.iter().any(is_it)
-    };
-    local.bindings.values().filter(names_it).any(|binding| match &binding.role {
+/// The Groups to which a binding gives a role that is privileged, as far as that can be told where roles are not resolved.
+fn perhaps_privileged<'a>(world: &World, local: &'a Local) -> BTreeSet<&'a Name> {
+    let perhaps = |binding: &&Binding| match &binding.role {
         (RoleKind::SiteRole, role) => world.site_role_rights(role).is_none_or(|role| role.privileged),
         (RoleKind::CustomRole, role) => {
             local.roles.get(role).is_none_or(|role| role.privileged || !role.inherits.is_empty())
         }
-    })
+    };
+    let subjects = local.bindings.values().filter(perhaps).flat_map(|binding| &binding.subjects);
+    let groups = subjects.filter_map(|subject| match subject {
+        Subject::Group(name) => Some(name),
+        _ => None,
+    });
+    groups.collect()
 }
 
 struct Namespace<'a> {
