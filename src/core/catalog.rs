@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::Name;
 use super::rules::Rule;
@@ -14,6 +15,7 @@ use crate::api::{Action, Permission};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Bounds {
     /// Where the chart is installed; also the default namespace.
+    #[serde(deserialize_with = "some_name")]
     pub release_namespace: String,
     /// The namespaces that organizations may hold.
     pub namespace_whitelist: BTreeSet<String>,
@@ -88,6 +90,12 @@ pub struct Entry {
     /// What may be done with them at all.
     #[serde(default = "everything_but_use")]
     pub actions: BTreeSet<Action>,
+}
+
+/// Without a namespace, what is given in the release namespace would be given on the cluster.
+fn some_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    if name.is_empty() { Err(D::Error::custom("releaseNamespace is empty")) } else { Ok(name) }
 }
 
 fn everything_but_use() -> BTreeSet<Action> {

@@ -95,6 +95,13 @@ fn a_misspelled_key_is_refused() {
     assert!(Bounds::parse("releaseNamespace: r\nnamespaceWhitelist: []\ncatalog: {}\nextra: 1").is_err());
 }
 
+/// What belongs there would be given on the whole cluster.
+#[test]
+fn a_release_namespace_without_a_name_is_refused() {
+    let error = Bounds::parse("releaseNamespace: \"\"\nnamespaceWhitelist: []\ncatalog: {}").unwrap_err();
+    assert_eq!(error.to_string(), "releaseNamespace is empty");
+}
+
 proptest! {
     #![proptest_config(cases(300))]
 
