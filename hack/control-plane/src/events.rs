@@ -90,12 +90,12 @@ fn read_request(stream: UnixStream, events: &Sender<Event>) {
     match serde_json::from_str(&line) {
         // Sending fails only when the supervisor is about to exit; then the asker sees the stream end.
         Ok(request) => drop(events.send(Event::Asked(request, stream))),
-        Err(error) => answer(stream, &Reply::Failed(format!("not a request: {error}"))),
+        Err(error) => answer(&stream, &Reply::Failed(format!("not a request: {error}"))),
     }
 }
 
 /// Sends the answer. Whether the asker still wants it is not our concern.
-pub(crate) fn answer(mut stream: UnixStream, reply: &Reply) {
+pub(crate) fn answer(mut stream: &UnixStream, reply: &Reply) {
     if let Ok(line) = serde_json::to_string(reply) {
         let _ = stream.write_all(format!("{line}\n").as_bytes());
     }

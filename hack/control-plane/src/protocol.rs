@@ -1,7 +1,7 @@
 //! The words between a supervisor and those who control it: one JSON line each way over the control socket, and one
 //! line on the supervisor's standard output when the instance is ready or has failed.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,8 @@ pub(crate) fn ask(layout: &Layout, request: Request) -> Result<Reply, Error> {
     let line = serde_json::to_string(&request).map_err(|error| protocol(error.to_string()))?;
     stream.write_all(format!("{line}\n").as_bytes()).map_err(|error| protocol(error.to_string()))?;
     let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer).map_err(|error| protocol(error.to_string()))?;
+    // To the end: of what was told to end, nothing is left by then.
+    stream.read_to_string(&mut answer).map_err(|error| protocol(error.to_string()))?;
     match serde_json::from_str(&answer) {
         Ok(Reply::Failed(message)) => Err(Error::Supervisor { message }),
         Ok(reply) => Ok(reply),

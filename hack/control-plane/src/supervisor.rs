@@ -49,7 +49,7 @@ pub struct Supervision {
 
 /// Runs an instance until it is told to stop, and removes its directory. `ready` is called with the API server's URL.
 ///
-/// Call it on the main thread.
+/// Call it on the main thread, and end the process afterwards: whoever asked for the end waits for that.
 ///
 /// # Errors
 /// When the instance does not get ready, or cannot be cleared away. In the first case the directory, with the logs,
@@ -83,8 +83,11 @@ pub(crate) fn run(supervision: &Supervision, ready: impl FnOnce(&Description)) -
     match result {
         Ok(downer) => {
             claim.remove()?;
-            // Only now, so that `down` returns when there is nothing left.
-            downer.into_iter().for_each(|stream| answer(stream, &Reply::Done));
+            // Only now, and the stream is left to the end of this process, so that `down` returns when there is nothing left.
+            if let Some(stream) = downer {
+                answer(&stream, &Reply::Done);
+                std::mem::forget(stream);
+            }
             Ok(())
         }
         Err(error) => {
@@ -148,7 +151,7 @@ impl Supervisor {
                 return Some(stream);
             }
             let reply = self.carry_out(request).unwrap_or_else(|error| Reply::Failed(error.to_string()));
-            answer(stream, &reply);
+            answer(&stream, &reply);
         }
         None
     }
