@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 
 use super::conditions::StatusDraft;
-use super::names::{self, Shard};
+use super::names;
 use super::native::{Content, Desired, Grantee, Key, Native, NativeKind, Source};
 use super::rules::Rule;
+use super::shards::Lists;
 use super::world::Holders;
-use super::{Name, subjects};
+use super::{Name, shards};
 use crate::api::RoleKind;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -70,15 +71,16 @@ impl Place<'_> {
 
     /// Wants these subjects to hold a role, by as many native bindings as it takes. Returns how many grants that are.
     pub fn bind(&mut self, path: &[&str], role: &RoleName<'_>, subjects: &BTreeSet<Grantee>, source: &Source) -> u32 {
-        for (shard, list) in subjects::shards(subjects) {
-            self.bind_shard(path, role, shard, list, source);
-        }
+        self.bind_shards(path, role, &shards::split(subjects), source);
         u32::try_from(subjects.len()).unwrap_or(u32::MAX)
     }
 
-    fn bind_shard(&mut self, path: &[&str], role: &RoleName<'_>, shard: Shard, list: Vec<Grantee>, source: &Source) {
-        let key = self.key(false, names::binding(path, (role.kind, role.name), shard));
-        let content = Content::Binding { role: role.native.clone(), subjects: list.into() };
-        self.desired.insert(key, Native { content, source: source.clone() });
+    /// The same for subjects who are split.
+    pub fn bind_shards(&mut self, path: &[&str], role: &RoleName<'_>, lists: &Lists, source: &Source) {
+        for (shard, subjects) in lists {
+            let key = self.key(false, names::binding(path, (role.kind, role.name), *shard));
+            let content = Content::Binding { role: role.native.clone(), subjects: subjects.clone() };
+            self.desired.insert(key, Native { content, source: source.clone() });
+        }
     }
 }

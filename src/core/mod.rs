@@ -22,6 +22,7 @@ pub mod records;
 pub mod roles;
 pub mod rules;
 pub mod settled;
+pub mod shards;
 pub mod site;
 pub mod subjects;
 pub mod suspended;

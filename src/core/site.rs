@@ -15,11 +15,11 @@ use super::findings::{binding_findings, count, role_findings, trouble};
 use super::native::Grantee;
 use super::records::{Binding, Role, Subject, by_age};
 use super::roles::{self, Resolved, Withheld};
+use super::shards::Lists;
 use super::subjects::{self, Subjects};
 use super::world::World;
-use super::{Name, members, names};
+use super::{Name, names};
 use crate::api::conditions::Reason;
-use crate::api::vocabulary::MEMBER_ROLE;
 use crate::api::{self, BindingStatus, RoleKind, SiteRoleStatus};
 
 /// What should be there at the scope of the site at a time.
@@ -69,17 +69,15 @@ fn cluster_part(world: &World, role: &Role, resolved: &Resolved, now: Timestamp,
         }
         let mut place = Place { namespace: &namespace, desired: &mut decision.desired };
         place.role(&native, rules, source.clone());
-        place.bind(&path, &RoleName { kind: RoleKind::SiteRole, name, native }, &who, &source);
+        place.bind_shards(&path, &RoleName { kind: RoleKind::SiteRole, name, native }, &who, &source);
     }
 }
 
-fn everyone_with(world: &World, role: &Role, now: Timestamp) -> BTreeSet<Grantee> {
+/// Everybody who holds a role anywhere: through organizations, as the implicit role of everybody, or by a SiteRoleBinding.
+fn everyone_with(world: &World, role: &Role, now: Timestamp) -> Lists {
     let live = |b: &&Binding| b.expires_at.is_none_or(|end| end > now) && b.role.1 == role.meta.name;
     let by_binding = world.site_bindings.values().filter(live).flat_map(|b| holders_of(world, b).0.granted);
-    let implicit = (&*role.meta.name == MEMBER_ROLE).then(|| members::active(world)).into_iter().flatten();
-    let implicit = implicit.map(|user| Grantee::User(user.username.clone()));
-    // At once: a set is made of sorted lists much faster than one by one, and this is everybody.
-    world.organization_holders(&role.meta.name).cloned().chain(implicit).chain(by_binding).collect()
+    world.holders_with(&role.meta.name, &by_binding.collect())
 }
 
 /// Who gets the role of a SiteRoleBinding, and the role, if it may be assigned to the site. Expiry is not looked at.

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::Name;
-use super::names::Shard;
 use super::native::Grantee;
 use super::records::{Binding, Group, Subject};
 use super::roles::Withheld;
@@ -16,8 +15,6 @@ use crate::api::conditions::Reason;
 
 /// The longest username, as the schema has it.
 const LONGEST_NAME: usize = 256;
-/// How many subjects one native binding holds before it is split: a change rewrites one shard only.
-pub const SHARD_SIZE: usize = 250;
 
 /// Who gets a role by a binding, and who does not.
 #[derive(Debug, Default)]
@@ -152,30 +149,6 @@ fn resolve(world: &World, binding: &Binding, group: impl Fn(&Name) -> Result<BTr
 #[must_use]
 pub fn former(created: Option<Timestamp>, claimed_at: Option<Timestamp>) -> bool {
     matches!((created, claimed_at), (Some(created), Some(claimed)) if created <= claimed)
-}
-
-/// Splits subjects into shards. Which shard a subject is in depends on nothing but itself and their number.
-#[must_use]
-pub fn shards(subjects: &BTreeSet<Grantee>) -> Vec<(Shard, Vec<Grantee>)> {
-    let count = subjects.len().div_ceil(SHARD_SIZE).next_power_of_two();
-    let mut lists = vec![Vec::new(); count];
-    for grantee in subjects {
-        let index = usize::try_from(hash(grantee) % count as u64).unwrap_or(0);
-        lists[index].push(grantee.clone());
-    }
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let numbered =
-        lists.into_iter().enumerate().map(|(i, list)| (Shard { index: number(i), count: number(count) }, list));
-    numbered.filter(|(_, list)| !list.is_empty()).collect()
-}
-
-fn hash(grantee: &Grantee) -> u64 {
-    let parts: [&str; 3] = match grantee {
-        Grantee::User(name) => ["u", "", name],
-        Grantee::Group(name) => ["g", "", name],
-        Grantee::ServiceAccount { namespace, name } => ["s", namespace, name],
-    };
-    fnv(parts.iter().flat_map(|p| p.bytes().chain([0])))
 }
 
 /// FNV-1a: stable across versions of Rust and of Bailiwick, which the standard hasher is not.

@@ -527,16 +527,16 @@ proptest! {
     #[test]
     fn shards_split_and_merge_without_a_gap(before in 1usize..1200, after in 1usize..1200, shuffle in any::<u64>()) {
         use bailiwick::api::RoleKind;
-        use bailiwick::core::{names, subjects};
+        use bailiwick::core::{names, shards};
         let state = |n: usize| {
             let people = (0..n).map(|i| Grantee::User(format!("user-{i}").into())).collect();
             let mut desired = Desired::new();
             let content = Content::Rules([rule("a")].into());
             desired.insert(key(NativeKind::Role, "r0"), Native { content, source: source("r0") });
-            for (shard, list) in subjects::shards(&people) {
-                assert!(list.len() <= 2 * subjects::SHARD_SIZE);
+            for (shard, list) in shards::split(&people) {
+                assert!(list.len() <= 2 * shards::SHARD_SIZE);
                 let name = names::binding(&["role-binding", "x"], (RoleKind::SiteRole, "r0"), shard);
-                let content = Content::Binding { role: "r0".into(), subjects: list.into() };
+                let content = Content::Binding { role: "r0".into(), subjects: list };
                 desired.insert(key(NativeKind::RoleBinding, &name), Native { content, source: source("x") });
             }
             desired

@@ -5,11 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{Affected, Ceilings, Standing, World, rank};
 use crate::api::conditions::Reason;
+use crate::api::vocabulary::MEMBER_ROLE;
 use crate::core::catalog::{Bounds, Settings};
+use crate::core::native::Grantee;
 use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, Subject, User};
 use crate::core::rules::Ceiling;
 use crate::core::uid::Uid;
-use crate::core::{Name, claims, roles};
+use crate::core::{Name, claims, pool, roles, subjects};
 
 /// Moves `value` from one key of an index to another.
 fn reindex(index: &mut HashMap<Name, BTreeSet<Name>>, value: &Name, before: Option<&Name>, after: Option<&Name>) {
@@ -119,6 +121,7 @@ impl World {
         for username in &usernames {
             self.touch_user(username, &mut affected);
             affected.suspended |= self.note_suspension(username);
+            self.note_activity(username);
         }
         affected
     }
@@ -128,6 +131,24 @@ impl World {
         match self.standing(username) {
             Standing::Suspended => self.suspended.insert(username.clone()),
             Standing::Good | Standing::Unknown => self.suspended.remove(username),
+        }
+    }
+
+    /// Keeps it right who may hold grants: everybody of them holds one SiteRole.
+    fn note_activity(&mut self, username: &Name) {
+        let grantee = subjects::user(self, username);
+        let holders = self.holders.entry(pool::name(MEMBER_ROLE)).or_default();
+        match grantee {
+            Ok(grantee) => {
+                if self.active.insert(username.clone()) {
+                    holders.add(&grantee);
+                }
+            }
+            Err(_) => {
+                if self.active.remove(username) {
+                    holders.remove(&Grantee::User(username.clone()));
+                }
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use crate::core::native::{Grantee, Key};
 use crate::core::records::{Binding, Group, Namespace, Organization, Role, Subject, User, by_age};
 use crate::core::roles::Resolved;
 use crate::core::rules::Ceiling;
+use crate::core::shards::{self, Lists, Shards};
 use crate::core::uid::Uid;
 use crate::core::{Name, claims};
 
@@ -65,8 +66,10 @@ pub struct World {
     /// How often a username is mentioned in a namespace.
     mentions: BTreeMap<(Name, Name), u32>,
     site_mentions: HashMap<Name, u32>,
-    /// For each SiteRole, in how many namespaces somebody holds it.
-    holders: BTreeMap<Name, BTreeMap<Grantee, u32>>,
+    /// Every username that may hold grants.
+    active: BTreeSet<Name>,
+    /// For each SiteRole, who holds it through organizations, or because everybody does.
+    holders: BTreeMap<Name, Shards>,
     resolved_site_roles: BTreeMap<Name, Arc<Resolved>>,
 }
 
@@ -221,9 +224,11 @@ impl World {
         self.resolved_site_roles.get(name)
     }
 
-    /// Everybody who holds a SiteRole through an organization, for its cluster-scoped part; sorted.
-    pub fn organization_holders(&self, role: &str) -> impl Iterator<Item = &Grantee> {
-        self.holders.get(role).into_iter().flat_map(BTreeMap::keys)
+    /// Everybody who holds a SiteRole through an organization, or because everybody does, and some more: for its
+    /// cluster-scoped part.
+    #[must_use]
+    pub fn holders_with(&self, role: &str, more: &BTreeSet<Grantee>) -> Lists {
+        self.holders.get(role).map_or_else(|| shards::split(more), |holders| holders.with(more))
     }
 
     /// Replaces what one namespace contributes to the holders of SiteRoles.
@@ -233,17 +238,11 @@ impl World {
         }
         let mut change = HoldersChange::MayGain;
         for (role, grantee) in after {
-            let counts = self.holders.entry(role.clone()).or_default();
-            *counts.entry(grantee.clone()).or_default() += 1;
+            self.holders.entry(role.clone()).or_default().add(grantee);
         }
         for (role, grantee) in before {
-            let Some(counts) = self.holders.get_mut(role) else { continue };
-            if let Some(count) = counts.get_mut(grantee) {
-                *count -= 1;
-                if *count == 0 {
-                    counts.remove(grantee);
-                    change = HoldersChange::Loses;
-                }
+            if self.holders.get_mut(role).is_some_and(|holders| holders.remove(grantee)) {
+                change = HoldersChange::Loses;
             }
         }
         change

@@ -168,6 +168,10 @@ impl Engine {
             return;
         }
         state.urgent = false;
+        if state.busy_since.is_none() {
+            // There was nothing to do when all were decided first.
+            return;
+        }
         if let Some(until) = state.wait_until.filter(|until| *until > clock) {
             self.wait(unit, until - clock);
             return;
@@ -190,7 +194,8 @@ impl Engine {
         writes.truncate(self.writing.places(revoking));
         let Some(state) = self.units.get_mut(unit) else { return };
         if writes.is_empty() {
-            // It was let in for what it might have to take away, and only has to give.
+            // It was let in for what it might have to take away, and only has to give. It is decided anew then, too.
+            state.decision = None;
             state.queued = true;
             self.queue.push(unit.clone(), false);
             return;
@@ -207,13 +212,20 @@ impl Engine {
     /// known who holds SiteRoles in one, without which the site would take the cluster-scoped part of those roles away,
     /// and where there is access to take away, which goes before everything else.
     pub(super) fn decide_first(&mut self, unit: &Unit) {
-        self.decide(unit, Timestamp::now());
-        let Some(revokes) = self.next_step(unit, Instant::now()).first().map(Write::revokes) else { return };
-        // Its turn may come late, and what a large site decides is large: it is decided anew then.
-        if let Some(state) = self.units.get_mut(unit) {
-            state.decision = None;
+        let (now, clock) = (Timestamp::now(), Instant::now());
+        self.decide(unit, now);
+        let revokes = self.next_step(unit, clock).first().map(Write::revokes);
+        let Some(state) = self.units.get_mut(unit) else { return };
+        let claims = |name| claims::claim(&self.world, name, now, state.present.is_empty()).is_some();
+        let waits =
+            state.in_flight > 0 || state.wait_until.is_some() || matches!(unit, Unit::Namespace(name) if claims(name));
+        if revokes.is_none() && !waits {
+            self.converged(unit, clock);
+            return;
         }
-        if revokes {
+        // Its turn may come late, and what a large site decides is large: it is decided anew then.
+        state.decision = None;
+        if revokes == Some(true) {
             self.mark(unit.clone(), true);
         }
     }
