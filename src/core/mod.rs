@@ -21,6 +21,7 @@ pub mod pool;
 pub mod records;
 pub mod roles;
 pub mod rules;
+pub mod second;
 pub mod settled;
 pub mod shards;
 pub mod site;

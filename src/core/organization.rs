@@ -16,6 +16,7 @@ use super::native::{Grantee, Source};
 use super::organization_status::member_role;
 use super::records::{Binding, Group, Meta, Organization, Role, Subject};
 use super::roles::{self, Resolved, Withheld};
+use super::second::Second;
 use super::subjects::{self, Subjects};
 use super::world::{Local, World};
 use super::{Name, names};
@@ -326,8 +327,8 @@ impl<'a> Namespace<'a> {
         }
     }
 
-    fn expired(&mut self, expires_at: Option<Timestamp>) -> bool {
-        match expires_at {
+    fn expired(&mut self, expires_at: Option<Second>) -> bool {
+        match expires_at.map(Timestamp::from) {
             Some(end) if end <= self.now => true,
             Some(end) => {
                 let next = &mut self.decision.next_change;

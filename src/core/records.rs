@@ -12,6 +12,7 @@ use super::Name;
 use super::native::Source;
 use super::pool;
 use super::rules::Rule;
+use super::second::Second;
 use super::uid::Uid;
 use crate::api::conditions::ConditionType;
 use crate::api::vocabulary::{CLAIMED_AT, LAST_ORGANIZATION, ORGANIZATION, ORGANIZATION_UID, SUSPENSION, VOUCHED};
@@ -30,8 +31,8 @@ pub struct Meta {
     pub version: u64,
     /// Generation.
     pub generation: i64,
-    /// When it was created (whole seconds); `None` for manifests that no API server has seen.
-    pub created: Option<Timestamp>,
+    /// When it was created; `None` for manifests that no API server has seen.
+    pub created: Option<Second>,
     /// The status as it stands.
     pub status: ObservedStatus,
 }
@@ -57,7 +58,7 @@ pub struct Transition {
 }
 
 /// Oldest first; a tie is broken by name, so that the result does not depend on the order of events.
-pub fn by_age(meta: &Meta) -> (Option<Timestamp>, &Name, &Uid) {
+pub fn by_age(meta: &Meta) -> (Option<Second>, &Name, &Uid) {
     (meta.created, &meta.name, &meta.uid)
 }
 
@@ -85,7 +86,7 @@ fn meta<S: Serialize>(metadata: &ObjectMeta, status: Option<&S>, conditions: &[C
         uid: metadata.uid.as_ref().into(),
         version: version(metadata),
         generation: metadata.generation.unwrap_or(0),
-        created: metadata.creation_timestamp.as_ref().map(|t| t.0),
+        created: metadata.creation_timestamp.as_ref().map(|t| t.0.into()),
         status: ObservedStatus {
             digest: status.map_or(0, digest),
             transitions: conditions
@@ -198,9 +199,9 @@ pub struct Binding {
     #[allow(missing_docs)]
     pub subjects: Box<[Subject]>,
     #[allow(missing_docs)]
-    pub expires_at: Option<Timestamp>,
-    /// When somebody last wrote its spec (whole seconds).
-    pub written: Option<Timestamp>,
+    pub expires_at: Option<Second>,
+    /// When somebody last wrote its spec.
+    pub written: Option<Second>,
 }
 
 /// A CustomRole or a SiteRole.
@@ -306,7 +307,7 @@ impl From<&api::RoleBinding> for Binding {
         Self {
             role: (b.spec.role_ref.kind, pool::name(&b.spec.role_ref.name)),
             subjects: b.spec.subjects.iter().map(subject).collect(),
-            expires_at: b.spec.expires_at.as_ref().map(|t| t.0),
+            expires_at: b.spec.expires_at.as_ref().map(|t| t.0.into()),
             written: written(&b.metadata),
             meta,
         }
@@ -329,7 +330,7 @@ impl From<&api::SiteRoleBinding> for Binding {
             meta: meta(&b.metadata, b.status.as_ref(), b.status.as_ref().map_or(&[], |s| &s.conditions)),
             role: (RoleKind::SiteRole, pool::name(&b.spec.role_ref.name)),
             subjects: b.spec.subjects.iter().map(subject).collect(),
-            expires_at: b.spec.expires_at.as_ref().map(|t| t.0),
+            expires_at: b.spec.expires_at.as_ref().map(|t| t.0.into()),
             written: written(&b.metadata),
         }
     }
@@ -425,9 +426,9 @@ fn cluster_rule(rule: &api::ClusterPolicyRule) -> Rule {
 
 /// The newest time at which somebody wrote the spec: a label, say, is no word about who gets the role. Managed fields are
 /// the only place where Kubernetes keeps that; they are dropped after this.
-fn written(metadata: &ObjectMeta) -> Option<Timestamp> {
+fn written(metadata: &ObjectMeta) -> Option<Second> {
     let fields = metadata.managed_fields.iter().flatten();
     let spec = fields.filter(|f| f.fields_v1.as_ref().is_some_and(|v1| v1.0.get("f:spec").is_some()));
     let newest = spec.filter_map(|f| f.time.as_ref()).map(|t| t.0).max();
-    newest.max(metadata.creation_timestamp.as_ref().map(|t| t.0))
+    newest.max(metadata.creation_timestamp.as_ref().map(|t| t.0)).map(Second::from)
 }

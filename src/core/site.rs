@@ -39,7 +39,7 @@ pub fn decide(world: &World, now: Timestamp) -> Decision {
         decision.statuses.push(StatusDraft::new("SiteRole", &role.meta, Status::SiteRole(status), findings));
     }
     for binding in world.site_bindings.values() {
-        if let Some(end) = binding.expires_at.filter(|end| *end > now) {
+        if let Some(end) = binding.expires_at.map(Timestamp::from).filter(|end| *end > now) {
             decision.next_change = Some(decision.next_change.map_or(end, |n| n.min(end)));
         }
         decision.statuses.push(binding_status(world, binding, now));
@@ -75,7 +75,7 @@ fn cluster_part(world: &World, role: &Role, resolved: &Resolved, now: Timestamp,
 
 /// Everybody who holds a role anywhere: through organizations, as the implicit role of everybody, or by a SiteRoleBinding.
 fn everyone_with(world: &World, role: &Role, now: Timestamp) -> Lists {
-    let live = |b: &&Binding| b.expires_at.is_none_or(|end| end > now) && b.role.1 == role.meta.name;
+    let live = |b: &&Binding| !ended(b, now) && b.role.1 == role.meta.name;
     let by_binding = world.site_bindings.values().filter(live).flat_map(|b| holders_of(world, b).0.granted);
     world.holders_with(&role.meta.name, &by_binding.collect())
 }
@@ -125,7 +125,7 @@ fn desired_holder(world: &World, role: &Role, now: Timestamp) -> Option<Name> {
     if !role.single_holder || !roles::assignable(role, api::Place::Site) {
         return None;
     }
-    let live = |b: &&Binding| b.role.1 == role.meta.name && b.expires_at.is_none_or(|end| end > now);
+    let live = |b: &&Binding| b.role.1 == role.meta.name && !ended(b, now);
     let mut bindings: Vec<&Binding> = world.site_bindings.values().filter(live).collect();
     bindings.sort_by_key(|b| by_age(&b.meta));
     let mut candidates = bindings.into_iter().flat_map(|b| &b.subjects).filter_map(|subject| match subject {
@@ -137,9 +137,13 @@ fn desired_holder(world: &World, role: &Role, now: Timestamp) -> Option<Name> {
     Some(incumbent.unwrap_or(first).clone())
 }
 
+fn ended(binding: &Binding, now: Timestamp) -> bool {
+    binding.expires_at.is_some_and(|end| Timestamp::from(end) <= now)
+}
+
 fn binding_status(world: &World, binding: &Binding, now: Timestamp) -> StatusDraft {
     let (mut who, role) = holders_of(world, binding);
-    let expired = binding.expires_at.is_some_and(|end| end <= now);
+    let expired = ended(binding, now);
     let nothing = if expired { Some(Reason::Expired) } else { role.as_ref().err().copied() };
     if expired {
         who.withheld = binding.subjects.iter().map(|s| Withheld::new(Reason::Expired, s.to_string())).collect();

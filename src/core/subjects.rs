@@ -10,6 +10,7 @@ use super::Name;
 use super::native::Grantee;
 use super::records::{Binding, Group, Subject};
 use super::roles::Withheld;
+use super::second::Second;
 use super::world::{Local, Standing, World};
 use crate::api::conditions::Reason;
 
@@ -147,8 +148,8 @@ fn resolve(world: &World, binding: &Binding, group: impl Fn(&Name) -> Result<BTr
 /// Whether an object dates from before its organization's claim on a namespace that another organization held. Times
 /// are whole seconds; where they are equal it is in doubt, so withheld.
 #[must_use]
-pub fn former(created: Option<Timestamp>, claimed_at: Option<Timestamp>) -> bool {
-    matches!((created, claimed_at), (Some(created), Some(claimed)) if created <= claimed)
+pub fn former(created: Option<Second>, claimed_at: Option<Timestamp>) -> bool {
+    matches!((created, claimed_at), (Some(created), Some(claimed)) if Timestamp::from(created) <= claimed)
 }
 
 /// FNV-1a: stable across versions of Rust and of Bailiwick, which the standard hasher is not.

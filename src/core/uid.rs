@@ -1,6 +1,7 @@
 //! UIDs, kept small: the operator knows one for every object of the site.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use uuid::Uuid;
 
@@ -11,20 +12,20 @@ use super::Name;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uid(Form);
 
+/// As large as a UUID: that its first half is never zero leaves the compiler a place to note which of the two it is.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Form {
-    Uuid(Uuid),
+    Uuid(NonZeroU64, u64),
     Text(Name),
 }
 
 impl From<&str> for Uid {
     fn from(text: &str) -> Self {
-        let form = match Uuid::try_parse(text) {
-            // A UUID can be written in several ways, and a UID is a text: only the usual way can be told from the bytes.
-            Ok(uuid) if *text == *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) => Form::Uuid(uuid),
-            _ => Form::Text(text.into()),
-        };
-        Self(form)
+        // A UUID can be written in several ways, and a UID is a text: only the usual way can be told from the bytes.
+        let usual = |uuid: &Uuid| *text == *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer());
+        let halves = Uuid::try_parse(text).ok().filter(usual).map(|uuid| uuid.as_u64_pair());
+        let uuid = halves.and_then(|(first, second)| Some(Form::Uuid(NonZeroU64::new(first)?, second)));
+        Self(uuid.unwrap_or_else(|| Form::Text(text.into())))
     }
 }
 
@@ -44,7 +45,7 @@ impl Default for Uid {
 impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Form::Uuid(uuid) => uuid.hyphenated().fmt(f),
+            Form::Uuid(first, second) => Uuid::from_u64_pair(first.get(), *second).hyphenated().fmt(f),
             Form::Text(text) => text.fmt(f),
         }
     }
@@ -63,13 +64,15 @@ mod tests {
     #[test]
     fn every_text_comes_back_as_it_was() {
         let usual = "7b1a6cbb-9d0c-4c07-8f6e-0d4b6f5a2c11";
-        let others = ["", "uid-1", "Group/a/b", "{7b1a6cbb-9d0c-4c07-8f6e-0d4b6f5a2c11}"];
+        let zero = "00000000-0000-0000-8f6e-0d4b6f5a2c11";
+        let others = ["", "uid-1", "Group/a/b", "{7b1a6cbb-9d0c-4c07-8f6e-0d4b6f5a2c11}", zero];
         let loud = usual.to_uppercase();
         let bare = usual.replace('-', "");
         for text in others.into_iter().chain([usual, &loud, &bare]) {
             assert_eq!(Uid::from(text).to_string(), text);
         }
-        assert!(matches!(Uid::from(usual).0, Form::Uuid(_)));
+        assert!(matches!(Uid::from(usual).0, Form::Uuid(..)));
+        assert_eq!(size_of::<Uid>(), 16);
         assert_ne!(Uid::from(usual), Uid::from(loud.as_str()));
     }
 }

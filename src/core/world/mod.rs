@@ -10,14 +10,13 @@ mod intake;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use crate::api::conditions::Reason;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::native::{Grantee, Key};
 use crate::core::records::{Binding, Group, Namespace, Organization, Role, Subject, User, by_age};
 use crate::core::roles::Resolved;
 use crate::core::rules::Ceiling;
+use crate::core::second::Second;
 use crate::core::shards::{self, Lists, Shards};
 use crate::core::uid::Uid;
 use crate::core::{Name, claims};
@@ -273,7 +272,7 @@ pub type Holders = Box<[(Name, Grantee)]>;
 
 /// How much reason there is for an organization to be the default one: less is more. First those that ask, of these first
 /// the one on record, then by age.
-pub(super) type Rank = (bool, bool, Option<Timestamp>, Name, Uid);
+pub(super) type Rank = (bool, bool, Option<Second>, Name, Uid);
 
 /// The rank of an organization.
 fn rank(organization: &Organization) -> Rank {

@@ -1,0 +1,48 @@
+//! Times as the API has them, kept small: the operator knows several for every object.
+
+use std::num::NonZeroU64;
+
+use jiff::Timestamp;
+
+/// A time in whole seconds; what is finer is cut off. As an option it is a third of a [`Timestamp`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Second(NonZeroU64);
+
+/// What is added to the seconds since 1970, so that none is negative or zero.
+const BEFORE: u64 = 1 << 63;
+
+impl From<Timestamp> for Second {
+    fn from(time: Timestamp) -> Self {
+        // `Timestamp` ends in the year 9999, and cuts off towards 1970.
+        let whole = time.as_second() - i64::from(time.subsec_nanosecond() < 0);
+        Self(NonZeroU64::new(BEFORE.wrapping_add_signed(whole)).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
+impl From<Second> for Timestamp {
+    fn from(second: Second) -> Self {
+        Timestamp::from_second(second.0.get().wrapping_sub(BEFORE).cast_signed()).unwrap_or(Timestamp::MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_seconds_come_back_in_order() {
+        let texts = ["-009999-01-02T01:59:59Z", "1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z", "2026-11-22T20:00:01Z"];
+        let times = texts.map(|text| text.parse::<Timestamp>().unwrap());
+        let seconds = times.map(Second::from);
+        assert_eq!(seconds.map(Timestamp::from), times);
+        assert!(seconds.is_sorted());
+        assert_eq!(size_of::<Option<Second>>(), 8);
+    }
+
+    #[test]
+    fn what_is_finer_is_cut_off() {
+        let whole = |text: &str| Timestamp::from(Second::from(text.parse::<Timestamp>().unwrap())).to_string();
+        assert_eq!(whole("2026-11-22T20:00:01.9Z"), "2026-11-22T20:00:01Z");
+        assert_eq!(whole("1969-12-31T23:59:58.1Z"), "1969-12-31T23:59:58Z");
+    }
+}
