@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Engine, Timer, Unit, signed};
 use crate::api::conditions::Reason;
 use crate::core::decision::{Counts, Decision};
-use crate::core::native::{Key, NativeKind, Observed};
+use crate::core::native::{Desired, Key, NativeKind, Observed};
 use crate::core::plan::{self, Present, Write};
 use crate::core::uid::Uid;
 use crate::core::world::{Holders, HoldersChange, Trouble};
@@ -144,6 +144,18 @@ impl UnitState {
     pub fn try_again(&mut self, now: Instant) {
         if self.wait_until.is_some_and(|until| until <= now) {
             self.wait_until = None;
+        }
+    }
+
+    /// What is there as it should be is said by one copy: what the site gives to everybody is large, the world keeps it too,
+    /// and one copy is compared with itself at a glance.
+    fn share(&mut self, desired: &Desired) {
+        for (key, native) in desired {
+            if let Some(observed) = self.present.get_mut(key)
+                && observed.content.as_ref() == Some(&native.content)
+            {
+                observed.content = Some(native.content.clone());
+            }
         }
     }
 
@@ -295,6 +307,9 @@ impl Engine {
             [failing.map(|until| Timestamp::now() + signed(until.saturating_duration_since(clock))), state.next_change];
         let at = at.into_iter().flatten().min();
         let decision = state.decision.take();
+        if let (Unit::Site, Some(decision)) = (unit, &decision) {
+            state.share(&decision.desired);
+        }
         if let Some(since) = state.busy_since.take() {
             self.busy.remove(&(since, unit.clone()));
         }
