@@ -398,6 +398,10 @@ impl Engine {
         state.in_flight = state.in_flight.saturating_sub(1);
         if state.in_flight == 0 {
             state.gone.clear();
+            if state.stale {
+                // Its turn may come late, and then it is decided anew.
+                state.decision = None;
+            }
         }
         if state.in_flight == 0 && state.busy_since.is_some() && !state.queued {
             state.queued = true;
