@@ -9,6 +9,9 @@ use crate::shell::writer::WHEN_REVOKING;
 /// are told all the same: decisions wait for what a few statuses record.
 const STATUSES_BESIDE: usize = 16;
 
+/// This share of the places has to be free before the next unit is let in.
+const WORTH_DECIDING: usize = 4;
+
 /// The units that wait for their turn, each once.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -84,8 +87,10 @@ impl Writing {
         }
     }
 
+    /// A unit that only has to give is not let in for each place that becomes free: it would be decided for each of its
+    /// writes, and as many would be at work as there are places.
     pub fn room(&self) -> Room {
-        Room { urgent: self.places(true) > 0, ordinary: self.places(false) > 0 }
+        Room { urgent: self.places(true) > 0, ordinary: self.places(false) >= self.most.div_ceil(WORTH_DECIDING) }
     }
 
     /// How many statuses there may be beside.
