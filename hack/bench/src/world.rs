@@ -137,3 +137,32 @@ impl Random {
         username(number % plain)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_world_and_another_gives_another() {
+        let world = |seed| generate(Size { organizations: 10, seed });
+        assert_eq!(world(1), world(1));
+        assert_ne!(world(1), world(2));
+    }
+
+    #[test]
+    fn a_world_has_what_its_size_says() {
+        let size = Size { organizations: 20, seed: 1 };
+        let objects = generate(size);
+        let count = |kind: &str| objects.iter().filter(|o| o["kind"] == kind).count();
+        assert_eq!((count("Organization"), count("Group"), count("CustomRole")), (20, 20, 40));
+        assert_eq!((count("RoleBinding"), count("SiteRoleBinding")), (size.bindings(), 2));
+        // Beside them one who holds a role everywhere.
+        assert_eq!(count("User"), size.users() + 1);
+        let members = |o: &Value| o["spec"]["members"].as_array().map_or(0, Vec::len);
+        let groups: Vec<usize> = objects.iter().filter(|o| o["kind"] == "Group").map(members).collect();
+        assert!(
+            groups[..3].iter().all(|n| *n == size.users() / 2) && groups[3..].iter().all(|n| *n <= 8),
+            "{groups:?}"
+        );
+    }
+}

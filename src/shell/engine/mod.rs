@@ -275,12 +275,10 @@ impl Engine {
 }
 
 async fn until(at: Option<Timestamp>) {
-    let wait = at.map(|at| at.duration_since(Timestamp::now()).unsigned_abs());
-    match wait {
-        // A duration in the past is unsigned here too, so it is looked at again.
-        Some(wait) if at.is_some_and(|at| at > Timestamp::now()) => tokio::time::sleep(wait).await,
-        Some(_) => {}
-        None => std::future::pending().await,
+    let Some(at) = at else { return std::future::pending().await };
+    // A time that is over is no duration, and not waited for.
+    if let Ok(wait) = Duration::try_from(at.duration_since(Timestamp::now())) {
+        tokio::time::sleep(wait).await;
     }
 }
 

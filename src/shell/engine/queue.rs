@@ -112,3 +112,35 @@ impl Writing {
         if revoking { &mut self.revoking } else { &mut self.giving }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_only_gives_waits_for_a_quarter_of_the_places_and_who_takes_away_does_not() {
+        for most in 1..=100 {
+            let mut writing = Writing::new(most);
+            let quarter = most.div_ceil(4);
+            for giving in 0..=most {
+                assert_eq!(writing.room().ordinary, most - giving >= quarter, "{giving} of {most}");
+                assert!(writing.room().urgent);
+                writing.begin(1, false);
+            }
+            for _ in 0..=most {
+                writing.end(false);
+            }
+            assert!(writing.room().ordinary, "nothing is under way, of {most}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_given_while_access_is_taken_away() {
+        let mut writing = Writing::new(64);
+        writing.begin(1, true);
+        assert!(writing.room().urgent && !writing.room().ordinary);
+        assert_eq!(writing.places(false), 0);
+        writing.end(true);
+        assert!(writing.room().ordinary);
+    }
+}
