@@ -7,12 +7,57 @@ use crate::stats::Sample;
 const KINDS: u64 = 30;
 const PAGE: u64 = 500;
 
+/// How long a bare write took on the machine for which the bars in milliseconds were made. On another, or at a slower hour,
+/// it is the multiple of a bare write of the same run that counts.
+const BARE_WRITE_MS: f64 = 1.2;
+
 /// One line of the table.
 struct Row {
     what: String,
     measured: String,
     bar: String,
-    holds: bool,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Holds,
+    /// Not in milliseconds, but in bare writes.
+    HoldsInWrites,
+    Missed,
+}
+
+/// The most that something may take, in milliseconds.
+#[derive(Clone, Copy)]
+struct Latency {
+    p50: Option<f64>,
+    p99: Option<f64>,
+}
+
+impl Latency {
+    /// `write`: how long a bare write took in the same run.
+    fn verdict(self, sample: &Sample, write: f64) -> Verdict {
+        let within = |scale: f64| {
+            let below = |percent, bar: Option<f64>| bar.is_none_or(|bar| sample.percentile(percent) <= bar * scale);
+            sample.len() > 0 && below(50.0, self.p50) && below(99.0, self.p99)
+        };
+        if within(1.0) {
+            Verdict::Holds
+        } else if within(write / BARE_WRITE_MS) {
+            Verdict::HoldsInWrites
+        } else {
+            Verdict::Missed
+        }
+    }
+}
+
+impl std::fmt::Display for Latency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bars = [("p50", self.p50), ("p99", self.p99)].into_iter().filter_map(|(name, bar)| Some((name, bar?)));
+        let bars: Vec<String> =
+            bars.map(|(name, bar)| format!("{name} ≤ {bar} ms ({:.1} bare writes)", bar / BARE_WRITE_MS)).collect();
+        f.write_str(&bars.join(", "))
+    }
 }
 
 /// Prints the table for every size.
@@ -60,12 +105,16 @@ fn print_spread(runs: &[Figures]) {
 }
 
 fn print_row(row: &Row) {
-    let verdict = if row.holds { "holds" } else { "**missed**" };
+    let verdict = match row.verdict {
+        Verdict::Holds => "holds",
+        Verdict::HoldsInWrites => "holds in bare writes, not in ms",
+        Verdict::Missed => "**missed**",
+    };
     println!("| {} | {} | {} | {verdict} |", row.what, row.measured, row.bar);
 }
 
 fn row(what: impl Into<String>, measured: String, bar: impl Into<String>, holds: bool) -> Row {
-    Row { what: what.into(), measured, bar: bar.into(), holds }
+    Row { what: what.into(), measured, bar: bar.into(), verdict: if holds { Verdict::Holds } else { Verdict::Missed } }
 }
 
 fn rows(f: &Figures) -> Vec<Row> {
@@ -97,49 +146,45 @@ fn converging(f: &Figures) -> Vec<Row> {
 
 fn changing(f: &Figures) -> Vec<Row> {
     let write = f.bare_write_ms.median();
-    let times = |sample: &Sample| format!("{sample} ({:.1} bare writes)", sample.median() / write);
-    let below = |sample: &Sample, p50: f64, p99: f64| {
-        sample.len() > 0 && sample.median() <= p50 && sample.percentile(99.0) <= p99
+    let times = |sample: &Sample| {
+        let [middle, most] = [50.0, 99.0].map(|percent| sample.percentile(percent) / write);
+        format!("{sample} ({middle:.1} and {most:.1} bare writes)")
+    };
+    let timed = |what: &str, sample: &Sample, measured: String, p50: Option<f64>, p99: Option<f64>| {
+        let bar = Latency { p50, p99 };
+        Row { what: what.to_owned(), measured, bar: bar.to_string(), verdict: bar.verdict(sample, write) }
     };
     let everywhere = &f.everywhere;
     let suspended = format!("{}; a bare client's writes {}", times(&f.suspended_ms), f.bare_suspension_ms);
-    let load = format!("{} of {}", f.suspended_under_load_ms, f.suspended_under_load_ms.len());
+    let load = format!("{} of {}", times(&f.suspended_under_load_ms), f.suspended_under_load_ms.len());
     let site = format!(
         "{:.2} s for {} grants; a bare client {:.2} s",
         everywhere.seconds, everywhere.grants, everywhere.bare_seconds
     );
     let repaired = format!("{}; a bare client's write {}", times(&f.repaired_ms), f.bare_repair_ms);
     vec![
-        row(
+        timed(
             "one role binding changed, until the operator's write arrives",
+            &f.reaction_ms,
             times(&f.reaction_ms),
-            "p50 ≤ 5 ms, p99 ≤ 20 ms",
-            below(&f.reaction_ms, 5.0, 20.0),
+            Some(5.0),
+            Some(20.0),
         ),
-        row(
+        timed(
             "a user with 20 grants suspended, until none is left",
+            &f.suspended_ms,
             suspended,
-            "p50 ≤ 25 ms, p99 ≤ 100 ms",
-            below(&f.suspended_ms, 25.0, 100.0),
+            Some(25.0),
+            Some(100.0),
         ),
-        row(
-            "the same while every binding is projected anew",
-            load,
-            "p99 ≤ 250 ms",
-            below(&f.suspended_under_load_ms, 250.0, 250.0),
-        ),
+        timed("the same while every binding is projected anew", &f.suspended_under_load_ms, load, None, Some(250.0)),
         row(
             "a user with a site role over all organizations suspended",
             site,
             "≤ 1.5 × the bare client",
             everywhere.seconds <= 1.5 * everywhere.bare_seconds,
         ),
-        row(
-            "a native binding deleted, until it is back",
-            repaired,
-            "p50 ≤ 15 ms",
-            below(&f.repaired_ms, 15.0, f64::INFINITY),
-        ),
+        timed("a native binding deleted, until it is back", &f.repaired_ms, repaired, Some(15.0), None),
     ]
 }
 
@@ -193,4 +238,21 @@ fn overall(report: &Report) -> Vec<Row> {
     let start = &program.start_ms;
     rows.push(row("binary: start", start.to_string(), "≤ 50 ms", start.percentile(99.0) <= 50.0));
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slower_machine_is_judged_by_its_own_writes_and_a_faster_one_by_milliseconds() {
+        let bar = Latency { p50: Some(12.0), p99: Some(24.0) };
+        let sample = |middle: f64, most: f64| Sample::from(vec![middle, middle, most]);
+        assert_eq!(bar.verdict(&sample(12.0, 24.0), 0.6), Verdict::Holds);
+        assert_eq!(bar.verdict(&sample(12.1, 24.0), 1.2), Verdict::Missed);
+        assert_eq!(bar.verdict(&sample(24.0, 48.0), 2.4), Verdict::HoldsInWrites);
+        assert_eq!(bar.verdict(&sample(24.0, 48.1), 2.4), Verdict::Missed);
+        assert_eq!(bar.verdict(&Sample::from(Vec::new()), 2.4), Verdict::Missed, "nothing was measured");
+        assert_eq!(bar.to_string(), "p50 ≤ 12 ms (10.0 bare writes), p99 ≤ 24 ms (20.0 bare writes)");
+    }
 }
