@@ -26,19 +26,32 @@ one of the two changes alone, the operator asks for more than it holds and the A
 {{- include "bailiwick.flow" $verbs }}
 {{- end }}
 
-{{/* All rules of the words with one target: (dict "catalog" … "target" …). Maps are ranged over in the order of keys. */}}
+{{/*
+All rules of the words with one target: (dict "catalog" … "target" …). Those that differ in their resources only are one
+rule, each resource once: at every write of the operator the API server compares each right that it gives with each rule
+that it holds, and that takes long for a role with many rights.
+*/}}
 {{- define "bailiwick.catalogRules" -}}
+{{- $rules := dict }}
 {{- range $word, $entry := .catalog }}
 {{- if eq ($entry.target | default "organization") $.target }}
 {{- range $name, $rule := $entry.rules }}
-# {{ $word }}: {{ $name }}
-- apiGroups: {{ include "bailiwick.flow" $rule.apiGroups }}
+{{- $groups := include "bailiwick.flow" $rule.apiGroups }}
+{{- $names := include "bailiwick.flow" ($rule.resourceNames | default list) }}
+{{- $verbs := include "bailiwick.verbs" ($rule.actions | default (list "create" "read" "update" "delete")) }}
+{{- $key := printf "%s %s %s" $groups $names $verbs }}
+{{- $known := get $rules $key | default (dict "resources" list) }}
+{{- $resources := concat $known.resources $rule.resources | uniq }}
+{{- $_ := set $rules $key (dict "groups" $groups "resources" $resources "named" $rule.resourceNames "names" $names "verbs" $verbs) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $rule := $rules }}
+- apiGroups: {{ $rule.groups }}
   resources: {{ include "bailiwick.flow" $rule.resources }}
-  {{- with $rule.resourceNames }}
-  resourceNames: {{ include "bailiwick.flow" . }}
+  {{- if $rule.named }}
+  resourceNames: {{ $rule.names }}
   {{- end }}
-  verbs: {{ include "bailiwick.verbs" ($rule.actions | default (list "create" "read" "update" "delete")) }}
-{{- end }}
-{{- end }}
+  verbs: {{ $rule.verbs }}
 {{- end }}
 {{- end }}
