@@ -20,10 +20,10 @@ pub const CLAIMED_AT: &str = "bailiwick.dev/claimed-at";
 pub const VOUCHED: &str = "bailiwick.dev/vouched";
 /// Label on a User, set by an admission policy: suspended, and not yet seen to be so by the operator.
 pub const SUSPENSION: &str = "bailiwick.dev/suspension";
-/// What the ConfigMaps with the names of suspended users begin with; a number follows.
-pub const SUSPENDED_CONFIG_MAPS: &str = "bailiwick-suspended-";
-/// Their key.
-pub const SUSPENDED_KEY: &str = "names";
+/// The ConfigMap with the names of suspended users.
+pub const SUSPENDED_CONFIG_MAP: &str = "bailiwick-suspended";
+/// Its keys.
+pub const SUSPENDED_KEYS: [&str; 2] = ["names-0", "names-1"];
 
 /// The ceiling in organization namespaces: the native ClusterRole that the operator holds there.
 pub const CEILING: &str = "bailiwick-grantable";

@@ -10,7 +10,7 @@ use super::native::Grantee;
 use super::subjects::fnv;
 
 /// How many subjects one native binding holds before it is split.
-pub const SHARD_SIZE: usize = 250;
+pub const SHARD_SIZE: usize = 128;
 
 /// The shards of a grant that are not empty, and who is in each; sorted.
 pub type Lists = Vec<(Shard, Arc<[Grantee]>)>;

@@ -73,9 +73,9 @@ pub struct Metrics {
     watches_broken: Gauge,
     /// Admission policies (and bindings) of the chart, by whether they are as it installed them.
     pub policies: Family<StateLabels, Gauge>,
-    /// Lists of suspended users that the chart creates and that are not there: an admission policy rests on them.
-    pub suspended_lists_missing: Gauge,
-    /// Suspended users for whom the lists have no room.
+    /// Whether the list of suspended users that the chart creates is not there: an admission policy rests on it.
+    pub suspended_list_missing: Gauge,
+    /// Suspended users for whom the list has no room.
     pub suspended_left_out: Gauge,
     /// 1 in the replica that writes.
     pub leading: Gauge,
@@ -99,7 +99,7 @@ impl Default for Metrics {
             broken: Mutex::default(),
             watches_broken: Gauge::default(),
             policies: Family::default(),
-            suspended_lists_missing: Gauge::default(),
+            suspended_list_missing: Gauge::default(),
             suspended_left_out: Gauge::default(),
             leading: Gauge::default(),
             synced: AtomicBool::new(false),
@@ -113,10 +113,10 @@ impl Default for Metrics {
         registry.register("watch_errors", "Times that a watch broke", metrics.watch_errors.clone());
         registry.register("watches_broken", "Watches that are broken now", metrics.watches_broken.clone());
         registry.register("policies", "Admission policies of the chart, by state", metrics.policies.clone());
-        let lists = metrics.suspended_lists_missing.clone();
-        registry.register("suspended_lists_missing", "ConfigMaps of suspended users that are not there", lists);
+        let list = metrics.suspended_list_missing.clone();
+        registry.register("suspended_list_missing", "1 while the ConfigMap of suspended users is not there", list);
         let left_out = metrics.suspended_left_out.clone();
-        registry.register("suspended_left_out", "Suspended users that the lists have no room for", left_out);
+        registry.register("suspended_left_out", "Suspended users that the list has no room for", left_out);
         registry.register("leading", "1 in the replica that writes", metrics.leading.clone());
         Self { registry, ..metrics }
     }

@@ -24,7 +24,6 @@ use crate::core::catalog::{Bounds, Settings};
 use crate::core::native::{self, Key, Object, Observed};
 use crate::core::records;
 use crate::core::rules::Ceiling;
-use crate::core::suspended::SHARDS;
 use crate::core::uid::Uid;
 
 /// How many objects a list brings at a time. A page is in memory as a whole, and a dozen kinds are listed at once. (A
@@ -52,15 +51,15 @@ pub enum Kind {
     CeilingRelease,
     Bounds,
     Settings,
-    /// One of the lists of suspended users.
-    Suspended(u8),
+    /// The list of suspended users.
+    Suspended,
     /// The chart's admission policies.
     Policies,
 }
 
 impl Kind {
     /// All of them: decisions wait until each has been seen once.
-    pub const ALL: [Kind; 18 + SHARDS as usize] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Organization,
         Kind::User,
         Kind::Group,
@@ -78,10 +77,7 @@ impl Kind {
         Kind::CeilingRelease,
         Kind::Bounds,
         Kind::Settings,
-        Kind::Suspended(0),
-        Kind::Suspended(1),
-        Kind::Suspended(2),
-        Kind::Suspended(3),
+        Kind::Suspended,
         Kind::Policies,
     ];
 }
@@ -125,29 +121,30 @@ pub enum Item {
     Ceiling(Kind, Ceiling),
     Bounds(Bounds),
     Settings(Settings),
-    Suspended(u8, SuspendedList),
+    Suspended(SuspendedList),
     /// Admission policies that are not as they should be; `None` when nothing says how they should be.
     PolicyFaults(Option<Vec<(Reason, String)>>),
 }
 
-/// A list of suspended users, as it is.
+/// The list of suspended users, as it is.
 #[derive(Clone, Debug)]
 pub struct SuspendedList {
     #[allow(missing_docs)]
     pub uid: Uid,
     #[allow(missing_docs)]
     pub version: u64,
-    /// Of its text.
+    /// Of its texts.
     pub digest: u64,
 }
 
 impl From<&ConfigMap> for SuspendedList {
     fn from(map: &ConfigMap) -> Self {
-        let text = map.data.as_ref().and_then(|data| data.get(v::SUSPENDED_KEY));
+        let data = map.data.as_ref();
+        let texts = v::SUSPENDED_KEYS.map(|key| data.and_then(|data| data.get(key)).map_or("", String::as_str));
         Self {
             uid: map.metadata.uid.as_ref().into(),
             version: records::version(&map.metadata),
-            digest: records::digest(&text.map_or("", String::as_str)),
+            digest: records::digest(&texts),
         }
     }
 }
@@ -202,12 +199,8 @@ pub fn spawn_all(client: &Client, release_namespace: &str, sender: &Sender, metr
     start.any(Kind::Settings, maps(), only(v::SETTINGS_CONFIG_MAP), |o: ConfigMap| {
         parsed(&o, v::SETTINGS_KEY, Settings::parse).map(Item::Settings)
     });
-    for shard in 0..SHARDS {
-        let name = format!("{}{shard}", v::SUSPENDED_CONFIG_MAPS);
-        start.any(Kind::Suspended(shard), maps(), only(&name), move |o: ConfigMap| {
-            Some(Item::Suspended(shard, (&o).into()))
-        });
-    }
+    start
+        .any(Kind::Suspended, maps(), only(v::SUSPENDED_CONFIG_MAP), |o: ConfigMap| Some(Item::Suspended((&o).into())));
 }
 
 fn only(name: &str) -> watcher::Config {

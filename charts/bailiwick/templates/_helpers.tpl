@@ -159,11 +159,6 @@ the policies. A selector finds an object that has the label before or after a ch
 {{- end }}
 {{- end }}
 
-{{/* The objects that hold the suspended usernames, as a CEL list. */}}
-{{- define "bailiwick.suspendedLists" -}}
-['bailiwick-suspended-0', 'bailiwick-suspended-1', 'bailiwick-suspended-2', 'bailiwick-suspended-3']
-{{- end }}
-
 {{/* Who can be suspended: no component of Kubernetes, no ServiceAccount, nobody who is exempt. */}}
 {{- define "bailiwick.people" -}}
 - name: people

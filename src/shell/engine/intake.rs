@@ -54,7 +54,7 @@ impl Engine {
             Item::SiteRoleBinding(b) => world.site_binding(&b.meta.name.clone(), Some(b), None),
             Item::Namespace(n) => world.namespace(&n.name.clone(), Some(n), None),
             Item::Native(key, observed) => return self.observe(key, observed),
-            Item::Suspended(shard, list) => return self.suspensions.take_in(shard, list),
+            Item::Suspended(list) => return self.suspensions.take_in(list),
             Item::PolicyFaults(faults) => {
                 let affected = world.set_policy_faults(faults);
                 self.synced_with(Kind::Policies);
@@ -103,7 +103,7 @@ impl Engine {
             Kind::Ceiling | Kind::CeilingCluster | Kind::CeilingRelease => self.ceiling(id.kind, None),
             // What was understood last stays in force.
             Kind::Bounds | Kind::Settings | Kind::Policies => return,
-            Kind::Suspended(shard) => return self.suspensions.take_out(shard, &id.uid),
+            Kind::Suspended => return self.suspensions.take_out(&id.uid),
             Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
                 return self.vanished(id);
             }
@@ -196,9 +196,9 @@ impl Engine {
                 vec![Id { kind, namespace: Name::default(), name: Name::default(), uid: Uid::default() }]
             }
             Kind::Bounds | Kind::Settings | Kind::Policies => Vec::new(),
-            Kind::Suspended(shard) => {
+            Kind::Suspended => {
                 let id = |uid| Id { kind, namespace: Name::default(), name: Name::default(), uid };
-                self.suspensions.uid(shard).map(id).into_iter().collect()
+                self.suspensions.uid().map(id).into_iter().collect()
             }
             Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
                 self.known_native(kind)
@@ -264,12 +264,9 @@ fn id(item: &Item) -> Option<Id> {
         Item::Ceiling(kind, _) => {
             Id { kind: *kind, namespace: Name::default(), name: Name::default(), uid: Uid::default() }
         }
-        Item::Suspended(shard, list) => Id {
-            kind: Kind::Suspended(*shard),
-            namespace: Name::default(),
-            name: Name::default(),
-            uid: list.uid.clone(),
-        },
+        Item::Suspended(list) => {
+            Id { kind: Kind::Suspended, namespace: Name::default(), name: Name::default(), uid: list.uid.clone() }
+        }
         Item::Bounds(_) | Item::Settings(_) | Item::PolicyFaults(_) => return None,
     })
 }

@@ -1,7 +1,7 @@
-//! Suspended users, as the admission policies read them: ConfigMaps with all their names, and a label on those who were
-//! suspended since the operator last wrote them.
+//! Suspended users, as the admission policies read them: a ConfigMap with all their names, and a label on those who were
+//! suspended since the operator last wrote it.
 //!
-//! The lists are the first thing that is written on a suspension. The label is taken off when the user is on a list that
+//! The list is the first thing that is written on a suspension. The label is taken off when the user is on the list that
 //! the API server has: until then it is what keeps them from writing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,17 +12,17 @@ use jiff::Timestamp;
 use super::{Engine, Timer, signed};
 use crate::core::Name;
 use crate::core::records::{User, digest};
-use crate::core::suspended::{self, SHARDS};
+use crate::core::suspended;
 use crate::core::uid::Uid;
 use crate::shell::retry;
 use crate::shell::watch::SuspendedList;
 use crate::shell::writer::{Failure, Job};
 
-/// What is known of the lists, and what is under way.
+/// What is known of the list, and what is under way.
 #[derive(Debug, Default)]
 pub(super) struct Suspensions {
-    lists: [Option<SuspendedList>; SHARDS as usize],
-    writing: [bool; SHARDS as usize],
+    list: Option<SuspendedList>,
+    writing: bool,
     /// Users who carry the label, by handle.
     labelled: BTreeSet<Name>,
     /// Those whose label is being taken off, and from which version of the User.
@@ -34,27 +34,25 @@ pub(super) struct Suspensions {
 }
 
 impl Suspensions {
-    /// A list, as a watch or the answer to a write shows it.
-    pub fn take_in(&mut self, shard: u8, list: SuspendedList) {
-        let known = &mut self.lists[usize::from(shard)];
-        if known.as_ref().is_none_or(|k| k.uid != list.uid || k.version < list.version) {
-            *known = Some(list);
+    /// The list, as a watch or the answer to a write shows it.
+    pub fn take_in(&mut self, list: SuspendedList) {
+        if self.list.as_ref().is_none_or(|k| k.uid != list.uid || k.version < list.version) {
+            self.list = Some(list);
             self.stale = true;
         }
     }
 
-    /// A list is gone.
-    pub fn take_out(&mut self, shard: u8, uid: &Uid) {
-        let known = &mut self.lists[usize::from(shard)];
-        if known.as_ref().is_some_and(|k| k.uid == *uid) {
-            *known = None;
+    /// The list is gone.
+    pub fn take_out(&mut self, uid: &Uid) {
+        if self.list.as_ref().is_some_and(|k| k.uid == *uid) {
+            self.list = None;
             self.stale = true;
         }
     }
 
-    /// The UID of a list that is there.
-    pub fn uid(&self, shard: u8) -> Option<Uid> {
-        self.lists[usize::from(shard)].as_ref().map(|list| list.uid.clone())
+    /// The UID of the list, if it is there.
+    pub fn uid(&self) -> Option<Uid> {
+        self.list.as_ref().map(|list| list.uid.clone())
     }
 
     /// A User, or that it is gone.
@@ -73,19 +71,19 @@ impl Suspensions {
         self.wait_until = None;
     }
 
-    /// The lists may not be right.
+    /// The list may not be right.
     pub fn look_again(&mut self) {
         self.stale = true;
     }
 
     /// Forgets what was under way, and waits for nothing.
     pub fn start_over(&mut self) {
-        *self = Self { stale: true, lists: self.lists.clone(), labelled: self.labelled.clone(), ..Self::default() };
+        *self = Self { stale: true, list: self.list.clone(), labelled: self.labelled.clone(), ..Self::default() };
     }
 }
 
 impl Engine {
-    /// Writes the lists that are not right, and takes the label off those who are on one that is.
+    /// Writes the list if it is not right; if it is, takes the label off those who are on it.
     pub(super) fn keep_suspensions(&mut self) {
         let waits = self.suspensions.wait_until.is_some_and(|until| until > Instant::now());
         if !self.suspensions.stale || waits {
@@ -93,29 +91,18 @@ impl Engine {
         }
         self.suspensions.stale = false;
         self.suspensions.wait_until = None;
-        let (mut missing, mut left_out) = (0, BTreeSet::new());
-        let mut right = [false; SHARDS as usize];
-        for shard in 0..SHARDS {
-            let index = usize::from(shard);
-            let Some(list) = &self.suspensions.lists[index] else {
-                missing += 1;
-                continue;
-            };
-            let wanted = suspended::list(&self.world.suspended, shard);
-            left_out.extend(wanted.left_out);
-            right[index] = list.digest == digest(&wanted.text);
-            if right[index] || self.suspensions.writing[index] {
-                continue;
-            }
-            self.suspensions.writing[index] = true;
-            let _ = self.jobs.send(Job::Suspended { shard, uid: list.uid.clone(), text: wanted.text });
+        let wanted = suspended::list(&self.world.suspended);
+        self.metrics.suspended_list_missing.set(self.suspensions.list.is_none().into());
+        self.metrics.suspended_left_out.set(i64::try_from(wanted.left_out.len()).unwrap_or(i64::MAX));
+        let right = self.suspensions.list.as_ref().is_some_and(|list| list.digest == digest(&wanted.texts));
+        if let (false, false, Some(uid)) = (right, self.suspensions.writing, self.suspensions.uid()) {
+            self.suspensions.writing = true;
+            let _ = self.jobs.send(Job::Suspended { uid, texts: wanted.texts });
         }
-        self.metrics.suspended_lists_missing.set(missing);
-        self.metrics.suspended_left_out.set(i64::try_from(left_out.len()).unwrap_or(i64::MAX));
         for handle in self.suspensions.labelled.clone() {
             let Some(user) = self.world.users.get(&handle) else { continue };
-            let on_a_list = right[usize::from(suspended::shard(&user.username))] && !left_out.contains(&user.username);
-            if (on_a_list || !user.suspended) && !self.suspensions.unlabelling.contains_key(&handle) {
+            let is_listed = right && !wanted.left_out.contains(&user.username);
+            if (is_listed || !user.suspended) && !self.suspensions.unlabelling.contains_key(&handle) {
                 let version = user.meta.version;
                 self.suspensions.unlabelling.insert(handle.clone(), version);
                 let _ = self.jobs.send(Job::Unlabel { handle, version });
@@ -123,13 +110,13 @@ impl Engine {
         }
     }
 
-    /// What became of a list.
-    pub(super) fn list_written(&mut self, shard: u8, result: Result<SuspendedList, Failure>) {
-        self.suspensions.writing[usize::from(shard)] = false;
+    /// What became of the list.
+    pub(super) fn list_written(&mut self, result: Result<SuspendedList, Failure>) {
+        self.suspensions.writing = false;
         match result {
             Ok(list) => {
                 self.suspensions.failures = 0;
-                self.suspensions.take_in(shard, list);
+                self.suspensions.take_in(list);
                 self.suspensions.look_again();
             }
             Err(failure) => self.try_suspensions_again(&failure),

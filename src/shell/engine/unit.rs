@@ -387,7 +387,7 @@ impl Engine {
                 self.step_done(&unit);
             }
             Done::Status(target, result) => self.status_done(&target, result),
-            Done::Suspended(shard, result) => self.list_written(shard, result),
+            Done::Suspended(result) => self.list_written(result),
             Done::Unlabelled(handle, result) => self.label_taken_off(&handle, result),
         }
     }

@@ -1,5 +1,6 @@
 //! One write: the requests, and what to make of the answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use crate::core::Name;
 use crate::core::claims::Claim;
 use crate::core::native::{self, Key, Native, NativeKind, Object, Observed, Owner, Source};
 use crate::core::plan::Write;
+use crate::core::suspended::TEXTS;
 use crate::core::uid::Uid;
 use crate::shell::REPORTER;
 use crate::shell::lease::Gate;
@@ -66,7 +68,7 @@ impl Hand {
         match job {
             Job::Native(write) => self.native(write).await,
             Job::Claim(claim) => self.claim(claim).await,
-            Job::Suspended { shard, uid, text } => Done::Suspended(shard, self.list(shard, &uid, text).await),
+            Job::Suspended { uid, texts } => Done::Suspended(self.list(&uid, texts).await),
             Job::Unlabel { handle, version } => {
                 let result = self.unlabel(&handle, version).await;
                 Done::Unlabelled(handle, result)
@@ -255,16 +257,16 @@ impl Hand {
         Done::Claim(claim.namespace, result.map(|n| (&n.metadata).into()).map_err(|e| e.to_string()))
     }
 
-    async fn list(&self, shard: u8, uid: &Uid, text: String) -> Result<SuspendedList, Failure> {
-        let name = format!("{}{shard}", v::SUSPENDED_CONFIG_MAPS);
+    async fn list(&self, uid: &Uid, texts: [String; TEXTS]) -> Result<SuspendedList, Failure> {
+        let data: BTreeMap<&str, String> = v::SUSPENDED_KEYS.into_iter().zip(texts).collect();
         let document = serde_json::json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": name, "uid": uid.to_string()},
-            "data": {v::SUSPENDED_KEY: text},
+            "metadata": {"name": v::SUSPENDED_CONFIG_MAP, "uid": uid.to_string()},
+            "data": data,
         });
         let api = Api::<corev1::ConfigMap>::namespaced(self.client.clone(), &self.namespace);
-        let result = api.patch(&name, &apply(), &Patch::Apply(document)).await;
+        let result = api.patch(v::SUSPENDED_CONFIG_MAP, &apply(), &Patch::Apply(document)).await;
         self.outcome("suspended", result).map(|map| (&map).into())
     }
 

@@ -24,6 +24,7 @@ use crate::core::claims::Claim;
 use crate::core::native::{Key, Observed, Source};
 use crate::core::plan::Write;
 use crate::core::records;
+use crate::core::suspended::TEXTS;
 use crate::core::uid::Uid;
 
 /// So many times as many writes may be under way when they take access away. The API server lets each wait for a tenth of a
@@ -37,14 +38,12 @@ pub enum Job {
     Native(Write),
     /// The record of a claim on a Namespace.
     Claim(Claim),
-    /// A list of suspended users.
+    /// The list of suspended users.
     Suspended {
-        #[allow(missing_docs)]
-        shard: u8,
         /// Of the ConfigMap: one that is gone is not made anew.
         uid: Uid,
         #[allow(missing_docs)]
-        text: String,
+        texts: [String; TEXTS],
     },
     /// The label of a User who was suspended a moment ago comes off.
     Unlabel {
@@ -69,7 +68,7 @@ impl Job {
         match self {
             Job::Native(write) => Done::Native(write.key().clone(), outcome),
             Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(format!("{failure:?}"))),
-            Job::Suspended { shard, .. } => Done::Suspended(*shard, Err(failure)),
+            Job::Suspended { .. } => Done::Suspended(Err(failure)),
             Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(failure)),
             Job::Status { target, .. } => Done::Status(target.clone(), Err(failure)),
         }
@@ -85,8 +84,8 @@ pub enum Done {
     Claim(Name, Result<records::Namespace, String>),
     /// Of a status: the object as it is now.
     Status(Source, Result<Box<Item>, Failure>),
-    /// Of a list of suspended users.
-    Suspended(u8, Result<SuspendedList, Failure>),
+    /// Of the list of suspended users.
+    Suspended(Result<SuspendedList, Failure>),
     /// Of a User's label.
     Unlabelled(Name, Result<(), Failure>),
 }

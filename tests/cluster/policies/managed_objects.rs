@@ -148,7 +148,7 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
     let of_cluster = |kind: &'static str, name: &'static str| (vec![], kind, name);
     for (place, kind, name) in [
         at_home("configmap", "bailiwick-bounds"),
-        at_home("configmap", "bailiwick-suspended-0"),
+        at_home("configmap", "bailiwick-suspended"),
         at_home("deployment", "bailiwick"),
         at_home("poddisruptionbudget", "bailiwick"),
         at_home(ROLE, "bailiwick-operator"),
