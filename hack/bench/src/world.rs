@@ -30,9 +30,12 @@ pub const GRANTS: usize = 20;
 /// The username of one whose site role holds in every organization.
 pub const EVERYWHERE: &str = "everywhere@example.com";
 
+/// What the namespaces of organizations begin with.
+pub const TEAM: &str = "team-";
+
 /// The namespace of an organization.
 pub fn namespace(organization: usize) -> String {
-    format!("team-{organization:04}")
+    format!("{TEAM}{organization:04}")
 }
 
 /// The username of a user who is like everybody else.

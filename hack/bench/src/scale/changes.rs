@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::Client;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::figures::{Everywhere, Figures};
@@ -13,10 +14,14 @@ use crate::error::Error;
 use crate::recorder::{Key, Recorder, State};
 use crate::site::{Operator, Site, api, ours};
 use crate::stats::Sample;
-use crate::world::{self, EVERYWHERE, MARKED, Size};
+use crate::world::{self, EVERYWHERE, MARKED, Size, TEAM};
 
 /// The cluster is idle when nothing has happened for so long. Some of the API server's own work has a period of 100 ms.
 const PAUSE: Duration = Duration::from_millis(300);
+
+/// What every member of an organization may do there, and an auditor everywhere: verb and resource.
+const AS_MEMBER: (&str, &str) = ("get", "pods");
+const AS_AUDITOR: (&str, &str) = ("list", "events");
 
 /// What is changed, and who looks.
 pub struct Changes<'a> {
@@ -86,7 +91,7 @@ impl Changes<'_> {
             let username = world::marked(n % MARKED);
             let held = self.native.look(|s| s.grants(&username));
             self.idle().await;
-            times.push(self.suspend(&username).await?);
+            times.push(self.suspend(&username, AS_MEMBER).await?);
             self.activate(&username).await?;
             self.native.until(|s| (s.grants(&username) == held).then_some(())).await?;
         }
@@ -107,7 +112,7 @@ impl Changes<'_> {
     pub async fn everywhere(&self) -> Result<Everywhere, Error> {
         let held = self.native.look(|s| s.grants(EVERYWHERE));
         self.idle().await;
-        let seconds = self.suspend(EVERYWHERE).await? / 1000.0;
+        let seconds = self.suspend(EVERYWHERE, AS_AUDITOR).await? / 1000.0;
         self.activate(EVERYWHERE).await?;
         self.native.until(|s| (s.grants(EVERYWHERE) == held).then_some(())).await?;
         Ok(Everywhere { grants: held, seconds, bare_seconds: 0.0 })
@@ -134,7 +139,7 @@ impl Changes<'_> {
         self.native.until(|s| (s.events > before).then_some(())).await?;
         let mut times = Vec::new();
         for n in 0..MARKED {
-            let took = self.suspend(&world::marked(n)).await?;
+            let took = self.suspend(&world::marked(n), AS_MEMBER).await?;
             // What is suspended when the load is over is not counted.
             if operator.metric("units_busy") == Some(0) {
                 break;
@@ -185,12 +190,47 @@ impl Changes<'_> {
         keys.into_iter().step_by(step).take(self.count).collect()
     }
 
-    /// Returns the milliseconds from the answer until no grant is left.
-    async fn suspend(&self, username: &str) -> Result<f64, Error> {
+    /// Returns the milliseconds from the answer until no grant is left, and the API server says that there is no access:
+    /// asked in one of the organizations, about what a grant there gave.
+    async fn suspend(&self, username: &str, right: (&str, &str)) -> Result<f64, Error> {
+        let names = |o: &DynamicObject| {
+            let subjects = o.data["subjects"].as_array();
+            subjects.is_some_and(|subjects| subjects.iter().any(|s| s["name"] == username))
+        };
+        let place = self.native.look(|s| {
+            let bindings = s.objects.iter().filter(|(key, (_, o))| key.1.starts_with(TEAM) && names(o));
+            bindings.map(|(key, _)| key.1.clone()).min()
+        });
+        let place = place.ok_or_else(|| Error::Program(format!("{username} holds nothing in an organization")))?;
+        if !self.may(username, right, &place).await? {
+            return Err(Error::Program(format!("{username} may not {right:?} in {place} to begin with")));
+        }
         self.patch(username, true).await?;
         let accepted = Instant::now();
         let (seen, ()) = self.native.until(|s| (s.grants(username) == 0).then_some(())).await?;
-        Ok(milliseconds(accepted, seen))
+        let mut over = seen;
+        while self.may(username, right, &place).await? {
+            over = Instant::now();
+        }
+        Ok(milliseconds(accepted, over))
+    }
+
+    /// What the API server answers whoever asks whether somebody may.
+    async fn may(&self, username: &str, (verb, resource): (&str, &str), namespace: &str) -> Result<bool, Error> {
+        let attributes = ResourceAttributes {
+            namespace: Some(namespace.to_owned()),
+            verb: Some(verb.to_owned()),
+            resource: Some(resource.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let spec = SubjectAccessReviewSpec {
+            user: Some(username.to_owned()),
+            resource_attributes: Some(attributes),
+            ..SubjectAccessReviewSpec::default()
+        };
+        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        let review = Api::all(self.site.admin.clone()).create(&PostParams::default(), &review).await?;
+        Ok(review.status.is_some_and(|status| status.allowed))
     }
 
     async fn activate(&self, username: &str) -> Result<(), Error> {
