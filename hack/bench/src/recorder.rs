@@ -185,7 +185,8 @@ pub fn names(binding: &Value, username: &str) -> bool {
     binding["subjects"].as_array().is_some_and(|s| s.iter().any(|s| s["name"] == username))
 }
 
-fn subjects(object: &DynamicObject) -> impl Iterator<Item = &str> {
+/// The names of who a binding is for.
+pub fn subjects(object: &DynamicObject) -> impl Iterator<Item = &str> {
     object.data["subjects"].as_array().into_iter().flatten().filter_map(|subject| subject["name"].as_str())
 }
 

@@ -155,7 +155,11 @@ fn changing(f: &Figures) -> Vec<Row> {
         Row { what: what.to_owned(), measured, bar: bar.to_string(), verdict: bar.verdict(sample, write) }
     };
     let everywhere = &f.everywhere;
-    let suspended = format!("{}; a bare client's writes {}", times(&f.suspended_ms), f.bare_suspension_ms);
+    let unchecked = match &f.unchecked_suspension_ms {
+        sample if sample.len() > 0 => format!("; an administrator's, of whom nothing is asked, {}", times(sample)),
+        _ => String::new(),
+    };
+    let suspended = format!("{}; a bare client's writes {}{unchecked}", times(&f.suspended_ms), f.bare_suspension_ms);
     let load = format!("{} of {}", times(&f.suspended_under_load_ms), f.suspended_under_load_ms.len());
     let site = format!(
         "{:.2} s for {} grants; a bare client {:.2} s",

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::figures::{Everywhere, Figures};
 use super::floor;
 use crate::error::Error;
-use crate::recorder::{Key, Recorder, State};
+use crate::recorder::{Key, Recorder, State, subjects};
 use crate::site::{Operator, Site, api, ours};
 use crate::stats::Sample;
 use crate::world::{self, EVERYWHERE, MARKED, Size, TEAM};
@@ -193,12 +193,11 @@ impl Changes<'_> {
     /// Returns the milliseconds from the answer until no grant is left, and the API server says that there is no access:
     /// asked in one of the organizations, about what a grant there gave.
     async fn suspend(&self, username: &str, right: (&str, &str)) -> Result<f64, Error> {
-        let names = |o: &DynamicObject| {
-            let subjects = o.data["subjects"].as_array();
-            subjects.is_some_and(|subjects| subjects.iter().any(|s| s["name"] == username))
-        };
         let place = self.native.look(|s| {
-            let bindings = s.objects.iter().filter(|(key, (_, o))| key.1.starts_with(TEAM) && names(o));
+            let bindings = s
+                .objects
+                .iter()
+                .filter(|(key, (_, o))| key.1.starts_with(TEAM) && subjects(o).any(|name| name == username));
             bindings.map(|(key, _)| key.1.clone()).min()
         });
         let place = place.ok_or_else(|| Error::Program(format!("{username} holds nothing in an organization")))?;

@@ -22,6 +22,9 @@ pub struct Figures {
     pub suspended_ms: Sample,
     /// The same 20 writes, by a bare client all at once.
     pub bare_suspension_ms: Sample,
+    /// The same by an administrator, of whom the API server asks nothing.
+    #[serde(default)]
+    pub unchecked_suspension_ms: Sample,
     /// The same as `suspended_ms`, while grants are projected in every organization.
     pub suspended_under_load_ms: Sample,
     /// A user with a site role over all organizations.

@@ -153,6 +153,7 @@ async fn measure(size: Size, options: &Options) -> Result<Figures, Error> {
     say("the floor: a bare client with the same credentials");
     let bare = site.as_operator().await?;
     figures.bare_suspension_ms = changes.bare_suspensions(&bare).await?;
+    figures.unchecked_suspension_ms = changes.bare_suspensions(&site.admin).await?;
     figures.everywhere.bare_seconds = floor::without(&bare, &native, world::EVERYWHERE).await?;
     figures.bare_repair_ms = changes.bare_repairs(&bare).await?;
     figures.floor = floor::measure(&site, &native, &own).await?;

@@ -1,20 +1,20 @@
 //! One unit: what is observed of it, what was decided about it, and the work on it.
 
+mod outcomes;
+
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::{Engine, Timer, Unit, signed};
-use crate::api::conditions::Reason;
 use crate::core::decision::{Counts, Decision};
 use crate::core::native::{Desired, Key, NativeKind, Observed};
 use crate::core::plan::{self, Present, Write};
 use crate::core::uid::Uid;
-use crate::core::world::{Holders, HoldersChange, Trouble};
+use crate::core::world::{Holders, HoldersChange};
 use crate::core::{Name, claims, organization, site};
-use crate::shell::retry;
-use crate::shell::writer::{Done, Job, Outcome};
+use crate::shell::writer::Job;
 
 /// The state of a unit.
 #[derive(Debug, Default)]
@@ -360,155 +360,6 @@ impl Engine {
             self.revision += 1;
             self.mark(unit.clone(), false);
             self.mark(Unit::Site, false);
-        }
-    }
-
-    /// What became of a write.
-    pub(super) fn done(&mut self, done: Done) {
-        match done {
-            Done::Native(key, outcome) => {
-                let unit = self.unit_of(&key);
-                self.wrote(&unit, key, outcome);
-                self.step_done(&unit);
-            }
-            Done::Claim(name, result) => {
-                let unit = Unit::Namespace(name.clone());
-                match result {
-                    Ok(namespace) if self.world.namespaces.get(&name).is_none_or(|n| n.uid != namespace.uid) => {}
-                    Ok(namespace) => {
-                        let affected = self.world.namespace(&name, Some(namespace), None);
-                        self.affected(affected);
-                    }
-                    Err(error) => {
-                        tracing::warn!(namespace = &*name, %error, "a claim could not be recorded");
-                        self.hold_back(&unit);
-                    }
-                }
-                self.step_done(&unit);
-            }
-            Done::Status(target, result) => self.status_done(&target, result),
-            Done::Suspended(result) => self.list_written(result),
-            Done::Unlabelled(handle, result) => self.label_taken_off(&handle, result),
-        }
-    }
-
-    fn step_done(&mut self, unit: &Unit) {
-        let Some(state) = self.units.get_mut(unit) else { return };
-        self.writing.end(state.revoking);
-        state.in_flight = state.in_flight.saturating_sub(1);
-        if state.in_flight == 0 {
-            state.gone.clear();
-            if state.stale {
-                // Its turn may come late, and then it is decided anew.
-                state.decision = None;
-            }
-        }
-        if state.in_flight == 0 && state.busy_since.is_some() && !state.queued {
-            state.queued = true;
-            // Work that has begun is brought to its end before other work begins.
-            self.queue.push_first(unit.clone(), state.urgent);
-        }
-    }
-
-    fn wrote(&mut self, unit: &Unit, key: Key, outcome: Outcome) {
-        let Some(state) = self.units.get_mut(unit) else { return };
-        match outcome {
-            Outcome::Is(observed) => {
-                state.left(key, observed);
-            }
-            Outcome::Altered { observed, revokes } => {
-                let message = format!(
-                    "The API server stored {key} otherwise than it was written: an admission webhook or a \
-                     MutatingAdmissionPolicy of this cluster changes it."
-                );
-                if state.left(key.clone(), observed) {
-                    // It may give more than it should.
-                    state.urgent = true;
-                    self.resisted(unit, key, Reason::ChangedByAdmission, message, revokes);
-                }
-            }
-            Outcome::Found(observed) => {
-                let known = state.present.get(&key);
-                let is_news = known.is_none_or(|k| k.uid != observed.uid || k.version != observed.version);
-                state.left(key, observed);
-                if !is_news {
-                    // Whatever the conflict is, the next try has no better reason to work.
-                    self.hold_back(unit);
-                }
-            }
-            Outcome::Gone(uid) => match state.present.get(&key).map(|known| known.uid.clone()) {
-                // A create in conflict with nothing that there is.
-                None if uid.is_none() => self.hold_back(unit),
-                Some(known) if uid.is_none_or(|uid| uid == known) => {
-                    state.forget(&key);
-                    state.deleted.insert(known);
-                }
-                _ => {}
-            },
-            Outcome::Taken => {
-                state.forget(&key);
-                let message = format!("{key} exists and is not Bailiwick's; rename or delete one of the two.");
-                self.trouble(unit, key, Reason::NameTaken, message);
-            }
-            Outcome::Refused { message, authorized, revokes } => {
-                let is_trouble = self.resisted(unit, key, Reason::RefusedByApiServer, message, revokes);
-                if is_trouble
-                    && !authorized
-                    && let Unit::Namespace(name) = unit
-                {
-                    self.world.unauthorized.insert(name.clone());
-                }
-            }
-            Outcome::Failed(error) => {
-                tracing::warn!(%key, %error, "a write failed; it is tried again");
-                self.hold_back(unit);
-            }
-            Outcome::NotLeading => self.hold_back(unit),
-        }
-    }
-
-    /// The API server does not let something become what it should be. Says whether nothing else can be tried at once.
-    fn resisted(&mut self, unit: &Unit, key: Key, reason: Reason, message: String, revokes: bool) -> bool {
-        let known = self.units.get_mut(unit).and_then(|state| state.present.get_mut(&key));
-        if let Some(observed) = known.filter(|observed| revokes && !observed.stuck) {
-            // A binding is checked against the ceiling at every update, even one that only takes away. Deleting is not: what
-            // it may still grant is made anew.
-            observed.stuck = true;
-            return false;
-        }
-        self.trouble(unit, key, reason, message);
-        if revokes {
-            self.hold_back(unit);
-        }
-        true
-    }
-
-    /// Something cannot be written for now: it is tried again, holds up nothing else, and is said.
-    fn trouble(&mut self, unit: &Unit, key: Key, reason: Reason, message: String) {
-        let Some(state) = self.units.get_mut(unit) else { return };
-        let times = state.failing.get(&key).map_or(0, |f| f.times) + 1;
-        // A refusal has a cause that people mend: a second is soon enough for the first try.
-        let until = Instant::now() + retry::delay(times + 3);
-        state.failing.insert(key.clone(), Failing { times, until });
-        let source = state.decision.as_ref().and_then(|d| d.desired.get(&key)).map(|n| n.source.uid.clone());
-        tracing::warn!(%key, %reason, message, "a native object is refused");
-        let trouble = Trouble { source: source.unwrap_or_default(), reason, message };
-        if self.world.troubles.insert(key, trouble.clone()) != Some(trouble) {
-            self.revision += 1;
-            self.mark(unit.clone(), false);
-            self.mark(Unit::Site, false);
-        }
-        self.metrics.refused.set(i64::try_from(self.world.troubles.len()).unwrap_or(i64::MAX));
-    }
-
-    /// The whole unit waits a little.
-    fn hold_back(&mut self, unit: &Unit) {
-        let Some(state) = self.units.get_mut(unit) else { return };
-        if state.wait_until.is_none() {
-            state.failures += 1;
-            let wait = retry::delay(state.failures);
-            state.wait_until = Some(Instant::now() + wait);
-            self.wait(unit, wait);
         }
     }
 
