@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bailiwick::core::shards::SHARD_SIZE;
+
 use crate::support::manifests::{binding, custom_role, group, organization, site_binding, site_role, user, users};
 use crate::support::{Cluster, Question};
 
@@ -127,12 +129,13 @@ fn who_keeps_access_beyond_the_namespaces_has_it_while_a_binding_changes_its_rol
 #[test]
 fn who_keeps_access_has_it_while_a_group_grows_past_a_shard_and_shrinks_again() {
     let mut cluster = Cluster::with_operator(VALUES);
-    let people: Vec<String> = (0..260).map(|i| format!("p{i}")).collect();
+    let people: Vec<String> = (0..SHARD_SIZE + 10).map(|i| format!("p{i}")).collect();
     cluster.apply(&people.iter().map(|name| user(name)).collect::<String>());
     cluster.apply(&organization("alpha", "{namespace: alpha, default: true}"));
     let names: Vec<&str> = people.iter().map(String::as_str).collect();
+    let few = &names[..SHARD_SIZE - 5];
     let role = "{permissions: [{resource: templates, actions: [delete]}]}";
-    cluster.apply(&(custom_role("alpha", "deleter", role) + &group("alpha", "crew", &names[..245])));
+    cluster.apply(&(custom_role("alpha", "deleter", role) + &group("alpha", "crew", few)));
     let created =
         cluster.get(&["-n", "alpha", "groups.bailiwick.dev", "crew"])["metadata"]["creationTimestamp"].clone();
     let created: jiff::Timestamp = created.as_str().unwrap().parse().unwrap();
@@ -142,16 +145,16 @@ fn who_keeps_access_has_it_while_a_group_grows_past_a_shard_and_shrinks_again() 
         let of_ours = |name: &&serde_json::Value| name.as_str().unwrap().starts_with("bailiwick:role-binding:crew:");
         cluster.native().iter().map(|object| &object["metadata"]["name"]).filter(of_ours).count()
     };
-    let (first, last) = (person("p0", "alpha"), person("p244", "alpha"));
+    let (first, last) = (person("p0", "alpha"), person(few[few.len() - 1], "alpha"));
     // Members hold their implicit role in shards as well.
     let questions = [(first.clone(), DELETE), (last, DELETE), (first, "create deployments.apps")];
     never_refused(&mut cluster, &questions, |cluster| {
         for _ in 0..6 {
             cluster.apply(&group("alpha", "crew", &names));
-            cluster.can(&person("p259", "alpha"), &[DELETE]);
+            cluster.can(&person(names[names.len() - 1], "alpha"), &[DELETE]);
             cluster.eventually("two shards", || shards(cluster) == 2);
-            cluster.apply(&group("alpha", "crew", &names[..245]));
-            cluster.cannot(&person("p259", "alpha"), &[DELETE]);
+            cluster.apply(&group("alpha", "crew", few));
+            cluster.cannot(&person(names[names.len() - 1], "alpha"), &[DELETE]);
             cluster.eventually("one shard", || shards(cluster) == 1);
         }
     });
