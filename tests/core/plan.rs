@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bailiwick::core::Name;
+use bailiwick::core::names::RELEASE_PREFIX;
 use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Origin, Owner, Source};
 use bailiwick::core::plan::{self, Present, Write};
 use bailiwick::core::rules::{Atom, Rule, RuleSet, words};
@@ -361,8 +362,13 @@ fn watch(cluster: &mut Cluster, new: &Desired, shuffle: u64, single: bool) {
     panic!("no end");
 }
 
+/// What SiteRoles give beyond the namespaces of organizations, where one may take the place of another.
+fn is_beyond(key: &Key) -> bool {
+    key.kind == NativeKind::ClusterRoleBinding || key.name.starts_with(RELEASE_PREFIX)
+}
+
 /// Before anything is given, everything is taken away that goes, but from those who wait in an old binding for their new
-/// one.
+/// one: of the same source, or beyond the namespaces of organizations.
 fn assert_revoked(cluster: &Cluster, new: &Desired, new_access: &Access) {
     let mut settled = cluster.present.clone();
     let lingering: BTreeSet<Key> = settled
@@ -378,7 +384,9 @@ fn assert_revoked(cluster: &Cluster, new: &Desired, new_access: &Access) {
             let coming = new.iter().any(|(other, native)| {
                 let there = settled.get(other).and_then(|o| o.content.as_ref());
                 let has = |content: &Content| matches!(content, Content::Binding { subjects, .. } if subjects.contains(grantee));
-                matches!(&observed.owner, Owner::One(uid) if *uid == native.source.uid)
+                let family = matches!(&observed.owner, Owner::One(uid) if *uid == native.source.uid)
+                    || (is_beyond(key) && is_beyond(other) && key.namespace == other.namespace);
+                family
                     && has(&native.content)
                     && !there.is_some_and(has)
             });
