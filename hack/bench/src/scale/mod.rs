@@ -31,9 +31,9 @@ pub struct Options {
     /// Organizations, each with ten users and twenty role bindings; several sizes are measured one after the other
     #[arg(long, value_delimiter = ',', default_value = "10,100")]
     organizations: Vec<usize>,
-    /// How often each size is measured
-    #[arg(long, default_value_t = 1)]
-    runs: usize,
+    /// How often each size is measured, smallest first; the last number holds for all larger sizes
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    runs: Vec<usize>,
     /// The same seed gives the same world
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -66,9 +66,11 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let mut report = Report { program: program(&options.operator)?, runs: Vec::new() };
     let mut sizes = options.organizations.clone();
     sizes.sort_unstable();
-    for organizations in sizes {
+    let mut runs = 1;
+    for (n, organizations) in sizes.into_iter().enumerate() {
         let size = Size { organizations, seed: options.seed };
-        for _ in 0..options.runs {
+        runs = options.runs.get(n).copied().unwrap_or(runs);
+        for _ in 0..runs {
             report.runs.push(runtime.block_on(measure(size, options))?);
             // After each, for one that is broken off.
             if let Some(path) = &options.json {
