@@ -93,10 +93,21 @@ impl Writing {
         Room { urgent: self.places(true) > 0, ordinary: self.places(false) >= self.most.div_ceil(WORTH_DECIDING) }
     }
 
-    /// How many statuses there may be beside.
+    /// How many statuses there may be beside. None while access is taken away: the API server checks what is left of a binding
+    /// against role bindings as new as the newest write of anything, and waits up to 100 ms for them.
     pub fn places_for_statuses(&self, units_wait: bool) -> usize {
-        let busy = units_wait || self.giving + self.revoking > 0;
-        if busy { self.most.div_ceil(STATUSES_BESIDE) } else { self.most }
+        if self.is_revoking() {
+            0
+        } else if units_wait || self.giving > 0 {
+            self.most.div_ceil(STATUSES_BESIDE)
+        } else {
+            self.most
+        }
+    }
+
+    /// Whether access is being taken away.
+    pub fn is_revoking(&self) -> bool {
+        self.revoking > 0
     }
 
     pub fn begin(&mut self, count: usize, revoking: bool) {
@@ -135,12 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_given_while_access_is_taken_away() {
+    fn nothing_is_given_or_told_while_access_is_taken_away() {
         let mut writing = Writing::new(64);
         writing.begin(1, true);
         assert!(writing.room().urgent && !writing.room().ordinary);
-        assert_eq!(writing.places(false), 0);
+        assert_eq!((writing.places(false), writing.places_for_statuses(false)), (0, 0));
         writing.end(true);
         assert!(writing.room().ordinary);
+        assert_eq!((writing.places_for_statuses(false), writing.places_for_statuses(true)), (64, 4));
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Suspensions {
     unlabelling: BTreeMap<Name, u64>,
     /// There is something to look at.
     stale: bool,
+    /// Labels are left for when no access is being taken away.
+    later: bool,
     failures: u32,
     wait_until: Option<Instant>,
 }
@@ -85,11 +87,16 @@ impl Suspensions {
 impl Engine {
     /// Writes the list if it is not right; if it is, takes the label off those who are on it.
     pub(super) fn keep_suspensions(&mut self) {
+        let revoking = self.writing.is_revoking();
+        if self.suspensions.later && !revoking {
+            self.suspensions.look_again();
+        }
         let waits = self.suspensions.wait_until.is_some_and(|until| until > Instant::now());
         if !self.suspensions.stale || waits {
             return;
         }
         self.suspensions.stale = false;
+        self.suspensions.later = false;
         self.suspensions.wait_until = None;
         let wanted = suspended::list(&self.world.suspended);
         self.metrics.suspended_list_missing.set(self.suspensions.list.is_none().into());
@@ -98,6 +105,11 @@ impl Engine {
         if let (false, false, Some(uid)) = (right, self.suspensions.writing, self.suspensions.uid()) {
             self.suspensions.writing = true;
             let _ = self.jobs.send(Job::Suspended { uid, texts: wanted.texts });
+        }
+        // Like a status, a label would be one more write that those which take access away wait for.
+        self.suspensions.later = revoking && !self.suspensions.labelled.is_empty();
+        if revoking {
+            return;
         }
         for handle in self.suspensions.labelled.clone() {
             let Some(user) = self.world.users.get(&handle) else { continue };
