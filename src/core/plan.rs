@@ -9,8 +9,10 @@
 //! 4. bindings are created and grow,
 //! 5. roles that nothing refers to are deleted.
 //!
-//! [`next`] returns one step only; when its writes are done it is asked again. So a plan is never stale, a crash at any
-//! point leaves nothing to clean up but what the next answer names anyway, and a revocation waits for one step at most.
+//! [`next`] returns one step only; when its writes are done it is asked again. So a plan is never stale, and a crash at any
+//! point leaves nothing to clean up but what the next answer names anyway. What takes access away may also be begun while a
+//! step that gives it is under way, but for the objects that are being written: a revocation waits for no grant but that of
+//! its own object.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,7 +80,7 @@ pub type Present = BTreeMap<Key, Box<Observed>>;
 /// refuses to have written for now: they hold up nothing else, least of all what takes access away.
 #[must_use]
 pub fn next(desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> Vec<Write> {
-    let plan = Plan { desired, present, given_up, successors: successors(desired, present, given_up) };
+    let plan = Plan::new(desired, present, given_up, &BTreeSet::new());
     let steps = [Plan::take_away, Plan::grow_roles, Plan::grow_bindings, Plan::clean_up];
     let mut writes = steps.into_iter().map(|step| {
         let mut writes = step(&plan);
@@ -86,6 +88,47 @@ pub fn next(desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> V
         writes
     });
     writes.find(|writes| !writes.is_empty()).unwrap_or_default()
+}
+
+/// What is being written.
+#[derive(Clone, Debug, Default)]
+pub struct UnderWay {
+    giving: BTreeSet<Key>,
+    revoking: BTreeSet<Key>,
+}
+
+impl UnderWay {
+    /// Whether nothing is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.giving.is_empty() && self.revoking.is_empty()
+    }
+
+    /// Whether access is being taken away.
+    #[must_use]
+    pub fn is_revoking(&self) -> bool {
+        !self.revoking.is_empty()
+    }
+
+    /// A write begins. No other of its object is under way.
+    pub fn begin(&mut self, write: &Write) {
+        let keys = if write.revokes() { &mut self.revoking } else { &mut self.giving };
+        keys.insert(write.key().clone());
+    }
+
+    /// A write is done. Says whether it was one that takes access away.
+    pub fn end(&mut self, key: &Key) -> bool {
+        !self.giving.remove(key) && self.revoking.remove(key)
+    }
+
+    /// What can be taken away meanwhile: from objects that are not being written. One that is losing something does not
+    /// count as another's successor before it is known what it has left.
+    #[must_use]
+    pub fn beside(&self, desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> Vec<Write> {
+        let mut writes = Plan::new(desired, present, given_up, &self.revoking).take_away();
+        writes.retain(|write| !self.giving.contains(write.key()) && !self.revoking.contains(write.key()));
+        writes
+    }
 }
 
 /// Bindings that take each other's place.
@@ -108,12 +151,13 @@ impl<'a> Family<'a> {
     }
 }
 
-/// For each family, everyone whom its bindings shall reach and do not reach yet. What is given up does not come for now:
-/// a role that was to be left is not kept because of it.
+/// For each family, everyone whom its bindings shall reach and do not reach yet, or not for sure. What is given up does not
+/// come for now: a role that was to be left is not kept because of it.
 fn successors<'a>(
     desired: &'a Desired,
     present: &Present,
     given_up: &BTreeSet<Key>,
+    losing: &BTreeSet<Key>,
 ) -> BTreeMap<Family<'a>, BTreeSet<&'a Grantee>> {
     let mut all: BTreeMap<Family<'_>, BTreeSet<&Grantee>> = BTreeMap::new();
     for (key, native) in desired.iter().filter(|(key, _)| !given_up.contains(*key)) {
@@ -122,7 +166,9 @@ fn successors<'a>(
         if given_up.contains(&role) && !present.contains_key(&role) {
             continue;
         }
+        let is_losing = !losing.is_empty() && (losing.contains(key) || losing.contains(&role));
         let there = match present.get(key).and_then(|o| o.content.as_ref()) {
+            _ if is_losing => &[],
             // Most are as they should be, and the largest are very large.
             Some(content) if *content == native.content => continue,
             Some(Content::Binding { subjects, .. }) => subjects.as_ref(),
@@ -154,6 +200,10 @@ fn apply(key: &Key, native: Native, observed: &Observed, revokes: bool) -> Write
 }
 
 impl<'a> Plan<'a> {
+    fn new(desired: &'a Desired, present: &'a Present, given_up: &'a BTreeSet<Key>, losing: &BTreeSet<Key>) -> Self {
+        Self { desired, present, given_up, successors: successors(desired, present, given_up, losing) }
+    }
+
     fn wanted(&self, roles: bool) -> impl Iterator<Item = (&'a Key, &'a Native, Option<&'a Observed>)> {
         let present = self.present;
         self.desired

@@ -176,6 +176,81 @@ fn an_end_is_not_late_because_something_else_cannot_be_written() {
 }
 
 #[test]
+fn what_takes_access_away_does_not_wait_for_what_gives_it() {
+    let (cluster, before) = behind_a_proxy(Random::seed());
+    cluster.apply(&world(0));
+    cluster.is_as_desired(&before);
+    let suspend = |name: &str| {
+        cluster.run(&["patch", "users.bailiwick.dev", name, "--type=merge", "-p", r#"{"spec":{"suspended":true}}"#]);
+    };
+    let held = || faults(&cluster).hits(Fault::Held) > 0;
+    let naming = |name: &str| -> Vec<String> {
+        let named = format!("{name}@example.com");
+        let native = cluster.rbac().into_iter().filter(|(_, content)| content.to_string().contains(&named));
+        native.map(|(key, _)| key).collect()
+    };
+    let everywhere = ["alpha", "beta", ""].map(|namespace| Question::of("p0-5@example.com", namespace));
+    cluster.can(&everywhere[0], &["delete podtemplates"]);
+    cluster.can(&everywhere[1], &["update podtemplates"]);
+
+    // A role that has to be there before its binding, and somebody who is made to hold it and everything else.
+    faults(&cluster).storm(Storm::default().with(Fault::Held, 1.0).only("/namespaces/alpha/roles"));
+    let role = custom_role("alpha", "new", "{permissions: [{resource: templates, actions: [update]}]}");
+    cluster.apply(&(role + &binding("alpha", "new", "CustomRole/new", &["p0-5"])));
+    cluster.eventually("the role is being written", held);
+    let start = Instant::now();
+    suspend("p0-5");
+    for place in &everywhere {
+        cluster.cannot(place, &["delete podtemplates", "update podtemplates", "create deployments.apps"]);
+    }
+    cluster.eventually("nothing names who is suspended", || naming("p0-5").is_empty());
+    // The operator waits 30 s for an answer before it gives a write up.
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}\n{}", start.elapsed(), cluster.operator_log());
+    assert!(held());
+    faults(&cluster).calm();
+    cluster.is_as_desired(&before);
+
+    // Of what is being given itself: everything but that goes at once, and that when it is written.
+    let b3 = |subjects: &[&str]| binding("alpha", "b3", "CustomRole/editor", subjects);
+    let hold_b3 = || {
+        let storm = Storm::default().with(Fault::Held, 1.0).only("/alpha/rolebindings/bailiwick:role-binding:b3:");
+        faults(&cluster).storm(storm);
+    };
+    let only_in_b3 = |name: &str| {
+        let only = |naming: &[String]| naming.len() == 1 && naming[0].contains("alpha/bailiwick:role-binding:b3:");
+        cluster
+            .eventually_or(|| only(&naming(name)), |_| format!("only b3 names who is suspended: {:?}", naming(name)));
+    };
+    hold_b3();
+    cluster.apply(&b3(&["p0-3", "p0-2", "Group/crew", "ServiceAccount/ci", "stranger", "ServiceAccount/new"]));
+    cluster.eventually("the binding is being written", held);
+    let start = Instant::now();
+    suspend("p0-3");
+    only_in_b3("p0-3");
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}\n{}", start.elapsed(), cluster.operator_log());
+    assert!(held());
+    faults(&cluster).calm();
+    cluster.eventually("nothing names who is suspended", || naming("p0-3").is_empty());
+    cluster.is_as_desired(&before);
+
+    // Nor does it wait for something else that is being taken away; and what gives access does not for long.
+    hold_b3();
+    cluster.apply(&b3(&["p0-2", "Group/crew"]));
+    cluster.eventually("the binding is being written", held);
+    let start = Instant::now();
+    suspend("p0-2");
+    only_in_b3("p0-2");
+    cluster.apply(&binding("beta", "late", "CustomRole/editor", &["p0-1"]));
+    let given = || cluster.rbac().into_keys().any(|name| name.contains("beta/bailiwick:role-binding:late:"));
+    cluster.eventually("something else is given", given);
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}\n{}", start.elapsed(), cluster.operator_log());
+    assert!(held());
+    faults(&cluster).calm();
+    cluster.eventually("nothing names who is suspended", || naming("p0-2").is_empty());
+    cluster.is_as_desired(&before);
+}
+
+#[test]
 fn a_conflict_that_does_not_end_is_not_tried_without_a_pause() {
     let (cluster, before) = behind_a_proxy(Random::seed());
     cluster.apply(&world(0));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bailiwick::core::Name;
 use bailiwick::core::names::RELEASE_PREFIX;
 use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Origin, Owner, Source};
-use bailiwick::core::plan::{self, Present, Write};
+use bailiwick::core::plan::{self, Present, UnderWay, Write};
 use bailiwick::core::rules::{Atom, Rule, RuleSet, words};
 use bailiwick::core::uid::Uid;
 use proptest::prelude::*;
@@ -362,6 +362,77 @@ fn watch(cluster: &mut Cluster, new: &Desired, shuffle: u64, single: bool) {
     panic!("no end");
 }
 
+/// An operator and its API server, between which requests and answers take their time.
+#[derive(Default)]
+struct Conversation {
+    /// What is there, and what the operator knows of it.
+    real: Cluster,
+    known: Cluster,
+    under_way: UnderWay,
+    asked: Vec<Write>,
+    carried_out: Vec<Write>,
+}
+
+impl Conversation {
+    fn about(desired: &Desired) -> Self {
+        let real = Cluster::with(desired);
+        Self { known: real.clone(), real, ..Self::default() }
+    }
+
+    /// The operator asks for what it can.
+    fn ask(&mut self, desired: &Desired, most: usize) {
+        let given_up = BTreeSet::new();
+        let writes = if self.under_way.is_empty() {
+            plan::next(desired, &self.known.present, &given_up)
+        } else {
+            self.under_way.beside(desired, &self.known.present, &given_up)
+        };
+        for write in writes.into_iter().take(most) {
+            let twice = self.asked.iter().chain(&self.carried_out).any(|other| other.key() == write.key());
+            assert!(!twice, "{write:?} while the same object is being written");
+            self.under_way.begin(&write);
+            self.asked.push(write);
+        }
+    }
+
+    /// The API server carries one out, if it has any of those.
+    fn carry_out(&mut self, n: usize, which: impl Fn(&Write) -> bool) -> Option<Write> {
+        let fit: Vec<usize> = (0..self.asked.len()).filter(|i| which(&self.asked[*i])).collect();
+        let write = self.asked.swap_remove(*fit.get(n % fit.len().max(1))?);
+        self.real.write(&write);
+        self.carried_out.push(write.clone());
+        Some(write)
+    }
+
+    /// The operator hears of one.
+    fn answer(&mut self, n: usize) {
+        if self.carried_out.is_empty() {
+            return;
+        }
+        let write = self.carried_out.swap_remove(n % self.carried_out.len());
+        assert_eq!(self.under_way.end(write.key()), write.revokes());
+        match self.real.present.get(write.key()) {
+            Some(observed) => drop(self.known.present.insert(write.key().clone(), observed.clone())),
+            None => drop(self.known.present.remove(write.key())),
+        }
+    }
+}
+
+/// Wishes that follow each other: about anything, without another word about the roles, or only about who has which role.
+fn wishes() -> impl Strategy<Value = Vec<Wish>> {
+    (prop::collection::vec(wish(), 2..5), 0u8..3).prop_map(|(mut wishes, how)| {
+        let first = wishes[0].clone();
+        for wish in wishes.iter_mut().filter(|_| how > 0) {
+            wish.rules = first.rules.clone();
+            if how > 1 {
+                let role = |name| wish.bindings.get(name).map_or(ROLES[0], |(role, _)| *role);
+                wish.bindings = first.bindings.iter().map(|(n, (_, users))| (*n, (role(n), users.clone()))).collect();
+            }
+        }
+        wishes
+    })
+}
+
 /// What SiteRoles give beyond the namespaces of organizations, where one may take the place of another.
 fn is_beyond(key: &Key) -> bool {
     key.kind == NativeKind::ClusterRoleBinding || key.name.starts_with(RELEASE_PREFIX)
@@ -515,6 +586,75 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(cases(1500))]
+
+    /// While one thing is being given, another is taken away, and people change their minds: nobody gets what nobody ever
+    /// wished, or loses what was never wished otherwise.
+    #[test]
+    fn what_is_taken_away_beside_something_else_leaves_no_gap_and_no_excess(
+        wishes in wishes(), script in prop::collection::vec((0u8..8, 0usize..64), 10..80),
+    ) {
+        let states: Vec<Access> = wishes.iter().map(|wish| Access::desired(&wish.desired())).collect();
+        let pairs = (0..states.len()).flat_map(|i| (0..states.len()).filter(move |j| i != *j).map(move |j| (i, j)));
+        let kept: Vec<BTreeSet<_>> =
+            pairs.map(|(i, j)| kept(&states[i], &states[j], false).into_iter().collect()).collect();
+        let kept = kept.into_iter().reduce(|all, some| &all & &some).unwrap_or_default();
+        let mut desired: Vec<Desired> = wishes.iter().rev().map(Wish::desired).collect();
+        let mut now = desired.pop().unwrap();
+        let mut conversation = Conversation::about(&now);
+        let check = |conversation: &Conversation, write: &Write| {
+            let real = Access::present(&conversation.real.present);
+            let excess = real.beyond(&states.iter().collect::<Vec<_>>());
+            assert!(excess.is_empty(), "{write:?}\ngave {excess:?}");
+            for (source, place, grantee, atom) in &kept {
+                let still = real.has(&(place.clone(), grantee.clone(), atom.clone()));
+                assert!(still, "{write:?}\ntook {atom} from {grantee:?}, to whom {source} gives it all the time");
+            }
+        };
+        for (what, n) in script {
+            match what {
+                0 => now = desired.pop().unwrap_or(now),
+                1..=3 => conversation.ask(&now, 1 + n % 8),
+                4 | 5 => if let Some(write) = conversation.carry_out(n, |_| true) { check(&conversation, &write) },
+                _ => conversation.answer(n),
+            }
+        }
+        let now = desired.into_iter().next().unwrap_or(now);
+        for n in 0..200 {
+            conversation.ask(&now, 64);
+            if let Some(write) = conversation.carry_out(n, |_| true) { check(&conversation, &write) }
+            conversation.answer(n);
+        }
+        assert_converged(&conversation.real, &now);
+    }
+
+    /// The API server never answers to what gives access: who is suspended then is left in nothing but that.
+    #[test]
+    fn who_is_suspended_waits_for_no_grant(old in wish(), new in wish(), ahead in 0usize..4) {
+        let new = Wish { rules: old.rules.clone(), ..new };
+        let mut conversation = Conversation::about(&old.desired());
+        for n in 0..ahead * 16 {
+            conversation.ask(&new.desired(), 64);
+            conversation.carry_out(n, Write::revokes);
+            conversation.answer(n);
+        }
+        let mut without = new;
+        without.bindings.values_mut().for_each(|(_, users)| { users.remove("ada"); });
+        for n in 0..64 {
+            conversation.ask(&without.desired(), 64);
+            conversation.carry_out(n, Write::revokes);
+            conversation.answer(n);
+        }
+        let ada = Grantee::User("ada".into());
+        for (key, observed) in &conversation.real.present {
+            let named = matches!(&observed.content, Some(Content::Binding { subjects, .. }) if subjects.contains(&ada));
+            let being_given = conversation.asked.iter().any(|write| write.key() == key);
+            prop_assert!(!named || being_given, "ada stays in {}", key);
+        }
+    }
+}
+
+proptest! {
     #![proptest_config(cases(60))]
 
     /// The same with what the core really wants, before and after something happened.
@@ -565,6 +705,32 @@ proptest! {
         }
         assert_converged(&cluster, &new);
     }
+}
+
+/// Somebody is moved from one role to another and back again, while the old binding is still being deleted.
+#[test]
+fn who_comes_back_while_being_moved_loses_nothing() {
+    let moved_to = |role: &'static str| {
+        let rules = ROLES.into_iter().map(|role| (role, BTreeSet::from(["a"]))).collect();
+        Wish { rules, bindings: BTreeMap::from([("x", (role, BTreeSet::from(["ada"])))]) }.desired()
+    };
+    let mut conversation = Conversation::about(&moved_to("r0"));
+    let names_ada = |conversation: &Conversation| !Access::present(&conversation.real.present).grants.is_empty();
+    while conversation.asked.is_empty() || !conversation.asked[0].revokes() {
+        conversation.ask(&moved_to("r1"), 64);
+        if conversation.carry_out(0, |write| !write.revokes()).is_some() {
+            conversation.answer(0);
+        }
+    }
+    for n in 0..16 {
+        conversation.ask(&moved_to("r0"), 64);
+        conversation.carry_out(n, |_| true);
+        assert!(names_ada(&conversation), "{:?}", conversation.carried_out);
+        if n > 4 {
+            conversation.answer(n);
+        }
+    }
+    assert_converged(&conversation.real, &moved_to("r0"));
 }
 
 fn desired(all: &All) -> BTreeMap<Name, Desired> {

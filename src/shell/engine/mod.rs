@@ -109,6 +109,7 @@ impl Engine {
         let (mut events, mut outcomes) = (Vec::new(), Vec::new());
         loop {
             let next_timer = self.timers.first().map(|(at, _)| *at);
+            let stalls_at = self.writing.stalls_at();
             tokio::select! {
                 biased;
                 changed = leading.changed() => {
@@ -119,6 +120,7 @@ impl Engine {
                 n = done.recv_many(&mut outcomes, EVENTS_A_TURN) => if n == 0 { return },
                 n = seen.recv_many(&mut events, EVENTS_A_TURN) => if n == 0 { return },
                 () = until(next_timer), if next_timer.is_some() => {}
+                () = sleep_until(stalls_at), if stalls_at.is_some() => {}
                 () = std::future::ready(()), if self.has_work() => {}
             }
             // Both are looked at in every turn, so that neither starves the other.
@@ -280,6 +282,11 @@ async fn until(at: Option<Timestamp>) {
     if let Ok(wait) = Duration::try_from(at.duration_since(Timestamp::now())) {
         tokio::time::sleep(wait).await;
     }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    let Some(at) = at else { return std::future::pending().await };
+    tokio::time::sleep_until(at.into()).await;
 }
 
 fn signed(duration: Duration) -> SignedDuration {

@@ -1,6 +1,7 @@
 //! Which unit is worked on next, and how much at once: first those that may have access to take away.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use super::Unit;
 use crate::shell::writer::WHEN_REVOKING;
@@ -11,6 +12,10 @@ const STATUSES_BESIDE: usize = 16;
 
 /// This share of the places has to be free before the next unit is let in.
 const WORTH_DECIDING: usize = 4;
+
+/// So long what gives access waits for an answer to anything that takes it away. A webhook that does not answer, in one
+/// namespace, must not stop the operator everywhere.
+const UNANSWERED: Duration = Duration::from_secs(1);
 
 /// The units that wait for their turn, each once.
 #[derive(Debug, Default)]
@@ -70,20 +75,24 @@ pub(super) struct Writing {
     giving: usize,
     revoking: usize,
     most: usize,
+    /// When the last write that takes access away began or was answered.
+    moved: Instant,
 }
 
 impl Writing {
     /// `most`: how many writes are carried out at once, unless they take access away.
     pub fn new(most: usize) -> Self {
-        Self { giving: 0, revoking: 0, most }
+        Self { giving: 0, revoking: 0, most, moved: Instant::now() }
     }
 
     /// How many more there may be. While access is taken away none is given: the API server would share its time.
     pub fn places(&self, revoking: bool) -> usize {
-        match (revoking, self.revoking) {
-            (true, _) => (self.most * WHEN_REVOKING).saturating_sub(self.giving + self.revoking),
-            (false, 0) => self.most.saturating_sub(self.giving),
-            (false, _) => 0,
+        if revoking {
+            (self.most * WHEN_REVOKING).saturating_sub(self.giving + self.revoking)
+        } else if self.is_revoking() {
+            0
+        } else {
+            self.most.saturating_sub(self.giving)
         }
     }
 
@@ -105,22 +114,33 @@ impl Writing {
         }
     }
 
-    /// Whether access is being taken away.
+    /// Whether access is being taken away, and that gets on.
     pub fn is_revoking(&self) -> bool {
-        self.revoking > 0
+        self.revoking > 0 && self.moved.elapsed() < UNANSWERED
     }
 
-    pub fn begin(&mut self, count: usize, revoking: bool) {
-        *self.of(revoking) += count;
+    /// When everything else no longer waits for what takes access away, if that is not answered before.
+    pub fn stalls_at(&self) -> Option<Instant> {
+        self.is_revoking().then(|| self.moved + UNANSWERED)
     }
 
+    /// A write begins.
+    pub fn begin(&mut self, revoking: bool) {
+        *self.of(revoking) += 1;
+    }
+
+    /// A write is done.
     pub fn end(&mut self, revoking: bool) {
         let count = self.of(revoking);
         *count = count.saturating_sub(1);
     }
 
     fn of(&mut self, revoking: bool) -> &mut usize {
-        if revoking { &mut self.revoking } else { &mut self.giving }
+        if !revoking {
+            return &mut self.giving;
+        }
+        self.moved = Instant::now();
+        &mut self.revoking
     }
 }
 
@@ -136,7 +156,7 @@ mod tests {
             for giving in 0..=most {
                 assert_eq!(writing.room().ordinary, most - giving >= quarter, "{giving} of {most}");
                 assert!(writing.room().urgent);
-                writing.begin(1, false);
+                writing.begin(false);
             }
             for _ in 0..=most {
                 writing.end(false);
@@ -148,11 +168,27 @@ mod tests {
     #[test]
     fn nothing_is_given_or_told_while_access_is_taken_away() {
         let mut writing = Writing::new(64);
-        writing.begin(1, true);
+        writing.begin(true);
         assert!(writing.room().urgent && !writing.room().ordinary);
         assert_eq!((writing.places(false), writing.places_for_statuses(false)), (0, 0));
+        assert_eq!(writing.stalls_at(), Some(writing.moved + UNANSWERED));
         writing.end(true);
-        assert!(writing.room().ordinary);
+        assert!(writing.room().ordinary && writing.stalls_at().is_none());
         assert_eq!((writing.places_for_statuses(false), writing.places_for_statuses(true)), (64, 4));
+    }
+
+    #[test]
+    fn what_is_not_answered_stops_nothing_else_for_long() {
+        let mut writing = Writing::new(64);
+        writing.begin(true);
+        writing.moved -= UNANSWERED;
+        assert!(writing.room().ordinary && writing.stalls_at().is_none());
+        assert_eq!((writing.places(false), writing.places_for_statuses(true)), (64, 4));
+        // Another one is, or begins.
+        for news in [Writing::begin, Writing::end] {
+            writing.moved -= UNANSWERED;
+            news(&mut writing, true);
+            assert_eq!((writing.places(false), writing.places_for_statuses(true)), (0, 0));
+        }
     }
 }

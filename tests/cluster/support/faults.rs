@@ -35,6 +35,8 @@ pub enum Fault {
     Conflict,
     /// A slow etcd.
     Slow,
+    /// A write is carried out when the weather changes, and not before: somebody's webhook takes its time.
+    Held,
     /// The request is carried out; the connection closes before the answer.
     LostAnswer,
     /// The connection of a watch closes, perhaps in the middle of an event.
@@ -44,6 +46,7 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// All in the midst of which something is done, sooner or later.
     pub const ALL: [Fault; 7] = [
         Fault::TooManyRequests,
         Fault::ServerError,
@@ -57,7 +60,7 @@ impl Fault {
     /// Whether it can befall this request.
     fn fits(self, request: &request::Parts) -> bool {
         match self {
-            Fault::Conflict => request.method != Method::GET,
+            Fault::Conflict | Fault::Held => request.method != Method::GET,
             // Those befall a watch that is open.
             Fault::DroppedWatch | Fault::ExpiredWatch => false,
             Fault::LostAnswer => !is_watch(request),
@@ -101,7 +104,7 @@ impl Storm {
 
 /// What all connections share.
 struct Weather {
-    storm: Mutex<Storm>,
+    storm: watch::Sender<Storm>,
     random: Mutex<Random>,
     hits: Mutex<BTreeMap<Fault, u64>>,
     refusing: watch::Sender<bool>,
@@ -111,7 +114,7 @@ impl Weather {
     /// Whether this fault befalls this request now.
     fn strikes(&self, fault: Fault, request: &request::Parts) -> bool {
         let rate = {
-            let storm = self.storm.lock().unwrap();
+            let storm = self.storm.borrow();
             if storm.reaches(request) { storm.rates.get(&fault).copied().unwrap_or_default() } else { 0.0 }
         };
         let strikes = rate > 0.0 && self.random.lock().unwrap().happens(rate);
@@ -145,7 +148,7 @@ impl Faults {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let weather = Arc::new(Weather {
-            storm: Mutex::default(),
+            storm: watch::Sender::default(),
             random: Mutex::new(Random::new(seed)),
             hits: Mutex::default(),
             refusing: watch::Sender::new(false),
@@ -156,7 +159,7 @@ impl Faults {
 
     /// From now on this happens.
     pub fn storm(&self, storm: Storm) {
-        *self.weather.storm.lock().unwrap() = storm;
+        self.weather.storm.send_replace(storm);
         self.weather.refusing.send_replace(false);
         self.weather.hits.lock().unwrap().clear();
     }
@@ -226,6 +229,10 @@ async fn answer(
     let strikes = |fault: Fault| fault.fits(&parts) && weather.strikes(fault, &parts);
     if strikes(Fault::Slow) {
         tokio::time::sleep(Duration::from_millis(weather.below(SLOWEST_MS))).await;
+    }
+    let mut change = weather.storm.subscribe();
+    if strikes(Fault::Held) {
+        change.changed().await.map_err(|_| Lost)?;
     }
     if strikes(Fault::TooManyRequests) {
         return Ok(failure(429, "TooManyRequests", "the server has received too many requests"));

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::{Engine, Timer, Unit, signed};
+use crate::core::claims::Claim;
 use crate::core::decision::{Counts, Decision};
 use crate::core::native::{Desired, Key, NativeKind, Observed};
-use crate::core::plan::{self, Present, Write};
+use crate::core::plan::{self, Present, UnderWay, Write};
 use crate::core::uid::Uid;
 use crate::core::world::{Holders, HoldersChange};
-use crate::core::{Name, claims, organization, site};
+use crate::core::{claims, organization, site};
 use crate::shell::writer::Job;
 
 /// The state of a unit.
@@ -36,9 +37,9 @@ pub(super) struct UnitState {
     counts: Counts,
     /// When the last decision changes by itself.
     next_change: Option<Timestamp>,
-    /// Writes under way, and whether they take access away: those of one step are alike.
-    in_flight: usize,
-    revoking: bool,
+    under_way: UnderWay,
+    /// The claim on the namespace is being recorded.
+    claiming: bool,
     /// Objects that could not be written, and when to try again.
     failing: HashMap<Key, Failing>,
     /// The whole unit waits: something failed that may work another time.
@@ -82,7 +83,7 @@ impl UnitState {
     pub fn take_out(&mut self, key: &Key, uid: Option<&Uid>) -> bool {
         if let Some(uid) = uid {
             self.deleted.remove(uid);
-            if self.in_flight > 0 {
+            if self.is_writing() {
                 self.gone.insert(uid.clone());
             }
         }
@@ -132,7 +133,23 @@ impl UnitState {
 
     /// Whether writes to it are under way.
     pub fn is_writing(&self) -> bool {
-        self.in_flight > 0
+        self.claiming || !self.under_way.is_empty()
+    }
+
+    /// Whether there may be more to take away beside what still is being written, after this was: the next step of what takes
+    /// away, or this object.
+    fn may_revoke_more(&self, written: &Key) -> bool {
+        self.urgent && self.is_writing() && (!self.under_way.is_revoking() || self.is_outdated(written))
+    }
+
+    /// Whether what is there is not what was decided last.
+    fn is_outdated(&self, key: &Key) -> bool {
+        let desired = self.decision.as_ref().map(|decision| decision.desired.get(key));
+        match (desired, self.present.get(key)) {
+            (Some(Some(native)), Some(observed)) => !observed.is_as(native),
+            (Some(None), Some(_)) => true,
+            _ => false,
+        }
     }
 
     /// Counts of the last decision.
@@ -176,7 +193,10 @@ impl Engine {
         let clock = Instant::now();
         let Some(state) = self.units.get_mut(unit) else { return };
         state.queued = false;
-        if state.in_flight > 0 {
+        if state.is_writing() {
+            if state.urgent {
+                self.take_away_beside(unit, now, clock);
+            }
             return;
         }
         state.urgent = false;
@@ -192,9 +212,8 @@ impl Engine {
         if state.decision.is_none() || state.stale {
             self.decide(unit, now);
         }
-        if let Unit::Namespace(name) = unit
-            && self.record_claim(unit, name, now)
-        {
+        if let Some(claim) = self.claim_due(unit, now) {
+            self.record(unit, claim);
             return;
         }
         let mut writes = self.next_step(unit, clock);
@@ -204,18 +223,43 @@ impl Engine {
         };
         let revoking = first.revokes();
         writes.truncate(self.writing.places(revoking));
-        let Some(state) = self.units.get_mut(unit) else { return };
         if writes.is_empty() {
+            let Some(state) = self.units.get_mut(unit) else { return };
             // It was let in for what it might have to take away, and only has to give. It is decided anew then, too.
             state.decision = None;
             state.queued = true;
             self.queue.push(unit.clone(), false);
             return;
         }
-        state.in_flight = writes.len();
-        state.revoking = revoking;
-        self.writing.begin(writes.len(), revoking);
+        self.begin(unit, writes);
+    }
+
+    /// Takes away what it can while something is being written: what the API server, or somebody's webhook, takes its time
+    /// over must not hold up a revocation. What is being written itself is left until it is; its answer says what is there.
+    fn take_away_beside(&mut self, unit: &Unit, now: Timestamp, clock: Instant) {
+        let Some(state) = self.units.get(unit) else { return };
+        if state.wait_until.is_some_and(|until| until > clock) {
+            return;
+        }
+        if state.decision.is_none() || state.stale {
+            self.decide(unit, now);
+        }
+        let Some(state) = self.units.get(unit) else { return };
+        // A claim is recorded first, and when nothing else is under way.
+        if state.claiming || self.claim_due(unit, now).is_some() || self.is_going(unit) {
+            return;
+        }
+        let Some(decision) = &state.decision else { return };
+        let mut writes = state.under_way.beside(&decision.desired, &state.present, &state.given_up(clock));
+        writes.truncate(self.writing.places(true));
+        self.begin(unit, writes);
+    }
+
+    fn begin(&mut self, unit: &Unit, writes: Vec<Write>) {
+        let Some(state) = self.units.get_mut(unit) else { return };
         for write in writes {
+            state.under_way.begin(&write);
+            self.writing.begin(write.revokes());
             let _ = self.jobs.send(Job::Native(write));
         }
     }
@@ -227,14 +271,13 @@ impl Engine {
         let (now, clock) = (Timestamp::now(), Instant::now());
         self.decide(unit, now);
         let revokes = self.next_step(unit, clock).first().map(Write::revokes);
-        let Some(state) = self.units.get_mut(unit) else { return };
-        let claims = |name| claims::claim(&self.world, name, now, state.present.is_empty()).is_some();
-        let waits =
-            state.in_flight > 0 || state.wait_until.is_some() || matches!(unit, Unit::Namespace(name) if claims(name));
+        let Some(state) = self.units.get(unit) else { return };
+        let waits = state.is_writing() || state.wait_until.is_some() || self.claim_due(unit, now).is_some();
         if revokes.is_none() && !waits {
             self.converged(unit, clock);
             return;
         }
+        let Some(state) = self.units.get_mut(unit) else { return };
         // Its turn may come late, and what a large site decides is large: it is decided anew then.
         state.decision = None;
         if revokes == Some(true) {
@@ -271,24 +314,28 @@ impl Engine {
     fn next_step(&self, unit: &Unit, clock: Instant) -> Vec<Write> {
         let Some(state) = self.units.get(unit) else { return Vec::new() };
         let Some(decision) = &state.decision else { return Vec::new() };
-        // In a namespace that goes, everything of ours goes with it.
-        if let Unit::Namespace(name) = unit
-            && self.world.namespaces.get(name).is_none_or(|n| n.terminating)
-        {
+        if self.is_going(unit) {
             return Vec::new();
         }
         plan::next(&decision.desired, &state.present, &state.given_up(clock))
     }
 
-    /// Writes the record of a claim, if one is due. Says whether that is under way.
-    fn record_claim(&mut self, unit: &Unit, name: &Name, now: Timestamp) -> bool {
-        let Some(state) = self.units.get_mut(unit) else { return false };
-        let Some(claim) = claims::claim(&self.world, name, now, state.present.is_empty()) else { return false };
-        state.in_flight = 1;
-        state.revoking = false;
-        self.writing.begin(1, false);
+    /// In a namespace that goes, everything of ours goes with it.
+    fn is_going(&self, unit: &Unit) -> bool {
+        matches!(unit, Unit::Namespace(name) if self.world.namespaces.get(name).is_none_or(|n| n.terminating))
+    }
+
+    /// The claim on a namespace that is to be recorded before anything else is written there.
+    fn claim_due(&self, unit: &Unit, now: Timestamp) -> Option<Claim> {
+        let (Unit::Namespace(name), Some(state)) = (unit, self.units.get(unit)) else { return None };
+        claims::claim(&self.world, name, now, state.present.is_empty())
+    }
+
+    fn record(&mut self, unit: &Unit, claim: Claim) {
+        let Some(state) = self.units.get_mut(unit) else { return };
+        state.claiming = true;
+        self.writing.begin(false);
         let _ = self.jobs.send(Job::Claim(claim));
-        true
     }
 
     fn converged(&mut self, unit: &Unit, clock: Instant) {

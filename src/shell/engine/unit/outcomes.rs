@@ -16,8 +16,13 @@ impl Engine {
         match done {
             Done::Native(key, outcome) => {
                 let unit = self.unit_of(&key);
-                self.wrote(&unit, key, outcome);
-                self.step_done(&unit);
+                let Some(state) = self.units.get_mut(&unit) else { return };
+                let revoking = state.under_way.end(&key);
+                self.writing.end(revoking);
+                self.wrote(&unit, key.clone(), outcome);
+                let state = self.units.get(&unit);
+                let look_again = state.is_some_and(|state| state.may_revoke_more(&key));
+                self.go_on(&unit, look_again);
             }
             Done::Claim(name, result) => {
                 let unit = Unit::Namespace(name.clone());
@@ -32,7 +37,11 @@ impl Engine {
                         self.hold_back(&unit);
                     }
                 }
-                self.step_done(&unit);
+                if let Some(state) = self.units.get_mut(&unit) {
+                    state.claiming = false;
+                    self.writing.end(false);
+                    self.go_on(&unit, false);
+                }
             }
             Done::Status(target, result) => self.status_done(&target, result),
             Done::Suspended(result) => self.list_written(result),
@@ -40,18 +49,18 @@ impl Engine {
         }
     }
 
-    fn step_done(&mut self, unit: &Unit) {
+    /// Queues a unit when all its writes are done, or when it may have something to take away beside them.
+    fn go_on(&mut self, unit: &Unit, look_again: bool) {
         let Some(state) = self.units.get_mut(unit) else { return };
-        self.writing.end(state.revoking);
-        state.in_flight = state.in_flight.saturating_sub(1);
-        if state.in_flight == 0 {
+        let writing = state.is_writing();
+        if !writing {
             state.gone.clear();
             if state.stale {
                 // Its turn may come late, and then it is decided anew.
                 state.decision = None;
             }
         }
-        if state.in_flight == 0 && state.busy_since.is_some() && !state.queued {
+        if (!writing || look_again) && state.busy_since.is_some() && !state.queued {
             state.queued = true;
             // Work that has begun is brought to its end before other work begins.
             self.queue.push_first(unit.clone(), state.urgent);
