@@ -2,17 +2,16 @@
 //!
 //! What takes access away goes before what gives it, and nobody who keeps access is without it for a moment. The steps:
 //!
-//! 1. roles shrink to what they keep,
-//! 2. bindings lose the subjects that they should lose; a binding that is not wanted any more loses everyone but those
-//!    for whom its source wants another one that is not there yet, and is deleted when that is nobody,
-//! 3. roles are created and grow, but for those that somebody is about to leave,
-//! 4. bindings are created and grow,
-//! 5. roles that nothing refers to are deleted.
+//! 1. roles shrink to what they keep, and bindings lose the subjects that they should lose; a binding that is not wanted
+//!    any more loses everyone but those for whom its source wants another one that is not there yet, and is deleted when
+//!    that is nobody,
+//! 2. roles are created and grow, but for those that somebody is about to leave,
+//! 3. bindings are created and grow,
+//! 4. roles that nothing refers to are deleted.
 //!
 //! [`next`] returns one step only; when its writes are done it is asked again. So a plan is never stale, and a crash at any
-//! point leaves nothing to clean up but what the next answer names anyway. What takes access away may also be begun while a
-//! step that gives it is under way, but for the objects that are being written: a revocation waits for no grant but that of
-//! its own object.
+//! point leaves nothing to clean up but what the next answer names anyway. What takes access away may also begin while other
+//! writes are under way ([`UnderWay::beside`]): a revocation waits for no write but one of its own object.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -218,12 +217,9 @@ impl<'a> Plan<'a> {
         unwanted.map(|(key, observed)| (key, &**observed))
     }
 
-    /// The first two steps. They are one while roles cannot be shrunk: nobody keeps access because of somebody else's role.
     fn take_away(&self) -> Vec<Write> {
         let mut writes = self.shrink_roles();
-        if writes.iter().all(|write| self.given_up.contains(write.key())) {
-            writes.extend(self.revoke());
-        }
+        writes.extend(self.revoke());
         writes
     }
 

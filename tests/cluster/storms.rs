@@ -210,6 +210,18 @@ fn what_takes_access_away_does_not_wait_for_what_gives_it() {
     faults(&cluster).calm();
     cluster.is_as_desired(&before);
 
+    // Nor for a role that loses what it gives.
+    faults(&cluster).storm(Storm::default().with(Fault::Held, 1.0).only("/namespaces/alpha/roles/"));
+    cluster.apply(&custom_role("alpha", "editor", "{permissions: [{resource: templates, actions: [update]}]}"));
+    cluster.eventually("the role is being written", held);
+    let start = Instant::now();
+    suspend("p0-4");
+    cluster.eventually("nothing names who is suspended", || naming("p0-4").is_empty());
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}\n{}", start.elapsed(), cluster.operator_log());
+    assert!(held());
+    faults(&cluster).calm();
+    cluster.is_as_desired(&before);
+
     // Of what is being given itself: everything but that goes at once, and that when it is written.
     let b3 = |subjects: &[&str]| binding("alpha", "b3", "CustomRole/editor", subjects);
     let hold_b3 = || {

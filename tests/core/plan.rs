@@ -309,7 +309,7 @@ fn assert_converged(cluster: &Cluster, desired: &Desired) {
 /// Not among them, with the counterexamples: (1) what *another* source gives in the new state: a binding of ada is
 /// deleted and another one of ada is created in one go; taking away goes first. (2) what the old role loses while it is
 /// wanted by others: the role `{a, b}` becomes `{a}` while a binding moves from it to another role with `b`; roles shrink
-/// first. (3) the new role has yet to grow, and must not before the old bindings to it are gone: `x` moves from r0 to r1,
+/// at once. (3) the new role has yet to grow, and must not before the old bindings to it are gone: `x` moves from r0 to r1,
 /// `y` from r1 to r0, and both roles swap their rules. In each of the three, two objects have changed at once; one at a
 /// time there is no gap, which is checked without exception.
 fn kept(old: &Access, new: &Access, single: bool) -> Vec<(Uid, Name, Grantee, Atom)> {

@@ -30,7 +30,7 @@ pub(super) struct UnitState {
     unconfirmed: BTreeSet<Key>,
     /// What should be there; `None` when nothing is to be done.
     decision: Option<Decision>,
-    /// The decision does not know the newest of the world. It is kept as long as its writes are under way.
+    /// The decision does not know the newest of the world. It is kept until writes are done, or something is urgent.
     pub stale: bool,
     /// What the last decision contributed to SiteRoles' holders.
     holders: Holders,
@@ -136,8 +136,8 @@ impl UnitState {
         self.claiming || !self.under_way.is_empty()
     }
 
-    /// Whether there may be more to take away beside what still is being written, after this was: the next step of what takes
-    /// away, or this object.
+    /// Whether there may be more to take away beside what still is being written, after this was: from this object, or from
+    /// those for which there was no place.
     fn may_revoke_more(&self, written: &Key) -> bool {
         self.urgent && self.is_writing() && (!self.under_way.is_revoking() || self.is_outdated(written))
     }
