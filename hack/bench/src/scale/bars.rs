@@ -132,7 +132,10 @@ fn converging(f: &Figures) -> Vec<Row> {
         c.seconds, c.native, floor.native_seconds, floor.in_flight
     );
     let both = floor.native_seconds + floor.status_seconds;
-    let ready = format!("{:.2} s with {} statuses; floor {both:.2} s", c.ready_seconds, c.statuses);
+    let ready = format!(
+        "{:.2} s with {} statuses, and {:.1} s of processor time; floor {both:.2} s",
+        c.ready_seconds, c.statuses, c.cpu_seconds
+    );
     vec![
         row("converge from nothing: every native object", at, "≥ 0.80 of the floor's rate", rate >= 0.8),
         row(
