@@ -103,10 +103,10 @@ impl UnderWay {
         self.giving.is_empty() && self.revoking.is_empty()
     }
 
-    /// Whether access is being taken away.
+    /// Whether this object is being written.
     #[must_use]
-    pub fn is_revoking(&self) -> bool {
-        !self.revoking.is_empty()
+    pub fn contains(&self, key: &Key) -> bool {
+        self.giving.contains(key) || self.revoking.contains(key)
     }
 
     /// A write begins. No other of its object is under way.
@@ -125,7 +125,7 @@ impl UnderWay {
     #[must_use]
     pub fn beside(&self, desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> Vec<Write> {
         let mut writes = Plan::new(desired, present, given_up, &self.revoking).take_away();
-        writes.retain(|write| !self.giving.contains(write.key()) && !self.revoking.contains(write.key()));
+        writes.retain(|write| !self.contains(write.key()));
         writes
     }
 }

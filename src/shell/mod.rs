@@ -109,16 +109,18 @@ pub async fn run(options: Options) -> Result<(), Error> {
     ));
     let http = tokio::spawn(http::serve(listener, metrics));
 
-    tokio::select! {
+    let ended = tokio::select! {
         result = engine => Err(Error::Ended(format!("engine: {result:?}"))),
         result = writer => Err(Error::Ended(format!("writer: {result:?}"))),
         result = http => Err(Error::Ended(format!("http: {result:?}"))),
         () = stop_signal() => {
             tracing::info!("stopping: the lease is released");
-            lease.release().await;
             Ok(())
         }
-    }
+    };
+    // Another replica need not wait for its end, whatever it was that ended.
+    lease.release().await;
+    ended
 }
 
 async fn client() -> Result<Client, Error> {

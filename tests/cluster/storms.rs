@@ -175,6 +175,13 @@ fn an_end_is_not_late_because_something_else_cannot_be_written() {
     assert!(late < SignedDuration::from_secs(2), "late by {late:#}\n{}", cluster.operator_log());
 }
 
+/// What of native RBAC names somebody.
+fn naming(cluster: &Cluster, name: &str) -> Vec<String> {
+    let named = format!("{name}@example.com");
+    let native = cluster.rbac().into_iter().filter(|(_, content)| content.to_string().contains(&named));
+    native.map(|(key, _)| key).collect()
+}
+
 #[test]
 fn what_takes_access_away_does_not_wait_for_what_gives_it() {
     let (cluster, before) = behind_a_proxy(Random::seed());
@@ -184,11 +191,7 @@ fn what_takes_access_away_does_not_wait_for_what_gives_it() {
         cluster.run(&["patch", "users.bailiwick.dev", name, "--type=merge", "-p", r#"{"spec":{"suspended":true}}"#]);
     };
     let held = || faults(&cluster).hits(Fault::Held) > 0;
-    let naming = |name: &str| -> Vec<String> {
-        let named = format!("{name}@example.com");
-        let native = cluster.rbac().into_iter().filter(|(_, content)| content.to_string().contains(&named));
-        native.map(|(key, _)| key).collect()
-    };
+    let naming = |name: &str| naming(&cluster, name);
     let everywhere = ["alpha", "beta", ""].map(|namespace| Question::of("p0-5@example.com", namespace));
     cluster.can(&everywhere[0], &["delete podtemplates"]);
     cluster.can(&everywhere[1], &["update podtemplates"]);
@@ -259,6 +262,81 @@ fn what_takes_access_away_does_not_wait_for_what_gives_it() {
     assert!(held());
     faults(&cluster).calm();
     cluster.eventually("nothing names who is suspended", || naming("p0-2").is_empty());
+    cluster.is_as_desired(&before);
+}
+
+/// As many as there are places, and some more.
+const MANY: u64 = 70;
+
+#[test]
+fn no_number_of_writes_that_are_not_answered_holds_up_what_takes_access_away() {
+    let (cluster, before) = behind_a_proxy(Random::seed());
+    cluster.apply(&world(0));
+    cluster.is_as_desired(&before);
+    let people: Vec<String> = (0..8).map(|i| format!("p0-{i}")).collect();
+    let crew = |namespace: &str, without: &str| {
+        let members: Vec<&str> = people.iter().map(String::as_str).filter(|name| *name != without).collect();
+        group(namespace, "crew", &members)
+    };
+    let hold = |path| faults(&cluster).storm(Storm::default().with(Fault::Held, 1.0).only(path));
+    let held = |at_least: u64| {
+        cluster.eventually_or(
+            || faults(&cluster).hits(Fault::Held) >= at_least,
+            |_| format!("{} writes of {at_least} are held", faults(&cluster).hits(Fault::Held)),
+        );
+    };
+    let within = |start: Instant| assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+
+    // Out of a group, while something else in the namespace is being given.
+    hold("/alpha/rolebindings/bailiwick:role-binding:b3:");
+    let b3 = ["p0-3", "Group/crew", "ServiceAccount/ci", "stranger", "ServiceAccount/new"];
+    cluster.apply(&binding("alpha", "b3", "CustomRole/editor", &b3));
+    held(1);
+    let start = Instant::now();
+    cluster.apply(&crew("alpha", "p0-6"));
+    let naming_in = |namespace: &str| {
+        let native = naming(&cluster, "p0-6").into_iter();
+        native.filter(|key| key.contains(&format!(" {namespace}/"))).collect::<Vec<_>>()
+    };
+    let only_b3 = || naming_in("alpha").iter().all(|key| key.contains(":b3:"));
+    cluster.eventually_or(only_b3, |_| format!("{:?}", naming_in("alpha")));
+    within(start);
+    faults(&cluster).calm();
+    cluster.eventually("nothing in alpha names who left the group", || naming_in("alpha").is_empty());
+    cluster.is_as_desired(&before);
+
+    // Out of a group, while elsewhere more is being given than there are places.
+    hold("/namespaces/alpha/rolebindings");
+    let many: Vec<String> =
+        (0..MANY).map(|n| binding("alpha", &format!("many-{n}"), "CustomRole/editor", &["p0-7"])).collect();
+    cluster.apply(&many.concat());
+    held(64);
+    let start = Instant::now();
+    cluster.apply(&crew("beta", "p0-6"));
+    cluster.eventually("nothing in beta names who left the group", || naming_in("beta").is_empty());
+    within(start);
+    faults(&cluster).calm();
+    cluster.is_as_desired(&before);
+
+    // Nor while more is being taken away elsewhere than there are places, which holds up nothing that is given either.
+    hold("/namespaces/alpha/rolebindings");
+    let suspend = |name: &str| {
+        cluster.run(&["patch", "users.bailiwick.dev", name, "--type=merge", "-p", r#"{"spec":{"suspended":true}}"#]);
+    };
+    suspend("p0-7");
+    held(MANY);
+    let start = Instant::now();
+    suspend("p0-1");
+    let only_alpha = || naming(&cluster, "p0-1").iter().all(|key| key.contains(" alpha/"));
+    cluster.eventually_or(only_alpha, |_| format!("{:?}", naming(&cluster, "p0-1")));
+    cluster.apply(&binding("beta", "late", "CustomRole/editor", &["p0-2"]));
+    let given = || cluster.rbac().into_keys().any(|name| name.contains("beta/bailiwick:role-binding:late:"));
+    cluster.eventually("something else is given", given);
+    within(start);
+    faults(&cluster).calm();
+    cluster.eventually("nothing names who is suspended", || {
+        ["p0-1", "p0-7"].iter().all(|name| naming(&cluster, name).is_empty())
+    });
     cluster.is_as_desired(&before);
 }
 

@@ -108,6 +108,24 @@ proptest! {
         shell.check();
     }
 
+    /// What takes access away goes before everything else, so it has to be known from what is seen that it may. (What the
+    /// operator records itself may move members out of the default organization. That was asked for before.)
+    #[test]
+    fn whatever_takes_access_away_is_urgent(ops in history(40)) {
+        let mut shell = Shell::new();
+        for op in &ops {
+            let before = shell.access();
+            shell.urgent();
+            shell.act(op);
+            let (after, urgent) = (shell.access(), shell.urgent());
+            for (name, access) in &before {
+                let lost = after.get(name).map_or_else(|| access.beyond(&[]), |after| access.beyond(&[after]));
+                prop_assert!(lost.is_empty() || urgent.contains(name), "{op:?} in {name:?}: {lost:?}");
+            }
+            shell.settle();
+        }
+    }
+
     #[test]
     fn the_order_of_events_does_not_matter(ops in history(50), seed in any::<u64>(), lossy in any::<bool>()) {
         let mut shell = Shell::new();

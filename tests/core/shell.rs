@@ -12,6 +12,7 @@ use bailiwick::core::world::{Affected, Holders, HoldersChange, World};
 use bailiwick::core::{Name, organization, organization_status, site, user};
 use jiff::Timestamp;
 
+use crate::access::Access;
 use crate::world::{Event, Kind, Op, SPACES, Slot, Store};
 
 /// What a decision said, and the claim that was due.
@@ -118,6 +119,8 @@ pub struct Shell {
     site: bool,
     organizations: BTreeSet<Name>,
     users: BTreeSet<Name>,
+    /// Those of which it was said that access may be taken away there, since somebody last asked; the site is nobody's name.
+    urgent: BTreeSet<Name>,
     /// Every event so far.
     pub log: Vec<Event>,
 }
@@ -138,6 +141,18 @@ impl Shell {
         self.take_in(events);
         self.ring();
         self.decide();
+    }
+
+    /// What is desired in every unit.
+    pub fn access(&self) -> BTreeMap<Name, Access> {
+        let units = self.all.units.iter().map(|(name, unit)| (name.clone(), &unit.decision));
+        let all = units.chain([(Name::default(), &self.all.site)]);
+        all.map(|(name, decision)| (name, Access::desired(&decision.desired))).collect()
+    }
+
+    /// Where it was said, since this was asked last, that access may be taken away.
+    pub fn urgent(&mut self) -> BTreeSet<Name> {
+        std::mem::take(&mut self.urgent)
     }
 
     /// Does all of it, then plays until nothing is left to do.
@@ -164,11 +179,16 @@ impl Shell {
     }
 
     fn affected(&mut self, affected: Affected) {
+        let mut spaces = affected.namespaces;
         if affected.all {
-            self.spaces.extend(self.world.units());
-            self.spaces.extend(self.all.units.keys().cloned());
+            spaces.extend(self.world.units());
+            spaces.extend(self.all.units.keys().cloned());
         }
-        self.spaces.extend(affected.namespaces);
+        if affected.urgent {
+            self.urgent.extend(spaces.iter().cloned());
+            self.urgent.extend(affected.site.then(Name::default));
+        }
+        self.spaces.extend(spaces);
         self.site |= affected.site;
         self.users.extend(affected.users);
         self.organizations.extend(affected.organizations);
@@ -179,8 +199,12 @@ impl Shell {
         let now = self.store.time();
         let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         let spaces = self.all.units.iter().filter(|(_, u)| due(u.decision.next_change)).map(|(n, _)| n.clone());
+        let spaces: Vec<Name> = spaces.collect();
+        self.urgent.extend(spaces.iter().cloned());
         self.spaces.extend(spaces);
-        self.site |= due(self.all.site.next_change);
+        let site = due(self.all.site.next_change);
+        self.urgent.extend(site.then(Name::default));
+        self.site |= site;
         self.users.extend(self.all.users.iter().filter(|(_, (_, next))| due(*next)).map(|(n, _)| n.clone()));
     }
 
@@ -191,7 +215,9 @@ impl Shell {
             let unit = unit(&self.world, &name, now);
             let nothing = Holders::default();
             let before = self.all.units.get(&name).map_or(&nothing, |u| &u.decision.holders);
-            self.site |= self.world.set_holders(before, &unit.decision.holders) != HoldersChange::None;
+            let change = self.world.set_holders(before, &unit.decision.holders);
+            self.urgent.extend((change == HoldersChange::Loses).then(Name::default));
+            self.site |= change != HoldersChange::None;
             // As `Engine::converged` does.
             let holder = claims::holder(&self.world, &name).map(|o| o.meta.name.clone());
             self.organizations.extend(holder);

@@ -33,6 +33,28 @@ fn unchanged(old: &Meta, new: &Meta) -> bool {
     old.uid == new.uid && old.generation == new.generation && new.generation != 0
 }
 
+fn within<T: Ord>(these: &[T], those: &[T]) -> bool {
+    let those: BTreeSet<&T> = those.iter().collect();
+    these.iter().all(|one| those.contains(one))
+}
+
+/// Whether a Group that has changed may give less than before.
+fn shrinks(old: &Group, new: &Group) -> bool {
+    let same = old.vouched == new.vouched && old.implies_membership == new.implies_membership;
+    !(same && within(&old.members, &new.members) && within(&old.external, &new.external))
+}
+
+/// Whether a binding that has changed may give less than before.
+fn lessens(old: &Binding, new: &Binding) -> bool {
+    let same = old.meta.uid == new.meta.uid && old.role == new.role && old.expires_at == new.expires_at;
+    !(same && within(&old.subjects, &new.subjects))
+}
+
+/// Whether a role that has changed may give less than before. Most changes are what the operator itself records first.
+fn restricts(old: &Role, new: &Role) -> bool {
+    !unchanged(&old.meta, &new.meta) || old.holder.is_some() || !old.in_force.is_empty()
+}
+
 impl World {
     /// Takes in an Organization, or its deletion (`None`, with the UID that is gone).
     pub fn organization(&mut self, name: &Name, new: Option<Organization>, gone: Option<&Uid>) -> Affected {
@@ -44,6 +66,7 @@ impl World {
         let mut affected = Affected { site: true, ..Affected::default() };
         affected.organizations.insert(name.clone());
         let new = self.organizations.get(name);
+        affected.urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| !unchanged(&old.meta, &new.meta)));
         let ranks = (old.as_deref().map(rank), new.map(rank));
         if let Some(rank) = &ranks.0 {
             self.ranking.remove(rank);
@@ -71,6 +94,9 @@ impl World {
             affected.organizations.extend(claims::claimants(self, namespace).map(|o| o.meta.name.clone()));
         }
         // The default, and what it holds, may move with any of them.
+        let first = claims::desired_default(self).map(|o| &o.meta.name);
+        affected.urgent |= first_before.is_some() && first_before.as_ref() != first;
+        affected.urgent |= !default_before.iter().all(|kept| self.default_namespaces().any(|name| name == *kept));
         affected.namespaces.extend(default_before);
         if ranks.0 != ranks.1 {
             // Those who are or were it, those who asked and are told who is, and those who may want what it has.
@@ -109,7 +135,8 @@ impl World {
             };
         }
         affected.site = true;
-        affected.urgent = new.is_none_or(|u| u.suspended);
+        let is_another = |old: &User, new: &User| old.username != new.username || old.meta.uid != new.meta.uid;
+        affected.urgent = new.is_none_or(|new| new.suspended || old.as_deref().is_some_and(|old| is_another(old, new)));
         let usernames: BTreeSet<Name> =
             [old.as_deref(), new].into_iter().flatten().map(|u| u.username.clone()).collect();
         if let Some(old) = &old {
@@ -174,9 +201,10 @@ impl World {
         {
             return Affected::default();
         }
+        let urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| shrinks(old, new)));
         let (before, after) =
             (old.map(|g| g.members).unwrap_or_default(), new.map(|g| g.members.clone()).unwrap_or_default());
-        self.mention(namespace, &before, &after)
+        self.mention(namespace, &before, &after, urgent)
     }
 
     /// Takes in a RoleBinding.
@@ -190,8 +218,9 @@ impl World {
         {
             return Affected::default();
         }
+        let urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| lessens(old, new)));
         let (before, after) = (old.as_deref().map(users_of).unwrap_or_default(), new.map(users_of).unwrap_or_default());
-        self.mention(namespace, &before, &after)
+        self.mention(namespace, &before, &after, urgent)
     }
 
     /// Takes in a CustomRole.
@@ -204,7 +233,10 @@ impl World {
             (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.in_force == new.in_force => {
                 Affected::default()
             }
-            _ => Affected::default().namespace(namespace),
+            (old, new) => {
+                let urgent = old.is_some_and(|old| new.is_none_or(|new| restricts(&old, new)));
+                Affected { urgent, ..Affected::default() }.namespace(namespace)
+            }
         }
     }
 
@@ -219,12 +251,14 @@ impl World {
         if status_only {
             return Affected::default();
         }
+        let urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| restricts(old, new)));
         self.resolved_site_roles = roles::resolve_site_roles(self);
         // Whether users hold a privileged role may differ, and it may be the member role of organizations that hold nothing.
         let mentioned = self.site_mentions.keys().flat_map(|username| self.handles_of(username));
         Affected {
             users: mentioned.cloned().collect(),
             organizations: self.organizations.keys().cloned().collect(),
+            urgent,
             ..Affected::everything()
         }
     }
@@ -238,6 +272,7 @@ impl World {
         if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta)) {
             return Affected::default();
         }
+        let urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| lessens(old, new)));
         for username in old.as_deref().into_iter().flat_map(users_of) {
             if let Some(count) = self.site_mentions.get_mut(&username) {
                 *count -= 1;
@@ -250,7 +285,7 @@ impl World {
         let usernames: Vec<Name> =
             old.as_deref().into_iter().chain(self.site_bindings.get(name)).flat_map(users_of).collect();
         let users = usernames.iter().flat_map(|username| self.handles_of(username)).cloned().collect();
-        Affected { users, ..Affected::everything() }
+        Affected { users, urgent, ..Affected::everything() }
     }
 
     /// Takes in a native Namespace.
@@ -266,7 +301,12 @@ impl World {
         {
             return Affected::default();
         }
-        let mut affected = Affected { site: true, ..Affected::default() }.namespace(name);
+        let is_left = |old: &Namespace| {
+            organizations.0.is_some() && organizations.0 != organizations.1
+                || new.is_none_or(|new| new.uid != old.uid || new.terminating && !old.terminating)
+        };
+        let urgent = old.as_deref().is_some_and(is_left);
+        let mut affected = Affected { site: true, urgent, ..Affected::default() }.namespace(name);
         let named = [old.as_deref(), new].into_iter().flatten().filter_map(|n| n.organization.clone());
         affected.organizations.extend(named);
         // An organization may only claim another namespace when no record keeps this one for it.
@@ -336,13 +376,14 @@ impl World {
         Affected {
             users: self.users.keys().cloned().collect(),
             organizations: self.organizations.keys().cloned().collect(),
+            urgent: true,
             ..Affected::everything()
         }
     }
 
     /// Counts who is mentioned by name in a namespace: being mentioned in an organization is belonging to it.
-    fn mention(&mut self, namespace: &Name, before: &[Name], after: &[Name]) -> Affected {
-        let mut affected = Affected::default().namespace(namespace);
+    fn mention(&mut self, namespace: &Name, before: &[Name], after: &[Name], urgent: bool) -> Affected {
+        let mut affected = Affected { urgent, ..Affected::default() }.namespace(namespace);
         if before == after {
             return affected;
         }
@@ -360,8 +401,13 @@ impl World {
                 }
             }
         }
-        if touched.iter().zip(belonged).any(|(username, before)| self.belongs_somewhere(username) != before) {
-            affected.namespaces.extend(self.default_namespaces());
+        for (username, before) in touched.iter().zip(belonged) {
+            let belongs = self.belongs_somewhere(username);
+            if belongs != before {
+                affected.namespaces.extend(self.default_namespaces());
+                // Who belongs somewhere else is no member of the default organization.
+                affected.urgent |= belongs;
+            }
         }
         affected
     }

@@ -118,7 +118,7 @@ pub struct Affected {
     pub users: BTreeSet<Name>,
     /// Organizations whose status may differ.
     pub organizations: BTreeSet<Name>,
-    /// It takes something away that cannot wait, like a suspension.
+    /// It may take access away, which must not wait.
     pub urgent: bool,
     /// The list of suspended users.
     pub suspended: bool,

@@ -123,9 +123,10 @@ impl Engine {
     fn observe(&mut self, key: Key, observed: Observed) {
         let unit = self.unit_of(&key);
         let state = self.units.entry(unit.clone()).or_default();
-        if state.take_in(key, observed) {
-            let by_others = !state.is_writing();
-            self.drifted(unit, by_others);
+        // What is being written is looked at when that is answered.
+        let is_ours = state.writes(&key);
+        if state.take_in(key, observed) && !is_ours {
+            self.drifted(unit);
         }
     }
 
@@ -135,16 +136,16 @@ impl Engine {
         let unit = self.unit_of(&key);
         if let Some(state) = self.units.get_mut(&unit)
             && state.take_out(&key, Some(&id.uid))
+            && !state.writes(&key)
         {
-            let by_others = !state.is_writing();
-            self.drifted(unit, by_others);
+            self.drifted(unit);
         }
     }
 
     /// What others changed may give access to somebody.
-    fn drifted(&mut self, unit: Unit, by_others: bool) {
+    fn drifted(&mut self, unit: Unit) {
         self.revision += 1;
-        self.mark(unit, by_others && self.may_act());
+        self.mark(unit, self.may_act());
     }
 
     /// A list is complete: what it did not show is gone, unless we wrote it after the list began.

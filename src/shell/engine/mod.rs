@@ -195,24 +195,34 @@ impl Engine {
     /// Queues what a change may affect.
     fn affected(&mut self, affected: Affected) {
         self.revision += 1;
-        let urgent = affected.urgent;
+        // What was urgent while nothing was written is found when all is decided first.
+        let urgent = affected.urgent && self.may_act();
         if affected.all {
             let known: Vec<Unit> = self.units.keys().filter(|u| **u != Unit::Site).cloned().collect();
             for unit in self.world.units().into_iter().map(Unit::Namespace).chain(known) {
-                self.mark(unit, urgent);
+                self.news_for(unit, urgent);
             }
         }
         for name in affected.namespaces {
-            self.mark(Unit::Namespace(name), urgent);
+            self.news_for(Unit::Namespace(name), urgent);
         }
         if affected.site {
-            self.mark(Unit::Site, urgent);
+            self.news_for(Unit::Site, urgent);
         }
         if affected.suspended {
             self.suspensions.look_now();
         }
         self.statuses.users.extend(affected.users);
         self.statuses.organizations.extend(affected.organizations);
+    }
+
+    /// Queues a unit because somebody changed something.
+    fn news_for(&mut self, unit: Unit, urgent: bool) {
+        self.mark(unit.clone(), urgent);
+        if urgent && let Some(state) = self.units.get_mut(&unit) {
+            // What failed before says nothing about what is to be taken away now.
+            state.failures = 0;
+        }
     }
 
     fn mark(&mut self, unit: Unit, urgent: bool) {
@@ -239,6 +249,23 @@ impl Engine {
         self.queue.push(unit, is_urgent);
     }
 
+    /// Without new work: what has to be done may take access away.
+    fn make_urgent(&mut self, unit: &Unit) {
+        let Some(state) = self.units.get_mut(unit).filter(|state| !state.urgent) else { return };
+        state.urgent = true;
+        if state.queued {
+            self.queue.remove_ordinary(unit);
+            self.queue.push(unit.clone(), true);
+        }
+    }
+
+    /// Rings at this time, or before it.
+    fn arm(&mut self, timer: Timer, at: Timestamp) {
+        if self.timer_of.get(&timer).is_none_or(|set| *set > at) {
+            self.set_timer(timer, Some(at));
+        }
+    }
+
     fn set_timer(&mut self, timer: Timer, at: Option<Timestamp>) {
         let before = match at {
             Some(at) => self.timer_of.insert(timer.clone(), at),
@@ -262,11 +289,13 @@ impl Engine {
             self.set_timer(timer.clone(), None);
             match timer {
                 Timer::Unit(unit) => {
+                    let mut ends = false;
                     if let Some(state) = self.units.get_mut(&unit) {
                         state.try_again(Instant::now());
+                        ends = state.ends_by(now);
                     }
                     self.revision += 1;
-                    self.mark(unit, true);
+                    self.mark(unit, ends);
                 }
                 Timer::User(handle) => drop(self.statuses.users.insert(handle)),
                 Timer::Organization(name) => drop(self.statuses.organizations.insert(name)),

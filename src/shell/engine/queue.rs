@@ -1,10 +1,14 @@
 //! Which unit is worked on next, and how much at once: first those that may have access to take away.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Unit;
-use crate::shell::writer::WHEN_REVOKING;
+use crate::core::native::Key;
+
+/// So many times as many writes may be under way when they take access away. The API server lets each wait for a tenth of a
+/// second while it finds out what the operator may do, so the number at once is what makes a revocation everywhere fast.
+const WHEN_REVOKING: usize = 4;
 
 /// Statuses have this share of the places beside other writes, so that they hold up no grant for long, and some of them
 /// are told all the same: decisions wait for what a few statuses record.
@@ -13,9 +17,9 @@ const STATUSES_BESIDE: usize = 16;
 /// This share of the places has to be free before the next unit is let in.
 const WORTH_DECIDING: usize = 4;
 
-/// So long what gives access waits for an answer to anything that takes it away. A webhook that does not answer, in one
+/// So long what gives access waits for the answer to a write that takes it away. A webhook that does not answer, in one
 /// namespace, must not stop the operator everywhere.
-const UNANSWERED: Duration = Duration::from_secs(1);
+const UNANSWERED: Duration = Duration::from_secs(2);
 
 /// The units that wait for their turn, each once.
 #[derive(Debug, Default)]
@@ -73,22 +77,24 @@ pub(super) struct Room {
 #[derive(Debug)]
 pub(super) struct Writing {
     giving: usize,
-    revoking: usize,
+    /// What takes access away, and when that began.
+    revoking: HashMap<Key, Instant>,
     most: usize,
-    /// When the last write that takes access away began or was answered.
-    moved: Instant,
 }
 
 impl Writing {
     /// `most`: how many writes are carried out at once, unless they take access away.
     pub fn new(most: usize) -> Self {
-        Self { giving: 0, revoking: 0, most, moved: Instant::now() }
+        Self { giving: 0, revoking: HashMap::new(), most }
     }
 
-    /// How many more there may be. While access is taken away none is given: the API server would share its time.
+    /// How many more there may be. While access is taken away none is given: the API server would share its time. What is
+    /// not answered takes no other's place, but for an end to their number.
     pub fn places(&self, revoking: bool) -> usize {
         if revoking {
-            (self.most * WHEN_REVOKING).saturating_sub(self.giving + self.revoking)
+            let places = self.most * WHEN_REVOKING;
+            let free = places.saturating_sub(self.giving + self.recent().count());
+            free.min((2 * places).saturating_sub(self.giving + self.revoking.len()))
         } else if self.is_revoking() {
             0
         } else {
@@ -114,39 +120,51 @@ impl Writing {
         }
     }
 
-    /// Whether access is being taken away, and that gets on.
+    /// Whether access is being taken away, and that may get on.
     pub fn is_revoking(&self) -> bool {
-        self.revoking > 0 && self.moved.elapsed() < UNANSWERED
+        self.recent().next().is_some()
     }
 
-    /// When everything else no longer waits for what takes access away, if that is not answered before.
+    /// When the next of what takes access away has not been answered for so long that nothing waits for it.
     pub fn stalls_at(&self) -> Option<Instant> {
-        self.is_revoking().then(|| self.moved + UNANSWERED)
+        self.recent().min().map(|began| began + UNANSWERED)
     }
 
-    /// A write begins.
-    pub fn begin(&mut self, revoking: bool) {
-        *self.of(revoking) += 1;
+    /// A write begins: of this object, if it takes access away.
+    pub fn begin(&mut self, revoking: Option<&Key>) {
+        match revoking {
+            Some(key) => drop(self.revoking.insert(key.clone(), Instant::now())),
+            None => self.giving += 1,
+        }
     }
 
     /// A write is done.
-    pub fn end(&mut self, revoking: bool) {
-        let count = self.of(revoking);
-        *count = count.saturating_sub(1);
+    pub fn end(&mut self, revoking: Option<&Key>) {
+        match revoking {
+            Some(key) => drop(self.revoking.remove(key)),
+            None => self.giving = self.giving.saturating_sub(1),
+        }
     }
 
-    fn of(&mut self, revoking: bool) -> &mut usize {
-        if !revoking {
-            return &mut self.giving;
-        }
-        self.moved = Instant::now();
-        &mut self.revoking
+    fn recent(&self) -> impl Iterator<Item = Instant> {
+        let now = Instant::now();
+        self.revoking.values().copied().filter(move |began| now.saturating_duration_since(*began) < UNANSWERED)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::native::NativeKind;
+
+    fn key(n: usize) -> Key {
+        Key { kind: NativeKind::RoleBinding, namespace: "alpha".into(), name: format!("b{n}").into() }
+    }
+
+    /// As if all that is under way had begun so much earlier.
+    fn later(writing: &mut Writing) {
+        writing.revoking.values_mut().for_each(|began| *began -= UNANSWERED);
+    }
 
     #[test]
     fn who_only_gives_waits_for_a_quarter_of_the_places_and_who_takes_away_does_not() {
@@ -156,10 +174,10 @@ mod tests {
             for giving in 0..=most {
                 assert_eq!(writing.room().ordinary, most - giving >= quarter, "{giving} of {most}");
                 assert!(writing.room().urgent);
-                writing.begin(false);
+                writing.begin(None);
             }
             for _ in 0..=most {
-                writing.end(false);
+                writing.end(None);
             }
             assert!(writing.room().ordinary, "nothing is under way, of {most}");
         }
@@ -168,11 +186,11 @@ mod tests {
     #[test]
     fn nothing_is_given_or_told_while_access_is_taken_away() {
         let mut writing = Writing::new(64);
-        writing.begin(true);
+        writing.begin(Some(&key(0)));
         assert!(writing.room().urgent && !writing.room().ordinary);
         assert_eq!((writing.places(false), writing.places_for_statuses(false)), (0, 0));
-        assert_eq!(writing.stalls_at(), Some(writing.moved + UNANSWERED));
-        writing.end(true);
+        assert!(writing.stalls_at().is_some());
+        writing.end(Some(&key(0)));
         assert!(writing.room().ordinary && writing.stalls_at().is_none());
         assert_eq!((writing.places_for_statuses(false), writing.places_for_statuses(true)), (64, 4));
     }
@@ -180,15 +198,19 @@ mod tests {
     #[test]
     fn what_is_not_answered_stops_nothing_else_for_long() {
         let mut writing = Writing::new(64);
-        writing.begin(true);
-        writing.moved -= UNANSWERED;
+        (0..256).for_each(|n| writing.begin(Some(&key(n))));
+        assert!(!writing.room().urgent);
+        later(&mut writing);
         assert!(writing.room().ordinary && writing.stalls_at().is_none());
-        assert_eq!((writing.places(false), writing.places_for_statuses(true)), (64, 4));
-        // Another one is, or begins.
-        for news in [Writing::begin, Writing::end] {
-            writing.moved -= UNANSWERED;
-            news(&mut writing, true);
-            assert_eq!((writing.places(false), writing.places_for_statuses(true)), (0, 0));
-        }
+        assert_eq!((writing.places(false), writing.places(true), writing.places_for_statuses(true)), (64, 256, 4));
+        // Another one begins, and ends.
+        writing.begin(Some(&key(256)));
+        assert_eq!((writing.places(false), writing.places(true), writing.places_for_statuses(true)), (0, 255, 0));
+        writing.end(Some(&key(256)));
+        assert_eq!(writing.places(false), 64);
+        // There is an end to it.
+        (256..512).for_each(|n| writing.begin(Some(&key(n))));
+        later(&mut writing);
+        assert_eq!((writing.places(true), writing.room().ordinary), (0, true));
     }
 }

@@ -278,7 +278,7 @@ impl Engine {
                     "SiteRole" | "SiteRoleBinding" => Timer::Unit(Unit::Site),
                     _ => Timer::Unit(Unit::Namespace(target.namespace.clone())),
                 };
-                self.set_timer(timer, Some(Timestamp::now() + retry_soon()));
+                self.arm(timer, Timestamp::now() + retry_soon());
             }
         }
         if let Some(draft) = next {

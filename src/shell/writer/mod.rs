@@ -1,8 +1,8 @@
 //! The writer: the one place from which anything is written to the API server.
 //!
-//! Three lanes: what takes access away goes before what gives it, and both before statuses. The engine hands out no more
-//! than is carried out at once (see its `queue`), so that what is decided anew does not wait here behind what is not. A
-//! write that meets something unexpected looks at what is there and reports it; what to do about it is decided anew by
+//! Everything is begun at once, but for statuses and labels, of which there may be many. The engine hands out no more than
+//! is carried out at once, and what takes access away first (see its `queue`): what is decided anew does not wait here behind
+//! what is not. A write that meets something unexpected looks at what is there and reports it; what to do about it is decided anew by
 //! whoever asked.
 
 mod hand;
@@ -26,10 +26,6 @@ use crate::core::plan::Write;
 use crate::core::records;
 use crate::core::suspended::TEXTS;
 use crate::core::uid::Uid;
-
-/// So many times as many writes may be under way when they take access away. The API server lets each wait for a tenth of a
-/// second while it finds out what the operator may do, so the number at once is what makes a revocation everywhere fast.
-pub const WHEN_REVOKING: usize = 4;
 
 /// Something to write.
 #[derive(Debug)]
@@ -136,69 +132,47 @@ pub enum Failure {
     NotLeading,
 }
 
-#[derive(Default)]
-struct Lanes {
-    revoking: VecDeque<Job>,
-    giving: VecDeque<Job>,
-    statuses: VecDeque<Job>,
-}
-
-impl Lanes {
-    fn push(&mut self, job: Job) {
-        match &job {
-            // Short, and the one thing that also ends what identity-provider groups give.
-            Job::Suspended { .. } => self.revoking.push_front(job),
-            Job::Native(write) if write.revokes() => self.revoking.push_back(job),
-            Job::Native(_) | Job::Claim(_) => self.giving.push_back(job),
-            Job::Unlabel { .. } | Job::Status { .. } => self.statuses.push_back(job),
-        }
-    }
-
-    /// The next, if there is a place for it beside those that are `running`.
-    fn pop(&mut self, running: usize, places: usize) -> Option<Job> {
-        if running < places * WHEN_REVOKING
-            && let Some(job) = self.revoking.pop_front()
-        {
-            return Some(job);
-        }
-        if running >= places {
-            return None;
-        }
-        self.giving.pop_front().or_else(|| self.statuses.pop_front())
-    }
-}
-
 /// Writes what it is given, until nobody can give it anything any more.
 pub async fn run(
     client: Client,
     namespace: String,
-    in_flight: usize,
+    most_statuses: usize,
     gate: Gate,
     mut jobs: mpsc::UnboundedReceiver<Job>,
     done: mpsc::UnboundedSender<Done>,
     metrics: Arc<Metrics>,
 ) {
     let hand = Hand::new(client, namespace, gate, metrics);
-    let (mut lanes, mut running) = (Lanes::default(), JoinSet::new());
+    let (mut waiting, mut statuses, mut running) = (VecDeque::new(), 0, JoinSet::new());
     loop {
         tokio::select! {
             biased;
             Some(finished) = running.join_next() => {
-                if let Ok(outcome) = finished && done.send(outcome).is_err() {
+                let Ok((is_status, outcome)) = finished else { return };
+                statuses -= usize::from(is_status);
+                if done.send(outcome).is_err() {
                     return;
                 }
             }
             job = jobs.recv() => match job {
-                Some(job) => lanes.push(job),
+                Some(job) => waiting.push_back(job),
                 None => return,
             }
         }
         while let Ok(job) = jobs.try_recv() {
-            lanes.push(job);
+            waiting.push_back(job);
         }
-        while let Some(job) = lanes.pop(running.len(), in_flight) {
+        let mut later = VecDeque::new();
+        for job in waiting.drain(..) {
+            let is_status = matches!(job, Job::Unlabel { .. } | Job::Status { .. });
+            if is_status && statuses >= most_statuses {
+                later.push_back(job);
+                continue;
+            }
+            statuses += usize::from(is_status);
             let hand = hand.clone();
-            running.spawn(async move { hand.write(job).await });
+            running.spawn(async move { (is_status, hand.write(job).await) });
         }
+        waiting = later;
     }
 }

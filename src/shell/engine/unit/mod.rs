@@ -44,9 +44,9 @@ pub(super) struct UnitState {
     failing: HashMap<Key, Failing>,
     /// The whole unit waits: something failed that may work another time.
     pub wait_until: Option<Instant>,
-    failures: u32,
+    pub failures: u32,
     pub queued: bool,
-    /// It may have access to take away.
+    /// It may have access to take away, until there is nothing more to do or it waits to give.
     pub urgent: bool,
     /// The revision since which it has work to do.
     pub busy_since: Option<u64>,
@@ -136,20 +136,9 @@ impl UnitState {
         self.claiming || !self.under_way.is_empty()
     }
 
-    /// Whether there may be more to take away beside what still is being written, after this was: from this object, or from
-    /// those for which there was no place.
-    fn may_revoke_more(&self, written: &Key) -> bool {
-        self.urgent && self.is_writing() && (!self.under_way.is_revoking() || self.is_outdated(written))
-    }
-
-    /// Whether what is there is not what was decided last.
-    fn is_outdated(&self, key: &Key) -> bool {
-        let desired = self.decision.as_ref().map(|decision| decision.desired.get(key));
-        match (desired, self.present.get(key)) {
-            (Some(Some(native)), Some(observed)) => !observed.is_as(native),
-            (Some(None), Some(_)) => true,
-            _ => false,
-        }
+    /// Whether this object is being written.
+    pub fn writes(&self, key: &Key) -> bool {
+        self.under_way.contains(key)
     }
 
     /// Counts of the last decision.
@@ -162,6 +151,11 @@ impl UnitState {
         if self.wait_until.is_some_and(|until| until <= now) {
             self.wait_until = None;
         }
+    }
+
+    /// Whether the time of something that was decided is over.
+    pub fn ends_by(&self, now: Timestamp) -> bool {
+        self.next_change.is_some_and(|at| at <= now)
     }
 
     /// What is there as it should be is said by one copy: what the site gives to everybody is large, the world keeps it too,
@@ -199,8 +193,8 @@ impl Engine {
             }
             return;
         }
-        state.urgent = false;
         if state.busy_since.is_none() {
+            state.urgent = false;
             // There was nothing to do when all were decided first.
             return;
         }
@@ -216,22 +210,25 @@ impl Engine {
             self.record(unit, claim);
             return;
         }
-        let mut writes = self.next_step(unit, clock);
+        let writes = self.next_step(unit, clock);
         let Some(first) = writes.first() else {
             self.converged(unit, clock);
             return;
         };
         let revoking = first.revokes();
-        writes.truncate(self.writing.places(revoking));
-        if writes.is_empty() {
-            let Some(state) = self.units.get_mut(unit) else { return };
+        let waits = !revoking && self.writing.places(false) == 0;
+        let Some(state) = self.units.get_mut(unit) else { return };
+        if waits {
             // It was let in for what it might have to take away, and only has to give. It is decided anew then, too.
             state.decision = None;
             state.queued = true;
+            state.urgent = false;
             self.queue.push(unit.clone(), false);
             return;
         }
-        self.begin(unit, writes);
+        // What gives may be what somebody has to have before they lose the rest.
+        state.urgent |= revoking;
+        self.begin(unit, writes, revoking);
     }
 
     /// Takes away what it can while something is being written: what the API server, or somebody's webhook, takes its time
@@ -250,16 +247,22 @@ impl Engine {
             return;
         }
         let Some(decision) = &state.decision else { return };
-        let mut writes = state.under_way.beside(&decision.desired, &state.present, &state.given_up(clock));
-        writes.truncate(self.writing.places(true));
-        self.begin(unit, writes);
+        let writes = state.under_way.beside(&decision.desired, &state.present, &state.given_up(clock));
+        self.begin(unit, writes, true);
     }
 
-    fn begin(&mut self, unit: &Unit, writes: Vec<Write>) {
+    /// Begins as many as there are places for. What takes access away waits for the next place and not for an answer.
+    fn begin(&mut self, unit: &Unit, mut writes: Vec<Write>, revoking: bool) {
+        let places = self.writing.places(revoking);
         let Some(state) = self.units.get_mut(unit) else { return };
+        if revoking && writes.len() > places && !state.queued {
+            state.queued = true;
+            self.queue.push(unit.clone(), true);
+        }
+        writes.truncate(places);
         for write in writes {
             state.under_way.begin(&write);
-            self.writing.begin(write.revokes());
+            self.writing.begin(write.revokes().then_some(write.key()));
             let _ = self.jobs.send(Job::Native(write));
         }
     }
@@ -298,9 +301,14 @@ impl Engine {
         let counts_changed = state.counts != decision.counts;
         state.counts = decision.counts;
         state.next_change = decision.next_change;
+        let next_change = state.next_change;
         let holders = std::mem::replace(&mut state.holders, std::mem::take(&mut decision.holders));
         let change = self.world.set_holders(&holders, &state.holders);
         state.decision = Some(decision);
+        if let Some(at) = next_change {
+            // Writes may be under way for longer.
+            self.arm(Timer::Unit(unit.clone()), at);
+        }
         if change != HoldersChange::None {
             self.mark(Unit::Site, change == HoldersChange::Loses);
         }
@@ -334,13 +342,14 @@ impl Engine {
     fn record(&mut self, unit: &Unit, claim: Claim) {
         let Some(state) = self.units.get_mut(unit) else { return };
         state.claiming = true;
-        self.writing.begin(false);
+        self.writing.begin(None);
         let _ = self.jobs.send(Job::Claim(claim));
     }
 
     fn converged(&mut self, unit: &Unit, clock: Instant) {
         let Some(state) = self.units.get_mut(unit) else { return };
         state.failures = 0;
+        state.urgent = false;
         if let Some(decision) = &state.decision {
             // Only here: what was written well, and has to be undone at once, must not be tried again at once.
             let present = &state.present;

@@ -18,11 +18,9 @@ impl Engine {
                 let unit = self.unit_of(&key);
                 let Some(state) = self.units.get_mut(&unit) else { return };
                 let revoking = state.under_way.end(&key);
-                self.writing.end(revoking);
-                self.wrote(&unit, key.clone(), outcome);
-                let state = self.units.get(&unit);
-                let look_again = state.is_some_and(|state| state.may_revoke_more(&key));
-                self.go_on(&unit, look_again);
+                self.writing.end(revoking.then_some(&key));
+                self.wrote(&unit, key, outcome);
+                self.go_on(&unit);
             }
             Done::Claim(name, result) => {
                 let unit = Unit::Namespace(name.clone());
@@ -39,8 +37,8 @@ impl Engine {
                 }
                 if let Some(state) = self.units.get_mut(&unit) {
                     state.claiming = false;
-                    self.writing.end(false);
-                    self.go_on(&unit, false);
+                    self.writing.end(None);
+                    self.go_on(&unit);
                 }
             }
             Done::Status(target, result) => self.status_done(&target, result),
@@ -50,7 +48,7 @@ impl Engine {
     }
 
     /// Queues a unit when all its writes are done, or when it may have something to take away beside them.
-    fn go_on(&mut self, unit: &Unit, look_again: bool) {
+    fn go_on(&mut self, unit: &Unit) {
         let Some(state) = self.units.get_mut(unit) else { return };
         let writing = state.is_writing();
         if !writing {
@@ -60,7 +58,7 @@ impl Engine {
                 state.decision = None;
             }
         }
-        if (!writing || look_again) && state.busy_since.is_some() && !state.queued {
+        if (!writing || state.urgent) && state.busy_since.is_some() && !state.queued {
             state.queued = true;
             // Work that has begun is brought to its end before other work begins.
             self.queue.push_first(unit.clone(), state.urgent);
@@ -80,7 +78,7 @@ impl Engine {
                 );
                 if state.left(key.clone(), observed) {
                     // It may give more than it should.
-                    state.urgent = true;
+                    self.make_urgent(unit);
                     self.resisted(unit, key, Reason::ChangedByAdmission, message, revokes);
                 }
             }
