@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
-use self::queue::{Queue, Writing};
+use self::queue::{Lane, Queue, Writing};
 use self::statuses::Statuses;
 use self::suspensions::Suspensions;
 use self::unit::UnitState;
@@ -237,25 +237,32 @@ impl Engine {
             // What takes access away does not wait for the end of a pause that something else brought about.
             state.wait_until = None;
         }
-        let is_urgent = state.urgent || urgent;
-        if state.queued && state.urgent == is_urgent {
-            return;
+        state.urgent |= urgent;
+        let urgent = state.is_urgent();
+        self.enqueue(unit, urgent);
+    }
+
+    /// Puts a unit behind those that are as urgent, if it does not wait there already.
+    fn enqueue(&mut self, unit: Unit, urgent: bool) {
+        let Some(state) = self.units.get_mut(&unit) else { return };
+        match state.queued.replace(Lane::of(urgent)) {
+            Some(lane) if lane == Lane::of(urgent) => return,
+            Some(Lane::Urgent) => {
+                state.queued = Some(Lane::Urgent);
+                return;
+            }
+            Some(Lane::Ordinary) => self.queue.remove_ordinary(&unit),
+            None => {}
         }
-        if state.queued {
-            self.queue.remove_ordinary(&unit);
-        }
-        state.queued = true;
-        state.urgent = is_urgent;
-        self.queue.push(unit, is_urgent);
+        self.queue.push(unit, urgent);
     }
 
     /// Without new work: what has to be done may take access away.
     fn make_urgent(&mut self, unit: &Unit) {
         let Some(state) = self.units.get_mut(unit).filter(|state| !state.urgent) else { return };
         state.urgent = true;
-        if state.queued {
-            self.queue.remove_ordinary(unit);
-            self.queue.push(unit.clone(), true);
+        if state.queued.is_some() {
+            self.enqueue(unit.clone(), true);
         }
     }
 

@@ -21,6 +21,19 @@ const WORTH_DECIDING: usize = 4;
 /// namespace, must not stop the operator everywhere.
 const UNANSWERED: Duration = Duration::from_secs(2);
 
+/// Where a unit waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    Urgent,
+    Ordinary,
+}
+
+impl Lane {
+    pub fn of(urgent: bool) -> Self {
+        if urgent { Self::Urgent } else { Self::Ordinary }
+    }
+}
+
 /// The units that wait for their turn, each once.
 #[derive(Debug, Default)]
 pub(super) struct Queue {

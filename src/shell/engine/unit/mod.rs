@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::queue::Lane;
 use super::{Engine, Timer, Unit, signed};
 use crate::core::claims::Claim;
 use crate::core::decision::{Counts, Decision};
@@ -45,9 +46,11 @@ pub(super) struct UnitState {
     /// The whole unit waits: something failed that may work another time.
     pub wait_until: Option<Instant>,
     pub failures: u32,
-    pub queued: bool,
-    /// It may have access to take away, until there is nothing more to do or it waits to give.
+    pub queued: Option<Lane>,
+    /// Something is new that may take access away.
     pub urgent: bool,
+    /// What is under way takes access away, or has to be there before more is: it is looked at again after every answer.
+    watchful: bool,
     /// The revision since which it has work to do.
     pub busy_since: Option<u64>,
     /// At which revision, and for which time, it was decided.
@@ -136,6 +139,11 @@ impl UnitState {
         self.claiming || !self.under_way.is_empty()
     }
 
+    /// Whether it goes before those that only give: after a pause too, but not for each piece of news while it is writing.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent || (self.watchful && !self.is_writing())
+    }
+
     /// Whether this object is being written.
     pub fn writes(&self, key: &Key) -> bool {
         self.under_way.contains(key)
@@ -186,15 +194,16 @@ impl Engine {
         let now = Timestamp::now();
         let clock = Instant::now();
         let Some(state) = self.units.get_mut(unit) else { return };
-        state.queued = false;
+        state.queued = None;
         if state.is_writing() {
-            if state.urgent {
+            if state.urgent || state.watchful {
                 self.take_away_beside(unit, now, clock);
             }
             return;
         }
+        state.watchful |= std::mem::take(&mut state.urgent);
         if state.busy_since.is_none() {
-            state.urgent = false;
+            state.watchful = false;
             // There was nothing to do when all were decided first.
             return;
         }
@@ -221,24 +230,26 @@ impl Engine {
         if waits {
             // It was let in for what it might have to take away, and only has to give. It is decided anew then, too.
             state.decision = None;
-            state.queued = true;
-            state.urgent = false;
-            self.queue.push(unit.clone(), false);
+            state.watchful = false;
+            self.enqueue(unit.clone(), false);
             return;
         }
         // What gives may be what somebody has to have before they lose the rest.
-        state.urgent |= revoking;
+        state.watchful |= revoking;
         self.begin(unit, writes, revoking);
     }
 
     /// Takes away what it can while something is being written: what the API server, or somebody's webhook, takes its time
     /// over must not hold up a revocation. What is being written itself is left until it is; its answer says what is there.
     fn take_away_beside(&mut self, unit: &Unit, now: Timestamp, clock: Instant) {
-        let Some(state) = self.units.get(unit) else { return };
+        let Some(state) = self.units.get_mut(unit) else { return };
         if state.wait_until.is_some_and(|until| until > clock) {
             return;
         }
-        if state.decision.is_none() || state.stale {
+        let is_new = std::mem::take(&mut state.urgent);
+        state.watchful = true;
+        // What else is new can wait until the writes are done: of the site there often is, and much to decide.
+        if state.decision.is_none() || (is_new && state.stale) {
             self.decide(unit, now);
         }
         let Some(state) = self.units.get(unit) else { return };
@@ -255,15 +266,15 @@ impl Engine {
     fn begin(&mut self, unit: &Unit, mut writes: Vec<Write>, revoking: bool) {
         let places = self.writing.places(revoking);
         let Some(state) = self.units.get_mut(unit) else { return };
-        if revoking && writes.len() > places && !state.queued {
-            state.queued = true;
-            self.queue.push(unit.clone(), true);
-        }
+        let more = revoking && writes.len() > places;
         writes.truncate(places);
         for write in writes {
             state.under_way.begin(&write);
             self.writing.begin(write.revokes().then_some(write.key()));
             let _ = self.jobs.send(Job::Native(write));
+        }
+        if more {
+            self.enqueue(unit.clone(), true);
         }
     }
 
@@ -349,7 +360,7 @@ impl Engine {
     fn converged(&mut self, unit: &Unit, clock: Instant) {
         let Some(state) = self.units.get_mut(unit) else { return };
         state.failures = 0;
-        state.urgent = false;
+        state.watchful = false;
         if let Some(decision) = &state.decision {
             // Only here: what was written well, and has to be undone at once, must not be tried again at once.
             let present = &state.present;

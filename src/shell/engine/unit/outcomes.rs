@@ -6,6 +6,7 @@ use super::Failing;
 use crate::api::conditions::Reason;
 use crate::core::native::Key;
 use crate::core::world::Trouble;
+use crate::shell::engine::queue::Lane;
 use crate::shell::engine::{Engine, Unit};
 use crate::shell::retry;
 use crate::shell::writer::{Done, Outcome};
@@ -58,10 +59,11 @@ impl Engine {
                 state.decision = None;
             }
         }
-        if (!writing || state.urgent) && state.busy_since.is_some() && !state.queued {
-            state.queued = true;
+        let urgent = state.urgent || state.watchful;
+        if (!writing || urgent) && state.busy_since.is_some() && state.queued.is_none() {
+            state.queued = Some(Lane::of(urgent));
             // Work that has begun is brought to its end before other work begins.
-            self.queue.push_first(unit.clone(), state.urgent);
+            self.queue.push_first(unit.clone(), urgent);
         }
     }
 
