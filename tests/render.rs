@@ -107,6 +107,7 @@ fn a_withheld_subject_is_a_warning_and_no_failure() {
 
 #[rstest]
 #[case::not_yaml("a: [1\n", "-:1", "unclosed")]
+#[case::only_one_of_two_parsers_reads_it("{? :*b }\n---\na: 1\n", "-:1", "unknown anchor")]
 #[case::no_kind("a: 1\n", "-:1", "is no Kubernetes object")]
 #[case::unknown_kind(
     "apiVersion: bailiwick.dev/v1alpha1\nkind: RoleBindng\nmetadata: {name: a}\n",

@@ -130,6 +130,8 @@ fn parse(file: &Path, text: &str, documents: &mut Vec<Document>, problems: &mut 
                     field: String::new(),
                     message: error.to_string(),
                 });
+                // serde_yaml goes on in the middle of a document that it could not read, and panics there.
+                return;
             }
         }
     }

@@ -268,9 +268,9 @@ proptest! {
         let begin = Instant::now();
         let _ = (Bounds::parse(&text).is_ok(), Settings::parse(&text).is_ok());
         for document in serde_yaml::Deserializer::from_str(&text).take(100) {
-            if let Ok(value) = Value::deserialize(document) {
-                let _ = object(value);
-            }
+            // As everybody reads a stream: after the first error serde_yaml goes on in the middle of a document.
+            let Ok(value) = Value::deserialize(document) else { break };
+            let _ = object(value);
         }
         prop_assert!(begin.elapsed() < LIMIT);
     }
