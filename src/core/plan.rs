@@ -75,10 +75,19 @@ impl Write {
 /// What is there, in one unit.
 pub type Present = BTreeMap<Key, Box<Observed>>;
 
+/// What is to be written at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Of different objects, in any order.
+    pub writes: Vec<Write>,
+    /// Whether they take access away, or somebody keeps what they should lose until they are done.
+    pub urgent: bool,
+}
+
 /// The next step. Empty when everything is as it should be, but for the objects in `given_up`, which the API server
 /// refuses to have written for now: they hold up nothing else, least of all what takes access away.
 #[must_use]
-pub fn next(desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> Vec<Write> {
+pub fn next(desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> Step {
     let plan = Plan::new(desired, present, given_up, &BTreeSet::new());
     let steps = [Plan::take_away, Plan::grow_roles, Plan::grow_bindings, Plan::clean_up];
     let mut writes = steps.into_iter().map(|step| {
@@ -86,7 +95,9 @@ pub fn next(desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> V
         writes.retain(|write| write.revokes() || !given_up.contains(write.key()));
         writes
     });
-    writes.find(|writes| !writes.is_empty()).unwrap_or_default()
+    let Some(writes) = writes.find(|writes| !writes.is_empty()) else { return Step::default() };
+    let urgent = writes.iter().any(Write::revokes) || plan.somebody_waits();
+    Step { writes, urgent }
 }
 
 /// What is being written.
@@ -311,6 +322,19 @@ impl<'a> Plan<'a> {
         kept
     }
 
+    /// Whether somebody has what they should lose until they have something else.
+    fn somebody_waits(&self) -> bool {
+        self.unwanted(false).any(|(key, observed)| !self.kept(key, observed).is_empty())
+            || self.left_by_some().next().is_some()
+    }
+
+    /// Bindings that stay and that somebody shall leave.
+    fn left_by_some(&self) -> impl Iterator<Item = (&'a Key, &'a Observed)> {
+        self.wanted(false).filter_map(|(key, native, observed)| {
+            observed.filter(|o| !self.staying(key, native, o).is_empty()).map(|o| (key, o))
+        })
+    }
+
     fn source_of(&self, observed: &Observed) -> Option<Source> {
         let Owner::One(owner) = &observed.owner else { return None };
         let wanted = self.desired.values().map(|n| &n.source).find(|s| s.uid == *owner);
@@ -319,12 +343,9 @@ impl<'a> Plan<'a> {
 
     fn grow_roles(&self) -> Vec<Write> {
         // Those who wait in an old binding for their new one must not get what its role gains: that grows when they are gone.
-        let left_by_some = self.wanted(false).filter_map(|(key, native, observed)| {
-            observed.filter(|o| !self.staying(key, native, o).is_empty()).map(|o| (key, o))
-        });
         let being_left: BTreeSet<(&Name, &Name)> = self
             .unwanted(false)
-            .chain(left_by_some)
+            .chain(self.left_by_some())
             .filter_map(|(key, observed)| match &observed.content {
                 Some(Content::Binding { role, .. }) => Some((&key.namespace, role)),
                 _ => None,

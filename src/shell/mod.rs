@@ -8,14 +8,14 @@
 //! The engine is one task, on a thread of its own, and owns all state; watches and the writer only send it values. No rule
 //! of who may hold what stands here.
 
-mod engine;
+pub mod engine;
 mod http;
 mod lease;
 pub mod metrics;
 mod policies;
 mod retry;
-mod watch;
-mod writer;
+pub mod watch;
+pub mod writer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +33,9 @@ use crate::api::vocabulary::FIELD_MANAGER;
 /// How many seen objects may wait for the engine before the watches wait for it.
 const SEEN_BUFFER: usize = 4096;
 
+/// So long an API server may take to hear that this replica ends.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How the operator runs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -45,7 +48,7 @@ pub struct Options {
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "BAILIWICK_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
-    /// How many writes are under way at once.
+    /// How many writes are under way at once that give access; up to eight times as many that take it away.
     #[arg(long, env = "BAILIWICK_WRITES_IN_FLIGHT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub writes_in_flight: u16,
     /// After how many seconds without a sign of life another replica takes over.
@@ -119,7 +122,9 @@ pub async fn run(options: Options) -> Result<(), Error> {
         }
     };
     // Another replica need not wait for its end, whatever it was that ended.
-    lease.release().await;
+    if tokio::time::timeout(PATIENCE, lease.release()).await.is_err() {
+        tracing::warn!("the lease could not be released in time; it runs out by itself");
+    }
     ended
 }
 

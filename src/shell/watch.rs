@@ -152,7 +152,7 @@ impl From<&ConfigMap> for SuspendedList {
 type Sender = mpsc::Sender<Seen>;
 
 /// Starts every watch.
-pub fn spawn_all(client: &Client, release_namespace: &str, sender: &Sender, metrics: &Arc<Metrics>) {
+pub(super) fn spawn_all(client: &Client, release_namespace: &str, sender: &Sender, metrics: &Arc<Metrics>) {
     let c = || client.clone();
     let start = Start { sender, metrics };
     start.ours(Kind::Organization, Api::all(c()), |o: &api::Organization| Item::Organization(o.into()));

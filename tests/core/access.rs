@@ -27,7 +27,8 @@ pub struct Access {
 /// One right of one grantee in one place.
 pub type Right = (Name, Grantee, Atom);
 
-fn role_key(binding: &Key, role: &Name) -> Key {
+/// The role to which a binding of this key refers.
+pub fn role_key(binding: &Key, role: &Name) -> Key {
     let kind = if binding.kind == NativeKind::ClusterRoleBinding { NativeKind::ClusterRole } else { NativeKind::Role };
     Key { kind, namespace: binding.namespace.clone(), name: role.clone() }
 }

@@ -12,6 +12,7 @@ mod world;
 mod catalog;
 mod claims;
 mod conditions;
+mod engine;
 mod fuzz;
 mod grants;
 mod members;

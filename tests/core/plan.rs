@@ -88,7 +88,7 @@ impl Cluster {
     /// Executes plans until there is nothing to do.
     pub fn run(&mut self, desired: &Desired) {
         for _ in 0..12 {
-            let writes = plan::next(desired, &self.present, &BTreeSet::new());
+            let writes = plan::next(desired, &self.present, &BTreeSet::new()).writes;
             if writes.is_empty() {
                 return;
             }
@@ -96,7 +96,7 @@ impl Cluster {
                 self.write(write);
             }
         }
-        panic!("no end: {:?}", plan::next(desired, &self.present, &BTreeSet::new()));
+        panic!("no end: {:?}", plan::next(desired, &self.present, &BTreeSet::new()).writes);
     }
 }
 
@@ -339,7 +339,7 @@ fn watch(cluster: &mut Cluster, new: &Desired, shuffle: u64, single: bool) {
     let kept = kept(&old_access, &new_access, single);
     let mut seed = shuffle | 1;
     for _ in 0..12 {
-        let mut writes = plan::next(new, &cluster.present, &BTreeSet::new());
+        let mut writes = plan::next(new, &cluster.present, &BTreeSet::new()).writes;
         if writes.is_empty() {
             return;
         }
@@ -383,7 +383,7 @@ impl Conversation {
     fn ask(&mut self, desired: &Desired, most: usize) {
         let given_up = BTreeSet::new();
         let writes = if self.under_way.is_empty() {
-            plan::next(desired, &self.known.present, &given_up)
+            plan::next(desired, &self.known.present, &given_up).writes
         } else {
             self.under_way.beside(desired, &self.known.present, &given_up)
         };
@@ -488,7 +488,7 @@ proptest! {
         // At most twelve steps, however bad it was.
         cluster.run(&desired);
         assert_converged(&cluster, &desired);
-        prop_assert!(plan::next(&desired, &cluster.present, &BTreeSet::new()).is_empty());
+        prop_assert!(plan::next(&desired, &cluster.present, &BTreeSet::new()).writes.is_empty());
     }
 
     /// Also when every step is cut short, as the shell's slices do.
@@ -500,7 +500,7 @@ proptest! {
         }
         let desired = new.desired();
         for _ in 0..60 {
-            let Some(write) = plan::next(&desired, &cluster.present, &BTreeSet::new()).into_iter().next() else { break };
+            let Some(write) = plan::next(&desired, &cluster.present, &BTreeSet::new()).writes.into_iter().next() else { break };
             cluster.write(&write);
         }
         assert_converged(&cluster, &desired);
@@ -525,12 +525,12 @@ proptest! {
             .filter(|key| desired.contains_key(key))
             .collect();
         for _ in 0..12 {
-            for write in plan::next(&desired, &cluster.present, &given_up) {
+            for write in plan::next(&desired, &cluster.present, &given_up).writes {
                 prop_assert!(write.revokes() || !given_up.contains(write.key()));
                 cluster.write(&write);
             }
         }
-        prop_assert!(plan::next(&desired, &cluster.present, &given_up).is_empty());
+        prop_assert!(plan::next(&desired, &cluster.present, &given_up).writes.is_empty());
         for key in cluster.present.keys() {
             prop_assert!(desired.contains_key(key), "{} stays because another object is refused", key);
         }
@@ -571,12 +571,12 @@ proptest! {
     ) {
         let mut cluster = Cluster::with(&old.desired());
         for _ in 0..writes {
-            let next = plan::next(&via.desired(), &cluster.present, &BTreeSet::new()).into_iter().next();
+            let next = plan::next(&via.desired(), &cluster.present, &BTreeSet::new()).writes.into_iter().next();
             next.into_iter().for_each(|write| cluster.write(&write));
         }
         let states = [Access::desired(&old.desired()), Access::desired(&via.desired()), Access::desired(&new.desired())];
         for _ in 0..60 {
-            let Some(write) = plan::next(&new.desired(), &cluster.present, &BTreeSet::new()).into_iter().next() else { break };
+            let Some(write) = plan::next(&new.desired(), &cluster.present, &BTreeSet::new()).writes.into_iter().next() else { break };
             cluster.write(&write);
             let excess = Access::present(&cluster.present).beyond(&states.each_ref());
             prop_assert!(excess.is_empty(), "{:?} gave {:?}", write, excess);
@@ -693,7 +693,7 @@ proptest! {
         let new = state(after);
         let (small, _) = (before.min(after), shuffle);
         for _ in 0..30 {
-            let writes = plan::next(&new, &cluster.present, &BTreeSet::new());
+            let writes = plan::next(&new, &cluster.present, &BTreeSet::new()).writes;
             if writes.is_empty() { break; }
             for write in &writes {
                 cluster.write(write);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bailiwick::core::claims::{self, Assignment};
 use bailiwick::core::conditions::{Status, StatusDraft};
 use bailiwick::core::decision::Decision;
-use bailiwick::core::native::Desired;
+use bailiwick::core::native::{Desired, Source};
 use bailiwick::core::uid::Uid;
 use bailiwick::core::world::{Affected, Holders, HoldersChange, World};
 use bailiwick::core::{Name, organization, organization_status, site, user};
@@ -300,7 +300,12 @@ pub fn record(store: &mut Store, claim: &claims::Claim) -> Vec<Event> {
 }
 
 pub fn slot(draft: &StatusDraft) -> Slot {
-    let kind = match draft.target.kind {
+    slot_of(&draft.target)
+}
+
+/// Where the object of a status is.
+pub fn slot_of(target: &Source) -> Slot {
+    let kind = match target.kind {
         "Organization" => Kind::Organization,
         "User" => Kind::User,
         "Group" => Kind::Group,
@@ -310,10 +315,11 @@ pub fn slot(draft: &StatusDraft) -> Slot {
         "SiteRoleBinding" => Kind::SiteRoleBinding,
         other => panic!("no such kind: {other}"),
     };
-    (kind, draft.target.namespace.to_string(), draft.target.name.to_string())
+    (kind, target.namespace.to_string(), target.name.to_string())
 }
 
-fn meta(world: &World, draft: &StatusDraft) -> Option<bailiwick::core::records::Meta> {
+/// The object of a status, if it is there.
+pub fn meta(world: &World, draft: &StatusDraft) -> Option<bailiwick::core::records::Meta> {
     let (name, local) = (&draft.target.name, world.local.get(&draft.target.namespace));
     let meta = match &draft.status {
         Status::Organization(_) => &world.organizations.get(name)?.meta,

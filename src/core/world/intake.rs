@@ -40,7 +40,8 @@ fn within<T: Ord>(these: &[T], those: &[T]) -> bool {
 
 /// Whether a Group that has changed may give less than before.
 fn shrinks(old: &Group, new: &Group) -> bool {
-    let same = old.vouched == new.vouched && old.implies_membership == new.implies_membership;
+    let same = old.meta.uid == new.meta.uid && old.vouched == new.vouched;
+    let same = same && old.implies_membership == new.implies_membership;
     !(same && within(&old.members, &new.members) && within(&old.external, &new.external))
 }
 

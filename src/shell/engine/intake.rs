@@ -135,7 +135,7 @@ impl Engine {
         let key = Key { kind, namespace: id.namespace.clone(), name: id.name.clone() };
         let unit = self.unit_of(&key);
         if let Some(state) = self.units.get_mut(&unit)
-            && state.take_out(&key, Some(&id.uid))
+            && state.take_out(&key, &id.uid)
             && !state.writes(&key)
         {
             self.drifted(unit);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, watch};
 
-use self::queue::{Lane, Queue, Writing};
+use self::queue::{Queue, Writing};
 use self::statuses::Statuses;
 use self::suspensions::Suspensions;
 use self::unit::UnitState;
@@ -33,9 +33,26 @@ const UNITS_A_TURN: usize = 32;
 /// How many events are taken in before units are worked on.
 const EVENTS_A_TURN: usize = 1024;
 
+/// A moment, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// What the objects of the API speak of.
+    pub time: Timestamp,
+    /// By which pauses are measured: nobody sets it.
+    pub clock: Instant,
+}
+
+impl Moment {
+    /// This one.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { time: Timestamp::now(), clock: Instant::now() }
+    }
+}
+
 /// What is decided at once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Unit {
+enum Unit {
     /// Cluster-scoped objects, and the site's objects in the release namespace.
     Site,
     /// A namespace.
@@ -51,12 +68,14 @@ enum Timer {
     Suspensions,
 }
 
-/// All state of the operator.
-pub(super) struct Engine {
+/// All state of the operator. Without [`Engine::run`] it has no clock and does no I/O: tests play with it as they like.
+pub struct Engine {
+    /// When this turn began.
+    now: Moment,
     world: World,
     units: HashMap<Unit, UnitState>,
     queue: Queue,
-    /// Namespaces that were not decided since this replica leads.
+    /// Units that were not looked at since this replica leads: the site last.
     undecided: Vec<Unit>,
     statuses: Statuses,
     suspensions: Suspensions,
@@ -78,8 +97,10 @@ pub(super) struct Engine {
 
 impl Engine {
     /// `writes_at_once`: how many the writer carries out, unless they take access away.
+    #[must_use]
     pub fn new(metrics: Arc<Metrics>, jobs: mpsc::UnboundedSender<Job>, writes_at_once: usize) -> Self {
         Self {
+            now: Moment::now(),
             world: World::default(),
             units: HashMap::new(),
             queue: Queue::default(),
@@ -100,7 +121,7 @@ impl Engine {
     }
 
     /// Runs until the watches and the writer are gone.
-    pub async fn run(
+    pub(super) async fn run(
         mut self,
         mut seen: mpsc::Receiver<Seen>,
         mut done: mpsc::UnboundedReceiver<Done>,
@@ -108,8 +129,7 @@ impl Engine {
     ) {
         let (mut events, mut outcomes) = (Vec::new(), Vec::new());
         loop {
-            let next_timer = self.timers.first().map(|(at, _)| *at);
-            let stalls_at = self.writing.stalls_at();
+            let (next_timer, stalls_at) = self.wakes_at();
             tokio::select! {
                 biased;
                 changed = leading.changed() => {
@@ -126,38 +146,54 @@ impl Engine {
             // Both are looked at in every turn, so that neither starves the other.
             while outcomes.len() < EVENTS_A_TURN && done.try_recv().map(|d| outcomes.push(d)).is_ok() {}
             while events.len() < EVENTS_A_TURN && seen.try_recv().map(|s| events.push(s)).is_ok() {}
-            for outcome in outcomes.drain(..) {
-                self.done(outcome);
-            }
-            for event in events.drain(..) {
-                self.seen(event);
-            }
-            self.ring();
-            if self.may_act() {
-                self.keep_suspensions();
-                for _ in 0..UNITS_A_TURN {
-                    if let Some(unit) = self.undecided.pop() {
-                        self.decide_first(&unit);
-                    } else if let Some(unit) = self.queue.pop(self.writing.room()) {
-                        self.work(&unit);
-                    }
-                }
-                self.settle_statuses();
-            }
-            self.metrics.units_busy.set(i64::try_from(self.busy.len()).unwrap_or(i64::MAX));
+            self.turn(Moment::now(), outcomes.drain(..), events.drain(..));
         }
+    }
+
+    /// Takes in what became of writes, and what was seen, and goes on with the work.
+    pub fn turn(&mut self, now: Moment, outcomes: impl Iterator<Item = Done>, events: impl Iterator<Item = Seen>) {
+        self.now = now;
+        for outcome in outcomes {
+            self.done(outcome);
+        }
+        for event in events {
+            self.seen(event);
+        }
+        self.ring();
+        if self.may_act() {
+            self.keep_suspensions();
+            for _ in 0..UNITS_A_TURN {
+                if let Some(unit) = self.undecided.pop() {
+                    self.decide_first(&unit);
+                } else if let Some(unit) = self.queue.pop(self.writing.room(now.clock)) {
+                    self.work(&unit);
+                }
+            }
+            self.settle_statuses();
+        }
+        self.metrics.units_busy.set(i64::try_from(self.busy.len()).unwrap_or(i64::MAX));
+    }
+
+    /// When it wants its next turn, if nothing happens before: by either clock.
+    #[must_use]
+    pub fn wakes_at(&self) -> (Option<Timestamp>, Option<Instant>) {
+        (self.timers.first().map(|(at, _)| *at), self.writing.stalls_at(self.now.clock))
     }
 
     fn may_act(&self) -> bool {
         self.leading && self.synced.len() == Kind::ALL.len()
     }
 
-    fn has_work(&self) -> bool {
-        let waits = !self.undecided.is_empty() || self.queue.has_next(self.writing.room()) || self.statuses.more;
+    /// Whether it wants its next turn at once.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        let room = self.writing.room(self.now.clock);
+        let waits = !self.undecided.is_empty() || self.queue.has_next(room) || self.statuses.more;
         self.may_act() && waits
     }
 
-    fn lead(&mut self, leading: bool) {
+    /// Whether this replica leads, from now on.
+    pub fn lead(&mut self, leading: bool) {
         tracing::info!(leading, "leadership");
         self.metrics.leading.set(i64::from(leading));
         self.leading = leading;
@@ -168,7 +204,8 @@ impl Engine {
                 organizations: self.world.organizations.keys().cloned().collect(),
                 ..Affected::everything()
             });
-            self.undecided = self.units.keys().filter(|unit| **unit != Unit::Site).cloned().collect();
+            let namespaces = self.units.keys().filter(|unit| **unit != Unit::Site).cloned();
+            self.undecided = [Unit::Site].into_iter().chain(namespaces).collect();
         } else {
             self.undecided.clear();
             self.statuses.forget_pending();
@@ -195,7 +232,7 @@ impl Engine {
     /// Queues what a change may affect.
     fn affected(&mut self, affected: Affected) {
         self.revision += 1;
-        // What was urgent while nothing was written is found when all is decided first.
+        // What was urgent while nothing was written is found when all are looked at first.
         let urgent = affected.urgent && self.may_act();
         if affected.all {
             let known: Vec<Unit> = self.units.keys().filter(|u| **u != Unit::Site).cloned().collect();
@@ -239,21 +276,6 @@ impl Engine {
         }
         state.urgent |= urgent;
         let urgent = state.is_urgent();
-        self.enqueue(unit, urgent);
-    }
-
-    /// Puts a unit behind those that are as urgent, if it does not wait there already.
-    fn enqueue(&mut self, unit: Unit, urgent: bool) {
-        let Some(state) = self.units.get_mut(&unit) else { return };
-        match state.queued.replace(Lane::of(urgent)) {
-            Some(lane) if lane == Lane::of(urgent) => return,
-            Some(Lane::Urgent) => {
-                state.queued = Some(Lane::Urgent);
-                return;
-            }
-            Some(Lane::Ordinary) => self.queue.remove_ordinary(&unit),
-            None => {}
-        }
         self.queue.push(unit, urgent);
     }
 
@@ -261,8 +283,8 @@ impl Engine {
     fn make_urgent(&mut self, unit: &Unit) {
         let Some(state) = self.units.get_mut(unit).filter(|state| !state.urgent) else { return };
         state.urgent = true;
-        if state.queued.is_some() {
-            self.enqueue(unit.clone(), true);
+        if self.queue.contains(unit) {
+            self.queue.push(unit.clone(), true);
         }
     }
 
@@ -288,21 +310,24 @@ impl Engine {
 
     /// Queues what is due.
     fn ring(&mut self) {
-        let now = Timestamp::now();
+        let now = self.now;
         while let Some((at, timer)) = self.timers.first().cloned() {
-            if at > now {
+            if at > now.time {
                 return;
             }
             self.set_timer(timer.clone(), None);
             match timer {
                 Timer::Unit(unit) => {
-                    let mut ends = false;
+                    let (mut ends, mut watchful) = (false, false);
                     if let Some(state) = self.units.get_mut(&unit) {
-                        state.try_again(Instant::now());
-                        ends = state.ends_by(now);
+                        watchful = state.try_again(now.clock);
+                        ends = state.ends_by(now.time);
                     }
                     self.revision += 1;
-                    self.mark(unit, ends);
+                    self.mark(unit.clone(), ends);
+                    if watchful {
+                        self.queue.push(unit, true);
+                    }
                 }
                 Timer::User(handle) => drop(self.statuses.users.insert(handle)),
                 Timer::Organization(name) => drop(self.statuses.organizations.insert(name)),

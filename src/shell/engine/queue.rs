@@ -1,6 +1,6 @@
 //! Which unit is worked on next, and how much at once: first those that may have access to take away.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::Unit;
@@ -21,60 +21,78 @@ const WORTH_DECIDING: usize = 4;
 /// namespace, must not stop the operator everywhere.
 const UNANSWERED: Duration = Duration::from_secs(2);
 
-/// Where a unit waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lane {
-    Urgent,
-    Ordinary,
-}
-
-impl Lane {
-    pub fn of(urgent: bool) -> Self {
-        if urgent { Self::Urgent } else { Self::Ordinary }
-    }
-}
-
 /// The units that wait for their turn, each once.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    urgent: VecDeque<Unit>,
-    ordinary: VecDeque<Unit>,
+    urgent: Lane,
+    ordinary: Lane,
+    /// Where each of them waits: whether among the urgent ones, and under which number.
+    places: HashMap<Unit, (bool, i64)>,
+}
+
+/// Units that are as urgent as each other, in order.
+#[derive(Debug, Default)]
+struct Lane {
+    units: BTreeMap<i64, Unit>,
+    first: i64,
+    last: i64,
+}
+
+impl Lane {
+    /// Before all others, or behind them; returns its number.
+    fn put(&mut self, unit: Unit, first: bool) -> i64 {
+        let number = if first { &mut self.first } else { &mut self.last };
+        *number += if first { -1 } else { 1 };
+        self.units.insert(*number, unit);
+        *number
+    }
 }
 
 impl Queue {
-    /// To be worked on after everything that is as urgent.
+    /// To be worked on after everything that is as urgent. One that waits already stays where it is, unless it has become
+    /// urgent.
     pub fn push(&mut self, unit: Unit, urgent: bool) {
-        self.lane(urgent).push_back(unit);
+        self.put(unit, urgent, false);
     }
 
-    /// To be worked on before everything that is as urgent.
+    /// The same, before everything that is as urgent.
     pub fn push_first(&mut self, unit: Unit, urgent: bool) {
-        self.lane(urgent).push_front(unit);
+        self.put(unit, urgent, true);
     }
 
-    /// Takes out a unit that has become urgent.
-    pub fn remove_ordinary(&mut self, unit: &Unit) {
-        self.ordinary.retain(|u| u != unit);
+    fn put(&mut self, unit: Unit, urgent: bool, first: bool) {
+        match self.places.get(&unit) {
+            Some((was_urgent, _)) if *was_urgent || !urgent => return,
+            Some((_, number)) => drop(self.ordinary.units.remove(number)),
+            None => {}
+        }
+        let lane = if urgent { &mut self.urgent } else { &mut self.ordinary };
+        let number = lane.put(unit.clone(), first);
+        self.places.insert(unit, (urgent, number));
     }
 
     /// The next, of those for which there is room.
     pub fn pop(&mut self, room: Room) -> Option<Unit> {
-        let urgent = if room.urgent { self.urgent.pop_front() } else { None };
-        urgent.or_else(|| if room.ordinary { self.ordinary.pop_front() } else { None })
+        let urgent = if room.urgent { self.urgent.units.pop_first() } else { None };
+        let next = urgent.or_else(|| if room.ordinary { self.ordinary.units.pop_first() } else { None });
+        let (_, unit) = next?;
+        self.places.remove(&unit);
+        Some(unit)
     }
 
     /// Whether `pop` would give one.
     pub fn has_next(&self, room: Room) -> bool {
-        (room.urgent && !self.urgent.is_empty()) || (room.ordinary && !self.ordinary.is_empty())
+        (room.urgent && !self.urgent.units.is_empty()) || (room.ordinary && !self.ordinary.units.is_empty())
+    }
+
+    /// Whether this unit waits.
+    pub fn contains(&self, unit: &Unit) -> bool {
+        self.places.contains_key(unit)
     }
 
     /// Whether no unit waits.
     pub fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.ordinary.is_empty()
-    }
-
-    fn lane(&mut self, urgent: bool) -> &mut VecDeque<Unit> {
-        if urgent { &mut self.urgent } else { &mut self.ordinary }
+        self.places.is_empty()
     }
 }
 
@@ -85,8 +103,8 @@ pub(super) struct Room {
     pub ordinary: bool,
 }
 
-/// Writes of native objects and of claims that are with the writer: no more than it carries out at once. What waits here
-/// instead can still be decided anew, and a revocation goes before it.
+/// Writes of native objects and of claims that are with the writer, which begins whatever it is given: this is the end to
+/// their number. What waits here instead can still be decided anew, and a revocation goes before it.
 #[derive(Debug)]
 pub(super) struct Writing {
     giving: usize,
@@ -103,12 +121,12 @@ impl Writing {
 
     /// How many more there may be. While access is taken away none is given: the API server would share its time. What is
     /// not answered takes no other's place, but for an end to their number.
-    pub fn places(&self, revoking: bool) -> usize {
+    pub fn places(&self, revoking: bool, now: Instant) -> usize {
         if revoking {
             let places = self.most * WHEN_REVOKING;
-            let free = places.saturating_sub(self.giving + self.recent().count());
+            let free = places.saturating_sub(self.giving + self.recent(now).count());
             free.min((2 * places).saturating_sub(self.giving + self.revoking.len()))
-        } else if self.is_revoking() {
+        } else if self.is_revoking(now) {
             0
         } else {
             self.most.saturating_sub(self.giving)
@@ -117,14 +135,17 @@ impl Writing {
 
     /// A unit that only has to give is not let in for each place that becomes free: it would be decided for each of its
     /// writes, and as many would be at work as there are places.
-    pub fn room(&self) -> Room {
-        Room { urgent: self.places(true) > 0, ordinary: self.places(false) >= self.most.div_ceil(WORTH_DECIDING) }
+    pub fn room(&self, now: Instant) -> Room {
+        Room {
+            urgent: self.places(true, now) > 0,
+            ordinary: self.places(false, now) >= self.most.div_ceil(WORTH_DECIDING),
+        }
     }
 
     /// How many statuses there may be beside. None while access is taken away: the API server checks what is left of a binding
     /// against role bindings as new as the newest write of anything, and waits up to 100 ms for them.
-    pub fn places_for_statuses(&self, units_wait: bool) -> usize {
-        if self.is_revoking() {
+    pub fn places_for_statuses(&self, units_wait: bool, now: Instant) -> usize {
+        if self.is_revoking(now) {
             0
         } else if units_wait || self.giving > 0 {
             self.most.div_ceil(STATUSES_BESIDE)
@@ -134,19 +155,19 @@ impl Writing {
     }
 
     /// Whether access is being taken away, and that may get on.
-    pub fn is_revoking(&self) -> bool {
-        self.recent().next().is_some()
+    pub fn is_revoking(&self, now: Instant) -> bool {
+        self.recent(now).next().is_some()
     }
 
     /// When the next of what takes access away has not been answered for so long that nothing waits for it.
-    pub fn stalls_at(&self) -> Option<Instant> {
-        self.recent().min().map(|began| began + UNANSWERED)
+    pub fn stalls_at(&self, now: Instant) -> Option<Instant> {
+        self.recent(now).min().map(|began| began + UNANSWERED)
     }
 
     /// A write begins: of this object, if it takes access away.
-    pub fn begin(&mut self, revoking: Option<&Key>) {
+    pub fn begin(&mut self, revoking: Option<&Key>, now: Instant) {
         match revoking {
-            Some(key) => drop(self.revoking.insert(key.clone(), Instant::now())),
+            Some(key) => drop(self.revoking.insert(key.clone(), now)),
             None => self.giving += 1,
         }
     }
@@ -159,8 +180,7 @@ impl Writing {
         }
     }
 
-    fn recent(&self) -> impl Iterator<Item = Instant> {
-        let now = Instant::now();
+    fn recent(&self, now: Instant) -> impl Iterator<Item = Instant> {
         self.revoking.values().copied().filter(move |began| now.saturating_duration_since(*began) < UNANSWERED)
     }
 }
@@ -170,60 +190,82 @@ mod tests {
     use super::*;
     use crate::core::native::NativeKind;
 
+    #[test]
+    fn a_unit_waits_once_and_goes_ahead_when_it_becomes_urgent() {
+        let (mut queue, unit) = (Queue::default(), |name: &str| Unit::Namespace(name.into()));
+        for name in ["a", "b", "c", "a"] {
+            queue.push(unit(name), false);
+        }
+        queue.push_first(unit("d"), false);
+        queue.push(unit("c"), true);
+        queue.push_first(unit("b"), true);
+        queue.push(unit("b"), false);
+        assert!(queue.contains(&unit("b")) && !queue.contains(&Unit::Site));
+        let room = |ordinary| Room { urgent: true, ordinary };
+        let mut order = Vec::new();
+        while let Some(unit) = queue.pop(room(order.len() >= 2)) {
+            order.push(unit);
+        }
+        assert_eq!(order, ["b", "c", "d", "a"].map(unit));
+        assert!(queue.is_empty() && !queue.has_next(room(true)));
+    }
+
     fn key(n: usize) -> Key {
         Key { kind: NativeKind::RoleBinding, namespace: "alpha".into(), name: format!("b{n}").into() }
     }
 
-    /// As if all that is under way had begun so much earlier.
-    fn later(writing: &mut Writing) {
-        writing.revoking.values_mut().for_each(|began| *began -= UNANSWERED);
-    }
-
     #[test]
     fn who_only_gives_waits_for_a_quarter_of_the_places_and_who_takes_away_does_not() {
+        let now = Instant::now();
         for most in 1..=100 {
             let mut writing = Writing::new(most);
             let quarter = most.div_ceil(4);
             for giving in 0..=most {
-                assert_eq!(writing.room().ordinary, most - giving >= quarter, "{giving} of {most}");
-                assert!(writing.room().urgent);
-                writing.begin(None);
+                assert_eq!(writing.room(now).ordinary, most - giving >= quarter, "{giving} of {most}");
+                assert!(writing.room(now).urgent);
+                writing.begin(None, now);
             }
             for _ in 0..=most {
                 writing.end(None);
             }
-            assert!(writing.room().ordinary, "nothing is under way, of {most}");
+            assert!(writing.room(now).ordinary, "nothing is under way, of {most}");
         }
     }
 
     #[test]
     fn nothing_is_given_or_told_while_access_is_taken_away() {
-        let mut writing = Writing::new(64);
-        writing.begin(Some(&key(0)));
-        assert!(writing.room().urgent && !writing.room().ordinary);
-        assert_eq!((writing.places(false), writing.places_for_statuses(false)), (0, 0));
-        assert!(writing.stalls_at().is_some());
+        let (mut writing, now) = (Writing::new(64), Instant::now());
+        writing.begin(Some(&key(0)), now);
+        assert!(writing.room(now).urgent && !writing.room(now).ordinary);
+        assert_eq!((writing.places(false, now), writing.places_for_statuses(false, now)), (0, 0));
+        assert!(writing.stalls_at(now).is_some());
         writing.end(Some(&key(0)));
-        assert!(writing.room().ordinary && writing.stalls_at().is_none());
-        assert_eq!((writing.places_for_statuses(false), writing.places_for_statuses(true)), (64, 4));
+        assert!(writing.room(now).ordinary && writing.stalls_at(now).is_none());
+        assert_eq!((writing.places_for_statuses(false, now), writing.places_for_statuses(true, now)), (64, 4));
     }
 
     #[test]
     fn what_is_not_answered_stops_nothing_else_for_long() {
-        let mut writing = Writing::new(64);
-        (0..256).for_each(|n| writing.begin(Some(&key(n))));
-        assert!(!writing.room().urgent);
-        later(&mut writing);
-        assert!(writing.room().ordinary && writing.stalls_at().is_none());
-        assert_eq!((writing.places(false), writing.places(true), writing.places_for_statuses(true)), (64, 256, 4));
+        let (mut writing, now) = (Writing::new(64), Instant::now());
+        (0..256).for_each(|n| writing.begin(Some(&key(n)), now));
+        assert!(!writing.room(now).urgent);
+        let now = now + UNANSWERED;
+        assert!(writing.room(now).ordinary && writing.stalls_at(now).is_none());
+        assert_eq!(
+            (writing.places(false, now), writing.places(true, now), writing.places_for_statuses(true, now)),
+            (64, 256, 4)
+        );
         // Another one begins, and ends.
-        writing.begin(Some(&key(256)));
-        assert_eq!((writing.places(false), writing.places(true), writing.places_for_statuses(true)), (0, 255, 0));
+        writing.begin(Some(&key(256)), now);
+        assert_eq!(
+            (writing.places(false, now), writing.places(true, now), writing.places_for_statuses(true, now)),
+            (0, 255, 0)
+        );
         writing.end(Some(&key(256)));
-        assert_eq!(writing.places(false), 64);
+        assert_eq!(writing.places(false, now), 64);
         // There is an end to it.
-        (256..512).for_each(|n| writing.begin(Some(&key(n))));
-        later(&mut writing);
-        assert_eq!((writing.places(true), writing.room().ordinary), (0, true));
+        (256..512).for_each(|n| writing.begin(Some(&key(n)), now));
+        let now = now + UNANSWERED;
+        assert_eq!((writing.places(true, now), writing.room(now).ordinary), (0, true));
     }
 }

@@ -57,7 +57,7 @@ pub(super) struct Statuses {
     deferred: BTreeMap<Unit, Waiting>,
     /// Some of them could be told now, and there is a place.
     pub more: bool,
-    /// By target: the newest draft that waits for the one that is under way.
+    /// By target: the newest draft that waits for the one that is under way, and is said, or made anew, after it.
     under_way: HashMap<Source, Option<StatusDraft>>,
     /// What waits for a place, in order.
     queue: VecDeque<Source>,
@@ -67,11 +67,11 @@ pub(super) struct Statuses {
 
 impl Statuses {
     /// Keeps statuses until what they speak of is done.
-    pub fn defer(&mut self, unit: &Unit, decided_at: (u64, Timestamp), drafts: Vec<StatusDraft>) {
+    pub fn defer(&mut self, unit: &Unit, decided_at: (u64, Timestamp), drafts: Vec<StatusDraft>, now: Instant) {
         let (decided_at, time) = decided_at;
         // A newer decision says it all anew.
-        let since = self.deferred.remove(unit).map_or_else(Instant::now, |waiting| waiting.since);
-        if since.elapsed() > LONG {
+        let since = self.deferred.remove(unit).map_or(now, |waiting| waiting.since);
+        if now.saturating_duration_since(since) > LONG {
             // What it is about itself is written; what else is, is said as soon as there is a moment of rest.
             self.due.extend(drafts);
             return;
@@ -166,12 +166,13 @@ impl Engine {
     }
 
     fn place_for_status(&self) -> bool {
-        self.statuses.under_way.len() < self.writing.places_for_statuses(!self.queue.is_empty())
+        let places = self.writing.places_for_statuses(!self.queue.is_empty(), self.now.clock);
+        self.statuses.under_way.len() < places
     }
 
     fn user_status(&mut self, handle: &Name) {
         let Some(user) = self.world.users.get(handle) else { return };
-        let (draft, next) = user::status(&self.world, user, Timestamp::now());
+        let (draft, next) = user::status(&self.world, user, self.now.time);
         self.set_timer(Timer::User(handle.clone()), next);
         self.say(draft);
     }
@@ -205,7 +206,7 @@ impl Engine {
             return;
         }
         let Some(meta) = meta(&self.world, &draft.target) else { return };
-        let document = draft.document(meta, Timestamp::now());
+        let document = draft.document(meta, self.now.time);
         self.count_not_ready(&draft);
         let Some(document) = document else { return };
         if !self.place_for_status() {
@@ -278,12 +279,23 @@ impl Engine {
                     "SiteRole" | "SiteRoleBinding" => Timer::Unit(Unit::Site),
                     _ => Timer::Unit(Unit::Namespace(target.namespace.clone())),
                 };
-                self.arm(timer, Timestamp::now() + retry_soon());
+                self.arm(timer, self.now.time + retry_soon());
             }
         }
-        if let Some(draft) = next {
-            self.say(draft);
+        let Some(draft) = next else { return };
+        // What some say rests on what their status recorded before: an answer that has just come in.
+        match target.kind {
+            "User" => drop(self.statuses.users.insert(target.name.clone())),
+            "Organization" => drop(self.statuses.organizations.insert(target.name.clone())),
+            "SiteRole" => self.decide_anew(Unit::Site),
+            "CustomRole" => self.decide_anew(Unit::Namespace(target.namespace.clone())),
+            _ => self.say(draft),
         }
+    }
+
+    fn decide_anew(&mut self, unit: Unit) {
+        self.revision += 1;
+        self.mark(unit, false);
     }
 }
 

@@ -7,8 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use jiff::Timestamp;
-
 use super::{Engine, Timer, signed};
 use crate::core::Name;
 use crate::core::records::{User, digest};
@@ -87,11 +85,13 @@ impl Suspensions {
 impl Engine {
     /// Writes the list if it is not right; if it is, takes the label off those who are on it.
     pub(super) fn keep_suspensions(&mut self) {
-        let revoking = self.writing.is_revoking();
-        if self.suspensions.later && !revoking {
+        let now = self.now.clock;
+        let revoking = self.writing.is_revoking(now);
+        let places = self.writing.places_for_statuses(!self.queue.is_empty(), now);
+        if self.suspensions.later && self.suspensions.unlabelling.len() <= places / 2 && !revoking {
             self.suspensions.look_again();
         }
-        let waits = self.suspensions.wait_until.is_some_and(|until| until > Instant::now());
+        let waits = self.suspensions.wait_until.is_some_and(|until| until > now);
         if !self.suspensions.stale || waits {
             return;
         }
@@ -106,7 +106,7 @@ impl Engine {
             self.suspensions.writing = true;
             let _ = self.jobs.send(Job::Suspended { uid, texts: wanted.texts });
         }
-        // Like a status, a label would be one more write that those which take access away wait for.
+        // Like a status, a label is one more write that those which take access away wait for in the API server.
         self.suspensions.later = revoking && !self.suspensions.labelled.is_empty();
         if revoking {
             return;
@@ -115,6 +115,10 @@ impl Engine {
             let Some(user) = self.world.users.get(&handle) else { continue };
             let is_listed = right && !wanted.left_out.contains(&user.username);
             if (is_listed || !user.suspended) && !self.suspensions.unlabelling.contains_key(&handle) {
+                if self.suspensions.unlabelling.len() >= places {
+                    self.suspensions.later = true;
+                    break;
+                }
                 let version = user.meta.version;
                 self.suspensions.unlabelling.insert(handle.clone(), version);
                 let _ = self.jobs.send(Job::Unlabel { handle, version });
@@ -156,7 +160,7 @@ impl Engine {
         suspensions.stale = true;
         suspensions.failures += 1;
         let wait = retry::delay(suspensions.failures);
-        suspensions.wait_until = Some(Instant::now() + wait);
-        self.set_timer(Timer::Suspensions, Some(Timestamp::now() + signed(wait)));
+        suspensions.wait_until = Some(self.now.clock + wait);
+        self.set_timer(Timer::Suspensions, Some(self.now.time + signed(wait)));
     }
 }

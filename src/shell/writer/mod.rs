@@ -1,8 +1,7 @@
 //! The writer: the one place from which anything is written to the API server.
 //!
-//! Everything is begun at once, but for statuses and labels, of which there may be many. The engine hands out no more than
-//! is carried out at once, and what takes access away first (see its `queue`): what is decided anew does not wait here behind
-//! what is not. A write that meets something unexpected looks at what is there and reports it; what to do about it is decided anew by
+//! Everything is begun at once, but for statuses and labels, of which no more than so many are. How much else is under way,
+//! and in which order, the engine says (see its `queue`). A write that meets something unexpected looks at what is there and reports it; what to do about it is decided anew by
 //! whoever asked.
 
 mod hand;
@@ -133,7 +132,7 @@ pub enum Failure {
 }
 
 /// Writes what it is given, until nobody can give it anything any more.
-pub async fn run(
+pub(super) async fn run(
     client: Client,
     namespace: String,
     most_statuses: usize,
@@ -143,7 +142,13 @@ pub async fn run(
     metrics: Arc<Metrics>,
 ) {
     let hand = Hand::new(client, namespace, gate, metrics);
-    let (mut waiting, mut statuses, mut running) = (VecDeque::new(), 0, JoinSet::new());
+    let mut running = JoinSet::new();
+    // Statuses and labels: those that are under way, and those that wait.
+    let (mut statuses, mut waiting) = (0, VecDeque::new());
+    let spawn = |running: &mut JoinSet<(bool, Done)>, is_status, job| {
+        let hand = hand.clone();
+        running.spawn(async move { (is_status, hand.write(job).await) });
+    };
     loop {
         tokio::select! {
             biased;
@@ -155,24 +160,16 @@ pub async fn run(
                 }
             }
             job = jobs.recv() => match job {
-                Some(job) => waiting.push_back(job),
+                Some(job @ (Job::Unlabel { .. } | Job::Status { .. })) => waiting.push_back(job),
+                Some(job) => spawn(&mut running, false, job),
                 None => return,
             }
         }
-        while let Ok(job) = jobs.try_recv() {
-            waiting.push_back(job);
+        while statuses < most_statuses
+            && let Some(job) = waiting.pop_front()
+        {
+            statuses += 1;
+            spawn(&mut running, true, job);
         }
-        let mut later = VecDeque::new();
-        for job in waiting.drain(..) {
-            let is_status = matches!(job, Job::Unlabel { .. } | Job::Status { .. });
-            if is_status && statuses >= most_statuses {
-                later.push_back(job);
-                continue;
-            }
-            statuses += usize::from(is_status);
-            let hand = hand.clone();
-            running.spawn(async move { (is_status, hand.write(job).await) });
-        }
-        waiting = later;
     }
 }

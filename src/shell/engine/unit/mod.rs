@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::queue::Lane;
 use super::{Engine, Timer, Unit, signed};
 use crate::core::claims::Claim;
 use crate::core::decision::{Counts, Decision};
 use crate::core::native::{Desired, Key, NativeKind, Observed};
-use crate::core::plan::{self, Present, UnderWay, Write};
+use crate::core::plan::{self, Present, Step, UnderWay, Write};
 use crate::core::uid::Uid;
 use crate::core::world::{Holders, HoldersChange};
 use crate::core::{claims, organization, site};
@@ -46,7 +45,6 @@ pub(super) struct UnitState {
     /// The whole unit waits: something failed that may work another time.
     pub wait_until: Option<Instant>,
     pub failures: u32,
-    pub queued: Option<Lane>,
     /// Something is new that may take access away.
     pub urgent: bool,
     /// What is under way takes access away, or has to be there before more is: it is looked at again after every answer.
@@ -83,14 +81,12 @@ impl UnitState {
     }
 
     /// Takes out an object that is gone; says whether that is news.
-    pub fn take_out(&mut self, key: &Key, uid: Option<&Uid>) -> bool {
-        if let Some(uid) = uid {
-            self.deleted.remove(uid);
-            if self.is_writing() {
-                self.gone.insert(uid.clone());
-            }
+    pub fn take_out(&mut self, key: &Key, uid: &Uid) -> bool {
+        self.deleted.remove(uid);
+        if self.is_writing() {
+            self.gone.insert(uid.clone());
         }
-        let gone = self.present.get(key).is_some_and(|known| uid.is_none_or(|uid| known.uid == *uid));
+        let gone = self.present.get(key).is_some_and(|known| known.uid == *uid);
         if gone {
             self.forget(key);
         }
@@ -154,11 +150,13 @@ impl UnitState {
         self.counts
     }
 
-    /// Waits no longer, if the time has come.
-    pub fn try_again(&mut self, now: Instant) {
-        if self.wait_until.is_some_and(|until| until <= now) {
+    /// Waits no longer, if the time has come. Says whether it has, for what takes access away.
+    pub fn try_again(&mut self, now: Instant) -> bool {
+        let over = self.wait_until.is_some_and(|until| until <= now);
+        if over {
             self.wait_until = None;
         }
+        over && self.watchful
     }
 
     /// Whether the time of something that was decided is over.
@@ -183,21 +181,18 @@ impl UnitState {
     }
 
     fn next_try(&self, now: Instant) -> Option<Instant> {
-        let failing = self.failing.values().map(|f| f.until).filter(|until| *until > now);
-        failing.chain(self.wait_until).min()
+        self.failing.values().map(|f| f.until).filter(|until| *until > now).min()
     }
 }
 
 impl Engine {
     /// Brings a unit one step further.
     pub(super) fn work(&mut self, unit: &Unit) {
-        let now = Timestamp::now();
-        let clock = Instant::now();
+        let now = self.now;
         let Some(state) = self.units.get_mut(unit) else { return };
-        state.queued = None;
         if state.is_writing() {
             if state.urgent || state.watchful {
-                self.take_away_beside(unit, now, clock);
+                self.take_away_beside(unit);
             }
             return;
         }
@@ -207,54 +202,54 @@ impl Engine {
             // There was nothing to do when all were decided first.
             return;
         }
-        if let Some(until) = state.wait_until.filter(|until| *until > clock) {
-            self.wait(unit, until - clock);
+        if let Some(until) = state.wait_until.filter(|until| *until > now.clock) {
+            self.wait(unit, until - now.clock);
             return;
         }
         state.wait_until = None;
         if state.decision.is_none() || state.stale {
-            self.decide(unit, now);
+            self.decide(unit);
         }
-        if let Some(claim) = self.claim_due(unit, now) {
+        if let Some(claim) = self.claim_due(unit) {
             self.record(unit, claim);
             return;
         }
-        let writes = self.next_step(unit, clock);
-        let Some(first) = writes.first() else {
-            self.converged(unit, clock);
+        let Step { writes, urgent } = self.next_step(unit);
+        if writes.is_empty() {
+            self.converged(unit);
             return;
-        };
-        let revoking = first.revokes();
-        let waits = !revoking && self.writing.places(false) == 0;
+        }
+        let waits = !urgent && self.writing.places(false, now.clock) == 0;
         let Some(state) = self.units.get_mut(unit) else { return };
         if waits {
             // It was let in for what it might have to take away, and only has to give. It is decided anew then, too.
             state.decision = None;
             state.watchful = false;
-            self.enqueue(unit.clone(), false);
+            self.queue.push(unit.clone(), false);
             return;
         }
-        // What gives may be what somebody has to have before they lose the rest.
-        state.watchful |= revoking;
-        self.begin(unit, writes, revoking);
+        state.watchful |= urgent;
+        self.begin(unit, writes, urgent);
     }
 
     /// Takes away what it can while something is being written: what the API server, or somebody's webhook, takes its time
     /// over must not hold up a revocation. What is being written itself is left until it is; its answer says what is there.
-    fn take_away_beside(&mut self, unit: &Unit, now: Timestamp, clock: Instant) {
+    fn take_away_beside(&mut self, unit: &Unit) {
+        let clock = self.now.clock;
         let Some(state) = self.units.get_mut(unit) else { return };
-        if state.wait_until.is_some_and(|until| until > clock) {
+        if let Some(until) = state.wait_until.filter(|until| *until > clock) {
+            self.wait(unit, until - clock);
             return;
         }
         let is_new = std::mem::take(&mut state.urgent);
         state.watchful = true;
         // What else is new can wait until the writes are done: of the site there often is, and much to decide.
         if state.decision.is_none() || (is_new && state.stale) {
-            self.decide(unit, now);
+            self.decide(unit);
         }
         let Some(state) = self.units.get(unit) else { return };
         // A claim is recorded first, and when nothing else is under way.
-        if state.claiming || self.claim_due(unit, now).is_some() || self.is_going(unit) {
+        if state.claiming || self.claim_due(unit).is_some() || self.is_going(unit) {
             return;
         }
         let Some(decision) = &state.decision else { return };
@@ -263,18 +258,19 @@ impl Engine {
     }
 
     /// Begins as many as there are places for. What takes access away waits for the next place and not for an answer.
-    fn begin(&mut self, unit: &Unit, mut writes: Vec<Write>, revoking: bool) {
-        let places = self.writing.places(revoking);
+    fn begin(&mut self, unit: &Unit, mut writes: Vec<Write>, urgent: bool) {
+        let clock = self.now.clock;
+        let places = self.writing.places(urgent, clock);
         let Some(state) = self.units.get_mut(unit) else { return };
-        let more = revoking && writes.len() > places;
+        let more = urgent && writes.len() > places;
         writes.truncate(places);
         for write in writes {
             state.under_way.begin(&write);
-            self.writing.begin(write.revokes().then_some(write.key()));
+            self.writing.begin(write.revokes().then_some(write.key()), clock);
             let _ = self.jobs.send(Job::Native(write));
         }
         if more {
-            self.enqueue(unit.clone(), true);
+            self.queue.push(unit.clone(), true);
         }
     }
 
@@ -282,24 +278,29 @@ impl Engine {
     /// known who holds SiteRoles in one, without which the site would take the cluster-scoped part of those roles away,
     /// and where there is access to take away, which goes before everything else.
     pub(super) fn decide_first(&mut self, unit: &Unit) {
-        let (now, clock) = (Timestamp::now(), Instant::now());
-        self.decide(unit, now);
-        let revokes = self.next_step(unit, clock).first().map(Write::revokes);
+        if *unit == Unit::Site {
+            // It is decided when it is its turn: it may have to take away what nobody holds any more.
+            self.mark(Unit::Site, true);
+            return;
+        }
+        self.decide(unit);
+        let step = self.next_step(unit);
         let Some(state) = self.units.get(unit) else { return };
-        let waits = state.is_writing() || state.wait_until.is_some() || self.claim_due(unit, now).is_some();
-        if revokes.is_none() && !waits {
-            self.converged(unit, clock);
+        let waits = state.is_writing() || state.wait_until.is_some() || self.claim_due(unit).is_some();
+        if step.writes.is_empty() && !waits {
+            self.converged(unit);
             return;
         }
         let Some(state) = self.units.get_mut(unit) else { return };
         // Its turn may come late, and what a large site decides is large: it is decided anew then.
         state.decision = None;
-        if revokes == Some(true) {
+        if step.urgent {
             self.mark(unit.clone(), true);
         }
     }
 
-    fn decide(&mut self, unit: &Unit, now: Timestamp) {
+    fn decide(&mut self, unit: &Unit) {
+        let now = self.now.time;
         let started = Instant::now();
         let mut decision = match unit {
             Unit::Site => site::decide(&self.world, now),
@@ -321,7 +322,7 @@ impl Engine {
             self.arm(Timer::Unit(unit.clone()), at);
         }
         if change != HoldersChange::None {
-            self.mark(Unit::Site, change == HoldersChange::Loses);
+            self.news_for(Unit::Site, change == HoldersChange::Loses);
         }
         if let (true, Unit::Namespace(name)) = (counts_changed, unit)
             && let Some(organization) = claims::holder(&self.world, name)
@@ -330,13 +331,13 @@ impl Engine {
         }
     }
 
-    fn next_step(&self, unit: &Unit, clock: Instant) -> Vec<Write> {
-        let Some(state) = self.units.get(unit) else { return Vec::new() };
-        let Some(decision) = &state.decision else { return Vec::new() };
+    fn next_step(&self, unit: &Unit) -> Step {
+        let Some(state) = self.units.get(unit) else { return Step::default() };
+        let Some(decision) = &state.decision else { return Step::default() };
         if self.is_going(unit) {
-            return Vec::new();
+            return Step::default();
         }
-        plan::next(&decision.desired, &state.present, &state.given_up(clock))
+        plan::next(&decision.desired, &state.present, &state.given_up(self.now.clock))
     }
 
     /// In a namespace that goes, everything of ours goes with it.
@@ -345,19 +346,20 @@ impl Engine {
     }
 
     /// The claim on a namespace that is to be recorded before anything else is written there.
-    fn claim_due(&self, unit: &Unit, now: Timestamp) -> Option<Claim> {
+    fn claim_due(&self, unit: &Unit) -> Option<Claim> {
         let (Unit::Namespace(name), Some(state)) = (unit, self.units.get(unit)) else { return None };
-        claims::claim(&self.world, name, now, state.present.is_empty())
+        claims::claim(&self.world, name, self.now.time, state.present.is_empty())
     }
 
     fn record(&mut self, unit: &Unit, claim: Claim) {
         let Some(state) = self.units.get_mut(unit) else { return };
         state.claiming = true;
-        self.writing.begin(None);
+        self.writing.begin(None, self.now.clock);
         let _ = self.jobs.send(Job::Claim(claim));
     }
 
-    fn converged(&mut self, unit: &Unit, clock: Instant) {
+    fn converged(&mut self, unit: &Unit) {
+        let now = self.now;
         let Some(state) = self.units.get_mut(unit) else { return };
         state.failures = 0;
         state.watchful = false;
@@ -369,9 +371,9 @@ impl Engine {
                 (desired, observed) => desired.is_some() || observed.is_some(),
             });
         }
-        let failing = state.next_try(clock);
+        let failing = state.next_try(now.clock);
         let at =
-            [failing.map(|until| Timestamp::now() + signed(until.saturating_duration_since(clock))), state.next_change];
+            [failing.map(|until| now.time + signed(until.saturating_duration_since(now.clock))), state.next_change];
         let at = at.into_iter().flatten().min();
         let decision = state.decision.take();
         if let (Unit::Site, Some(decision)) = (unit, &decision) {
@@ -387,12 +389,13 @@ impl Engine {
             // The holder of a role is recorded in its status, and grants wait for the record.
             let (roles, others) = decision.statuses.into_iter().partition(|s| s.target.kind == "SiteRole");
             self.statuses.say_now(roles);
-            self.statuses.defer(unit, decided_at, others);
+            self.statuses.defer(unit, decided_at, others, now.clock);
         }
         self.forget_troubles(unit);
         if let Unit::Namespace(name) = unit {
             let organization = claims::holder(&self.world, name).map(|o| o.meta.name.clone());
-            if organization.is_none() && idle && at.is_none() && !self.world.local.contains_key(name) {
+            let rests = self.units.get(unit).is_some_and(|state| state.busy_since.is_none());
+            if organization.is_none() && idle && rests && at.is_none() && !self.world.local.contains_key(name) {
                 self.units.remove(unit);
             }
             self.statuses.organizations.extend(organization);
@@ -434,7 +437,7 @@ impl Engine {
     /// else could not be written.
     fn wait(&mut self, unit: &Unit, pause: Duration) {
         let end = self.units.get(unit).and_then(|state| state.next_change);
-        let at = Timestamp::now() + signed(pause);
+        let at = self.now.time + signed(pause);
         self.set_timer(Timer::Unit(unit.clone()), Some(end.map_or(at, |end| end.min(at))));
     }
 }

@@ -1,15 +1,17 @@
 //! What becomes of a write, and of what the API server does not let be written.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use super::Failing;
 use crate::api::conditions::Reason;
 use crate::core::native::Key;
 use crate::core::world::Trouble;
-use crate::shell::engine::queue::Lane;
 use crate::shell::engine::{Engine, Unit};
 use crate::shell::retry;
 use crate::shell::writer::{Done, Outcome};
+
+/// The longest pause of a unit that takes access away: an API server that was gone for long may be back.
+const LONGEST_WHEN_REVOKING: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// What became of a write.
@@ -30,6 +32,10 @@ impl Engine {
                     Ok(namespace) => {
                         let affected = self.world.namespace(&name, Some(namespace), None);
                         self.affected(affected);
+                        if self.claim_due(&unit).is_some() {
+                            tracing::warn!(namespace = &*name, "something takes the record of a claim off again");
+                            self.hold_back(&unit);
+                        }
                     }
                     Err(error) => {
                         tracing::warn!(namespace = &*name, %error, "a claim could not be recorded");
@@ -60,8 +66,7 @@ impl Engine {
             }
         }
         let urgent = state.urgent || state.watchful;
-        if (!writing || urgent) && state.busy_since.is_some() && state.queued.is_none() {
-            state.queued = Some(Lane::of(urgent));
+        if (!writing || urgent) && state.busy_since.is_some() {
             // Work that has begun is brought to its end before other work begins.
             self.queue.push_first(unit.clone(), urgent);
         }
@@ -71,7 +76,10 @@ impl Engine {
         let Some(state) = self.units.get_mut(unit) else { return };
         match outcome {
             Outcome::Is(observed) => {
-                state.left(key, observed);
+                if !state.left(key, observed) {
+                    // Somebody has changed it since.
+                    self.make_urgent(unit);
+                }
             }
             Outcome::Altered { observed, revokes } => {
                 let message = format!(
@@ -79,16 +87,21 @@ impl Engine {
                      MutatingAdmissionPolicy of this cluster changes it."
                 );
                 if state.left(key.clone(), observed) {
-                    // It may give more than it should.
-                    self.make_urgent(unit);
-                    self.resisted(unit, key, Reason::ChangedByAdmission, message, revokes);
+                    let waits = self.resisted(unit, key, Reason::ChangedByAdmission, message, revokes) && revokes;
+                    if !waits {
+                        // It may give more than it should.
+                        self.make_urgent(unit);
+                    }
                 }
             }
             Outcome::Found(observed) => {
                 let known = state.present.get(&key);
                 let is_news = known.is_none_or(|k| k.uid != observed.uid || k.version != observed.version);
                 state.left(key, observed);
-                if !is_news {
+                if is_news {
+                    // Somebody has changed it.
+                    self.make_urgent(unit);
+                } else {
                     // Whatever the conflict is, the next try has no better reason to work.
                     self.hold_back(unit);
                 }
@@ -142,10 +155,11 @@ impl Engine {
 
     /// Something cannot be written for now: it is tried again, holds up nothing else, and is said.
     fn trouble(&mut self, unit: &Unit, key: Key, reason: Reason, message: String) {
+        let clock = self.now.clock;
         let Some(state) = self.units.get_mut(unit) else { return };
         let times = state.failing.get(&key).map_or(0, |f| f.times) + 1;
         // A refusal has a cause that people mend: a second is soon enough for the first try.
-        let until = Instant::now() + retry::delay(times + 3);
+        let until = clock + retry::delay(times + 3);
         state.failing.insert(key.clone(), Failing { times, until });
         let source = state.decision.as_ref().and_then(|d| d.desired.get(&key)).map(|n| n.source.uid.clone());
         tracing::warn!(%key, %reason, message, "a native object is refused");
@@ -158,13 +172,18 @@ impl Engine {
         self.metrics.refused.set(i64::try_from(self.world.troubles.len()).unwrap_or(i64::MAX));
     }
 
-    /// The whole unit waits a little.
+    /// The whole unit waits a little. What nobody has looked at yet, and may take access away, is looked at before that.
     fn hold_back(&mut self, unit: &Unit) {
+        let clock = self.now.clock;
         let Some(state) = self.units.get_mut(unit) else { return };
         if state.wait_until.is_none() {
             state.failures += 1;
+            if state.urgent {
+                return;
+            }
             let wait = retry::delay(state.failures);
-            state.wait_until = Some(Instant::now() + wait);
+            let wait = if state.watchful { wait.min(LONGEST_WHEN_REVOKING) } else { wait };
+            state.wait_until = Some(clock + wait);
             self.wait(unit, wait);
         }
     }

@@ -1,0 +1,630 @@
+//! The engine against an API server that answers late, not at all, with an error before or after it wrote, or that somebody
+//! else has written meanwhile. However that goes: it comes to rest with what follows from everything, and what takes access
+//! away waits for no write but one of its own object.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bailiwick::core::names::RELEASE_PREFIX;
+use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Origin, Owner};
+use bailiwick::core::plan::{Present, Write};
+use bailiwick::core::records::digest;
+use bailiwick::core::rules::{Rule, RuleSet, words};
+use bailiwick::core::uid::Uid;
+use bailiwick::core::{Name, claims};
+use bailiwick::shell::engine::{Engine, Moment};
+use bailiwick::shell::metrics::Metrics;
+use bailiwick::shell::watch::{Id, Item, Kind, Seen, SuspendedList};
+use bailiwick::shell::writer::{Done, Failure, Job, Outcome};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::Config;
+use tokio::sync::mpsc;
+
+use crate::access::role_key;
+use crate::cases;
+use crate::shell::{All, meta, record, slot_of};
+use crate::world::{self, Event, Object, Op, RELEASE, Store, Which, base, crowd, op};
+
+/// How many writes at once: few, so that there are too many of them.
+const AT_ONCE: usize = 3;
+/// So many writes are not answered until the end.
+const HELD: usize = AT_ONCE - 1;
+
+/// How a write ends.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Well,
+    /// An error, and nothing is written.
+    Fails,
+    /// An error, and it is written all the same.
+    IsLost,
+    /// A refusal.
+    Refused,
+    /// Not before the end of the test; written at once, or then.
+    Never {
+        written: bool,
+    },
+}
+
+/// What somebody does to a native object of ours.
+#[derive(Clone, Copy, Debug)]
+enum Drift {
+    Delete,
+    /// More people, or more rights.
+    Widen,
+    Unlabel,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Do(Op),
+    /// Watches show so many things.
+    Show(usize, Index),
+    Answer(Index, Answer),
+    Drift(Index, Drift),
+    /// A watch is made anew.
+    Relist(Index),
+    /// Leadership is lost and found again.
+    Replace,
+}
+
+/// `troubled`: whether anything is answered with an error.
+fn step(troubled: bool) -> impl Strategy<Value = Step> {
+    let error = if troubled {
+        select(vec![Answer::Fails, Answer::IsLost, Answer::Refused])
+    } else {
+        select(vec![Answer::Well])
+    };
+    let answer = prop_oneof![
+        8 => Just(Answer::Well),
+        3 => error,
+        2 => any::<bool>().prop_map(|written| Answer::Never { written }),
+    ];
+    let drift = prop_oneof![Just(Drift::Delete), Just(Drift::Widen), Just(Drift::Unlabel)];
+    prop_oneof![
+        4 => op().prop_map(Step::Do),
+        4 => (1..6_usize, any::<Index>()).prop_map(|(n, which)| Step::Show(n, which)),
+        8 => (any::<Index>(), answer).prop_map(|(which, answer)| Step::Answer(which, answer)),
+        1 => (any::<Index>(), drift).prop_map(|(which, drift)| Step::Drift(which, drift)),
+        1 => any::<Index>().prop_map(Step::Relist),
+        1 => Just(Step::Replace),
+    ]
+}
+
+struct Model {
+    store: Store,
+    present: Present,
+    version: u64,
+    list: SuspendedList,
+    engine: Engine,
+    metrics: Arc<Metrics>,
+    sent: mpsc::UnboundedReceiver<Job>,
+    /// What the watches will show, each in order.
+    to_show: BTreeMap<Kind, VecDeque<Seen>>,
+    under_way: Vec<Job>,
+    /// What will not be answered before the end, and the answer if it is written.
+    held: Vec<(Job, Option<Done>)>,
+    began: Instant,
+    seen: Vec<Seen>,
+    answers: Vec<Done>,
+}
+
+fn native_kind(kind: NativeKind) -> Kind {
+    match kind {
+        NativeKind::Role => Kind::NativeRole,
+        NativeKind::RoleBinding => Kind::NativeRoleBinding,
+        NativeKind::ClusterRole => Kind::NativeClusterRole,
+        NativeKind::ClusterRoleBinding => Kind::NativeClusterRoleBinding,
+    }
+}
+
+fn kind_of(kind: world::Kind) -> Kind {
+    match kind {
+        world::Kind::Organization => Kind::Organization,
+        world::Kind::User => Kind::User,
+        world::Kind::Namespace => Kind::Namespace,
+        world::Kind::Group => Kind::Group,
+        world::Kind::RoleBinding => Kind::RoleBinding,
+        world::Kind::CustomRole => Kind::CustomRole,
+        world::Kind::SiteRole => Kind::SiteRole,
+        world::Kind::SiteRoleBinding => Kind::SiteRoleBinding,
+    }
+}
+
+fn item_of(object: &Object) -> Item {
+    match object {
+        Object::Organization(o) => Item::Organization(o.into()),
+        Object::User(o) => Item::User(o.into()),
+        Object::Namespace(o) => Item::Namespace(o.into()),
+        Object::Group(o) => Item::Group(o.into()),
+        Object::RoleBinding(o) => Item::RoleBinding(o.into()),
+        Object::CustomRole(o) => Item::CustomRole(o.into()),
+        Object::SiteRole(o) => Item::SiteRole(o.into()),
+        Object::SiteRoleBinding(o) => Item::SiteRoleBinding(o.into()),
+    }
+}
+
+fn ceiling_of(which: Which) -> Kind {
+    match which {
+        Which::Organization => Kind::Ceiling,
+        Which::Cluster => Kind::CeilingCluster,
+        Which::Release => Kind::CeilingRelease,
+    }
+}
+
+/// What a watch says of it, and which.
+fn seen(event: Event) -> (Kind, Seen) {
+    let is = |kind, item| (kind, Seen::Item(Box::new(item)));
+    match event {
+        Event::Is(object) => is(kind_of(object.kind()), item_of(&object)),
+        Event::Gone((kind, namespace, name), uid) => {
+            let id = Id { kind: kind_of(kind), namespace: namespace.into(), name: name.into(), uid };
+            (id.kind, Seen::Gone(id))
+        }
+        Event::Bounds(bounds) => is(Kind::Bounds, Item::Bounds(bounds)),
+        Event::Settings(settings) => is(Kind::Settings, Item::Settings(settings)),
+        Event::Ceiling(which, Some(ceiling)) => is(ceiling_of(which), Item::Ceiling(ceiling_of(which), ceiling)),
+        Event::Ceiling(which, None) => {
+            let kind = ceiling_of(which);
+            let id = Id { kind, namespace: Name::default(), name: Name::default(), uid: "".into() };
+            (kind, Seen::Gone(id))
+        }
+    }
+}
+
+/// The unit of a native object: the site has no name.
+fn unit_of(key: &Key) -> Name {
+    let is_site = key.namespace.is_empty() || key.name.starts_with(RELEASE_PREFIX);
+    if is_site { Name::default() } else { key.namespace.clone() }
+}
+
+fn key_of(job: &Job) -> Option<&Key> {
+    if let Job::Native(write) = job { Some(write.key()) } else { None }
+}
+
+impl Model {
+    fn new() -> Self {
+        let (jobs, sent) = mpsc::unbounded_channel();
+        let metrics = Arc::new(Metrics::default());
+        let mut model = Self {
+            store: Store::new().0,
+            present: Present::new(),
+            version: 0,
+            list: SuspendedList { uid: "list".into(), version: 1, digest: 0 },
+            engine: Engine::new(metrics.clone(), jobs, AT_ONCE),
+            metrics,
+            sent,
+            to_show: BTreeMap::new(),
+            under_way: Vec::new(),
+            held: Vec::new(),
+            began: Instant::now(),
+            seen: Vec::new(),
+            answers: Vec::new(),
+        };
+        model.engine.lead(true);
+        Kind::ALL.into_iter().for_each(|kind| model.relist(kind));
+        model
+    }
+
+    fn time(&self) -> Timestamp {
+        self.store.time()
+    }
+
+    fn moment(&self) -> Moment {
+        let elapsed = self.time().duration_since(base());
+        Moment { time: self.time(), clock: self.began + Duration::try_from(elapsed).unwrap() }
+    }
+
+    fn show(&mut self, events: Vec<Event>) {
+        for event in events {
+            let (kind, seen) = seen(event);
+            self.to_show.entry(kind).or_default().push_back(seen);
+        }
+    }
+
+    /// A watch begins anew: what it had not shown yet is lost, and a list shows what is there.
+    fn relist(&mut self, kind: Kind) {
+        let mut list = VecDeque::from([Seen::Restarted(kind)]);
+        let is = |item| Seen::Item(Box::new(item));
+        list.extend(self.store.list().into_iter().map(seen).filter(|(of, _)| *of == kind).map(|(_, seen)| seen));
+        let native = self.present.iter().filter(|(key, _)| native_kind(key.kind) == kind);
+        list.extend(native.map(|(key, observed)| is(Item::Native(key.clone(), (**observed).clone()))));
+        match kind {
+            Kind::Suspended => list.push_back(is(Item::Suspended(self.list.clone()))),
+            Kind::Policies => list.push_back(is(Item::PolicyFaults(None))),
+            _ => {}
+        }
+        list.push_back(Seen::Synced(kind));
+        self.to_show.insert(kind, list);
+    }
+
+    fn show_native(&mut self, key: &Key) {
+        let observed = self.present[key].clone();
+        let seen = Seen::Item(Box::new(Item::Native(key.clone(), *observed)));
+        self.to_show.entry(native_kind(key.kind)).or_default().push_back(seen);
+    }
+
+    fn remove(&mut self, key: &Key) {
+        let Some(observed) = self.present.remove(key) else { return };
+        let kind = native_kind(key.kind);
+        let id = Id { kind, namespace: key.namespace.clone(), name: key.name.clone(), uid: observed.uid };
+        self.to_show.entry(kind).or_default().push_back(Seen::Gone(id));
+    }
+
+    fn act(&mut self, op: &Op) {
+        self.store.now += 1;
+        let gone = match op {
+            Op::Delete((world::Kind::Namespace, _, name)) => Some(name.clone()),
+            Op::Replace(object) if object.kind() == world::Kind::Namespace => Some(object.slot().2),
+            _ => None,
+        };
+        if gone.as_deref() == Some(RELEASE) || matches!(op, Op::Terminate(RELEASE)) {
+            // The operator would go, too.
+            return;
+        }
+        if let Some(name) = gone {
+            let keys: Vec<Key> = self.present.keys().filter(|key| *key.namespace == *name).cloned().collect();
+            keys.iter().for_each(|key| self.remove(key));
+        }
+        let events = self.store.act(op);
+        self.show(events);
+    }
+
+    fn drift(&mut self, which: Index, drift: Drift) {
+        let Some(key) = (!self.present.is_empty()).then(|| which.get(&self.keys()).clone()) else { return };
+        self.version += 1;
+        let version = self.version;
+        let Some(observed) = self.present.get_mut(&key) else { return };
+        observed.version = version;
+        match (drift, &observed.content) {
+            (Drift::Delete, _) => return self.remove(&key),
+            (Drift::Unlabel, _) => observed.labelled = false,
+            (Drift::Widen, Some(Content::Binding { role, subjects })) => {
+                let mut subjects = subjects.to_vec();
+                subjects.push(Grantee::User("mallory".into()));
+                subjects.sort();
+                subjects.dedup();
+                observed.content = Some(Content::Binding { role: role.clone(), subjects: subjects.into() });
+            }
+            (Drift::Widen, Some(Content::Rules(rules))) => {
+                let mut rules = rules.to_vec();
+                rules.push(Rule {
+                    groups: words(&[""]),
+                    resources: words(&["secrets"]),
+                    verbs: words(&["list"]),
+                    ..Rule::default()
+                });
+                observed.content = Some(Content::Rules(rules.into()));
+            }
+            (Drift::Widen, None) => {}
+        }
+        self.show_native(&key);
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.present.keys().cloned().collect()
+    }
+
+    fn goes(&self, namespace: &str) -> bool {
+        let slot = (world::Kind::Namespace, String::new(), namespace.to_owned());
+        self.store.objects.get(&slot).is_none_or(|object| object.meta().deletion_timestamp.is_some())
+    }
+
+    fn put(&mut self, key: &Key, native: &Native, uid: Uid, revokes: bool) -> Outcome {
+        let is_missing = |key: Key| !self.present.contains_key(&key);
+        if matches!(&native.content, Content::Binding { role, .. } if is_missing(role_key(key, role))) {
+            return refused(revokes);
+        }
+        self.version += 1;
+        let observed = Observed {
+            uid,
+            version: self.version,
+            content: Some(native.content.clone()),
+            owner: Owner::One(native.source.uid.clone()),
+            origin: Origin::parse(&native.source.path()),
+            labelled: true,
+            stuck: false,
+            terminating: false,
+        };
+        self.present.insert(key.clone(), Box::new(observed.clone()));
+        self.show_native(key);
+        Outcome::Is(observed)
+    }
+
+    fn write(&mut self, write: &Write) -> Outcome {
+        let there = self.present.get(write.key()).map(|observed| (**observed).clone());
+        match (write, there) {
+            (Write::Create { .. }, Some(there)) => Outcome::Found(there),
+            (Write::Create { key, .. }, None) if !key.namespace.is_empty() && self.goes(&key.namespace) => {
+                refused(false)
+            }
+            (Write::Create { key, native }, None) => {
+                let uid = format!("native-{}", self.version + 1);
+                self.put(key, native, uid.as_str().into(), false)
+            }
+            (Write::Apply { uid, .. } | Write::Delete { uid, .. }, None) => Outcome::Gone(Some(uid.clone())),
+            (Write::Apply { uid, .. } | Write::Delete { uid, .. }, Some(there)) if there.uid != *uid => {
+                Outcome::Found(there)
+            }
+            (Write::Apply { key, native, uid, revokes }, Some(there)) => match (&there.content, &native.content) {
+                (Some(Content::Binding { role: old, .. }), Content::Binding { role, .. }) if old != role => {
+                    refused(*revokes)
+                }
+                _ => self.put(key, native, uid.clone(), *revokes),
+            },
+            (Write::Delete { key, uid, .. }, Some(_)) => {
+                self.remove(key);
+                Outcome::Gone(Some(uid.clone()))
+            }
+        }
+    }
+
+    /// Does what was asked, and says what comes of it.
+    fn carry_out(&mut self, job: &Job) -> Done {
+        match job {
+            Job::Native(write) => Done::Native(write.key().clone(), self.write(write)),
+            Job::Claim(claim) => {
+                let slot = (world::Kind::Namespace, String::new(), claim.namespace.to_string());
+                if self.store.objects.get(&slot).is_none_or(|object| object.uid() != claim.namespace_uid) {
+                    return undone(job);
+                }
+                let events = record(&mut self.store, claim);
+                self.show(events);
+                Done::Claim(claim.namespace.clone(), Ok(self.store.objects[&slot].meta().into()))
+            }
+            Job::Suspended { uid, texts } => {
+                let (uid, version) = (uid.clone(), self.list.version + 1);
+                self.list = SuspendedList { uid, version, digest: digest(texts) };
+                let seen = Seen::Item(Box::new(Item::Suspended(self.list.clone())));
+                self.to_show.entry(Kind::Suspended).or_default().push_back(seen);
+                Done::Suspended(Ok(self.list.clone()))
+            }
+            Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Ok(())),
+            Job::Status { target, document, .. } => {
+                let slot = slot_of(target);
+                let events = self.store.write_status(&slot, &target.uid, &document["status"]);
+                if events.is_empty() {
+                    return Done::Status(target.clone(), Err(Failure::Gone));
+                }
+                self.show(events);
+                Done::Status(target.clone(), Ok(Box::new(item_of(&self.store.objects[&slot]))))
+            }
+        }
+    }
+
+    fn answer(&mut self, which: Index, answer: Answer) {
+        if self.under_way.is_empty() {
+            return;
+        }
+        let job = self.under_way.remove(which.index(self.under_way.len()));
+        let done = match (answer, &job) {
+            (Answer::Never { written }, Job::Native(_) | Job::Claim(_)) if self.held.len() < HELD => {
+                let done = written.then(|| self.carry_out(&job));
+                self.held.push((job, done));
+                return;
+            }
+            (Answer::Well | Answer::Never { .. }, _) => self.carry_out(&job),
+            (Answer::Refused, Job::Native(write @ (Write::Create { .. } | Write::Apply { .. }))) => {
+                Done::Native(write.key().clone(), refused(write.revokes()))
+            }
+            (Answer::Fails | Answer::Refused, _) => undone(&job),
+            (Answer::IsLost, _) => {
+                self.carry_out(&job);
+                undone(&job)
+            }
+        };
+        self.answers.push(done);
+    }
+
+    fn take_step(&mut self, step: &Step) {
+        match step {
+            Step::Do(op) => self.act(op),
+            Step::Show(times, which) => {
+                for _ in 0..*times {
+                    let mut some: Vec<_> = self.to_show.values_mut().filter(|queue| !queue.is_empty()).collect();
+                    if !some.is_empty() {
+                        let which = which.index(some.len());
+                        self.seen.extend(some[which].pop_front());
+                    }
+                }
+            }
+            Step::Answer(which, answer) => self.answer(*which, *answer),
+            Step::Drift(which, drift) => self.drift(*which, *drift),
+            Step::Relist(which) => self.relist(*which.get(&Kind::ALL)),
+            Step::Replace => {
+                self.engine.lead(false);
+                self.turns();
+                self.engine.lead(true);
+            }
+        }
+        self.turns();
+    }
+
+    /// Lets the engine work until it waits for something.
+    fn turns(&mut self) {
+        for _ in 0..1000 {
+            let (answers, seen) = (std::mem::take(&mut self.answers), std::mem::take(&mut self.seen));
+            self.engine.turn(self.moment(), answers.into_iter(), seen.into_iter());
+            while let Ok(job) = self.sent.try_recv() {
+                let others = || self.under_way.iter().chain(self.held.iter().map(|(job, _)| job));
+                let natives = others().filter_map(key_of).count();
+                if let Some(key) = key_of(&job) {
+                    assert!(others().all(|other| key_of(other) != Some(key)), "{key} is written twice at once");
+                    assert!(natives < 8 * AT_ONCE, "{natives} writes are under way");
+                }
+                self.under_way.push(job);
+            }
+            if !self.engine.has_work() {
+                return;
+            }
+        }
+        panic!("it is busy with nothing");
+    }
+
+    /// Shows and answers everything that is not held; and lets time go by, until nobody waits for it.
+    fn rest(&mut self, passes: bool) {
+        for _ in 0..400 {
+            self.seen.extend(self.to_show.values_mut().flat_map(std::mem::take));
+            for job in std::mem::take(&mut self.under_way) {
+                let done = self.carry_out(&job);
+                self.answers.push(done);
+            }
+            if self.seen.is_empty() && self.answers.is_empty() {
+                if !passes {
+                    return;
+                }
+                let (time, clock) = self.engine.wakes_at();
+                let elapsed = |clock: Instant| SignedDuration::try_from(clock.duration_since(self.began)).unwrap();
+                let all = [time.map(|at| at.duration_since(base())), clock.map(elapsed)];
+                let Some(next) = all.into_iter().flatten().min() else { return };
+                let halves = i64::try_from(next.as_millis()).unwrap() / 500 + 1;
+                self.store.now = halves.max(self.store.now + 1);
+            }
+            self.turns();
+        }
+        panic!("it does not come to rest: {:?} {:?}", self.under_way, self.engine.wakes_at());
+    }
+
+    /// All that was held is answered.
+    fn release(&mut self) {
+        for (job, done) in std::mem::take(&mut self.held) {
+            let done = done.unwrap_or_else(|| self.carry_out(&job));
+            self.answers.push(done);
+        }
+        self.turns();
+    }
+
+    /// What follows from everything.
+    fn all(&self) -> All {
+        All::from_scratch(&mut self.store.world(), self.time())
+    }
+
+    /// Nobody has what they should not have, but by an object that is being written, or because their new grant waits for one.
+    fn check_taken_away(&self) {
+        let all = self.all();
+        let desired = all.desired();
+        let held: BTreeSet<&Key> = self.held.iter().filter_map(|(job, _)| key_of(job)).collect();
+        let claimed = |namespace: &str| {
+            self.held.iter().any(|(job, _)| matches!(job, Job::Claim(claim) if *claim.namespace == *namespace))
+                // It is recorded first, and alone.
+                || all.units.get(namespace).is_some_and(|unit| unit.claim.is_some())
+        };
+        // That somebody belongs to another organization by now, and no longer to the default one, is not urgent.
+        let world = self.store.world();
+        let default = claims::default_organization(&world).map(|o| &o.meta.name);
+        let is_default = |key: &&Key| {
+            let namespace = world.namespaces.get(&key.namespace);
+            default.is_some() && namespace.and_then(|n| n.organization.as_ref()) == default
+        };
+        let default_waits = held.iter().any(is_default);
+        for (key, observed) in &self.present {
+            let unit = unit_of(key);
+            if default_waits && (unit.is_empty() || is_default(&key)) {
+                continue;
+            }
+            if held.contains(key) || (!unit.is_empty() && (self.goes(&unit) || claimed(&unit))) {
+                continue;
+            }
+            match observed.content.as_ref().unwrap() {
+                Content::Rules(have) => {
+                    let Some(Native { content: Content::Rules(want), .. }) = desired.get(key) else { continue };
+                    let (have, want) = (RuleSet::from_rules(have.iter()), RuleSet::from_rules(want.iter()));
+                    assert!(want.contains_all(&have), "{key} gives too much");
+                }
+                Content::Binding { role, subjects } => {
+                    let wanted = desired.get(key).map(|native| &native.content);
+                    for grantee in subjects.iter().filter(|g| !wanted.is_some_and(|w| gives(w, Some(role), g))) {
+                        let waits = self.waits_for_another(&desired, &held, &unit, grantee);
+                        assert!(waits, "{grantee:?} has {key} for nothing; held: {held:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether somebody shall have something in this unit that they do not have yet, or not for sure, because a write of the
+    /// unit is not answered.
+    fn waits_for_another(&self, desired: &Desired, held: &BTreeSet<&Key>, unit: &Name, grantee: &Grantee) -> bool {
+        let is_writing = held.iter().any(|key| unit_of(key) == *unit);
+        is_writing
+            && desired.iter().filter(|(key, _)| unit_of(key) == *unit).any(|(key, native)| {
+                let Content::Binding { role, .. } = &native.content else { return false };
+                let is_there = self
+                    .present
+                    .get(key)
+                    .and_then(|o| o.content.as_ref())
+                    .is_some_and(|c| gives(c, Some(role), grantee));
+                let role = role_key(key, role);
+                let is_held = held.contains(key) || held.contains(&role) || !self.present.contains_key(&role);
+                gives(&native.content, None, grantee) && (!is_there || is_held)
+            })
+    }
+
+    /// Everything is as it should be, and said.
+    fn check_converged(&self) {
+        let all = self.all();
+        let goes = |key: &Key| !key.namespace.is_empty() && !unit_of(key).is_empty() && self.goes(&key.namespace);
+        let should: BTreeMap<_, _> =
+            all.desired().into_iter().map(|(key, native)| (key, Some(native.content))).collect();
+        let should: BTreeMap<_, _> = should.into_iter().filter(|(key, _)| !goes(key)).collect();
+        let is = self.present.iter().filter(|(key, _)| !goes(key));
+        let is: BTreeMap<_, _> = is.map(|(key, observed)| (key.clone(), observed.content.clone())).collect();
+        assert_eq!(is, should);
+        assert!(self.present.iter().all(|(key, observed)| observed.labelled || goes(key)));
+        let world = self.store.world();
+        for draft in all.statuses() {
+            let Some(meta) = meta(&world, draft) else { continue };
+            assert_eq!(draft.document(&meta, self.time()), None, "{} is not told", draft.target.path());
+        }
+        assert_eq!(self.metrics.units_busy.get(), 0);
+    }
+}
+
+fn gives(content: &Content, role: Option<&Name>, grantee: &Grantee) -> bool {
+    matches!(content, Content::Binding { role: r, subjects } if role.is_none_or(|role| role == r) && subjects.contains(grantee))
+}
+
+fn refused(revokes: bool) -> Outcome {
+    Outcome::Refused { message: "no".to_owned(), authorized: true, revokes }
+}
+
+fn undone(job: &Job) -> Done {
+    let error = || "it failed".to_owned();
+    match job {
+        Job::Native(write) => Done::Native(write.key().clone(), Outcome::Failed(error())),
+        Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(error())),
+        Job::Suspended { .. } => Done::Suspended(Err(Failure::Failed(error()))),
+        Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(Failure::Failed(error()))),
+        Job::Status { target, .. } => Done::Status(target.clone(), Err(Failure::Failed(error()))),
+    }
+}
+
+proptest! {
+    #![proptest_config(Config { max_shrink_iters: 500, ..cases(60) })]
+
+    #[test]
+    fn whatever_the_api_server_answers_access_is_taken_away_and_all_comes_to_rest(
+        start in crowd(),
+        (troubled, steps) in any::<bool>().prop_flat_map(|t| (Just(t), prop::collection::vec(step(t), 1..80))),
+    ) {
+        let mut model = Model::new();
+        start.iter().for_each(|op| model.act(op));
+        model.rest(true);
+        model.check_converged();
+        for step in &steps {
+            model.take_step(step);
+        }
+        if !troubled {
+            model.rest(false);
+            model.check_taken_away();
+        }
+        model.rest(true);
+        model.check_taken_away();
+        model.release();
+        model.rest(true);
+        model.check_converged();
+    }
+}
