@@ -274,15 +274,10 @@ impl Engine {
         }
     }
 
-    /// Decides a namespace for the first time. That is done for all of them before anything is written: only then is it
-    /// known who holds SiteRoles in one, without which the site would take the cluster-scoped part of those roles away,
-    /// and where there is access to take away, which goes before everything else.
+    /// Decides a unit for the first time. That is done for all of them before anything is written, and for the site last: only
+    /// then is it known who holds SiteRoles in a namespace, without which the site would take the cluster-scoped part of those
+    /// roles away, and where there is access to take away, which goes before everything else.
     pub(super) fn decide_first(&mut self, unit: &Unit) {
-        if *unit == Unit::Site {
-            // It is decided when it is its turn: it may have to take away what nobody holds any more.
-            self.mark(Unit::Site, true);
-            return;
-        }
         self.decide(unit);
         let step = self.next_step(unit);
         let Some(state) = self.units.get(unit) else { return };
