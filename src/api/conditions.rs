@@ -83,6 +83,8 @@ words! {
         Assigned,
         /// The claim is being recorded on the Namespace.
         ClaimPending,
+        /// The claim cannot be recorded on the Namespace, so nothing is granted in it; it is retried. The message says what the API server said.
+        ClaimRefused,
         /// It has no `spec.namespace`.
         NotSet,
         /// The namespace is not in `namespaceWhitelist`.

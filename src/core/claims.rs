@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::Name;
 use super::records::{Namespace, Organization, by_age};
 use super::uid::Uid;
-use super::world::World;
+use super::world::{Local, World};
 use crate::api::conditions::Reason;
 
 /// What an organization holds, or why it holds nothing.
@@ -135,14 +135,18 @@ pub fn assignment(world: &World, organization: &Organization) -> Assignment {
             let reason = if held { Reason::AlreadyClaimed } else { Reason::ReservedFor };
             not(reason, Some(&name), Some(recorded))
         }
-        Some(_) => not(Reason::ClaimPending, Some(&name), None),
+        Some(_) => not(pending(world, &name), Some(&name), None),
         None => match winner(world, namespace) {
             Some(first) if first.meta.uid != organization.meta.uid => {
                 not(Reason::AlreadyClaimed, Some(&name), Some(&first.meta.name))
             }
-            _ => not(Reason::ClaimPending, Some(&name), None),
+            _ => not(pending(world, &name), Some(&name), None),
         },
     }
+}
+
+fn pending(world: &World, namespace: &str) -> Reason {
+    if world.refused_claims.contains_key(namespace) { Reason::ClaimRefused } else { Reason::ClaimPending }
 }
 
 /// The organization that holds a namespace by record.
@@ -172,8 +176,11 @@ pub fn claim(world: &World, name: &str, now: Timestamp, vacated: bool) -> Option
     if another && !vacated {
         return None;
     }
-    // Creation times are whole seconds: up to the end of this one, objects may be the former organization's.
-    let claimed_at = if another { Timestamp::from_second(now.as_second() + 1).ok() } else { namespace.claimed_at };
+    // Creation times are whole seconds: up to the end of this one, objects may be the former organization's. So is all that is
+    // there by now, whatever the clock of the API server says.
+    let newest = world.local.get(name).and_then(Local::newest);
+    let last = newest.map_or(now, |newest| now.max(newest));
+    let claimed_at = if another { Timestamp::from_second(last.as_second() + 1).ok() } else { namespace.claimed_at };
     Some(Claim {
         namespace: namespace.name.clone(),
         namespace_uid: namespace.uid.clone(),

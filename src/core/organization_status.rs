@@ -92,10 +92,14 @@ fn assigned(world: &World, organization: &Organization) -> (Finding, Option<Name
         }
         Assignment::Holds(name) => (good(kind, Reason::Assigned, format!("It holds namespace {name}.")), Some(name)),
         Assignment::Not { reason, namespace, other } => {
-            let mut message = namespace.map_or_else(String::new, |n| format!("Namespace {n}: "));
+            let why = namespace.as_ref().and_then(|n| world.refused_claims.get(n));
+            let mut message = namespace.as_ref().map_or_else(String::new, |n| format!("Namespace {n}: "));
             message.push_str(reason.meaning());
             if let Some(other) = other {
                 message.push_str(&format!(" ({other})"));
+            }
+            if let (Reason::ClaimRefused, Some(why)) = (reason, why) {
+                message.push_str(&format!(" ({why})"));
             }
             (bad(kind, reason, message), None)
         }

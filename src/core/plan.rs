@@ -84,15 +84,31 @@ pub struct Step {
     pub urgent: bool,
 }
 
-/// The next step. Empty when everything is as it should be, but for the objects in `given_up`, which the API server
-/// refuses to have written for now: they hold up nothing else, least of all what takes access away.
+/// What the API server refuses to have written, for now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// All of it. What takes access away is tried all the same, …
+    pub objects: BTreeSet<Key>,
+    /// … but from these of them: it was what was refused.
+    pub resisting: BTreeSet<Key>,
+}
+
+impl GivenUp {
+    fn lets(&self, write: &Write) -> bool {
+        let tries = write.revokes() && !self.resisting.contains(write.key());
+        tries || !self.objects.contains(write.key())
+    }
+}
+
+/// The next step. Empty when everything is as it should be, but for what is given up, which holds up nothing else, least of all
+/// what takes access away.
 #[must_use]
-pub fn next(desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> Step {
+pub fn next(desired: &Desired, present: &Present, given_up: &GivenUp) -> Step {
     let plan = Plan::new(desired, present, given_up, &BTreeSet::new());
     let steps = [Plan::take_away, Plan::grow_roles, Plan::grow_bindings, Plan::clean_up];
     let mut writes = steps.into_iter().map(|step| {
         let mut writes = step(&plan);
-        writes.retain(|write| write.revokes() || !given_up.contains(write.key()));
+        writes.retain(|write| given_up.lets(write));
         writes
     });
     let Some(writes) = writes.find(|writes| !writes.is_empty()) else { return Step::default() };
@@ -134,9 +150,9 @@ impl UnderWay {
     /// What can be taken away meanwhile: from objects that are not being written. One that is losing something does not
     /// count as another's successor before it is known what it has left.
     #[must_use]
-    pub fn beside(&self, desired: &Desired, present: &Present, given_up: &BTreeSet<Key>) -> Vec<Write> {
+    pub fn beside(&self, desired: &Desired, present: &Present, given_up: &GivenUp) -> Vec<Write> {
         let mut writes = Plan::new(desired, present, given_up, &self.revoking).take_away();
-        writes.retain(|write| !self.contains(write.key()));
+        writes.retain(|write| !self.contains(write.key()) && given_up.lets(write));
         writes
     }
 }
@@ -166,14 +182,15 @@ impl<'a> Family<'a> {
 fn successors<'a>(
     desired: &'a Desired,
     present: &Present,
-    given_up: &BTreeSet<Key>,
+    given_up: &GivenUp,
     losing: &BTreeSet<Key>,
 ) -> BTreeMap<Family<'a>, BTreeSet<&'a Grantee>> {
+    let GivenUp { objects: given_up, resisting } = given_up;
     let mut all: BTreeMap<Family<'_>, BTreeSet<&Grantee>> = BTreeMap::new();
     for (key, native) in desired.iter().filter(|(key, _)| !given_up.contains(*key)) {
         let Content::Binding { role, subjects } = &native.content else { continue };
         let role = role_of(key, role);
-        if given_up.contains(&role) && !present.contains_key(&role) {
+        if resisting.contains(&role) || (given_up.contains(&role) && !present.contains_key(&role)) {
             continue;
         }
         let is_losing = !losing.is_empty() && (losing.contains(key) || losing.contains(&role));
@@ -193,7 +210,7 @@ fn successors<'a>(
 struct Plan<'a> {
     desired: &'a Desired,
     present: &'a Present,
-    given_up: &'a BTreeSet<Key>,
+    given_up: &'a GivenUp,
     successors: BTreeMap<Family<'a>, BTreeSet<&'a Grantee>>,
 }
 
@@ -210,7 +227,7 @@ fn apply(key: &Key, native: Native, observed: &Observed, revokes: bool) -> Write
 }
 
 impl<'a> Plan<'a> {
-    fn new(desired: &'a Desired, present: &'a Present, given_up: &'a BTreeSet<Key>, losing: &BTreeSet<Key>) -> Self {
+    fn new(desired: &'a Desired, present: &'a Present, given_up: &'a GivenUp, losing: &BTreeSet<Key>) -> Self {
         Self { desired, present, given_up, successors: successors(desired, present, given_up, losing) }
     }
 
@@ -300,7 +317,7 @@ impl<'a> Plan<'a> {
 
     /// Whether ours cannot be written, and is not there.
     fn is_foreign(&self, key: &Key) -> bool {
-        self.given_up.contains(key) && !self.present.contains_key(key)
+        self.given_up.objects.contains(key) && !self.present.contains_key(key)
     }
 
     /// The subjects of a binding for whom another one is wanted and is not there yet.
@@ -342,10 +359,14 @@ impl<'a> Plan<'a> {
     }
 
     fn grow_roles(&self) -> Vec<Write> {
-        // Those who wait in an old binding for their new one must not get what its role gains: that grows when they are gone.
+        // Those who wait in an old binding for their new one must not get what its role gains: that grows when they are gone. Nor
+        // must those whom the API server does not let be taken out of a binding.
+        let present = self.present;
+        let resisting = self.given_up.resisting.iter().filter_map(|key| Some((key, &**present.get(key)?)));
         let being_left: BTreeSet<(&Name, &Name)> = self
             .unwanted(false)
             .chain(self.left_by_some())
+            .chain(resisting)
             .filter_map(|(key, observed)| match &observed.content {
                 Some(Content::Binding { role, .. }) => Some((&key.namespace, role)),
                 _ => None,
@@ -359,9 +380,13 @@ impl<'a> Plan<'a> {
     }
 
     fn grow_bindings(&self) -> Vec<Write> {
-        // Never to a role that is not ours: a binding that comes before its role would give whatever stands under the name.
+        // Never to a role that is not ours: a binding that comes before its role would give whatever stands under the name. Nor to
+        // one that gives more than it should, and cannot be changed.
         let bound_to_ours = |key: &Key, native: &Native| match &native.content {
-            Content::Binding { role, .. } => self.present.contains_key(&role_of(key, role)),
+            Content::Binding { role, .. } => {
+                let role = role_of(key, role);
+                self.present.contains_key(&role) && !self.given_up.resisting.contains(&role)
+            }
             Content::Rules(_) => false,
         };
         self.wanted(false)

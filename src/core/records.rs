@@ -158,6 +158,8 @@ pub struct Group {
     pub implies_membership: bool,
     /// Whoever created it may bind it.
     pub vouched: bool,
+    /// What its status says, and policies read: it holds a privileged role.
+    pub privileged: bool,
 }
 
 /// A subject of a binding, as it was asked for.
@@ -288,6 +290,7 @@ impl From<&api::Group> for Group {
             external: names(&g.spec.external_groups),
             implies_membership: g.spec.implies_membership,
             vouched: g.metadata.annotations.as_ref().and_then(|a| a.get(VOUCHED)).is_some_and(|v| v == "true"),
+            privileged: g.status.as_ref().is_some_and(|s| s.privileged),
         }
     }
 }

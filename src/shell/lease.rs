@@ -21,6 +21,7 @@ use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::watch::LIFE;
 use super::{Options, retry};
 
 /// The name of the Lease.
@@ -74,7 +75,7 @@ impl Lease {
         let gate = Gate::default();
         let (leading_in, leading) = watch::channel(false);
         let api = Api::namespaced(client, &options.namespace);
-        let watcher = tokio::spawn(follow(api, identity, gate.clone(), leading_in, free));
+        let watcher = tokio::spawn(follow(api, identity, seconds, gate.clone(), leading_in, free));
         Self { gate, leading, stop, keeper, watcher }
     }
 
@@ -139,11 +140,14 @@ async fn try_for(builder: &impl Fn() -> LeaseManagerBuilder, manager: &mut Optio
 async fn follow(
     api: Api<coordination::Lease>,
     identity: String,
+    seconds: u64,
     gate: Gate,
     leading: watch::Sender<bool>,
     free: Arc<Notify>,
 ) {
-    let config = watcher::Config::default().fields(&format!("metadata.name={NAME}"));
+    // A watch whose connection has ended without a word keeps the gate shut while the manager goes on renewing.
+    let life = u32::try_from(seconds).unwrap_or(LIFE).min(LIFE);
+    let config = watcher::Config::default().fields(&format!("metadata.name={NAME}")).timeout(life);
     let mut leases = watcher(api, config).backoff(retry::OfWatch::default()).touched_objects().boxed();
     while let Some(lease) = leases.next().await {
         let Ok(lease) = lease else { continue };

@@ -29,9 +29,9 @@ struct Failures {
 /// What a write was.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct WriteLabels {
-    /// `create`, `apply`, `delete`, `claim` or `status`.
+    /// `create`, `apply`, `delete`, `claim`, `status`, `suspended` (the list of them) or `unlabel`.
     pub verb: &'static str,
-    /// `ok`, `altered`, `conflict`, `refused` or `failed`.
+    /// `ok`, `altered`, `conflict`, `refused` or `failed` (no answer included).
     pub result: &'static str,
 }
 

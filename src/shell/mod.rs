@@ -25,7 +25,7 @@ use kube::Client;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use self::engine::Engine;
+use self::engine::{Engine, Moment};
 use self::lease::Lease;
 use self::metrics::Metrics;
 use crate::api::vocabulary::FIELD_MANAGER;
@@ -99,7 +99,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     watch::spawn_all(&client, &options.namespace, &seen_in, &metrics);
     tokio::spawn(policies::follow(client.clone(), options.namespace.clone(), seen_in, metrics.clone()));
     let in_flight = usize::from(options.writes_in_flight);
-    let engine = Engine::new(metrics.clone(), jobs, in_flight).run(seen, done, lease.leading());
+    let engine = Engine::new(metrics.clone(), jobs, in_flight, Moment::now()).run(seen, done, lease.leading());
     let engine = on_a_thread("engine", engine)?;
     let writer = tokio::spawn(writer::run(
         client,
@@ -135,6 +135,9 @@ async fn client() -> Result<Client, Error> {
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
     config.write_timeout = Some(Duration::from_secs(30));
+    // A connection may end without a word. A watch that lives says something before that, or is ended by the API server.
+    config.read_timeout = Some(Duration::from_secs(u64::from(watch::LIFE) + 15));
+    config.reset_reader_on_write = true;
     Client::try_from(config).map_err(|e| Error::Client(Box::new(e)))
 }
 

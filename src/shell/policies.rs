@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::metrics::{Metrics, StateLabels};
 use super::retry;
-use super::watch::{Item, Seen};
+use super::watch::{Item, LIFE, Seen};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary as v;
 use crate::core::policies::{self, Policies};
@@ -105,7 +105,7 @@ fn count(metrics: &Metrics, expected: usize, faults: &[(Reason, String)]) {
 
 /// How the policies should be, by the chart's ConfigMap.
 fn expected(api: Api<ConfigMap>) -> BoxStream<'static, News> {
-    let config = watcher::Config::default().fields(&format!("metadata.name={}", v::POLICIES_CONFIG_MAP));
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", v::POLICIES_CONFIG_MAP)).timeout(LIFE);
     let events = watch_stream(api, config).backoff(retry::OfWatch::default());
     let news = events.filter_map(async |event| match event {
         Ok(Event::Apply(map) | Event::InitApply(map)) => Some(News::Expected(parse(&map))),
@@ -135,7 +135,7 @@ fn parse(map: &ConfigMap) -> Option<Policies> {
 fn of_kind(client: Client, kind: String) -> BoxStream<'static, News> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", &kind));
     let api: Api<DynamicObject> = Api::all_with(client, &resource);
-    let config = watcher::Config::default().labels(&format!("{}={}", v::PART_OF, v::FIELD_MANAGER));
+    let config = watcher::Config::default().labels(&format!("{}={}", v::PART_OF, v::FIELD_MANAGER)).timeout(LIFE);
     let events = watch_stream(api, config).backoff(retry::OfWatch::default());
     let news = events.filter_map(move |event| {
         let kind = kind.clone();

@@ -21,7 +21,7 @@ use crate::api::conditions::Reason;
 use crate::api::{self, vocabulary as v};
 use crate::core::Name;
 use crate::core::catalog::{Bounds, Settings};
-use crate::core::native::{self, Key, Object, Observed};
+use crate::core::native::{self, Key, NativeKind, Object, Observed};
 use crate::core::records;
 use crate::core::rules::Ceiling;
 use crate::core::uid::Uid;
@@ -29,6 +29,10 @@ use crate::core::uid::Uid;
 /// How many objects a list brings at a time. A page is in memory as a whole, and a dozen kinds are listed at once. (A
 /// list that streams would need less, but kube lets the API server begin it with what it knew a while ago.)
 const PAGE: u32 = 500;
+
+/// How long a watch lasts before it is made anew, from where it was, in seconds. One whose connection has ended without a word
+/// is deaf for five more at most; kube's own default is five minutes.
+pub(super) const LIFE: u32 = 55;
 
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -80,6 +84,17 @@ impl Kind {
         Kind::Suspended,
         Kind::Policies,
     ];
+}
+
+impl From<NativeKind> for Kind {
+    fn from(kind: NativeKind) -> Self {
+        match kind {
+            NativeKind::Role => Self::NativeRole,
+            NativeKind::RoleBinding => Self::NativeRoleBinding,
+            NativeKind::ClusterRole => Self::NativeClusterRole,
+            NativeKind::ClusterRoleBinding => Self::NativeClusterRoleBinding,
+        }
+    }
 }
 
 /// What a watch tells the engine.
@@ -257,7 +272,8 @@ impl Start<'_> {
     {
         let (sender, metrics) = (self.sender.clone(), self.metrics.clone());
         tokio::spawn(async move {
-            let mut events = watch_stream(api, config.page_size(PAGE)).backoff(retry::OfWatch::default()).boxed();
+            let mut events =
+                watch_stream(api, config.page_size(PAGE).timeout(LIFE)).backoff(retry::OfWatch::default()).boxed();
             while let Some(event) = events.next().await {
                 // That a list begins is said before anybody has answered.
                 if matches!(&event, Ok(event) if !matches!(event, Event::Init)) {

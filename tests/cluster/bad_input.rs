@@ -692,11 +692,11 @@ rules: [{{apiGroups: [''], resources: [secrets], verbs: [get]}}]
 
 #[test]
 fn settings_that_cannot_be_read_change_nothing() {
-    let cluster = Cluster::with_operator(VALUES);
+    let mut cluster = Cluster::with_operator(VALUES);
     cluster.apply(&world());
     cluster.settle();
     let before = granted(&cluster);
-    let config = |name: &str, key: &str, text: &str| {
+    let config = |cluster: &Cluster, name: &str, key: &str, text: &str| {
         let patch = json!({"data": {key: text}}).to_string();
         cluster.run(&["-n", crate::support::RELEASE, "patch", "configmap", name, "--type=merge", "-p", &patch]);
     };
@@ -712,7 +712,7 @@ fn settings_that_cannot_be_read_change_nothing() {
         ("bailiwick-bounds", "bounds.yaml", "}"),
         ("bailiwick-bounds", "other.yaml", ""),
     ] {
-        config(name, key, text);
+        config(&cluster, name, key, text);
         // A change that is made after it is taken in, under the settings as they were.
         cluster.apply(&binding("alpha", "later", "CustomRole/lead", &["eve"]));
         cluster.can(&Question::of("eve@example.com", "alpha"), &["delete podtemplates"]);
@@ -722,9 +722,25 @@ fn settings_that_cannot_be_read_change_nothing() {
         cluster.eventually("what was granted is granted", || granted(&cluster) == before);
         what_the_world_grants(&cluster);
         assert!(cluster.operator_log().contains(name), "{}", cluster.operator_log());
-        config("bailiwick-bounds", "bounds.yaml", &bounds);
-        config("bailiwick-config", "config.yaml", &settings);
+        config(&cluster, "bailiwick-bounds", "bounds.yaml", &bounds);
+        config(&cluster, "bailiwick-config", "config.yaml", &settings);
     }
+    // One that starts with them does nothing until they are mended.
+    config(&cluster, "bailiwick-config", "config.yaml", "users: [");
+    cluster.stop_operator();
+    let writes = cluster.writes();
+    let operator = cluster.spawn_operator("later");
+    cluster.eventually("it says why", || {
+        let says = |text: &str| operator.log().contains(text);
+        says("the configuration is not valid") && says("leadership leading=true")
+    });
+    assert_eq!(operator.readiness().map(|(code, _)| code), Some(503));
+    assert_eq!((granted(&cluster), cluster.writes()), (before, writes));
+    config(&cluster, "bailiwick-config", "config.yaml", &settings);
+    cluster.eventually("it is ready", || operator.is_ready());
+    cluster.operator = Some(operator);
+    cluster.settle();
+    what_the_world_grants(&cluster);
 }
 
 #[test]

@@ -253,24 +253,16 @@ fn a_namespace_that_is_missing_goes_or_comes_back_without_the_chart_is_said_and_
     cluster.await_reason(&beta, "Ready", "Reconciled");
     assert_eq!(record(&cluster, "beta"), ("beta".to_owned(), uid(&cluster, "beta")));
 
-    // Terminating: held up by a finalizer, as namespaces often are.
+    // Terminating: held up by a Pod, for which Kubernetes leaves RBAC too.
     cluster.apply(
-        "{apiVersion: v1, kind: ConfigMap, metadata: {name: last, namespace: beta, finalizers: [example.com/wait]}}",
+        "{apiVersion: v1, kind: Pod, metadata: {name: last, namespace: beta, finalizers: [example.com/wait]},
+          spec: {containers: [{name: main, image: none}]}}",
     );
     cluster.run(&["delete", "namespace", "beta", "--wait=false"]);
     let message = cluster.await_reason(&beta, "NamespaceAssigned", "NamespaceTerminating");
     assert!(message.contains("Namespace beta"), "{message}");
     cluster.cannot(&ada, &[DELETE, MEMBER].concat());
-    cluster.run(&[
-        "-n",
-        "beta",
-        "patch",
-        "configmap",
-        "last",
-        "--type=merge",
-        "-p",
-        r#"{"metadata":{"finalizers":null}}"#,
-    ]);
+    cluster.run(&["-n", "beta", "patch", "pod", "last", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
     cluster.await_reason(&beta, "NamespaceAssigned", "NamespaceNotFound");
 
     // Recreated under the operator.

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use crate::support::{Cluster, RELEASE, outcome, with_input};
 
-/// Without the policy that guards the operator: the bounds hold without any.
-const VALUES: &str = "{namespaceWhitelist: [alpha, beta], admissionPolicies: {operatorGuard: {enabled: false}}}";
+/// The bounds hold without any policy.
+const VALUES: &str = "{namespaceWhitelist: [alpha, beta], admissionPolicies: {
+  handingOutRoles: {enabled: false}, groupVouched: {enabled: false}, defaultOrganization: {enabled: false},
+  namespaceClaims: {enabled: false}, suspending: {enabled: false}, suspendedUsers: {enabled: false},
+  guardedServiceAccounts: {enabled: false}, managedObjects: {enabled: false}, operatorGuard: {enabled: false}}}";
 const ALPHA: &str = "alpha";
 /// Not in the whitelist.
 const OUTSIDE: &str = "outside";

@@ -1,8 +1,8 @@
 //! Suspended users: the lists that the operator keeps for the admission policies, and how soon they act.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::support::manifests::{binding, organization, user};
+use crate::support::manifests::{binding, group, organization, user};
 use crate::support::{Cluster, Question, RELEASE};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha], defaultOrganization: {create: false}}";
@@ -28,11 +28,14 @@ fn suspend(cluster: &Cluster, name: &str, suspended: bool) {
 }
 
 /// What the API server says to somebody who would create something; it creates nothing.
-fn answer(cluster: &Cluster, who: &std::path::Path) -> String {
-    let group = crate::support::manifests::group("alpha", "trial", &[]);
+fn answer(cluster: &Cluster, who: &Path) -> String {
+    answer_to(cluster, who, &group("alpha", "trial", &[]))
+}
+
+fn answer_to(cluster: &Cluster, who: &Path, manifest: &str) -> String {
     let mut kubectl = cluster.plane.kubectl(who);
     kubectl.args(["create", "--dry-run=server", "-f", "-"]);
-    crate::support::text(&crate::support::with_input(kubectl, &group))
+    crate::support::text(&crate::support::with_input(kubectl, manifest))
 }
 
 fn listed(cluster: &Cluster, username: &str) -> bool {
@@ -85,6 +88,41 @@ fn a_suspended_user_writes_nothing_whatever_group_they_come_with() {
     cluster.start_operator();
     cluster.quiet();
     assert_eq!(cluster.writes(), before, "a restart writes nothing");
+}
+
+/// What they write there would grant from when an organization takes the namespace.
+#[test]
+fn where_no_organization_is_yet_they_write_nothing_of_bailiwicks() {
+    let mut cluster =
+        Cluster::with_operator("{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}");
+    cluster.apply(&user("ada"));
+    cluster.settle();
+    let all = "--resource=configmaps,groups.bailiwick.dev";
+    cluster.run(&["-n", "beta", "create", "role", "team", "--verb=*", all]);
+    cluster.run(&["-n", "beta", "create", "rolebinding", "team", "--role=team", "--group=staff"]);
+    let ada = of_staff(&cluster, "ada");
+    let map = "{apiVersion: v1, kind: ConfigMap, metadata: {name: trial, namespace: beta}}";
+    let ours = group("beta", "trial", &["ada"]);
+    cluster.eventually("ada's team may write", || answer_to(&cluster, &ada, &ours).contains("created"));
+    // By the list, and, while nobody is there to write it, by the label.
+    for operator_runs in [true, false] {
+        if !operator_runs {
+            suspend(&cluster, "ada", false);
+            cluster.eventually("ada may write again", || answer_to(&cluster, &ada, &ours).contains("created"));
+            cluster.quiet();
+            cluster.stop_operator();
+        }
+        suspend(&cluster, "ada", true);
+        cluster.eventually("ada writes nothing of Bailiwick's", || {
+            answer_to(&cluster, &ada, &ours).contains("user ada@example.com is suspended")
+        });
+        if operator_runs {
+            cluster.eventually("it is by the list", || listed(&cluster, "ada@example.com") && !label(&cluster, "ada"));
+            assert!(answer_to(&cluster, &ada, &ours).contains("is suspended"));
+        }
+        // What else is there is not Bailiwick's business.
+        assert!(answer_to(&cluster, &ada, map).contains("created"));
+    }
 }
 
 #[test]

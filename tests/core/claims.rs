@@ -9,7 +9,7 @@ use rstest::rstest;
 use crate::build::given;
 use crate::cases;
 use crate::shell::Shell;
-use crate::world::{Kind, Object, Op, RELEASE, SPACES, history};
+use crate::world::{Kind, Object, Op, RELEASE, SPACES, history, namespace};
 
 const O: Kind = Kind::Organization;
 
@@ -313,4 +313,39 @@ fn the_default_is_taken_before_it_is_given() {
     let says = |name: &str| claims::should_record_default(world, world.organizations.get(name).unwrap());
     assert_eq!((says("a"), says("b")), (false, false));
     assert!(claims::default_organization(world).is_none());
+}
+
+#[test]
+fn what_was_there_before_a_claim_is_the_former_organizations_whatever_the_clocks_say() {
+    let mut shell = given(&organization("a", "namespace: n0"));
+    shell.delete(O, "", "a");
+    shell.apply("{kind: Group, metadata: {name: g0, namespace: n0}, spec: {members: [ada]}}");
+    shell.act(&Op::Release("n0"));
+    shell.act(&Op::Put(Box::new(crate::build::objects(&organization("b", "namespace: n0")).remove(0))));
+    let created = shell.world.local["n0"].newest().unwrap();
+    // The operator's clock is a minute behind that of the API server.
+    let behind = shell.store.time() - jiff::SignedDuration::from_mins(1);
+    let claim = claims::claim(&shell.world, "n0", behind, true).unwrap();
+    assert!(claim.claimed_at.unwrap() > created, "{claim:?}, and the Group of {created}");
+}
+
+#[test]
+fn a_namespace_that_nobody_asks_about_is_no_work_for_others() {
+    let mut shell = given(&(organization("a", "namespace: n0") + &organization("b", "namespace: n1")));
+    let slot = (Kind::Namespace, String::new(), "elsewhere".to_owned());
+    for op in [Op::Put(Box::new(namespace("elsewhere"))), Op::Terminate("elsewhere"), Op::Delete(slot)] {
+        for event in shell.store.act(&op) {
+            let affected = event.feed(&mut shell.world);
+            assert_eq!(affected.namespaces.iter().map(|name| &**name).collect::<Vec<_>>(), ["elsewhere"]);
+            assert!(!affected.site && !affected.all && affected.organizations.is_empty(), "{affected:?}");
+        }
+    }
+}
+
+#[test]
+fn a_namespace_in_which_nothing_of_ours_is_left_is_forgotten() {
+    let mut shell = given("{kind: Group, metadata: {name: g0, namespace: n2}, spec: {members: [ada]}}");
+    assert!(shell.world.local.contains_key("n2"));
+    shell.delete(Kind::Group, "n2", "g0");
+    assert!(shell.world.local.is_empty());
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bailiwick::core::names::RELEASE_PREFIX;
-use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Origin, Owner};
+use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, Observed};
 use bailiwick::core::plan::{Present, Write};
 use bailiwick::core::records::digest;
 use bailiwick::core::rules::{Rule, RuleSet, words};
@@ -21,10 +21,13 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::Config;
+use rstest::rstest;
 use tokio::sync::mpsc;
 
 use crate::access::role_key;
+use crate::build::objects;
 use crate::cases;
+use crate::plan::stored;
 use crate::shell::{All, meta, record, slot_of};
 use crate::world::{self, Event, Object, Op, RELEASE, Store, Which, base, crowd, op};
 
@@ -47,6 +50,16 @@ enum Answer {
     Never {
         written: bool,
     },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claims {
+    Records,
+    Refuses,
+    /// The API server is not there.
+    IsOutOfReach,
+    /// Lets them be written, without what they say.
+    Strips,
 }
 
 /// What somebody does to a native object of ours.
@@ -107,18 +120,13 @@ struct Model {
     under_way: Vec<Job>,
     /// What will not be answered before the end, and the answer if it is written.
     held: Vec<(Job, Option<Done>)>,
+    /// How a webhook of the cluster treats records of claims.
+    claims: Claims,
+    claims_tried: usize,
+    creates_fail: bool,
     began: Instant,
     seen: Vec<Seen>,
     answers: Vec<Done>,
-}
-
-fn native_kind(kind: NativeKind) -> Kind {
-    match kind {
-        NativeKind::Role => Kind::NativeRole,
-        NativeKind::RoleBinding => Kind::NativeRoleBinding,
-        NativeKind::ClusterRole => Kind::NativeClusterRole,
-        NativeKind::ClusterRoleBinding => Kind::NativeClusterRoleBinding,
-    }
 }
 
 fn kind_of(kind: world::Kind) -> Kind {
@@ -189,18 +197,23 @@ impl Model {
     fn new() -> Self {
         let (jobs, sent) = mpsc::unbounded_channel();
         let metrics = Arc::new(Metrics::default());
+        let began = Instant::now();
+        let at_first = Moment { time: base(), clock: began };
         let mut model = Self {
             store: Store::new().0,
             present: Present::new(),
             version: 0,
             list: SuspendedList { uid: "list".into(), version: 1, digest: 0 },
-            engine: Engine::new(metrics.clone(), jobs, AT_ONCE),
+            engine: Engine::new(metrics.clone(), jobs, AT_ONCE, at_first),
             metrics,
             sent,
             to_show: BTreeMap::new(),
             under_way: Vec::new(),
             held: Vec::new(),
-            began: Instant::now(),
+            claims: Claims::Records,
+            claims_tried: 0,
+            creates_fail: false,
+            began,
             seen: Vec::new(),
             answers: Vec::new(),
         };
@@ -230,7 +243,7 @@ impl Model {
         let mut list = VecDeque::from([Seen::Restarted(kind)]);
         let is = |item| Seen::Item(Box::new(item));
         list.extend(self.store.list().into_iter().map(seen).filter(|(of, _)| *of == kind).map(|(_, seen)| seen));
-        let native = self.present.iter().filter(|(key, _)| native_kind(key.kind) == kind);
+        let native = self.present.iter().filter(|(key, _)| Kind::from(key.kind) == kind);
         list.extend(native.map(|(key, observed)| is(Item::Native(key.clone(), (**observed).clone()))));
         match kind {
             Kind::Suspended => list.push_back(is(Item::Suspended(self.list.clone()))),
@@ -244,12 +257,12 @@ impl Model {
     fn show_native(&mut self, key: &Key) {
         let observed = self.present[key].clone();
         let seen = Seen::Item(Box::new(Item::Native(key.clone(), *observed)));
-        self.to_show.entry(native_kind(key.kind)).or_default().push_back(seen);
+        self.to_show.entry(Kind::from(key.kind)).or_default().push_back(seen);
     }
 
     fn remove(&mut self, key: &Key) {
         let Some(observed) = self.present.remove(key) else { return };
-        let kind = native_kind(key.kind);
+        let kind = Kind::from(key.kind);
         let id = Id { kind, namespace: key.namespace.clone(), name: key.name.clone(), uid: observed.uid };
         self.to_show.entry(kind).or_default().push_back(Seen::Gone(id));
     }
@@ -313,22 +326,13 @@ impl Model {
         self.store.objects.get(&slot).is_none_or(|object| object.meta().deletion_timestamp.is_some())
     }
 
-    fn put(&mut self, key: &Key, native: &Native, uid: Uid, revokes: bool) -> Outcome {
+    fn put(&mut self, key: &Key, native: &Native, uid: Uid) -> Outcome {
         let is_missing = |key: Key| !self.present.contains_key(&key);
         if matches!(&native.content, Content::Binding { role, .. } if is_missing(role_key(key, role))) {
-            return refused(revokes);
+            return refused();
         }
         self.version += 1;
-        let observed = Observed {
-            uid,
-            version: self.version,
-            content: Some(native.content.clone()),
-            owner: Owner::One(native.source.uid.clone()),
-            origin: Origin::parse(&native.source.path()),
-            labelled: true,
-            stuck: false,
-            terminating: false,
-        };
+        let observed = stored(native, uid, self.version);
         self.present.insert(key.clone(), Box::new(observed.clone()));
         self.show_native(key);
         Outcome::Is(observed)
@@ -337,23 +341,22 @@ impl Model {
     fn write(&mut self, write: &Write) -> Outcome {
         let there = self.present.get(write.key()).map(|observed| (**observed).clone());
         match (write, there) {
-            (Write::Create { .. }, Some(there)) => Outcome::Found(there),
-            (Write::Create { key, .. }, None) if !key.namespace.is_empty() && self.goes(&key.namespace) => {
-                refused(false)
+            (Write::Create { .. }, _) if self.creates_fail => {
+                Outcome::Failed { message: "it failed".to_owned(), answered: true }
             }
+            (Write::Create { .. }, Some(there)) => Outcome::Found(there),
+            (Write::Create { key, .. }, None) if !key.namespace.is_empty() && self.goes(&key.namespace) => refused(),
             (Write::Create { key, native }, None) => {
                 let uid = format!("native-{}", self.version + 1);
-                self.put(key, native, uid.as_str().into(), false)
+                self.put(key, native, uid.as_str().into())
             }
             (Write::Apply { uid, .. } | Write::Delete { uid, .. }, None) => Outcome::Gone(Some(uid.clone())),
             (Write::Apply { uid, .. } | Write::Delete { uid, .. }, Some(there)) if there.uid != *uid => {
                 Outcome::Found(there)
             }
-            (Write::Apply { key, native, uid, revokes }, Some(there)) => match (&there.content, &native.content) {
-                (Some(Content::Binding { role: old, .. }), Content::Binding { role, .. }) if old != role => {
-                    refused(*revokes)
-                }
-                _ => self.put(key, native, uid.clone(), *revokes),
+            (Write::Apply { key, native, uid, .. }, Some(there)) => match (&there.content, &native.content) {
+                (Some(Content::Binding { role: old, .. }), Content::Binding { role, .. }) if old != role => refused(),
+                _ => self.put(key, native, uid.clone()),
             },
             (Write::Delete { key, uid, .. }, Some(_)) => {
                 self.remove(key);
@@ -369,7 +372,16 @@ impl Model {
             Job::Claim(claim) => {
                 let slot = (world::Kind::Namespace, String::new(), claim.namespace.to_string());
                 if self.store.objects.get(&slot).is_none_or(|object| object.uid() != claim.namespace_uid) {
-                    return undone(job);
+                    return undone(job, true);
+                }
+                self.claims_tried += 1;
+                match self.claims {
+                    Claims::Records => {}
+                    Claims::Refuses => return undone(job, true),
+                    Claims::IsOutOfReach => return undone(job, false),
+                    Claims::Strips => {
+                        return Done::Claim(claim.namespace.clone(), Ok(self.store.objects[&slot].meta().into()));
+                    }
                 }
                 let events = record(&mut self.store, claim);
                 self.show(events);
@@ -408,12 +420,12 @@ impl Model {
             }
             (Answer::Well | Answer::Never { .. }, _) => self.carry_out(&job),
             (Answer::Refused, Job::Native(write @ (Write::Create { .. } | Write::Apply { .. }))) => {
-                Done::Native(write.key().clone(), refused(write.revokes()))
+                Done::Native(write.key().clone(), refused())
             }
-            (Answer::Fails | Answer::Refused, _) => undone(&job),
+            (Answer::Fails | Answer::Refused, _) => undone(&job, true),
             (Answer::IsLost, _) => {
                 self.carry_out(&job);
-                undone(&job)
+                undone(&job, false)
             }
         };
         self.answers.push(done);
@@ -466,6 +478,18 @@ impl Model {
 
     /// Shows and answers everything that is not held; and lets time go by, until nobody waits for it.
     fn rest(&mut self, passes: bool) {
+        self.rest_until(if passes { i64::MAX } else { self.store.now });
+    }
+
+    /// The same, for so long.
+    fn wait(&mut self, seconds: i64) {
+        let end = self.store.now + 2 * seconds;
+        self.rest_until(end);
+        self.store.now = end;
+        self.turns();
+    }
+
+    fn rest_until(&mut self, end: i64) {
         for _ in 0..400 {
             self.seen.extend(self.to_show.values_mut().flat_map(std::mem::take));
             for job in std::mem::take(&mut self.under_way) {
@@ -473,15 +497,16 @@ impl Model {
                 self.answers.push(done);
             }
             if self.seen.is_empty() && self.answers.is_empty() {
-                if !passes {
-                    return;
-                }
                 let (time, clock) = self.engine.wakes_at();
                 let elapsed = |clock: Instant| SignedDuration::try_from(clock.duration_since(self.began)).unwrap();
                 let all = [time.map(|at| at.duration_since(base())), clock.map(elapsed)];
                 let Some(next) = all.into_iter().flatten().min() else { return };
                 let halves = i64::try_from(next.as_millis()).unwrap() / 500 + 1;
-                self.store.now = halves.max(self.store.now + 1);
+                let next = halves.max(self.store.now + 1);
+                if next > end {
+                    return;
+                }
+                self.store.now = next;
             }
             self.turns();
         }
@@ -525,7 +550,7 @@ impl Model {
             if default_waits && (unit.is_empty() || is_default(&key)) {
                 continue;
             }
-            if held.contains(key) || (!unit.is_empty() && (self.goes(&unit) || claimed(&unit))) {
+            if held.contains(key) || (!unit.is_empty() && claimed(&unit)) {
                 continue;
             }
             match observed.content.as_ref().unwrap() {
@@ -566,14 +591,11 @@ impl Model {
     /// Everything is as it should be, and said.
     fn check_converged(&self) {
         let all = self.all();
-        let goes = |key: &Key| !key.namespace.is_empty() && !unit_of(key).is_empty() && self.goes(&key.namespace);
         let should: BTreeMap<_, _> =
             all.desired().into_iter().map(|(key, native)| (key, Some(native.content))).collect();
-        let should: BTreeMap<_, _> = should.into_iter().filter(|(key, _)| !goes(key)).collect();
-        let is = self.present.iter().filter(|(key, _)| !goes(key));
-        let is: BTreeMap<_, _> = is.map(|(key, observed)| (key.clone(), observed.content.clone())).collect();
+        let is: BTreeMap<_, _> = self.present.iter().map(|(key, o)| (key.clone(), o.content.clone())).collect();
         assert_eq!(is, should);
-        assert!(self.present.iter().all(|(key, observed)| observed.labelled || goes(key)));
+        assert!(self.present.values().all(|observed| observed.labelled));
         let world = self.store.world();
         for draft in all.statuses() {
             let Some(meta) = meta(&world, draft) else { continue };
@@ -587,15 +609,17 @@ fn gives(content: &Content, role: Option<&Name>, grantee: &Grantee) -> bool {
     matches!(content, Content::Binding { role: r, subjects } if role.is_none_or(|role| role == r) && subjects.contains(grantee))
 }
 
-fn refused(revokes: bool) -> Outcome {
-    Outcome::Refused { message: "no".to_owned(), authorized: true, revokes }
+fn refused() -> Outcome {
+    Outcome::Refused { message: "no".to_owned(), authorized: true }
 }
 
-fn undone(job: &Job) -> Done {
+/// It ended in an error: the API server said so, or not.
+fn undone(job: &Job, answered: bool) -> Done {
     let error = || "it failed".to_owned();
     match job {
-        Job::Native(write) => Done::Native(write.key().clone(), Outcome::Failed(error())),
-        Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(error())),
+        Job::Native(write) => Done::Native(write.key().clone(), Outcome::Failed { message: error(), answered }),
+        Job::Claim(claim) if answered => Done::Claim(claim.namespace.clone(), Err(Failure::Refused(error()))),
+        Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(Failure::Failed(error()))),
         Job::Suspended { .. } => Done::Suspended(Err(Failure::Failed(error()))),
         Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(Failure::Failed(error()))),
         Job::Status { target, .. } => Done::Status(target.clone(), Err(Failure::Failed(error()))),
@@ -627,4 +651,175 @@ proptest! {
         model.rest(true);
         model.check_converged();
     }
+}
+
+fn apply(model: &mut Model, yaml: &str) {
+    for object in objects(yaml) {
+        model.act(&Op::Put(Box::new(object)));
+    }
+}
+
+const ONE_ORGANIZATION: &str = "
+{kind: Organization, metadata: {name: acme}, spec: {namespace: n0}}
+---
+{kind: User, metadata: {name: ada}, spec: {username: ada}}
+---
+{kind: SiteRole, metadata: {name: reader}, spec: {privileged: false, assignableTo: [Organization], rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]}}
+---
+{kind: SiteRole, metadata: {name: viewer}, spec: {privileged: false, assignableTo: [Organization], rules: [{apiGroups: [''], resources: [pods], verbs: [list]}]}}
+---
+{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: SiteRole, name: reader}, subjects: [{kind: User, name: ada}]}}
+";
+
+/// What an Organization says of its namespace.
+fn assigned(model: &Model, name: &str) -> String {
+    let slot = (world::Kind::Organization, String::new(), name.to_owned());
+    let status = model.store.objects[&slot].status().expect("it has no status");
+    let conditions = status["conditions"].as_array().unwrap();
+    let assigned = conditions.iter().find(|c| c["type"] == "NamespaceAssigned").unwrap();
+    format!("{} {}", assigned["reason"].as_str().unwrap(), assigned["message"].as_str().unwrap())
+}
+
+#[rstest]
+#[case::refused(Claims::Refuses, "it failed")]
+#[case::stripped(Claims::Strips, "takes the record off")]
+fn where_the_claim_of_an_organization_that_was_made_anew_cannot_be_recorded_nobody_keeps_access(
+    #[case] webhook: Claims,
+    #[case] why: &str,
+) {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    model.rest(true);
+    model.check_converged();
+    assert!(model.keys().iter().any(|key| *key.namespace == *"n0"), "nothing was granted");
+    model.claims = webhook;
+    let anew = objects(ONE_ORGANIZATION).remove(0);
+    model.act(&Op::Replace(Box::new(anew)));
+    model.wait(20);
+    assert_eq!(model.keys().iter().filter(|key| *key.namespace == *"n0").count(), 0);
+    let says = assigned(&model, "acme");
+    assert!(says.starts_with("ClaimRefused ") && says.contains(why), "{says}");
+    // It goes on, but not all the time.
+    model.claims_tried = 0;
+    model.wait(600);
+    assert!((20..100).contains(&model.claims_tried), "{}", model.claims_tried);
+    model.claims = Claims::Records;
+    model.wait(60);
+    model.check_converged();
+    assert!(model.keys().iter().any(|key| *key.namespace == *"n0"), "nothing is granted again");
+}
+
+#[rstest]
+#[case::one_refusal(Claims::Refuses, 0)]
+#[case::an_outage(Claims::IsOutOfReach, 300)]
+fn what_there_is_stays_while_the_claim_of_an_organization_that_was_made_anew_is_on_its_way(
+    #[case] trouble: Claims,
+    #[case] seconds: i64,
+) {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    model.rest(true);
+    let before = granted_by_bindings(&model);
+    assert!(!before.is_empty());
+    model.claims = trouble;
+    let anew = objects(ONE_ORGANIZATION).remove(0);
+    model.act(&Op::Replace(Box::new(anew)));
+    model.wait(seconds);
+    assert!(model.claims_tried > 1);
+    assert_eq!(granted_by_bindings(&model), before);
+    assert!(assigned(&model, "acme").starts_with("ClaimPending "));
+    model.claims = Claims::Records;
+    model.rest(true);
+    model.check_converged();
+}
+
+fn granted_by_bindings(model: &Model) -> Vec<Key> {
+    let by_binding = |o: &Observed| o.source().is_some_and(|source| source.kind == "RoleBinding");
+    model.present.iter().filter(|(_, o)| by_binding(o)).map(|(key, _)| key.clone()).collect()
+}
+
+/// A webhook that does not work, say: what takes the place of something else never comes.
+#[test]
+fn what_cannot_be_granted_keeps_nobody_in_what_they_shall_lose() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    model.rest(true);
+    let before = granted_by_bindings(&model);
+    model.creates_fail = true;
+    apply(
+        &mut model,
+        "
+{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: SiteRole, name: viewer}, subjects: [{kind: User, name: ada}]}}
+",
+    );
+    // For a moment they keep what they have.
+    model.wait(1);
+    assert_eq!(granted_by_bindings(&model), before);
+    model.wait(30);
+    assert!(granted_by_bindings(&model).is_empty(), "{:?}", granted_by_bindings(&model));
+    let slot = (world::Kind::RoleBinding, "n0".to_owned(), "b".to_owned());
+    let status = model.store.objects[&slot].status().unwrap().to_string();
+    assert!(status.contains("RefusedByApiServer") && status.contains("it failed"), "{status}");
+    // It is tried again, and the rest does not wait for that.
+    let busy = (0..90).filter(|_| {
+        model.wait(1);
+        model.metrics.units_busy.get() > 0
+    });
+    assert!(busy.count() < 5);
+    model.creates_fail = false;
+    model.rest(true);
+    model.check_converged();
+    assert!(!granted_by_bindings(&model).is_empty());
+}
+
+/// Kubernetes leaves RBAC there for as long as there are Pods.
+#[test]
+fn in_a_namespace_that_terminates_access_is_taken_away() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    model.rest(true);
+    assert!(!granted_by_bindings(&model).is_empty());
+    model.act(&Op::Terminate("n0"));
+    model.rest(true);
+    assert_eq!(model.keys().iter().filter(|key| *key.namespace == *"n0").count(), 0);
+    model.check_converged();
+}
+
+/// The old role goes when the new one is there: that one goes ahead like a revocation, and so does what follows.
+#[test]
+fn an_exchange_of_roles_waits_for_no_revocation_elsewhere() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    apply(
+        &mut model,
+        "
+{kind: Organization, metadata: {name: beta}, spec: {namespace: n1}}
+---
+{kind: RoleBinding, metadata: {name: b, namespace: n1}, spec: {roleRef: {kind: SiteRole, name: reader}, subjects: [{kind: User, name: ada}]}}
+",
+    );
+    model.rest(true);
+    let in_n0 = |model: &Model| -> Vec<Key> {
+        granted_by_bindings(model).into_iter().filter(|key| *key.namespace == *"n0").collect()
+    };
+    let before = in_n0(&model);
+    model.act(&Op::Delete((world::Kind::RoleBinding, "n1".to_owned(), "b".to_owned())));
+    let all = model.to_show.values_mut().flat_map(std::mem::take);
+    model.seen.extend(all);
+    model.turns();
+    let (held, others) = std::mem::take(&mut model.under_way).into_iter().partition(|job| key_of(job).is_some());
+    let held: Vec<Job> = held;
+    assert!(matches!(&held[..], [Job::Native(write), ..] if write.revokes()), "{held:?}");
+    model.held.extend(held.into_iter().map(|job| (job, None)));
+    model.under_way = others;
+    apply(
+        &mut model,
+        "{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: SiteRole, name: viewer}, subjects: [{kind: User, name: ada}]}}",
+    );
+    model.rest(false);
+    let after = in_n0(&model);
+    assert!(!after.is_empty() && after.iter().all(|key| !before.contains(key)), "{before:?}, then {after:?}");
+    model.release();
+    model.rest(true);
+    model.check_converged();
 }

@@ -7,16 +7,30 @@ use std::sync::Arc;
 use bailiwick::core::Name;
 use bailiwick::core::names::RELEASE_PREFIX;
 use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Origin, Owner, Source};
-use bailiwick::core::plan::{self, Present, UnderWay, Write};
+use bailiwick::core::plan::{self, GivenUp, Present, UnderWay, Write};
 use bailiwick::core::rules::{Atom, Rule, RuleSet, words};
 use bailiwick::core::uid::Uid;
 use proptest::prelude::*;
-use proptest::sample::{select, subsequence};
+use proptest::sample::{Index, select, subsequence};
 
-use crate::access::Access;
+use crate::access::{Access, role_key};
 use crate::cases;
 use crate::shell::{All, Shell};
 use crate::world::{crowd, history};
+
+/// What an API server has when this was written.
+pub fn stored(native: &Native, uid: Uid, version: u64) -> Observed {
+    Observed {
+        uid,
+        version,
+        content: Some(native.content.clone()),
+        owner: Owner::One(native.source.uid.clone()),
+        origin: Origin::parse(&native.source.path()),
+        labelled: true,
+        stuck: false,
+        terminating: false,
+    }
+}
 
 /// An API server for one unit.
 #[derive(Clone, Debug, Default)]
@@ -36,16 +50,7 @@ impl Cluster {
 
     fn written(&mut self, native: &Native, uid: Uid) -> Box<Observed> {
         self.version += 1;
-        Box::new(Observed {
-            uid,
-            version: self.version,
-            content: Some(native.content.clone()),
-            owner: Owner::One(native.source.uid.clone()),
-            origin: Origin::parse(&native.source.path()),
-            labelled: true,
-            stuck: false,
-            terminating: false,
-        })
+        Box::new(stored(native, uid, self.version))
     }
 
     pub fn write(&mut self, write: &Write) {
@@ -88,7 +93,7 @@ impl Cluster {
     /// Executes plans until there is nothing to do.
     pub fn run(&mut self, desired: &Desired) {
         for _ in 0..12 {
-            let writes = plan::next(desired, &self.present, &BTreeSet::new()).writes;
+            let writes = plan::next(desired, &self.present, &GivenUp::default()).writes;
             if writes.is_empty() {
                 return;
             }
@@ -96,7 +101,7 @@ impl Cluster {
                 self.write(write);
             }
         }
-        panic!("no end: {:?}", plan::next(desired, &self.present, &BTreeSet::new()).writes);
+        panic!("no end: {:?}", plan::next(desired, &self.present, &GivenUp::default()).writes);
     }
 }
 
@@ -339,7 +344,7 @@ fn watch(cluster: &mut Cluster, new: &Desired, shuffle: u64, single: bool) {
     let kept = kept(&old_access, &new_access, single);
     let mut seed = shuffle | 1;
     for _ in 0..12 {
-        let mut writes = plan::next(new, &cluster.present, &BTreeSet::new()).writes;
+        let mut writes = plan::next(new, &cluster.present, &GivenUp::default()).writes;
         if writes.is_empty() {
             return;
         }
@@ -381,7 +386,7 @@ impl Conversation {
 
     /// The operator asks for what it can.
     fn ask(&mut self, desired: &Desired, most: usize) {
-        let given_up = BTreeSet::new();
+        let given_up = GivenUp::default();
         let writes = if self.under_way.is_empty() {
             plan::next(desired, &self.known.present, &given_up).writes
         } else {
@@ -488,7 +493,7 @@ proptest! {
         // At most twelve steps, however bad it was.
         cluster.run(&desired);
         assert_converged(&cluster, &desired);
-        prop_assert!(plan::next(&desired, &cluster.present, &BTreeSet::new()).writes.is_empty());
+        prop_assert!(plan::next(&desired, &cluster.present, &GivenUp::default()).writes.is_empty());
     }
 
     /// Also when every step is cut short, as the shell's slices do.
@@ -500,7 +505,7 @@ proptest! {
         }
         let desired = new.desired();
         for _ in 0..60 {
-            let Some(write) = plan::next(&desired, &cluster.present, &BTreeSet::new()).writes.into_iter().next() else { break };
+            let Some(write) = plan::next(&desired, &cluster.present, &GivenUp::default()).writes.into_iter().next() else { break };
             cluster.write(&write);
         }
         assert_converged(&cluster, &desired);
@@ -524,13 +529,14 @@ proptest! {
             })
             .filter(|key| desired.contains_key(key))
             .collect();
+        let all = GivenUp { objects: given_up.clone(), ..GivenUp::default() };
         for _ in 0..12 {
-            for write in plan::next(&desired, &cluster.present, &given_up).writes {
+            for write in plan::next(&desired, &cluster.present, &all).writes {
                 prop_assert!(write.revokes() || !given_up.contains(write.key()));
                 cluster.write(&write);
             }
         }
-        prop_assert!(plan::next(&desired, &cluster.present, &given_up).writes.is_empty());
+        prop_assert!(plan::next(&desired, &cluster.present, &all).writes.is_empty());
         for key in cluster.present.keys() {
             prop_assert!(desired.contains_key(key), "{} stays because another object is refused", key);
         }
@@ -540,6 +546,46 @@ proptest! {
             let held_up = given_up.contains(key) || matches!(&native.content, Content::Binding { role, .. }
                 if given_up.contains(&self::key(NativeKind::Role, role)));
             prop_assert!(held_up || cluster.present[key].content.as_ref() == Some(&native.content), "{}", key);
+        }
+    }
+
+    /// What the API server does not let be taken away holds up nothing else, and nobody has more by it than they had.
+    #[test]
+    fn what_resists_a_revocation_holds_up_nothing_else_and_gives_nobody_more(
+        old in wish(),
+        new in wish(),
+        which in prop::collection::vec(any::<Index>(), 1..3),
+    ) {
+        let mut cluster = Cluster::with(&old.desired());
+        let desired = new.desired();
+        let keys: Vec<&Key> = cluster.present.keys().collect();
+        let chosen = which.iter().filter(|_| !keys.is_empty()).map(|which| (*which.get(&keys)).clone());
+        let resisting: BTreeSet<Key> = chosen.collect();
+        let given_up = GivenUp { objects: resisting.clone(), resisting: resisting.clone() };
+        let (before, wanted) = (Access::present(&cluster.present), Access::desired(&desired));
+        for _ in 0..12 {
+            for write in plan::next(&desired, &cluster.present, &given_up).writes {
+                prop_assert!(!resisting.contains(write.key()));
+                cluster.write(&write);
+                let excess = Access::present(&cluster.present).beyond(&[&wanted, &before]);
+                prop_assert!(excess.is_empty(), "{:?} after {:?}", excess, write);
+            }
+        }
+        prop_assert!(plan::next(&desired, &cluster.present, &given_up).writes.is_empty());
+        let roles_of = |key: &Key, content: Option<&Content>| match content {
+            Some(Content::Binding { role, .. }) => Some(role_key(key, role)),
+            _ => None,
+        };
+        let left: BTreeSet<Key> =
+            resisting.iter().filter_map(|key| roles_of(key, cluster.present.get(key)?.content.as_ref())).collect();
+        for (key, native) in &desired {
+            let of = roles_of(key, Some(&native.content));
+            let held_up = resisting.contains(key) || left.contains(key) || of.is_some_and(|role| resisting.contains(&role));
+            let is = cluster.present.get(key).and_then(|o| o.content.as_ref());
+            prop_assert!(held_up || is == Some(&native.content), "{}", key);
+        }
+        for key in cluster.present.keys().filter(|key| !resisting.contains(key)) {
+            prop_assert!(desired.contains_key(key), "{} stays because another object resists", key);
         }
     }
 
@@ -571,12 +617,12 @@ proptest! {
     ) {
         let mut cluster = Cluster::with(&old.desired());
         for _ in 0..writes {
-            let next = plan::next(&via.desired(), &cluster.present, &BTreeSet::new()).writes.into_iter().next();
+            let next = plan::next(&via.desired(), &cluster.present, &GivenUp::default()).writes.into_iter().next();
             next.into_iter().for_each(|write| cluster.write(&write));
         }
         let states = [Access::desired(&old.desired()), Access::desired(&via.desired()), Access::desired(&new.desired())];
         for _ in 0..60 {
-            let Some(write) = plan::next(&new.desired(), &cluster.present, &BTreeSet::new()).writes.into_iter().next() else { break };
+            let Some(write) = plan::next(&new.desired(), &cluster.present, &GivenUp::default()).writes.into_iter().next() else { break };
             cluster.write(&write);
             let excess = Access::present(&cluster.present).beyond(&states.each_ref());
             prop_assert!(excess.is_empty(), "{:?} gave {:?}", write, excess);
@@ -693,7 +739,7 @@ proptest! {
         let new = state(after);
         let (small, _) = (before.min(after), shuffle);
         for _ in 0..30 {
-            let writes = plan::next(&new, &cluster.present, &BTreeSet::new()).writes;
+            let writes = plan::next(&new, &cluster.present, &GivenUp::default()).writes;
             if writes.is_empty() { break; }
             for write in &writes {
                 cluster.write(write);

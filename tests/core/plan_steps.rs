@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bailiwick::core::plan::{self, Write};
+use bailiwick::core::plan::{self, GivenUp, Write};
 use rstest::rstest;
 
 use crate::build::given;
@@ -46,7 +46,7 @@ fn steps(cluster: &mut Cluster, shell: &Shell) -> Vec<String> {
     let desired = &shell.all.units["n0"].decision.desired;
     let mut steps = Vec::new();
     for _ in 0..12 {
-        let writes = plan::next(desired, &cluster.present, &BTreeSet::new()).writes;
+        let writes = plan::next(desired, &cluster.present, &GivenUp::default()).writes;
         if writes.is_empty() {
             return steps;
         }
@@ -117,9 +117,12 @@ fn a_role_that_cannot_be_shrunk_keeps_nobody_in_a_binding() {
 ",
     );
     let desired = &shell.all.units["n0"].decision.desired;
-    let next = |given_up: &BTreeSet<_>| step(&plan::next(desired, &cluster.present, given_up).writes);
-    assert_eq!(next(&BTreeSet::new()), "shrink role c, shrink binding b");
+    let next = |given_up: &GivenUp| step(&plan::next(desired, &cluster.present, given_up).writes);
+    assert_eq!(next(&GivenUp::default()), "shrink role c, shrink binding b");
     // It is tried again, and nothing is given by a role that gives too much.
     let role = cluster.present.keys().find(|key| key.to_string().starts_with("Role ")).unwrap();
-    assert_eq!(next(&BTreeSet::from([role.clone()])), "shrink role c, shrink binding b");
+    let objects = BTreeSet::from([role.clone()]);
+    assert_eq!(next(&GivenUp { objects: objects.clone(), ..GivenUp::default() }), "shrink role c, shrink binding b");
+    // As long as it is not, the others lose what they should.
+    assert_eq!(next(&GivenUp { resisting: objects.clone(), objects }), "shrink binding b");
 }

@@ -103,13 +103,8 @@ carry out what was admitted before. Refusing them would leave namespaces in Term
     && !(request.userInfo.username in ['system:kube-controller-manager', 'system:kube-scheduler', 'system:apiserver'])
 {{- end }}
 
-{{/* Writes and connections in the namespaces of organizations, and writes of Bailiwick's own kinds. */}}
+{{/* Writes and connections; the bindings below say where. */}}
 {{- define "bailiwick.suspendedFrom" -}}
-# Objects without a namespace match any selector, hence the scopes below.
-namespaceSelector:
-  matchExpressions:
-    - key: bailiwick.dev/organization
-      operator: Exists
 resourceRules:
   - apiGroups: ["*"]
     apiVersions: ["*"]
@@ -130,20 +125,46 @@ resourceRules:
     scope: Cluster
 {{- end }}
 
+{{/* All of it in the namespaces of organizations, and what is in no namespace: that matches any selector. */}}
+{{- define "bailiwick.inOrganizations" -}}
+namespaceSelector:
+  matchExpressions:
+    - key: bailiwick.dev/organization
+      operator: Exists
+{{- end }}
+
+{{/* Elsewhere our own kinds: they grant from when an organization takes the namespace. */}}
+{{- define "bailiwick.ourKindsElsewhere" -}}
+namespaceSelector:
+  matchExpressions:
+    - key: bailiwick.dev/organization
+      operator: DoesNotExist
+resourceRules:
+  - apiGroups: ["bailiwick.dev"]
+    apiVersions: ["*"]
+    resources: ["*/*"]
+    operations: ["CREATE", "UPDATE", "DELETE"]
+    scope: Namespaced
+{{- end }}
+
 {{/*
 What the bindings of the policy on the freshly suspended are about, by the end of their names. RBAC that the operator wrote
 is left out: who writes that needs `override` at the cluster (policies/managed-objects.yaml) and could as well do away with
 the policies. A selector finds an object that has the label before or after a change, so no change gets around it.
 */}}
 {{- define "bailiwick.suspendedNowFrom" -}}
-{{- if .Values.admissionPolicies.managedObjects.enabled -}}
+-elsewhere:
+  {{- include "bailiwick.ourKindsElsewhere" . | nindent 2 }}
 "":
+  {{- include "bailiwick.inOrganizations" . | nindent 2 }}
+{{- if .Values.admissionPolicies.managedObjects.enabled }}
   excludeResourceRules:
     - apiGroups: ["rbac.authorization.k8s.io"]
       apiVersions: ["*"]
       resources: ["*"]
       operations: ["*"]
 -rbac:
+  {{- include "bailiwick.inOrganizations" . | nindent 2 }}
   resourceRules:
     - apiGroups: ["rbac.authorization.k8s.io"]
       apiVersions: ["*"]
@@ -154,8 +175,6 @@ the policies. A selector finds an object that has the label before or after a ch
       - key: app.kubernetes.io/managed-by
         operator: NotIn
         values: ["bailiwick"]
-{{- else -}}
-"": {}
 {{- end }}
 {{- end }}
 

@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Affected, Ceilings, Standing, World, rank};
+use super::{Affected, Ceilings, Local, Standing, World, rank};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::core::catalog::{Bounds, Settings};
@@ -193,6 +193,19 @@ impl World {
 
     /// Takes in a Group.
     pub fn group(&mut self, namespace: &Name, name: &Name, new: Option<Group>, gone: Option<&Uid>) -> Affected {
+        self.in_namespace(namespace, |world| world.swap_group(namespace, name, new, gone))
+    }
+
+    /// Does something to what is in a namespace; forgets the namespace if nothing is left in it.
+    fn in_namespace(&mut self, namespace: &Name, change: impl FnOnce(&mut Self) -> Affected) -> Affected {
+        let affected = change(self);
+        if self.local.get(namespace).is_some_and(Local::is_empty) {
+            self.local.remove(namespace);
+        }
+        affected
+    }
+
+    fn swap_group(&mut self, namespace: &Name, name: &Name, new: Option<Group>, gone: Option<&Uid>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
         let Ok(old) = local.groups.swap(name, new, gone) else {
             return Affected::default();
@@ -210,6 +223,10 @@ impl World {
 
     /// Takes in a RoleBinding.
     pub fn binding(&mut self, namespace: &Name, name: &Name, new: Option<Binding>, gone: Option<&Uid>) -> Affected {
+        self.in_namespace(namespace, |world| world.swap_binding(namespace, name, new, gone))
+    }
+
+    fn swap_binding(&mut self, namespace: &Name, name: &Name, new: Option<Binding>, gone: Option<&Uid>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
         let Ok(old) = local.bindings.swap(name, new, gone) else {
             return Affected::default();
@@ -226,6 +243,10 @@ impl World {
 
     /// Takes in a CustomRole.
     pub fn custom_role(&mut self, namespace: &Name, name: &Name, new: Option<Role>, gone: Option<&Uid>) -> Affected {
+        self.in_namespace(namespace, |world| world.swap_custom_role(namespace, name, new, gone))
+    }
+
+    fn swap_custom_role(&mut self, namespace: &Name, name: &Name, new: Option<Role>, gone: Option<&Uid>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
         let Ok(old) = local.roles.swap(name, new, gone) else {
             return Affected::default();
@@ -306,6 +327,10 @@ impl World {
             organizations.0.is_some() && organizations.0 != organizations.1
                 || new.is_none_or(|new| new.uid != old.uid || new.terminating && !old.terminating)
         };
+        if !self.is_of_use(name) && organizations == (None, None) {
+            // Clusters have many namespaces that come and go.
+            return Affected::default().namespace(name);
+        }
         let urgent = old.as_deref().is_some_and(is_left);
         let mut affected = Affected { site: true, urgent, ..Affected::default() }.namespace(name);
         let named = [old.as_deref(), new].into_iter().flatten().filter_map(|n| n.organization.clone());
@@ -320,6 +345,14 @@ impl World {
         }
         self.default_may_differ(&mut affected);
         affected
+    }
+
+    /// Whether an organization could hold this namespace, or wants to, or something of ours is in it.
+    fn is_of_use(&self, name: &Name) -> bool {
+        self.bounds.namespace_whitelist.contains(&**name)
+            || *self.bounds.release_namespace == **name
+            || self.named.contains_key(name)
+            || self.local.contains_key(name)
     }
 
     /// Who belongs somewhere depends on which namespaces are held, and whether the release namespace is free for the

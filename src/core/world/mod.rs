@@ -10,6 +10,8 @@ mod intake;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::api::conditions::Reason;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::native::{Grantee, Key};
@@ -50,6 +52,8 @@ pub struct World {
     pub policy_faults: Option<Vec<(Reason, String)>>,
     /// Namespaces in which the operator has no rights. What was granted there stays, until it may be changed again.
     pub unauthorized: BTreeSet<Name>,
+    /// Namespaces on which the claim that is due cannot be recorded, and what the API server says.
+    pub refused_claims: HashMap<Name, String>,
     /// Which namespaces' records name an organization.
     pub(super) recorded: HashMap<Name, BTreeSet<Name>>,
     /// Which organizations name a namespace.
@@ -81,6 +85,21 @@ pub struct Local {
     pub bindings: ByName<Binding>,
     /// By name.
     pub roles: ByName<Role>,
+}
+
+impl Local {
+    /// When the newest of them was created.
+    #[must_use]
+    pub fn newest(&self) -> Option<Timestamp> {
+        let groups = self.groups.values().map(|group| &group.meta);
+        let bindings = self.bindings.values().map(|binding| &binding.meta);
+        let roles = self.roles.values().map(|role| &role.meta);
+        groups.chain(bindings).chain(roles).filter_map(|meta| meta.created).max().map(Timestamp::from)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.bindings.is_empty() && self.roles.is_empty()
+    }
 }
 
 /// The three ceilings. `None`: the ClusterRole does not exist, so nothing may be granted.

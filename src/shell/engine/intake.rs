@@ -145,7 +145,9 @@ impl Engine {
     /// What others changed may give access to somebody.
     fn drifted(&mut self, unit: Unit) {
         self.revision += 1;
-        self.mark(unit, self.may_act());
+        if self.may_act() {
+            self.mark(unit, true);
+        }
     }
 
     /// A list is complete: what it did not show is gone, unless we wrote it after the list began.
@@ -215,7 +217,7 @@ impl Engine {
             name: key.name.clone(),
             uid: observed.uid.clone(),
         };
-        present.filter(|(key, _)| native_kind(key.kind) == kind).map(id).collect()
+        present.filter(|(key, _)| Kind::from(key.kind) == kind).map(id).collect()
     }
 }
 
@@ -227,15 +229,6 @@ fn of_native(kind: Kind) -> Option<NativeKind> {
         Kind::NativeClusterRoleBinding => NativeKind::ClusterRoleBinding,
         _ => return None,
     })
-}
-
-fn native_kind(kind: NativeKind) -> Kind {
-    match kind {
-        NativeKind::Role => Kind::NativeRole,
-        NativeKind::RoleBinding => Kind::NativeRoleBinding,
-        NativeKind::ClusterRole => Kind::NativeClusterRole,
-        NativeKind::ClusterRoleBinding => Kind::NativeClusterRoleBinding,
-    }
 }
 
 fn id(item: &Item) -> Option<Id> {
@@ -257,7 +250,7 @@ fn id(item: &Item) -> Option<Id> {
             Id { kind: Kind::Namespace, namespace: Name::default(), name: n.name.clone(), uid: n.uid.clone() }
         }
         Item::Native(key, observed) => Id {
-            kind: native_kind(key.kind),
+            kind: Kind::from(key.kind),
             namespace: key.namespace.clone(),
             name: key.name.clone(),
             uid: observed.uid.clone(),

@@ -2,7 +2,8 @@
 //!
 //! A *unit* is the smallest thing that can be decided at once: one namespace, or the site. For each the engine asks core
 //! what should be there, compares that with what is there, hands the next step of writes to the writer, and goes on when
-//! all of them are done. Nothing is remembered about a plan between two steps, so every step rests on the newest state.
+//! all of them are done; what takes access away begins beside them. Nothing is remembered about a plan between two steps, so
+//! every step rests on the newest state.
 
 mod intake;
 mod queue;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use self::queue::{Queue, Writing};
@@ -32,6 +33,9 @@ use crate::core::world::{Affected, World};
 const UNITS_A_TURN: usize = 32;
 /// How many events are taken in before units are worked on.
 const EVENTS_A_TURN: usize = 1024;
+
+/// So long it does not look at the time of day, which somebody may set, or the machine may have slept through.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 /// A moment, by both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -65,10 +69,9 @@ enum Timer {
     Unit(Unit),
     User(Name),
     Organization(Name),
-    Suspensions,
 }
 
-/// All state of the operator. Without [`Engine::run`] it has no clock and does no I/O: tests play with it as they like.
+/// All state of the operator. Only [`Engine::run`] looks at a clock and does I/O: tests play with the rest as they like.
 pub struct Engine {
     /// When this turn began.
     now: Moment,
@@ -83,6 +86,8 @@ pub struct Engine {
     synced: HashSet<Kind>,
     /// Objects seen since a watch began to list.
     listed: HashMap<Kind, HashSet<Id>>,
+    /// When units are to be looked at again that wait because something failed.
+    pauses: BTreeSet<(Instant, Unit)>,
     timers: BTreeSet<(Timestamp, Timer)>,
     timer_of: BTreeMap<Timer, Timestamp>,
     /// Counts what happened, to tell what a decision has taken into account.
@@ -98,9 +103,9 @@ pub struct Engine {
 impl Engine {
     /// `writes_at_once`: how many the writer carries out, unless they take access away.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, jobs: mpsc::UnboundedSender<Job>, writes_at_once: usize) -> Self {
+    pub fn new(metrics: Arc<Metrics>, jobs: mpsc::UnboundedSender<Job>, writes_at_once: usize, now: Moment) -> Self {
         Self {
-            now: Moment::now(),
+            now,
             world: World::default(),
             units: HashMap::new(),
             queue: Queue::default(),
@@ -109,6 +114,7 @@ impl Engine {
             suspensions: Suspensions::default(),
             synced: HashSet::new(),
             listed: HashMap::new(),
+            pauses: BTreeSet::new(),
             timers: BTreeSet::new(),
             timer_of: BTreeMap::new(),
             revision: 0,
@@ -129,7 +135,7 @@ impl Engine {
     ) {
         let (mut events, mut outcomes) = (Vec::new(), Vec::new());
         loop {
-            let (next_timer, stalls_at) = self.wakes_at();
+            let (time, clock) = self.wakes_at();
             tokio::select! {
                 biased;
                 changed = leading.changed() => {
@@ -139,8 +145,8 @@ impl Engine {
                 }
                 n = done.recv_many(&mut outcomes, EVENTS_A_TURN) => if n == 0 { return },
                 n = seen.recv_many(&mut events, EVENTS_A_TURN) => if n == 0 { return },
-                () = until(next_timer), if next_timer.is_some() => {}
-                () = sleep_until(stalls_at), if stalls_at.is_some() => {}
+                () = until(time), if time.is_some() => {}
+                () = sleep_until(clock), if clock.is_some() => {}
                 () = std::future::ready(()), if self.has_work() => {}
             }
             // Both are looked at in every turn, so that neither starves the other.
@@ -171,13 +177,20 @@ impl Engine {
             }
             self.settle_statuses();
         }
+        self.count_busy();
+    }
+
+    fn count_busy(&self) {
         self.metrics.units_busy.set(i64::try_from(self.busy.len()).unwrap_or(i64::MAX));
     }
 
     /// When it wants its next turn, if nothing happens before: by either clock.
     #[must_use]
     pub fn wakes_at(&self) -> (Option<Timestamp>, Option<Instant>) {
-        (self.timers.first().map(|(at, _)| *at), self.writing.stalls_at(self.now.clock))
+        let pause = self.pauses.first().map(|(at, _)| *at);
+        let suspensions = self.suspensions.waits_until().filter(|_| self.may_act());
+        let clocks = [pause, self.writing.stalls_at(self.now.clock), suspensions];
+        (self.timers.first().map(|(at, _)| *at), clocks.into_iter().flatten().min())
     }
 
     fn may_act(&self) -> bool {
@@ -195,7 +208,6 @@ impl Engine {
     /// Whether this replica leads, from now on.
     pub fn lead(&mut self, leading: bool) {
         tracing::info!(leading, "leadership");
-        self.metrics.leading.set(i64::from(leading));
         self.leading = leading;
         if leading {
             self.suspensions.start_over();
@@ -210,6 +222,9 @@ impl Engine {
             self.undecided.clear();
             self.statuses.forget_pending();
         }
+        // Whoever asks whether it leads and is idle must not take what comes before its first look for idleness.
+        self.count_busy();
+        self.metrics.leading.set(i64::from(leading));
     }
 
     fn all_synced(&mut self) {
@@ -218,8 +233,8 @@ impl Engine {
             users = self.world.users.len(),
             "everything that is watched has been seen"
         );
-        self.metrics.synced.store(true, Ordering::Release);
         self.lead_again();
+        self.metrics.synced.store(true, Ordering::Release);
     }
 
     /// What was decided before everything was seen does not count.
@@ -248,6 +263,10 @@ impl Engine {
         }
         if affected.suspended {
             self.suspensions.look_now();
+        }
+        if !self.may_act() {
+            // Everything is looked at when this replica leads.
+            return;
         }
         self.statuses.users.extend(affected.users);
         self.statuses.organizations.extend(affected.organizations);
@@ -311,6 +330,11 @@ impl Engine {
     /// Queues what is due.
     fn ring(&mut self) {
         let now = self.now;
+        while self.pauses.first().is_some_and(|(at, _)| *at <= now.clock)
+            && let Some((_, unit)) = self.pauses.pop_first()
+        {
+            self.end_pause(unit);
+        }
         while let Some((at, timer)) = self.timers.first().cloned() {
             if at > now.time {
                 return;
@@ -318,21 +342,24 @@ impl Engine {
             self.set_timer(timer.clone(), None);
             match timer {
                 Timer::Unit(unit) => {
-                    let (mut ends, mut watchful) = (false, false);
-                    if let Some(state) = self.units.get_mut(&unit) {
-                        watchful = state.try_again(now.clock);
-                        ends = state.ends_by(now.time);
-                    }
+                    let ends = self.units.get(&unit).is_some_and(|state| state.ends_by(now.time));
                     self.revision += 1;
-                    self.mark(unit.clone(), ends);
-                    if watchful {
-                        self.queue.push(unit, true);
-                    }
+                    self.mark(unit, ends);
                 }
                 Timer::User(handle) => drop(self.statuses.users.insert(handle)),
                 Timer::Organization(name) => drop(self.statuses.organizations.insert(name)),
-                Timer::Suspensions => self.suspensions.look_again(),
             }
+        }
+    }
+
+    /// A unit may have waited for long enough.
+    fn end_pause(&mut self, unit: Unit) {
+        let Some(state) = self.units.get_mut(&unit) else { return };
+        let watchful = state.try_again(self.now.clock);
+        self.revision += 1;
+        self.mark(unit.clone(), false);
+        if watchful {
+            self.queue.push(unit, true);
         }
     }
 }
@@ -341,16 +368,11 @@ async fn until(at: Option<Timestamp>) {
     let Some(at) = at else { return std::future::pending().await };
     // A time that is over is no duration, and not waited for.
     if let Ok(wait) = Duration::try_from(at.duration_since(Timestamp::now())) {
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(wait.min(LONGEST_SLEEP)).await;
     }
 }
 
 async fn sleep_until(at: Option<Instant>) {
     let Some(at) = at else { return std::future::pending().await };
     tokio::time::sleep_until(at.into()).await;
-}
-
-fn signed(duration: Duration) -> SignedDuration {
-    // A millisecond more: the timer must not ring before the time that it is about.
-    SignedDuration::try_from(duration + Duration::from_millis(1)).unwrap_or(SignedDuration::from_secs(30))
 }

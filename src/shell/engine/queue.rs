@@ -21,6 +21,10 @@ const WORTH_DECIDING: usize = 4;
 /// namespace, must not stop the operator everywhere.
 const UNANSWERED: Duration = Duration::from_secs(2);
 
+/// So long, at most, nothing is given because access is taken away all the time. What is left of it grows again while none is:
+/// whoever takes away without pause in one organization halves what is given in the others, and does not end it.
+const LONGEST_HOLD: Duration = Duration::from_secs(10);
+
 /// The units that wait for their turn, each once.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -110,13 +114,16 @@ pub(super) struct Writing {
     giving: usize,
     /// What takes access away, and when that began.
     revoking: HashMap<Key, Instant>,
+    /// Since when some are, or none is, and how much of [`LONGEST_HOLD`] was left then.
+    since: Option<Instant>,
+    left: Duration,
     most: usize,
 }
 
 impl Writing {
     /// `most`: how many writes are carried out at once, unless they take access away.
     pub fn new(most: usize) -> Self {
-        Self { giving: 0, revoking: HashMap::new(), most }
+        Self { giving: 0, revoking: HashMap::new(), since: None, left: LONGEST_HOLD, most }
     }
 
     /// How many more there may be. While access is taken away none is given: the API server would share its time. What is
@@ -154,29 +161,42 @@ impl Writing {
         }
     }
 
-    /// Whether access is being taken away, and that may get on.
-    pub fn is_revoking(&self, now: Instant) -> bool {
-        self.recent(now).next().is_some()
+    /// Whether access is being taken away, and what gives it waits for that.
+    fn is_revoking(&self, now: Instant) -> bool {
+        self.recent(now).next().is_some() && self.since.is_none_or(|since| now < since + self.left)
     }
 
-    /// When the next of what takes access away has not been answered for so long that nothing waits for it.
+    /// When next something that takes access away has not been answered for so long that nothing waits for it.
     pub fn stalls_at(&self, now: Instant) -> Option<Instant> {
-        self.recent(now).min().map(|began| began + UNANSWERED)
+        let stalls = self.recent(now).min().map(|began| began + UNANSWERED)?;
+        let over = self.since.map(|since| since + self.left).filter(|over| *over > now);
+        Some(over.map_or(stalls, |over| over.min(stalls)))
     }
 
     /// A write begins: of this object, if it takes access away.
     pub fn begin(&mut self, revoking: Option<&Key>, now: Instant) {
-        match revoking {
-            Some(key) => drop(self.revoking.insert(key.clone(), now)),
-            None => self.giving += 1,
+        let Some(key) = revoking else {
+            self.giving += 1;
+            return;
+        };
+        if self.revoking.is_empty() {
+            let rested = self.since.map_or(LONGEST_HOLD, |since| now.saturating_duration_since(since));
+            self.left = (self.left + rested).min(LONGEST_HOLD);
+            self.since = Some(now);
         }
+        self.revoking.insert(key.clone(), now);
     }
 
     /// A write is done.
-    pub fn end(&mut self, revoking: Option<&Key>) {
-        match revoking {
-            Some(key) => drop(self.revoking.remove(key)),
-            None => self.giving = self.giving.saturating_sub(1),
+    pub fn end(&mut self, revoking: Option<&Key>, now: Instant) {
+        let Some(key) = revoking else {
+            self.giving = self.giving.saturating_sub(1);
+            return;
+        };
+        if self.revoking.remove(key).is_some() && self.revoking.is_empty() {
+            let held = self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+            self.left = self.left.saturating_sub(held);
+            self.since = Some(now);
         }
     }
 
@@ -226,7 +246,7 @@ mod tests {
                 writing.begin(None, now);
             }
             for _ in 0..=most {
-                writing.end(None);
+                writing.end(None, now);
             }
             assert!(writing.room(now).ordinary, "nothing is under way, of {most}");
         }
@@ -239,7 +259,7 @@ mod tests {
         assert!(writing.room(now).urgent && !writing.room(now).ordinary);
         assert_eq!((writing.places(false, now), writing.places_for_statuses(false, now)), (0, 0));
         assert!(writing.stalls_at(now).is_some());
-        writing.end(Some(&key(0)));
+        writing.end(Some(&key(0)), now);
         assert!(writing.room(now).ordinary && writing.stalls_at(now).is_none());
         assert_eq!((writing.places_for_statuses(false, now), writing.places_for_statuses(true, now)), (64, 4));
     }
@@ -261,11 +281,48 @@ mod tests {
             (writing.places(false, now), writing.places(true, now), writing.places_for_statuses(true, now)),
             (0, 255, 0)
         );
-        writing.end(Some(&key(256)));
+        writing.end(Some(&key(256)), now);
         assert_eq!(writing.places(false, now), 64);
         // There is an end to it.
         (256..512).for_each(|n| writing.begin(Some(&key(n)), now));
         let now = now + UNANSWERED;
         assert_eq!((writing.places(true, now), writing.room(now).ordinary), (0, true));
+    }
+
+    #[test]
+    fn who_takes_away_without_pause_does_not_keep_others_from_being_given() {
+        let (mut writing, mut now) = (Writing::new(64), Instant::now());
+        let step = Duration::from_millis(100);
+        let (mut held, mut all) = (Duration::ZERO, Duration::ZERO);
+        // Each begins before the last one is done.
+        writing.begin(Some(&key(0)), now);
+        for n in 1..600 {
+            now += step;
+            all += step;
+            held += if writing.room(now).ordinary { Duration::ZERO } else { step };
+            assert!(writing.stalls_at(now).is_none_or(|at| at > now), "it would wake up at once for nothing");
+            writing.begin(Some(&key(n)), now);
+            writing.end(Some(&key(n - 1)), now);
+            assert!(writing.room(now).urgent);
+        }
+        assert_eq!(held + step, LONGEST_HOLD, "it is the one hold of {all:?}");
+        // With pauses in between no more than half of the time is held.
+        let (mut held, mut all) = (Duration::ZERO, Duration::ZERO);
+        for n in 600..6000 {
+            now += step / 2;
+            held += if writing.room(now).ordinary { Duration::ZERO } else { step };
+            now += step / 2;
+            writing.end(Some(&key(n - 1)), now);
+            now += step;
+            writing.begin(Some(&key(n)), now);
+            all += 2 * step;
+        }
+        assert!(held > Duration::ZERO && held <= all / 2, "{held:?} of {all:?}");
+        // Whoever did nothing of that sort has all of it again.
+        writing.end(Some(&key(5999)), now);
+        now += LONGEST_HOLD;
+        writing.begin(Some(&key(0)), now);
+        assert_eq!(writing.left, LONGEST_HOLD);
+        assert!(!writing.room(now).ordinary);
     }
 }

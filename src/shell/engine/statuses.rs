@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{Engine, Timer, UNITS_A_TURN, Unit};
 use crate::api::conditions::Reason;
-use crate::core::conditions::StatusDraft;
+use crate::core::conditions::{Status, StatusDraft};
 use crate::core::native::Source;
 use crate::core::records::Meta;
 use crate::core::world::World;
@@ -21,8 +21,7 @@ use crate::shell::retry;
 use crate::shell::watch::{Id, Item, Kind};
 use crate::shell::writer::{Failure, Job};
 
-/// How long somebody who writes all the time may keep a unit from being told. Policies read statuses: whether a Group has a
-/// privileged role, say.
+/// How long somebody who writes all the time may keep a unit from being told.
 const LONG: Duration = Duration::from_secs(1);
 
 /// A unit of which nothing was said since it was decided.
@@ -55,6 +54,8 @@ pub(super) struct Statuses {
     due: Vec<StatusDraft>,
     /// Units of which nothing was said since they were decided.
     deferred: BTreeMap<Unit, Waiting>,
+    /// The same, by the revision at which they were decided last.
+    by_revision: BTreeSet<(u64, Unit)>,
     /// Some of them could be told now, and there is a place.
     pub more: bool,
     /// By target: the newest draft that waits for the one that is under way, and is said, or made anew, after it.
@@ -62,7 +63,8 @@ pub(super) struct Statuses {
     /// What waits for a place, in order.
     queue: VecDeque<Source>,
     queued: HashMap<Source, StatusDraft>,
-    not_ready: HashMap<Source, &'static str>,
+    /// By kind, namespace and name: why not.
+    not_ready: HashMap<(&'static str, Name, Name), &'static str>,
 }
 
 impl Statuses {
@@ -70,7 +72,7 @@ impl Statuses {
     pub fn defer(&mut self, unit: &Unit, decided_at: (u64, Timestamp), drafts: Vec<StatusDraft>, now: Instant) {
         let (decided_at, time) = decided_at;
         // A newer decision says it all anew.
-        let since = self.deferred.remove(unit).map_or(now, |waiting| waiting.since);
+        let since = self.take(unit).map_or(now, |waiting| waiting.since);
         if now.saturating_duration_since(since) > LONG {
             // What it is about itself is written; what else is, is said as soon as there is a moment of rest.
             self.due.extend(drafts);
@@ -81,6 +83,13 @@ impl Statuses {
             Unit::Namespace(_) => Deferred::Namespace(time),
         };
         self.deferred.insert(unit.clone(), Waiting { decided_at, since, what });
+        self.by_revision.insert((decided_at, unit.clone()));
+    }
+
+    fn take(&mut self, unit: &Unit) -> Option<Waiting> {
+        let waiting = self.deferred.remove(unit)?;
+        self.by_revision.remove(&(waiting.decided_at, unit.clone()));
+        Some(waiting)
     }
 
     /// Says these at the end of this turn.
@@ -91,6 +100,7 @@ impl Statuses {
     /// A replica that does not lead says nothing.
     pub fn forget_pending(&mut self) {
         self.deferred.clear();
+        self.by_revision.clear();
         self.due.clear();
         self.queue.clear();
         self.queued.clear();
@@ -134,28 +144,24 @@ impl Engine {
         self.statuses.more = left > 0 && self.place_for_status();
     }
 
-    /// The units of which can be told what was decided about them.
+    /// Units of which can be told what was decided about them: as many as are told in a turn, and one more.
     fn ready_units(&self) -> Vec<Unit> {
         let busy_since = |unit: &Unit| self.units.get(unit).and_then(|state| state.busy_since);
-        let site = busy_since(&Unit::Site);
-        // A namespace that waits for a better time must not keep the whole site from being told.
+        // What is decided anew is said anew, when that is done.
+        let rests = |unit: &&Unit| busy_since(unit).is_none();
+        // What is said of the site is about every namespace. One that waits for a better time must not keep it from being said.
         let waits = |unit: &Unit| self.units.get(unit).is_some_and(|state| state.wait_until.is_some());
         let oldest = self.busy.iter().find(|(_, unit)| !waits(unit)).map(|(revision, _)| *revision);
-        let done = |since: Option<u64>, decided_at: u64| since.is_none_or(|since| since > decided_at);
-        let ready = self.statuses.deferred.iter().filter(|(unit, waiting)| {
-            // What is decided anew is said anew, when that is done.
-            busy_since(unit).is_none()
-                && match waiting.what {
-                    // What is said of the site is about every namespace, and of a namespace about the site's part of it.
-                    Deferred::Site(_) => done(oldest, waiting.decided_at),
-                    Deferred::Namespace(_) => done(site, waiting.decided_at),
-                }
-        });
-        ready.map(|(unit, _)| unit.clone()).collect()
+        let is_told = |waiting: &&Waiting| oldest.is_none_or(|since| since > waiting.decided_at);
+        let site = self.statuses.deferred.get(&Unit::Site).filter(is_told).map(|_| &Unit::Site);
+        // What is said of a namespace is about the site's part of it, too.
+        let before = (busy_since(&Unit::Site).unwrap_or(u64::MAX), Unit::Site);
+        let namespaces = self.statuses.by_revision.range(..before).map(|(_, unit)| unit).filter(|u| **u != Unit::Site);
+        site.into_iter().chain(namespaces).filter(rests).take(UNITS_A_TURN + 1).cloned().collect()
     }
 
     fn unit_statuses(&mut self, unit: &Unit) {
-        let drafts = match (unit, self.statuses.deferred.remove(unit).map(|waiting| waiting.what)) {
+        let drafts = match (unit, self.statuses.take(unit).map(|waiting| waiting.what)) {
             (_, Some(Deferred::Site(drafts))) => drafts,
             (Unit::Namespace(name), Some(Deferred::Namespace(time))) => {
                 organization::decide(&self.world, name, time).statuses
@@ -209,10 +215,9 @@ impl Engine {
         let document = draft.document(meta, self.now.time);
         self.count_not_ready(&draft);
         let Some(document) = document else { return };
-        if !self.place_for_status() {
-            // Decisions wait for what two of these record: the default organization, and the one holder of a role. And a
-            // policy asks whether a Group is privileged.
-            if matches!(draft.target.kind, "Organization" | "SiteRole" | "Group") {
+        if !self.place_for_status() && !self.makes_privileged(&draft) {
+            // Decisions wait for what these record: the default organization, and the one holder of a role.
+            if matches!(draft.target.kind, "Organization" | "SiteRole") {
                 self.statuses.queue.push_front(draft.target.clone());
             } else {
                 self.statuses.queue.push_back(draft.target.clone());
@@ -228,11 +233,19 @@ impl Engine {
         let _ = self.jobs.send(Job::Status { target: draft.target, document, event });
     }
 
+    /// Whether policies will refuse something from when this is written: whoever takes access away all the time, so that there
+    /// is no place for statuses, must not keep it from being said.
+    pub(super) fn makes_privileged(&self, draft: &StatusDraft) -> bool {
+        let Status::Group(status) = &draft.status else { return false };
+        let known = self.world.local.get(&draft.target.namespace).and_then(|l| l.groups.get(&draft.target.name));
+        status.privileged && known.is_some_and(|group| !group.privileged)
+    }
+
     fn count_not_ready(&mut self, draft: &StatusDraft) {
         let reason = draft.ready().filter(|f| !f.good).map(|f| f.reason.as_str());
         let before = match reason {
-            Some(reason) => self.statuses.not_ready.insert(draft.target.clone(), reason),
-            None => self.statuses.not_ready.remove(&draft.target),
+            Some(reason) => self.statuses.not_ready.insert(slot(&draft.target), reason),
+            None => self.statuses.not_ready.remove(&slot(&draft.target)),
         };
         let gauge = |reason| self.metrics.not_ready.get_or_create(&ReasonLabels { reason }).clone();
         if let Some(before) = before {
@@ -256,7 +269,10 @@ impl Engine {
             _ => return,
         };
         let target = Source { kind, namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
-        if let Some(reason) = self.statuses.not_ready.remove(&target) {
+        // Another one may be there by now.
+        if meta(&self.world, &target).is_some()
+            && let Some(reason) = self.statuses.not_ready.remove(&slot(&target))
+        {
             self.metrics.not_ready.get_or_create(&ReasonLabels { reason }).dec();
         }
     }
@@ -269,7 +285,7 @@ impl Engine {
             Ok(_) | Err(Failure::Gone) => {}
             Err(failure) => {
                 let error = match failure {
-                    Failure::Failed(error) | Failure::Conflict(error) => error,
+                    Failure::Failed(error) | Failure::Refused(error) | Failure::Conflict(error) => error,
                     Failure::NotLeading | Failure::Gone => "not leading".to_owned(),
                 };
                 tracing::warn!(object = target.path(), error, "a status was not written");
@@ -302,6 +318,10 @@ impl Engine {
 /// A status is no access: it can wait longer than a grant.
 fn retry_soon() -> jiff::SignedDuration {
     jiff::SignedDuration::try_from(retry::delay(5)).unwrap_or(jiff::SignedDuration::from_secs(2))
+}
+
+fn slot(target: &Source) -> (&'static str, Name, Name) {
+    (target.kind, target.namespace.clone(), target.name.clone())
 }
 
 fn meta<'a>(world: &'a World, target: &Source) -> Option<&'a Meta> {

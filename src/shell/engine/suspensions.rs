@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::{Engine, Timer, signed};
+use super::Engine;
 use crate::core::Name;
 use crate::core::records::{User, digest};
 use crate::core::suspended;
@@ -20,7 +20,8 @@ use crate::shell::writer::{Failure, Job};
 #[derive(Debug, Default)]
 pub(super) struct Suspensions {
     list: Option<SuspendedList>,
-    writing: bool,
+    /// What is being written, by its digest.
+    writing: Option<u64>,
     /// Users who carry the label, by handle.
     labelled: BTreeSet<Name>,
     /// Those whose label is being taken off, and from which version of the User.
@@ -76,6 +77,11 @@ impl Suspensions {
         self.stale = true;
     }
 
+    /// When it is to be tried again.
+    pub fn waits_until(&self) -> Option<Instant> {
+        self.wait_until.filter(|_| self.stale)
+    }
+
     /// Forgets what was under way, and waits for nothing.
     pub fn start_over(&mut self) {
         *self = Self { stale: true, list: self.list.clone(), labelled: self.labelled.clone(), ..Self::default() };
@@ -86,8 +92,8 @@ impl Engine {
     /// Writes the list if it is not right; if it is, takes the label off those who are on it.
     pub(super) fn keep_suspensions(&mut self) {
         let now = self.now.clock;
-        let revoking = self.writing.is_revoking(now);
         let places = self.writing.places_for_statuses(!self.queue.is_empty(), now);
+        let revoking = places == 0;
         if self.suspensions.later && self.suspensions.unlabelling.len() <= places / 2 && !revoking {
             self.suspensions.look_again();
         }
@@ -102,8 +108,8 @@ impl Engine {
         self.metrics.suspended_list_missing.set(self.suspensions.list.is_none().into());
         self.metrics.suspended_left_out.set(i64::try_from(wanted.left_out.len()).unwrap_or(i64::MAX));
         let right = self.suspensions.list.as_ref().is_some_and(|list| list.digest == digest(&wanted.texts));
-        if let (false, false, Some(uid)) = (right, self.suspensions.writing, self.suspensions.uid()) {
-            self.suspensions.writing = true;
+        if let (false, None, Some(uid)) = (right, self.suspensions.writing, self.suspensions.uid()) {
+            self.suspensions.writing = Some(digest(&wanted.texts));
             let _ = self.jobs.send(Job::Suspended { uid, texts: wanted.texts });
         }
         // Like a status, a label is one more write that those which take access away wait for in the API server.
@@ -128,8 +134,12 @@ impl Engine {
 
     /// What became of the list.
     pub(super) fn list_written(&mut self, result: Result<SuspendedList, Failure>) {
-        self.suspensions.writing = false;
+        let written = self.suspensions.writing.take();
         match result {
+            Ok(list) if Some(list.digest) != written => {
+                self.suspensions.take_in(list);
+                self.try_suspensions_again(&Failure::Refused("something changes the list on its way in".to_owned()));
+            }
             Ok(list) => {
                 self.suspensions.failures = 0;
                 self.suspensions.take_in(list);
@@ -161,6 +171,5 @@ impl Engine {
         suspensions.failures += 1;
         let wait = retry::delay(suspensions.failures);
         suspensions.wait_until = Some(self.now.clock + wait);
-        self.set_timer(Timer::Suspensions, Some(self.now.time + signed(wait)));
     }
 }

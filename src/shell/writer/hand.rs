@@ -13,6 +13,7 @@ use kube::{Api, Client};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::{Done, Failure, Job, Outcome};
 use crate::api::vocabulary as v;
@@ -28,8 +29,12 @@ use crate::shell::lease::Gate;
 use crate::shell::metrics::{Metrics, WriteLabels};
 use crate::shell::watch::{Item, SuspendedList};
 
-/// How long a write may take before its place is given to another.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a write may take before its place is given to another. A webhook has 30 seconds at most: that it does not answer is
+/// what the API server is to say.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// So many Events are on their way at once: if more is wrong than that, the rest stands in statuses only.
+const EVENTS_AT_ONCE: usize = 8;
 
 /// The longest note of an Event, in bytes, as the API has it.
 const LONGEST_NOTE: usize = 1024;
@@ -41,6 +46,8 @@ pub(super) struct Hand {
     /// Of the release.
     namespace: String,
     recorder: Recorder,
+    /// Places for Events.
+    events: Arc<Semaphore>,
     gate: Gate,
     metrics: Arc<Metrics>,
 }
@@ -48,7 +55,8 @@ pub(super) struct Hand {
 impl Hand {
     pub fn new(client: Client, namespace: String, gate: Gate, metrics: Arc<Metrics>) -> Self {
         let reporter = Reporter { controller: REPORTER.into(), instance: None };
-        Self { recorder: Recorder::new(client.clone(), reporter), client, namespace, gate, metrics }
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self { client, namespace, recorder, events: Arc::new(Semaphore::new(EVENTS_AT_ONCE)), gate, metrics }
     }
 
     /// Carries out a job, if this replica leads.
@@ -58,15 +66,20 @@ impl Hand {
         }
         let started = Instant::now();
         let late = "no answer in time".to_owned();
-        let undone = job.undone(Outcome::Failed(late.clone()), Failure::Failed(late));
-        let done = tokio::time::timeout(PATIENCE, self.perform(job)).await.unwrap_or(undone);
+        let failed = Outcome::Failed { message: late.clone(), answered: false };
+        let undone = job.undone(failed, Failure::Failed(late));
+        let verb = job.verb();
+        let done = tokio::time::timeout(PATIENCE, self.perform(verb, job)).await.unwrap_or_else(|_| {
+            self.count(verb, "failed");
+            undone
+        });
         self.metrics.write_seconds.observe(started.elapsed().as_secs_f64());
         done
     }
 
-    async fn perform(&self, job: Job) -> Done {
+    async fn perform(&self, verb: &'static str, job: Job) -> Done {
         match job {
-            Job::Native(write) => self.native(write).await,
+            Job::Native(write) => self.native(verb, write).await,
             Job::Claim(claim) => self.claim(claim).await,
             Job::Suspended { uid, texts } => Done::Suspended(self.list(&uid, texts).await),
             Job::Unlabel { handle, version } => {
@@ -81,12 +94,10 @@ impl Hand {
         self.metrics.writes.get_or_create(&WriteLabels { verb, result }).inc();
     }
 
-    async fn native(&self, write: Write) -> Done {
-        let revokes = write.revokes();
-        let (verb, key, uid) = match &write {
-            Write::Create { key, .. } => ("create", key.clone(), None),
-            Write::Apply { key, uid, .. } => ("apply", key.clone(), Some(uid.clone())),
-            Write::Delete { key, uid, .. } => ("delete", key.clone(), Some(uid.clone())),
+    async fn native(&self, verb: &'static str, write: Write) -> Done {
+        let (key, uid) = match &write {
+            Write::Create { key, .. } => (key.clone(), None),
+            Write::Apply { key, uid, .. } | Write::Delete { key, uid, .. } => (key.clone(), Some(uid.clone())),
         };
         let result = match &write {
             Write::Create { key, native, .. } => self.put(key, native, None).await,
@@ -96,7 +107,7 @@ impl Hand {
         let outcome = match result {
             Ok(Some(observed)) if is_altered(&write, &observed) => {
                 self.count(verb, "altered");
-                Outcome::Altered { observed, revokes }
+                Outcome::Altered(observed)
             }
             Ok(Some(observed)) => {
                 self.count(verb, "ok");
@@ -106,10 +117,7 @@ impl Hand {
                 self.count(verb, "ok");
                 Outcome::Gone(uid)
             }
-            Err(error) => match self.explain(verb, &key, uid, error).await {
-                Outcome::Refused { message, authorized, .. } => Outcome::Refused { message, authorized, revokes },
-                outcome => outcome,
-            },
+            Err(error) => self.explain(verb, &key, uid, error).await,
         };
         if !matches!(outcome, Outcome::Is(_) | Outcome::Gone(_)) {
             tracing::debug!(%key, verb, ?outcome, "a write did not work");
@@ -120,7 +128,7 @@ impl Hand {
     async fn explain(&self, verb: &'static str, key: &Key, uid: Option<Uid>, error: kube::Error) -> Outcome {
         let Some(status) = api_status(&error) else {
             self.count(verb, "failed");
-            return Outcome::Failed(error.to_string());
+            return Outcome::Failed { message: error.to_string(), answered: false };
         };
         match status.code {
             404 if verb == "delete" => {
@@ -131,7 +139,7 @@ impl Hand {
             404 if verb == "apply" => match self.look(key).await {
                 Outcome::Found(observed) if uid.as_ref() == Some(&observed.uid) => {
                     self.count(verb, "refused");
-                    Outcome::Refused { message: status.message.clone(), authorized: true, revokes: false }
+                    Outcome::Refused { message: status.message.clone(), authorized: true }
                 }
                 outcome => {
                     self.count(verb, "conflict");
@@ -146,11 +154,11 @@ impl Hand {
             400 | 403 | 404 | 413 | 422 => {
                 self.count(verb, "refused");
                 let authorized = status.code != 403 || self.authorized(key).await;
-                Outcome::Refused { message: status.message.clone(), authorized, revokes: false }
+                Outcome::Refused { message: status.message.clone(), authorized }
             }
             _ => {
                 self.count(verb, "failed");
-                Outcome::Failed(status.message.clone())
+                Outcome::Failed { message: status.message.clone(), answered: !is_of_no_account(status.code) }
             }
         }
     }
@@ -164,7 +172,7 @@ impl Hand {
                 None => Outcome::Taken,
             },
             Ok(Some(_)) => Outcome::Taken,
-            Err(error) => Outcome::Failed(error.to_string()),
+            Err(error) => Outcome::Failed { message: error.to_string(), answered: false },
         }
     }
 
@@ -253,8 +261,7 @@ impl Hand {
         });
         let api = Api::<corev1::Namespace>::all(self.client.clone());
         let result = api.patch(&claim.namespace, &apply(), &Patch::Apply(document)).await;
-        self.count("claim", if result.is_ok() { "ok" } else { "failed" });
-        Done::Claim(claim.namespace, result.map(|n| (&n.metadata).into()).map_err(|e| e.to_string()))
+        Done::Claim(claim.namespace, self.outcome("claim", result).map(|n| (&n.metadata).into()))
     }
 
     async fn list(&self, uid: &Uid, texts: [String; TEXTS]) -> Result<SuspendedList, Failure> {
@@ -287,7 +294,8 @@ impl Hand {
             match code {
                 404 => Failure::Gone,
                 409 => Failure::Conflict(error.to_string()),
-                _ => Failure::Failed(error.to_string()),
+                code if code == 0 || is_of_no_account(code) => Failure::Failed(error.to_string()),
+                _ => Failure::Refused(error.to_string()),
             }
         })
     }
@@ -308,8 +316,7 @@ impl Hand {
             Ok(Some(item)) => {
                 self.count("status", "ok");
                 if let Some((reason, message)) = event {
-                    let (hand, target) = (self.clone(), target.clone());
-                    tokio::spawn(async move { hand.announce(&target, reason, message).await });
+                    self.announce(&target, reason, message);
                 }
                 Ok(Box::new(item))
             }
@@ -318,8 +325,17 @@ impl Hand {
         Done::Status(target, result)
     }
 
-    /// Events help people to notice; nothing rests on them, so a lost one is only logged.
-    async fn announce(&self, target: &Source, reason: &str, message: String) {
+    /// Events help people to notice; nothing rests on them, so nobody waits for one, and a lost one is only logged.
+    fn announce(&self, target: &Source, reason: &'static str, message: String) {
+        let Ok(place) = self.events.clone().try_acquire_owned() else { return };
+        let (hand, target) = (self.clone(), target.clone());
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(PATIENCE, hand.publish(&target, reason, message)).await;
+            drop(place);
+        });
+    }
+
+    async fn publish(&self, target: &Source, reason: &str, message: String) {
         let event = Event {
             type_: EventType::Warning,
             reason: reason.to_owned(),
@@ -353,6 +369,11 @@ fn is_altered(write: &Write, observed: &Observed) -> bool {
 
 fn apply() -> PatchParams {
     PatchParams::apply(v::FIELD_MANAGER).force()
+}
+
+/// Whether an answer says nothing about what was written: the API server has too much to do, or does not know us at the moment.
+fn is_of_no_account(code: u16) -> bool {
+    matches!(code, 401 | 429 | 503 | 504)
 }
 
 fn api_status(error: &kube::Error) -> Option<&Status> {

@@ -1,8 +1,8 @@
 //! The writer: the one place from which anything is written to the API server.
 //!
 //! Everything is begun at once, but for statuses and labels, of which no more than so many are. How much else is under way,
-//! and in which order, the engine says (see its `queue`). A write that meets something unexpected looks at what is there and reports it; what to do about it is decided anew by
-//! whoever asked.
+//! and in which order, the engine says (see its `queue`). A write that meets something unexpected looks at what is there and
+//! reports it; what to do about it is decided anew by whoever asked.
 
 mod hand;
 
@@ -59,10 +59,23 @@ pub enum Job {
 }
 
 impl Job {
+    /// How metrics call it.
+    fn verb(&self) -> &'static str {
+        match self {
+            Job::Native(Write::Create { .. }) => "create",
+            Job::Native(Write::Apply { .. }) => "apply",
+            Job::Native(Write::Delete { .. }) => "delete",
+            Job::Claim(_) => "claim",
+            Job::Suspended { .. } => "suspended",
+            Job::Unlabel { .. } => "unlabel",
+            Job::Status { .. } => "status",
+        }
+    }
+
     fn undone(&self, outcome: Outcome, failure: Failure) -> Done {
         match self {
             Job::Native(write) => Done::Native(write.key().clone(), outcome),
-            Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(format!("{failure:?}"))),
+            Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(failure)),
             Job::Suspended { .. } => Done::Suspended(Err(failure)),
             Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(failure)),
             Job::Status { target, .. } => Done::Status(target.clone(), Err(failure)),
@@ -76,7 +89,7 @@ pub enum Done {
     /// Of a native object.
     Native(Key, Outcome),
     /// Of a claim.
-    Claim(Name, Result<records::Namespace, String>),
+    Claim(Name, Result<records::Namespace, Failure>),
     /// Of a status: the object as it is now.
     Status(Source, Result<Box<Item>, Failure>),
     /// Of the list of suspended users.
@@ -91,12 +104,7 @@ pub enum Outcome {
     /// This is there now, as it was written.
     Is(Observed),
     /// This is there now, and it is not what was written: something between us and the store changed it.
-    Altered {
-        #[allow(missing_docs)]
-        observed: Observed,
-        /// Whether the write was to take access away.
-        revokes: bool,
-    },
+    Altered(Observed),
     /// The write was in conflict with this, which is there now.
     Found(Observed),
     /// It is not there (any more); the UID is the one that was written to, if any.
@@ -109,11 +117,14 @@ pub enum Outcome {
         message: String,
         /// Whether the operator may write this kind in this place at all.
         authorized: bool,
-        /// Whether it would have taken access away.
-        revokes: bool,
     },
     /// It may work another time.
-    Failed(String),
+    Failed {
+        #[allow(missing_docs)]
+        message: String,
+        /// Whether the API server said so, and is not overwhelmed: a webhook of the cluster may be what does not work.
+        answered: bool,
+    },
     /// This replica does not lead.
     NotLeading,
 }
@@ -125,6 +136,8 @@ pub enum Failure {
     Gone,
     /// Somebody else wrote it meanwhile.
     Conflict(String),
+    /// The API server says no.
+    Refused(String),
     /// It may work another time.
     Failed(String),
     /// This replica does not lead.

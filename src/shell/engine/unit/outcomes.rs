@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::Failing;
+use super::state::{Failing, Streak};
 use crate::api::conditions::Reason;
+use crate::core::Name;
+use crate::core::claims;
 use crate::core::native::Key;
 use crate::core::world::Trouble;
 use crate::shell::engine::{Engine, Unit};
 use crate::shell::retry;
-use crate::shell::writer::{Done, Outcome};
+use crate::shell::writer::{Done, Failure, Outcome};
 
 /// The longest pause of a unit that takes access away: an API server that was gone for long may be back.
 const LONGEST_WHEN_REVOKING: Duration = Duration::from_secs(5);
@@ -21,8 +23,8 @@ impl Engine {
                 let unit = self.unit_of(&key);
                 let Some(state) = self.units.get_mut(&unit) else { return };
                 let revoking = state.under_way.end(&key);
-                self.writing.end(revoking.then_some(&key));
-                self.wrote(&unit, key, outcome);
+                self.writing.end(revoking.then_some(&key), self.now.clock);
+                self.wrote(&unit, key, revoking, outcome);
                 self.go_on(&unit);
             }
             Done::Claim(name, result) => {
@@ -33,18 +35,17 @@ impl Engine {
                         let affected = self.world.namespace(&name, Some(namespace), None);
                         self.affected(affected);
                         if self.claim_due(&unit).is_some() {
-                            tracing::warn!(namespace = &*name, "something takes the record of a claim off again");
-                            self.hold_back(&unit);
+                            let stripped = "Something takes the record off again.".to_owned();
+                            self.claim_failed(&unit, &name, Failure::Refused(stripped));
+                        } else {
+                            self.world.refused_claims.remove(&name);
                         }
                     }
-                    Err(error) => {
-                        tracing::warn!(namespace = &*name, %error, "a claim could not be recorded");
-                        self.hold_back(&unit);
-                    }
+                    Err(error) => self.claim_failed(&unit, &name, error),
                 }
                 if let Some(state) = self.units.get_mut(&unit) {
                     state.claiming = false;
-                    self.writing.end(None);
+                    self.writing.end(None, self.now.clock);
                     self.go_on(&unit);
                 }
             }
@@ -52,6 +53,20 @@ impl Engine {
             Done::Suspended(result) => self.list_written(result),
             Done::Unlabelled(handle, result) => self.label_taken_off(&handle, result),
         }
+    }
+
+    /// What is there stays for a while, so that an organization that was made anew keeps what it has; not for longer if the claim
+    /// cannot be recorded, because nobody holds the namespace. An API server that is out of reach says nothing about that.
+    fn claim_failed(&mut self, unit: &Unit, name: &Name, failure: Failure) {
+        tracing::warn!(namespace = &**name, ?failure, "a claim could not be recorded");
+        let clock = self.now.clock;
+        if let (Failure::Refused(message), Some(state)) = (failure, self.units.get_mut(unit))
+            && state.claim_refused.get_or_insert_with(|| Streak::new(clock)).goes_on(clock)
+        {
+            self.world.refused_claims.insert(name.clone(), message);
+            self.statuses.organizations.extend(claims::claimants(&self.world, name).map(|o| o.meta.name.clone()));
+        }
+        self.hold_back(unit);
     }
 
     /// Queues a unit when all its writes are done, or when it may have something to take away beside them.
@@ -72,8 +87,12 @@ impl Engine {
         }
     }
 
-    fn wrote(&mut self, unit: &Unit, key: Key, outcome: Outcome) {
+    fn wrote(&mut self, unit: &Unit, key: Key, revokes: bool, outcome: Outcome) {
+        let clock = self.now.clock;
         let Some(state) = self.units.get_mut(unit) else { return };
+        if !matches!(outcome, Outcome::Failed { .. } | Outcome::NotLeading) {
+            state.erring.remove(&key);
+        }
         match outcome {
             Outcome::Is(observed) => {
                 if !state.left(key, observed) {
@@ -81,7 +100,7 @@ impl Engine {
                     self.make_urgent(unit);
                 }
             }
-            Outcome::Altered { observed, revokes } => {
+            Outcome::Altered(observed) => {
                 let message = format!(
                     "The API server stored {key} otherwise than it was written: an admission webhook or a \
                      MutatingAdmissionPolicy of this cluster changes it."
@@ -111,16 +130,16 @@ impl Engine {
                 None if uid.is_none() => self.hold_back(unit),
                 Some(known) if uid.is_none_or(|uid| uid == known) => {
                     state.forget(&key);
-                    state.deleted.insert(known);
+                    state.deleted.insert(known, key.kind);
                 }
                 _ => {}
             },
             Outcome::Taken => {
                 state.forget(&key);
                 let message = format!("{key} exists and is not Bailiwick's; rename or delete one of the two.");
-                self.trouble(unit, key, Reason::NameTaken, message);
+                self.trouble(unit, key, Reason::NameTaken, message, false);
             }
-            Outcome::Refused { message, authorized, revokes } => {
+            Outcome::Refused { message, authorized } => {
                 let is_trouble = self.resisted(unit, key, Reason::RefusedByApiServer, message, revokes);
                 if is_trouble
                     && !authorized
@@ -129,9 +148,15 @@ impl Engine {
                     self.world.unauthorized.insert(name.clone());
                 }
             }
-            Outcome::Failed(error) => {
-                tracing::warn!(%key, %error, "a write failed; it is tried again");
-                self.hold_back(unit);
+            Outcome::Failed { message, answered } => {
+                tracing::warn!(%key, message, "a write failed; it is tried again");
+                // Who shall have this instead of something else keeps that meanwhile, but not for ever.
+                let gives = answered && !revokes;
+                if gives && state.erring.entry(key.clone()).or_insert_with(|| Streak::new(clock)).goes_on(clock) {
+                    self.trouble(unit, key, Reason::RefusedByApiServer, message, false);
+                } else {
+                    self.hold_back(unit);
+                }
             }
             Outcome::NotLeading => self.hold_back(unit),
         }
@@ -146,21 +171,19 @@ impl Engine {
             observed.stuck = true;
             return false;
         }
-        self.trouble(unit, key, reason, message);
-        if revokes {
-            self.hold_back(unit);
-        }
+        self.trouble(unit, key, reason, message, revokes);
         true
     }
 
     /// Something cannot be written for now: it is tried again, holds up nothing else, and is said.
-    fn trouble(&mut self, unit: &Unit, key: Key, reason: Reason, message: String) {
+    fn trouble(&mut self, unit: &Unit, key: Key, reason: Reason, message: String, resists: bool) {
         let clock = self.now.clock;
         let Some(state) = self.units.get_mut(unit) else { return };
         let times = state.failing.get(&key).map_or(0, |f| f.times) + 1;
         // A refusal has a cause that people mend: a second is soon enough for the first try.
-        let until = clock + retry::delay(times + 3);
-        state.failing.insert(key.clone(), Failing { times, until });
+        let pause = retry::delay(times.saturating_add(3));
+        let until = clock + if resists { pause.min(LONGEST_WHEN_REVOKING) } else { pause };
+        state.failing.insert(key.clone(), Failing { times, until, resists });
         let source = state.decision.as_ref().and_then(|d| d.desired.get(&key)).map(|n| n.source.uid.clone());
         tracing::warn!(%key, %reason, message, "a native object is refused");
         let trouble = Trouble { source: source.unwrap_or_default(), reason, message };
@@ -184,7 +207,7 @@ impl Engine {
             let wait = retry::delay(state.failures);
             let wait = if state.watchful { wait.min(LONGEST_WHEN_REVOKING) } else { wait };
             state.wait_until = Some(clock + wait);
-            self.wait(unit, wait);
+            self.pauses.insert((clock + wait, unit.clone()));
         }
     }
 }
