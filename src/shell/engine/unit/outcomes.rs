@@ -63,8 +63,12 @@ impl Engine {
         if let (Failure::Refused(message), Some(state)) = (failure, self.units.get_mut(unit))
             && state.claim_refused.get_or_insert_with(|| Streak::new(clock)).goes_on(clock)
         {
-            self.world.refused_claims.insert(name.clone(), message);
+            let is_news = self.world.refused_claims.insert(name.clone(), message).is_none();
             self.statuses.organizations.extend(claims::claimants(&self.world, name).map(|o| o.meta.name.clone()));
+            if is_news {
+                // What is there is taken away at once.
+                return;
+            }
         }
         self.hold_back(unit);
     }
