@@ -342,6 +342,8 @@ impl<'a> Namespace<'a> {
     /// What the API server refuses of a role here: then its bindings give nothing either.
     fn trouble_with(&self, role: &Assigned) -> Option<(Reason, String)> {
         let here = self.world.troubles.iter().filter(|(key, _)| key.namespace == *self.name);
+        // What the site gives in the release namespace is the site's own.
+        let here = here.filter(|(key, _)| !key.name.starts_with(names::RELEASE_PREFIX));
         let mut of_role = here.filter(|(_, trouble)| trouble.source == role.source.uid);
         of_role.next().map(|(_, trouble)| (trouble.reason, trouble.message.clone()))
     }

@@ -3,8 +3,8 @@
 //! What takes access away goes before what gives it, and nobody who keeps access is without it for a moment. The steps:
 //!
 //! 1. roles shrink to what they keep, and bindings lose the subjects that they should lose; a binding that is not wanted
-//!    any more loses everyone but those for whom its source wants another one that is not there yet, and is deleted when
-//!    that is nobody,
+//!    any more loses everyone but those for whom its source wants another one that is not there yet (or that is given up and
+//!    of the same role), and is deleted when that is nobody,
 //! 2. roles are created and grow, but for those that somebody is about to leave,
 //! 3. bindings are created and grow,
 //! 4. roles that nothing refers to are deleted.
@@ -177,19 +177,27 @@ impl<'a> Family<'a> {
     }
 }
 
-/// For each family, everyone whom its bindings shall reach and do not reach yet, or not for sure. What is given up does not
-/// come for now: a role that was to be left is not kept because of it.
+/// Everyone whom bindings shall reach and do not reach yet, or not for sure.
+#[derive(Default)]
+struct Successors<'a> {
+    /// Those who are to come, of each family.
+    coming: BTreeMap<Family<'a>, BTreeSet<&'a Grantee>>,
+    /// Those whose binding is given up: it does not come for now, and no role that was to be left is kept because of it. Who
+    /// has this role by another binding (the shards have other names when their number changes) shall have it all the same.
+    stranded: BTreeMap<(Family<'a>, &'a Name), BTreeSet<&'a Grantee>>,
+}
+
 fn successors<'a>(
     desired: &'a Desired,
     present: &Present,
     given_up: &GivenUp,
     losing: &BTreeSet<Key>,
-) -> BTreeMap<Family<'a>, BTreeSet<&'a Grantee>> {
+) -> Successors<'a> {
     let GivenUp { objects: given_up, resisting } = given_up;
-    let mut all: BTreeMap<Family<'_>, BTreeSet<&Grantee>> = BTreeMap::new();
-    for (key, native) in desired.iter().filter(|(key, _)| !given_up.contains(*key)) {
-        let Content::Binding { role, subjects } = &native.content else { continue };
-        let role = role_of(key, role);
+    let mut all = Successors::default();
+    for (key, native) in desired {
+        let Content::Binding { role: name, subjects } = &native.content else { continue };
+        let role = role_of(key, name);
         if resisting.contains(&role) || (given_up.contains(&role) && !present.contains_key(&role)) {
             continue;
         }
@@ -202,7 +210,12 @@ fn successors<'a>(
             _ => &[],
         };
         let coming = subjects.iter().filter(|s| there.binary_search(s).is_err());
-        all.entry(Family::of(key, &native.source.uid)).or_default().extend(coming);
+        let family = Family::of(key, &native.source.uid);
+        let those = match given_up.contains(key) {
+            true => all.stranded.entry((family, name)).or_default(),
+            false => all.coming.entry(family).or_default(),
+        };
+        those.extend(coming);
     }
     all
 }
@@ -211,7 +224,7 @@ struct Plan<'a> {
     desired: &'a Desired,
     present: &'a Present,
     given_up: &'a GivenUp,
-    successors: BTreeMap<Family<'a>, BTreeSet<&'a Grantee>>,
+    successors: Successors<'a>,
 }
 
 fn is_role(key: &Key) -> bool {
@@ -322,10 +335,34 @@ impl<'a> Plan<'a> {
 
     /// The subjects of a binding for whom another one is wanted and is not there yet.
     fn kept(&self, key: &'a Key, observed: &'a Observed) -> BTreeSet<&'a Grantee> {
+        let stranded = self.stranded(key, observed);
+        let mut kept = self.moving(key, observed);
+        if let Some(Content::Binding { subjects, .. }) = &observed.content {
+            kept.extend(subjects.iter().filter(|s| stranded.is_some_and(|all| all.contains(s))));
+        }
+        kept
+    }
+
+    /// Those of them who leave what it gives as soon as they have something else.
+    fn moving(&self, key: &'a Key, observed: &'a Observed) -> BTreeSet<&'a Grantee> {
         let Some(Content::Binding { subjects, .. }) = &observed.content else { return BTreeSet::new() };
         let Owner::One(owner) = &observed.owner else { return BTreeSet::new() };
-        let Some(coming) = self.successors.get(&Family::of(key, owner)) else { return BTreeSet::new() };
+        let Some(coming) = self.successors.coming.get(&Family::of(key, owner)) else { return BTreeSet::new() };
         subjects.iter().filter(|s| coming.contains(s)).collect()
+    }
+
+    /// Everybody who shall have what this gives, by a binding that is given up.
+    fn stranded(&self, key: &'a Key, observed: &'a Observed) -> Option<&BTreeSet<&'a Grantee>> {
+        let (Some(Content::Binding { role, .. }), Owner::One(owner)) = (&observed.content, &observed.owner) else {
+            return None;
+        };
+        self.successors.stranded.get(&(Family::of(key, owner), role))
+    }
+
+    /// Whether this is nothing to anybody but what they shall have anyway.
+    fn is_left_by_nobody(&self, key: &'a Key, observed: &'a Observed) -> bool {
+        let Some(Content::Binding { subjects, .. }) = &observed.content else { return false };
+        self.stranded(key, observed).is_some_and(|all| subjects.iter().all(|s| all.contains(s)))
     }
 
     /// Those who shall leave a binding that stays, as soon as they have arrived in another one.
@@ -334,14 +371,15 @@ impl<'a> Plan<'a> {
         if !Family::is_beyond(key) || observed.content.as_ref() == Some(&native.content) {
             return BTreeSet::new();
         }
-        let mut kept = self.kept(key, observed);
-        kept.retain(|grantee| subjects.binary_search(grantee).is_err());
-        kept
+        // Nobody is stranded in it: who shall have a role by another binding of it has all of the role by bindings of new names.
+        let mut moving = self.moving(key, observed);
+        moving.retain(|grantee| subjects.binary_search(grantee).is_err());
+        moving
     }
 
     /// Whether somebody has what they should lose until they have something else.
     fn somebody_waits(&self) -> bool {
-        self.unwanted(false).any(|(key, observed)| !self.kept(key, observed).is_empty())
+        self.unwanted(false).any(|(key, observed)| !self.moving(key, observed).is_empty())
             || self.left_by_some().next().is_some()
     }
 
@@ -365,6 +403,7 @@ impl<'a> Plan<'a> {
         let resisting = self.given_up.resisting.iter().filter_map(|key| Some((key, &**present.get(key)?)));
         let being_left: BTreeSet<(&Name, &Name)> = self
             .unwanted(false)
+            .filter(|(key, observed)| !self.is_left_by_nobody(key, observed))
             .chain(self.left_by_some())
             .chain(resisting)
             .filter_map(|(key, observed)| match &observed.content {

@@ -123,7 +123,10 @@ struct Model {
     /// How a webhook of the cluster treats records of claims.
     claims: Claims,
     claims_tried: usize,
-    creates_fail: bool,
+    /// Writes that are not carried out, and what is answered.
+    fault: fn(&Write) -> Option<Outcome>,
+    /// Writes that are not answered before [`Model::release`].
+    hold: fn(&Write) -> bool,
     began: Instant,
     seen: Vec<Seen>,
     answers: Vec<Done>,
@@ -212,7 +215,8 @@ impl Model {
             held: Vec::new(),
             claims: Claims::Records,
             claims_tried: 0,
-            creates_fail: false,
+            fault: |_| None,
+            hold: |_| false,
             began,
             seen: Vec::new(),
             answers: Vec::new(),
@@ -340,10 +344,10 @@ impl Model {
 
     fn write(&mut self, write: &Write) -> Outcome {
         let there = self.present.get(write.key()).map(|observed| (**observed).clone());
+        if let Some(outcome) = (self.fault)(write) {
+            return outcome;
+        }
         match (write, there) {
-            (Write::Create { .. }, _) if self.creates_fail => {
-                Outcome::Failed { message: "it failed".to_owned(), answered: true }
-            }
             (Write::Create { .. }, Some(there)) => Outcome::Found(there),
             (Write::Create { key, .. }, None) if !key.namespace.is_empty() && self.goes(&key.namespace) => refused(),
             (Write::Create { key, native }, None) => {
@@ -493,6 +497,10 @@ impl Model {
         for _ in 0..400 {
             self.seen.extend(self.to_show.values_mut().flat_map(std::mem::take));
             for job in std::mem::take(&mut self.under_way) {
+                if matches!(&job, Job::Native(write) if (self.hold)(write)) {
+                    self.held.push((job, None));
+                    continue;
+                }
                 let done = self.carry_out(&job);
                 self.answers.push(done);
             }
@@ -515,6 +523,7 @@ impl Model {
 
     /// All that was held is answered.
     fn release(&mut self) {
+        self.hold = |_| false;
         for (job, done) in std::mem::take(&mut self.held) {
             let done = done.unwrap_or_else(|| self.carry_out(&job));
             self.answers.push(done);
@@ -537,27 +546,20 @@ impl Model {
                 // It is recorded first, and alone.
                 || all.units.get(namespace).is_some_and(|unit| unit.claim.is_some())
         };
-        // That somebody belongs to another organization by now, and no longer to the default one, is not urgent.
-        let world = self.store.world();
-        let default = claims::default_organization(&world).map(|o| &o.meta.name);
-        let is_default = |key: &&Key| {
-            let namespace = world.namespaces.get(&key.namespace);
-            default.is_some() && namespace.and_then(|n| n.organization.as_ref()) == default
-        };
-        let default_waits = held.iter().any(is_default);
         for (key, observed) in &self.present {
             let unit = unit_of(key);
-            if default_waits && (unit.is_empty() || is_default(&key)) {
-                continue;
-            }
             if held.contains(key) || (!unit.is_empty() && claimed(&unit)) {
                 continue;
             }
             match observed.content.as_ref().unwrap() {
                 Content::Rules(have) => {
                     let Some(Native { content: Content::Rules(want), .. }) = desired.get(key) else { continue };
+                    if !self.is_bound(key, &held) {
+                        // It gives nobody anything, or only by what is being taken away.
+                        continue;
+                    }
                     let (have, want) = (RuleSet::from_rules(have.iter()), RuleSet::from_rules(want.iter()));
-                    assert!(want.contains_all(&have), "{key} gives too much");
+                    assert!(want.contains_all(&have), "{key} gives too much; held: {held:?}");
                 }
                 Content::Binding { role, subjects } => {
                     let wanted = desired.get(key).map(|native| &native.content);
@@ -568,6 +570,20 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// Whether somebody is bound to this role, or is about to be.
+    fn is_bound(&self, role: &Key, held: &BTreeSet<&Key>) -> bool {
+        let binds = |key: &Key, content: &Content| matches!(content, Content::Binding { role: name, .. } if role_key(key, name) == *role);
+        let there = self.present.iter().filter(|(key, _)| !held.contains(key));
+        let mut there = there.filter_map(|(key, observed)| Some((key, observed.content.as_ref()?)));
+        let mut coming = self.held.iter().filter_map(|(job, _)| match job {
+            Job::Native(Write::Create { key, native } | Write::Apply { key, native, .. }) => {
+                Some((key, &native.content))
+            }
+            _ => None,
+        });
+        there.any(|(key, content)| binds(key, content)) || coming.any(|(key, content)| binds(key, content))
     }
 
     /// Whether somebody shall have something in this unit that they do not have yet, or not for sure, because a write of the
@@ -607,6 +623,10 @@ impl Model {
 
 fn gives(content: &Content, role: Option<&Name>, grantee: &Grantee) -> bool {
     matches!(content, Content::Binding { role: r, subjects } if role.is_none_or(|role| role == r) && subjects.contains(grantee))
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed { message: "it failed".to_owned(), answered: true }
 }
 
 fn refused() -> Outcome {
@@ -745,7 +765,7 @@ fn what_cannot_be_granted_keeps_nobody_in_what_they_shall_lose() {
     apply(&mut model, ONE_ORGANIZATION);
     model.rest(true);
     let before = granted_by_bindings(&model);
-    model.creates_fail = true;
+    model.fault = |write| matches!(write, Write::Create { .. }).then(failed);
     apply(
         &mut model,
         "
@@ -766,7 +786,7 @@ fn what_cannot_be_granted_keeps_nobody_in_what_they_shall_lose() {
         model.metrics.units_busy.get() > 0
     });
     assert!(busy.count() < 5);
-    model.creates_fail = false;
+    model.fault = |_| None;
     model.rest(true);
     model.check_converged();
     assert!(!granted_by_bindings(&model).is_empty());
@@ -804,14 +824,10 @@ fn an_exchange_of_roles_waits_for_no_revocation_elsewhere() {
     };
     let before = in_n0(&model);
     model.act(&Op::Delete((world::Kind::RoleBinding, "n1".to_owned(), "b".to_owned())));
-    let all = model.to_show.values_mut().flat_map(std::mem::take);
-    model.seen.extend(all);
-    model.turns();
-    let (held, others) = std::mem::take(&mut model.under_way).into_iter().partition(|job| key_of(job).is_some());
-    let held: Vec<Job> = held;
-    assert!(matches!(&held[..], [Job::Native(write), ..] if write.revokes()), "{held:?}");
-    model.held.extend(held.into_iter().map(|job| (job, None)));
-    model.under_way = others;
+    model.hold = |_| true;
+    model.wait(1);
+    assert!(matches!(&model.held[..], [(Job::Native(write), _), ..] if write.revokes()), "{:?}", model.held);
+    model.hold = |_| false;
     apply(
         &mut model,
         "{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: SiteRole, name: viewer}, subjects: [{kind: User, name: ada}]}}",
@@ -820,6 +836,170 @@ fn an_exchange_of_roles_waits_for_no_revocation_elsewhere() {
     let after = in_n0(&model);
     assert!(!after.is_empty() && after.iter().all(|key| !before.contains(key)), "{before:?}, then {after:?}");
     model.release();
+    model.rest(true);
+    model.check_converged();
+}
+
+/// A binding of so many ServiceAccounts, from this one on.
+fn robots(first: usize, count: usize) -> String {
+    let one = |n: usize| format!("{{kind: ServiceAccount, name: robot-{n:03}}}");
+    let subjects: Vec<String> = (first..first + count).map(one).collect();
+    format!(
+        "{{kind: RoleBinding, metadata: {{name: robots, namespace: n0}}, spec: {{roleRef: {{kind: SiteRole, name: reader}}, subjects: [{}]}}}}",
+        subjects.join(", ")
+    )
+}
+
+/// Who is bound in a namespace because of this object.
+fn bound_by(model: &Model, kind: &str, name: &str) -> BTreeSet<String> {
+    let of_it = |o: &&Observed| o.source().is_some_and(|source| source.kind == kind && *source.name == *name);
+    let subjects = model.present.values().map(|o| &**o).filter(of_it).filter_map(|o| match &o.content {
+        Some(Content::Binding { subjects, .. }) => Some(subjects.iter().map(|s| format!("{s:?}"))),
+        _ => None,
+    });
+    subjects.flatten().collect()
+}
+
+/// One subject more or less can give all shards of a binding new names.
+#[rstest]
+#[case::one_more(128, 129)]
+#[case::one_less(129, 128)]
+fn who_keeps_a_role_has_it_while_the_shard_that_takes_over_cannot_be_created(
+    #[case] before: usize,
+    #[case] after: usize,
+) {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    apply(&mut model, &robots(0, before));
+    model.rest(true);
+    let all = bound_by(&model, "RoleBinding", "robots");
+    assert_eq!(all.len(), before);
+    let shards: Vec<Key> = granted_by_bindings(&model);
+    model.fault = |write| matches!(write, Write::Create { .. }).then(failed);
+    // One goes, too.
+    apply(&mut model, &robots(1, after));
+    model.wait(60);
+    let left = bound_by(&model, "RoleBinding", "robots");
+    let stay = after.min(before - 1);
+    assert_eq!(left.len(), stay, "{left:?}");
+    assert!(left.is_subset(&all) && !left.iter().any(|robot| robot.contains("robot-000")));
+    model.fault = |_| None;
+    model.rest(true);
+    model.check_converged();
+    assert_eq!(bound_by(&model, "RoleBinding", "robots").len(), after);
+    assert_ne!(granted_by_bindings(&model), shards, "no shard has another name");
+}
+
+const ADA_AND_BOB: &str = "
+{kind: User, metadata: {name: bob}, spec: {username: bob}}
+---
+{kind: RoleBinding, metadata: {name: both, namespace: n0}, spec: {roleRef: {kind: SiteRole, name: viewer}, subjects: [{kind: User, name: ada}, {kind: User, name: bob}]}}
+";
+const ADA_SUSPENDED: &str = "{kind: User, metadata: {name: ada}, spec: {username: ada, suspended: true}}";
+const ANOTHER: &str = "{kind: RoleBinding, metadata: {name: another, namespace: n0}, spec: {roleRef: {kind: SiteRole, name: reader}, subjects: [{kind: User, name: bob}]}}";
+
+/// A webhook on updates that does not work, say.
+#[test]
+fn what_cannot_be_taken_out_of_a_binding_is_deleted_with_it() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    apply(&mut model, ADA_AND_BOB);
+    model.rest(true);
+    assert_eq!(bound_by(&model, "RoleBinding", "both").len(), 2);
+    model.fault = |write| matches!(write, Write::Apply { .. }).then(failed);
+    apply(&mut model, ADA_SUSPENDED);
+    apply(&mut model, ANOTHER);
+    model.wait(30);
+    assert_eq!(bound_by(&model, "RoleBinding", "both").len(), 1, "Ada has it, or Bob does not");
+    assert_eq!(bound_by(&model, "RoleBinding", "another").len(), 1);
+    model.fault = |_| None;
+    model.rest(true);
+    model.check_converged();
+}
+
+#[test]
+fn what_cannot_be_taken_away_is_said_and_holds_up_nothing_else() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    apply(&mut model, ADA_AND_BOB);
+    model.rest(true);
+    model.fault = |write| write.revokes().then(failed);
+    apply(&mut model, ADA_SUSPENDED);
+    apply(&mut model, ANOTHER);
+    model.wait(60);
+    assert_eq!(bound_by(&model, "RoleBinding", "both").len(), 2);
+    assert_eq!(bound_by(&model, "RoleBinding", "another").len(), 1);
+    let slot = (world::Kind::RoleBinding, "n0".to_owned(), "both".to_owned());
+    let status = model.store.objects[&slot].status().unwrap().to_string();
+    assert!(status.contains("RefusedByApiServer"), "{status}");
+    // What gives is not answered any more. What takes away is tried beside it, after five seconds at most.
+    apply(&mut model, &ANOTHER.replace("another", "one-more"));
+    model.hold = |write| !write.revokes();
+    model.wait(10);
+    assert!(!model.held.is_empty(), "nothing is given");
+    model.fault = |_| None;
+    model.wait(6);
+    model.check_taken_away();
+    assert!(!bound_by(&model, "RoleBinding", "both").iter().any(|who| who.contains("ada")));
+    model.release();
+    model.rest(true);
+    model.check_converged();
+}
+
+/// Another replica may have recorded it.
+#[test]
+fn who_leads_again_knows_of_no_claim_that_is_refused() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    model.rest(true);
+    let before = model.present.clone();
+    let anew = || objects(ONE_ORGANIZATION).remove(0);
+    model.claims = Claims::Refuses;
+    model.act(&Op::Replace(Box::new(anew())));
+    model.wait(30);
+    assert_eq!(granted_by_bindings(&model), []);
+    model.engine.lead(false);
+    model.claims = Claims::Records;
+    let claim = claims::claim(&model.store.world(), "n0", model.time(), true).unwrap();
+    let events = record(&mut model.store, &claim);
+    model.show(events);
+    for (key, observed) in before.iter().filter(|(key, _)| *key.namespace == *"n0") {
+        model.version += 1;
+        let version = model.version;
+        let uid = format!("of-another-{version}").as_str().into();
+        model.present.insert(key.clone(), Box::new(Observed { uid, version, ..(**observed).clone() }));
+        model.show_native(key);
+    }
+    model.act(&Op::Replace(Box::new(anew())));
+    let all = model.to_show.values_mut().flat_map(std::mem::take);
+    model.seen.extend(all);
+    model.turns();
+    model.engine.lead(true);
+    model.turns();
+    let is_claim = |job: &Job| matches!(job, Job::Claim(_));
+    assert!(model.under_way.iter().any(is_claim), "{:?}", model.under_way);
+    let takes = |job: &Job| matches!(job, Job::Native(write) if *write.key().namespace == *"n0" && write.revokes());
+    assert!(!model.under_way.iter().any(takes), "{:?}", model.under_way);
+    model.rest(true);
+    model.check_converged();
+}
+
+#[test]
+fn who_stands_by_remembers_nothing_of_namespaces_that_are_gone() {
+    let mut model = Model::new();
+    model.engine.lead(false);
+    apply(&mut model, ONE_ORGANIZATION);
+    for n in 0..100 {
+        let name = format!("branch-{n}");
+        apply(&mut model, &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
+        model.act(&Op::Delete((world::Kind::Namespace, String::new(), name)));
+    }
+    let all = model.to_show.values_mut().flat_map(std::mem::take);
+    model.seen.extend(all);
+    model.turns();
+    assert_eq!(model.metrics.units_busy.get(), 0);
+    model.engine.lead(true);
+    model.turns();
     model.rest(true);
     model.check_converged();
 }

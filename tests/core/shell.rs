@@ -184,6 +184,7 @@ impl Shell {
             spaces.extend(self.world.units());
             spaces.extend(self.all.units.keys().cloned());
         }
+        self.urgent.extend(affected.left.iter().cloned());
         if affected.urgent {
             self.urgent.extend(spaces.iter().cloned());
             self.urgent.extend(affected.site.then(Name::default));

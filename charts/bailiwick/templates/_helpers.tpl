@@ -133,6 +133,20 @@ namespaceSelector:
       operator: Exists
 {{- end }}
 
+{{/* These Namespaces themselves, also when a change takes the label off: an object's labels count before and after it. */}}
+{{- define "bailiwick.namespacesOfOrganizations" -}}
+objectSelector:
+  matchExpressions:
+    - key: bailiwick.dev/organization
+      operator: Exists
+resourceRules:
+  - apiGroups: [""]
+    apiVersions: ["*"]
+    resources: ["namespaces", "namespaces/*"]
+    operations: ["UPDATE", "DELETE"]
+    scope: Cluster
+{{- end }}
+
 {{/* Elsewhere our own kinds: they grant from when an organization takes the namespace. */}}
 {{- define "bailiwick.ourKindsElsewhere" -}}
 namespaceSelector:
@@ -155,6 +169,8 @@ the policies. A selector finds an object that has the label before or after a ch
 {{- define "bailiwick.suspendedNowFrom" -}}
 -elsewhere:
   {{- include "bailiwick.ourKindsElsewhere" . | nindent 2 }}
+-namespaces:
+  {{- include "bailiwick.namespacesOfOrganizations" . | nindent 2 }}
 "":
   {{- include "bailiwick.inOrganizations" . | nindent 2 }}
 {{- if .Values.admissionPolicies.managedObjects.enabled }}

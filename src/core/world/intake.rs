@@ -335,6 +335,10 @@ impl World {
         let mut affected = Affected { site: true, urgent, ..Affected::default() }.namespace(name);
         let named = [old.as_deref(), new].into_iter().flatten().filter_map(|n| n.organization.clone());
         affected.organizations.extend(named);
+        if organizations.0 != organizations.1 && self.local.contains_key(name) {
+            // Who is mentioned in it belongs to an organization from now on.
+            affected.left.extend(self.default_namespaces());
+        }
         // An organization may only claim another namespace when no record keeps this one for it.
         for name in organizations.0.into_iter().chain(organizations.1) {
             affected.namespaces.extend(self.organizations.get(name).and_then(|o| o.namespace.clone()));
@@ -439,8 +443,10 @@ impl World {
             let belongs = self.belongs_somewhere(username);
             if belongs != before {
                 affected.namespaces.extend(self.default_namespaces());
-                // Who belongs somewhere else is no member of the default organization.
-                affected.urgent |= belongs;
+                if belongs {
+                    // Who belongs somewhere else is no member of the default organization.
+                    affected.left.extend(self.default_namespaces());
+                }
             }
         }
         affected

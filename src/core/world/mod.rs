@@ -131,6 +131,8 @@ pub struct Affected {
     pub all: bool,
     /// These.
     pub namespaces: BTreeSet<Name>,
+    /// Those of them that somebody may have left for another organization, which must not wait.
+    pub left: BTreeSet<Name>,
     /// The cluster-scoped part, claims, the default organization.
     pub site: bool,
     /// Users, by handle, whose status may differ.

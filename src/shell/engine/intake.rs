@@ -5,10 +5,11 @@
 
 use std::collections::HashSet;
 
+use super::statuses::meta;
 use super::{Engine, Unit};
 use crate::core::Name;
 use crate::core::names::RELEASE_PREFIX;
-use crate::core::native::{Key, NativeKind, Observed};
+use crate::core::native::{Key, NativeKind, Observed, Source};
 use crate::core::records::Meta;
 use crate::core::uid::Uid;
 use crate::core::world::Affected;
@@ -30,10 +31,33 @@ impl Engine {
                 {
                     listed.insert(id);
                 }
+                let edited = self.edited_status(&item);
                 self.item(*item);
+                if let Some(target) = edited {
+                    self.say_anew(&target);
+                }
             }
             Seen::Gone(id) => self.gone(&id),
         }
+    }
+
+    /// Whose status is another one than before, though no write of ours is under way: somebody has edited it, or our write was
+    /// carried out and its answer was lost. What is said since then was compared with the status before it.
+    fn edited_status(&self, item: &Item) -> Option<Source> {
+        let (kind, new) = match item {
+            Item::Organization(o) => ("Organization", &o.meta),
+            Item::User(u) => ("User", &u.meta),
+            Item::Group(g) => ("Group", &g.meta),
+            Item::RoleBinding(b) => ("RoleBinding", &b.meta),
+            Item::CustomRole(r) => ("CustomRole", &r.meta),
+            Item::SiteRole(r) => ("SiteRole", &r.meta),
+            Item::SiteRoleBinding(b) => ("SiteRoleBinding", &b.meta),
+            _ => return None,
+        };
+        let target = new.source(kind);
+        let known = meta(&self.world, &target)?;
+        let edited = known.version < new.version && known.status.digest != new.status.digest;
+        (edited && self.may_act() && !self.statuses.is_writing(&target)).then_some(target)
     }
 
     /// An object, from a watch or from the answer to one of our writes.

@@ -210,6 +210,9 @@ impl Engine {
         tracing::info!(leading, "leadership");
         self.leading = leading;
         if leading {
+            // Another replica may have led meanwhile.
+            self.world.refused_claims.clear();
+            self.units.values_mut().for_each(UnitState::start_over);
             self.suspensions.start_over();
             self.affected(Affected {
                 users: self.world.users.keys().cloned().collect(),
@@ -247,26 +250,25 @@ impl Engine {
     /// Queues what a change may affect.
     fn affected(&mut self, affected: Affected) {
         self.revision += 1;
-        // What was urgent while nothing was written is found when all are looked at first.
-        let urgent = affected.urgent && self.may_act();
-        if affected.all {
-            let known: Vec<Unit> = self.units.keys().filter(|u| **u != Unit::Site).cloned().collect();
-            for unit in self.world.units().into_iter().map(Unit::Namespace).chain(known) {
-                self.news_for(unit, urgent);
-            }
-        }
-        for name in affected.namespaces {
-            self.news_for(Unit::Namespace(name), urgent);
-        }
-        if affected.site {
-            self.news_for(Unit::Site, urgent);
-        }
         if affected.suspended {
             self.suspensions.look_now();
         }
         if !self.may_act() {
             // Everything is looked at when this replica leads.
             return;
+        }
+        if affected.all {
+            let known: Vec<Unit> = self.units.keys().filter(|u| **u != Unit::Site).cloned().collect();
+            for unit in self.world.units().into_iter().map(Unit::Namespace).chain(known) {
+                self.news_for(unit, affected.urgent);
+            }
+        }
+        for name in affected.namespaces {
+            let urgent = affected.urgent || affected.left.contains(&name);
+            self.news_for(Unit::Namespace(name), urgent);
+        }
+        if affected.site {
+            self.news_for(Unit::Site, affected.urgent);
         }
         self.statuses.users.extend(affected.users);
         self.statuses.organizations.extend(affected.organizations);

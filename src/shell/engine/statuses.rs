@@ -92,6 +92,11 @@ impl Statuses {
         Some(waiting)
     }
 
+    /// Whether this object's status is being written.
+    pub fn is_writing(&self, target: &Source) -> bool {
+        self.under_way.contains_key(target)
+    }
+
     /// Says these at the end of this turn.
     pub fn say_now(&mut self, drafts: Vec<StatusDraft>) {
         self.due.extend(drafts);
@@ -207,7 +212,10 @@ impl Engine {
             *next = Some(draft);
             return;
         }
-        if let Some(queued) = self.statuses.queued.get_mut(&draft.target) {
+        let at_once = self.makes_privileged(&draft);
+        if at_once {
+            self.statuses.queued.remove(&draft.target);
+        } else if let Some(queued) = self.statuses.queued.get_mut(&draft.target) {
             *queued = draft;
             return;
         }
@@ -215,7 +223,7 @@ impl Engine {
         let document = draft.document(meta, self.now.time);
         self.count_not_ready(&draft);
         let Some(document) = document else { return };
-        if !self.place_for_status() && !self.makes_privileged(&draft) {
+        if !self.place_for_status() && !at_once {
             // Decisions wait for what these record: the default organization, and the one holder of a role.
             if matches!(draft.target.kind, "Organization" | "SiteRole") {
                 self.statuses.queue.push_front(draft.target.clone());
@@ -301,15 +309,25 @@ impl Engine {
         let Some(draft) = next else { return };
         // What some say rests on what their status recorded before: an answer that has just come in.
         match target.kind {
-            "User" => drop(self.statuses.users.insert(target.name.clone())),
-            "Organization" => drop(self.statuses.organizations.insert(target.name.clone())),
-            "SiteRole" => self.decide_anew(Unit::Site),
-            "CustomRole" => self.decide_anew(Unit::Namespace(target.namespace.clone())),
+            "User" | "Organization" | "SiteRole" | "CustomRole" => self.say_anew(target),
             _ => self.say(draft),
         }
     }
 
-    fn decide_anew(&mut self, unit: Unit) {
+    /// Has it decided once more what is to be said of this object.
+    pub(super) fn say_anew(&mut self, target: &Source) {
+        let unit = match target.kind {
+            "User" => {
+                self.statuses.users.insert(target.name.clone());
+                return;
+            }
+            "Organization" => {
+                self.statuses.organizations.insert(target.name.clone());
+                return;
+            }
+            "SiteRole" | "SiteRoleBinding" => Unit::Site,
+            _ => Unit::Namespace(target.namespace.clone()),
+        };
         self.revision += 1;
         self.mark(unit, false);
     }
@@ -324,7 +342,8 @@ fn slot(target: &Source) -> (&'static str, Name, Name) {
     (target.kind, target.namespace.clone(), target.name.clone())
 }
 
-fn meta<'a>(world: &'a World, target: &Source) -> Option<&'a Meta> {
+/// What is known of an object of ours.
+pub(super) fn meta<'a>(world: &'a World, target: &Source) -> Option<&'a Meta> {
     let local = world.local.get(&target.namespace);
     let name = &target.name;
     let meta = match target.kind {

@@ -158,7 +158,7 @@ impl Hand {
             }
             _ => {
                 self.count(verb, "failed");
-                Outcome::Failed { message: status.message.clone(), answered: !is_of_no_account(status.code) }
+                Outcome::Failed { message: status.message.clone(), answered: !is_of_no_account(status) }
             }
         }
     }
@@ -288,13 +288,14 @@ impl Hand {
 
     fn outcome<T>(&self, verb: &'static str, result: kube::Result<T>) -> Result<T, Failure> {
         result.inspect(|_| self.count(verb, "ok")).map_err(|error| {
-            let code = api_status(&error).map_or(0, |s| s.code);
+            let status = api_status(&error);
+            let code = status.map_or(0, |s| s.code);
             self.count(verb, if matches!(code, 404 | 409) { "conflict" } else { "failed" });
             // 409 is another object of this name, or one that others change all the time. Only the world knows which.
             match code {
                 404 => Failure::Gone,
                 409 => Failure::Conflict(error.to_string()),
-                code if code == 0 || is_of_no_account(code) => Failure::Failed(error.to_string()),
+                _ if status.is_none_or(is_of_no_account) => Failure::Failed(error.to_string()),
                 _ => Failure::Refused(error.to_string()),
             }
         })
@@ -371,9 +372,13 @@ fn apply() -> PatchParams {
     PatchParams::apply(v::FIELD_MANAGER).force()
 }
 
-/// Whether an answer says nothing about what was written: the API server has too much to do, or does not know us at the moment.
-fn is_of_no_account(code: u16) -> bool {
-    matches!(code, 401 | 429 | 503 | 504)
+/// Whether an answer says nothing about what was written: the API server has too much to do, does not know us at the moment, or
+/// has trouble itself, as when etcd is without a leader (500 without a reason). A webhook that fails is `InternalError`.
+fn is_of_no_account(status: &Status) -> bool {
+    match status.code {
+        401 | 408 | 429 => true,
+        code => code >= 500 && status.reason != "InternalError",
+    }
 }
 
 fn api_status(error: &kube::Error) -> Option<&Status> {
@@ -430,5 +435,26 @@ impl StatusPatch<'_> {
             .patch_status(&self.target.name, &apply(), &Patch::Apply(self.document))
             .await?;
         Ok(object.meta().deletion_timestamp.is_none().then(|| item(&object)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use rstest::rstest;
+
+    use super::is_of_no_account;
+
+    #[rstest]
+    #[case::a_webhook_that_fails(500, "InternalError", false)]
+    #[case::a_conversion_that_fails(422, "Invalid", false)]
+    #[case::etcd_has_no_leader(500, "", true)]
+    #[case::etcd_is_slow(500, "ServerTimeout", true)]
+    #[case::a_proxy_finds_nobody(502, "Failed to parse error data", true)]
+    #[case::nobody_knows_us(401, "Unauthorized", true)]
+    #[case::too_much_to_do(429, "TooManyRequests", true)]
+    fn what_an_answer_says_of_a_write(#[case] code: u16, #[case] reason: &str, #[case] nothing: bool) {
+        let status = Status { code, reason: reason.to_owned(), ..Status::default() };
+        assert_eq!(is_of_no_account(&status), nothing);
     }
 }

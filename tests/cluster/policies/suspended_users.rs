@@ -89,6 +89,7 @@ fn what_she_may_not(ada: &Person) {
         vec!["patch", "users.bailiwick.dev", "zoe", "--type=merge", "-p", r#"{"spec":{"email":"a@b"}}"#],
         vec!["delete", "organizations.bailiwick.dev", "alpha"],
         vec!["label", "namespace", "alpha", "a=b"],
+        vec!["label", "namespace", "alpha", "bailiwick.dev/organization-"],
         vec!["delete", "namespace", "alpha"],
     ] {
         ada.may_not(&words, &refused);
@@ -230,6 +231,7 @@ fn a_suspension_acts_at_once_with_no_operator_running() {
         vec!["label", "users.bailiwick.dev", "ada", "bailiwick.dev/suspension-"],
         vec!["patch", "users.bailiwick.dev", "ada", "--type=merge", "-p", r#"{"spec":{"suspended":false}}"#],
         vec!["delete", "users.bailiwick.dev", "ada"],
+        vec!["label", "namespace", "alpha", "bailiwick.dev/organization-"],
         vec!["-n", "alpha", "create", "role", "hers", "--verb=get", "--resource=pods"],
         vec!["-n", "alpha", "label", "role.rbac.authorization.k8s.io", "theirs", MANAGED],
     ] {

@@ -231,7 +231,7 @@ impl Engine {
         // What is tried again now and then does not hold up the rest once more, each time.
         let failing = &state.failing;
         state.erring.retain(|key, _| failing.contains_key(key));
-        let (next_try, next_change) = (state.next_try(now.clock), state.next_change);
+        let next_change = state.next_change;
         let decision = state.decision.take();
         if let (Unit::Site, Some(decision)) = (unit, &decision) {
             state.share(&decision.desired);
@@ -242,7 +242,6 @@ impl Engine {
         let decided_at = state.decided_at;
         let idle = state.present.is_empty() && state.failing.is_empty() && *unit != Unit::Site;
         self.set_timer(Timer::Unit(unit.clone()), next_change);
-        self.pauses.extend(next_try.map(|at| (at, unit.clone())));
         if let Some(decision) = decision {
             // The holder of a role is recorded in its status, and grants wait for the record. And a policy asks whether a Group
             // is privileged.

@@ -67,6 +67,7 @@ impl Engine {
             self.statuses.organizations.extend(claims::claimants(&self.world, name).map(|o| o.meta.name.clone()));
             if is_news {
                 // What is there is taken away at once.
+                self.make_urgent(unit);
                 return;
             }
         }
@@ -94,7 +95,7 @@ impl Engine {
     fn wrote(&mut self, unit: &Unit, key: Key, revokes: bool, outcome: Outcome) {
         let clock = self.now.clock;
         let Some(state) = self.units.get_mut(unit) else { return };
-        if !matches!(outcome, Outcome::Failed { .. } | Outcome::NotLeading) {
+        if !matches!(outcome, Outcome::Failed { answered: true, .. }) {
             state.erring.remove(&key);
         }
         match outcome {
@@ -154,10 +155,10 @@ impl Engine {
             }
             Outcome::Failed { message, answered } => {
                 tracing::warn!(%key, message, "a write failed; it is tried again");
-                // Who shall have this instead of something else keeps that meanwhile, but not for ever.
-                let gives = answered && !revokes;
-                if gives && state.erring.entry(key.clone()).or_insert_with(|| Streak::new(clock)).goes_on(clock) {
-                    self.trouble(unit, key, Reason::RefusedByApiServer, message, false);
+                // What fails for long is as good as refused: whoever shall have this instead of something else keeps that
+                // meanwhile, and whoever shall lose it has it, but not for ever.
+                if answered && state.erring.entry(key.clone()).or_insert_with(|| Streak::new(clock)).goes_on(clock) {
+                    self.resisted(unit, key, Reason::RefusedByApiServer, message, revokes);
                 } else {
                     self.hold_back(unit);
                 }
@@ -188,6 +189,7 @@ impl Engine {
         let pause = retry::delay(times.saturating_add(3));
         let until = clock + if resists { pause.min(LONGEST_WHEN_REVOKING) } else { pause };
         state.failing.insert(key.clone(), Failing { times, until, resists });
+        self.pauses.insert((until, unit.clone()));
         let source = state.decision.as_ref().and_then(|d| d.desired.get(&key)).map(|n| n.source.uid.clone());
         tracing::warn!(%key, %reason, message, "a native object is refused");
         let trouble = Trouble { source: source.unwrap_or_default(), reason, message };
@@ -209,7 +211,7 @@ impl Engine {
                 return;
             }
             let wait = retry::delay(state.failures);
-            let wait = if state.watchful { wait.min(LONGEST_WHEN_REVOKING) } else { wait };
+            let wait = if state.watchful || state.resists() { wait.min(LONGEST_WHEN_REVOKING) } else { wait };
             state.wait_until = Some(clock + wait);
             self.pauses.insert((clock + wait, unit.clone()));
         }

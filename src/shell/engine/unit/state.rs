@@ -179,13 +179,22 @@ impl UnitState {
         self.wait_until.is_some_and(|until| until > now)
     }
 
+    /// Forgets what went wrong again and again: another replica may have led since.
+    pub fn start_over(&mut self) {
+        self.claim_refused = None;
+        self.erring.clear();
+    }
+
     /// Waits no longer, if the time has come. Says whether it has, for what takes access away.
     pub fn try_again(&mut self, now: Instant) -> bool {
         let over = self.wait_until.is_some_and(|until| until <= now);
         if over {
             self.wait_until = None;
         }
-        (over && self.watchful) || self.failing.values().any(|f| f.resists && f.until <= now)
+        let revokes = (over && self.watchful) || self.failing.values().any(|f| f.resists && f.until <= now);
+        // Also beside what is being written.
+        self.watchful |= revokes;
+        revokes
     }
 
     /// Whether the time of something that was decided is over.
@@ -213,7 +222,8 @@ impl UnitState {
         }
     }
 
-    pub(super) fn next_try(&self, now: Instant) -> Option<Instant> {
-        self.failing.values().map(|f| f.until).filter(|until| *until > now).min()
+    /// Whether something was to be taken away, and was refused.
+    pub(super) fn resists(&self) -> bool {
+        self.failing.values().any(|f| f.resists)
     }
 }
