@@ -1003,3 +1003,36 @@ fn who_stands_by_remembers_nothing_of_namespaces_that_are_gone() {
     model.rest(true);
     model.check_converged();
 }
+
+/// Or its write was carried out, and the answer was lost.
+#[test]
+fn a_status_that_somebody_edits_is_written_again() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    apply(
+        &mut model,
+        "{kind: SiteRoleBinding, metadata: {name: s}, spec: {roleRef: {kind: SiteRole, name: reader}, subjects: [{kind: User, name: ada}]}}",
+    );
+    model.rest(true);
+    model.check_converged();
+    let slots = [
+        (world::Kind::Organization, "", "acme"),
+        (world::Kind::User, "", "ada"),
+        (world::Kind::SiteRole, "", "reader"),
+        (world::Kind::SiteRoleBinding, "", "s"),
+        (world::Kind::RoleBinding, "n0", "b"),
+    ];
+    for (kind, namespace, name) in slots {
+        let slot = (kind, namespace.to_owned(), name.to_owned());
+        let mut status = model.store.objects[&slot].status().expect("it has no status");
+        let uid = model.store.objects[&slot].uid();
+        let before = status.clone();
+        status["conditions"][0]["message"] = "All is well.".into();
+        let events = model.store.write_status(&slot, &uid, &status);
+        assert_ne!(events.len(), 0);
+        model.show(events);
+        model.rest(true);
+        assert_eq!(model.store.objects[&slot].status(), Some(before), "{kind:?}");
+        model.check_converged();
+    }
+}
