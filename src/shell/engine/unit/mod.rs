@@ -22,7 +22,7 @@ impl Engine {
         let now = self.now;
         let Some(state) = self.units.get_mut(unit) else { return };
         if state.is_writing() {
-            if state.urgent || state.watchful {
+            if state.may_revoke() {
                 self.take_away_beside(unit);
             }
             return;

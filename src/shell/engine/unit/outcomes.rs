@@ -85,7 +85,7 @@ impl Engine {
                 state.decision = None;
             }
         }
-        let urgent = state.urgent || state.watchful;
+        let urgent = state.may_revoke();
         if (!writing || urgent) && state.busy_since.is_some() {
             // Work that has begun is brought to its end before other work begins.
             self.queue.push_first(unit.clone(), urgent);
@@ -211,7 +211,7 @@ impl Engine {
                 return;
             }
             let wait = retry::delay(state.failures);
-            let wait = if state.watchful || state.resists() { wait.min(LONGEST_WHEN_REVOKING) } else { wait };
+            let wait = if state.watchful { wait.min(LONGEST_WHEN_REVOKING) } else { wait };
             state.wait_until = Some(clock + wait);
             self.pauses.insert((clock + wait, unit.clone()));
         }

@@ -159,6 +159,11 @@ impl UnitState {
         self.claiming || !self.under_way.is_empty()
     }
 
+    /// Whether what it does, or has to do, may take access away.
+    pub(super) fn may_revoke(&self) -> bool {
+        self.urgent || self.watchful
+    }
+
     /// Whether it goes before those that only give: after a pause too, but not for each piece of news while it is writing.
     pub fn is_urgent(&self) -> bool {
         self.urgent || (self.watchful && !self.is_writing())
@@ -220,10 +225,5 @@ impl UnitState {
             objects: failing().map(|(key, _)| key.clone()).collect(),
             resisting: failing().filter(|(_, f)| f.resists).map(|(key, _)| key.clone()).collect(),
         }
-    }
-
-    /// Whether something was to be taken away, and was refused.
-    pub(super) fn resists(&self) -> bool {
-        self.failing.values().any(|f| f.resists)
     }
 }
