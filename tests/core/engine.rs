@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use bailiwick::core::names::RELEASE_PREFIX;
@@ -1053,4 +1054,96 @@ fn a_status_that_somebody_edits_is_written_again() {
         assert_eq!(model.store.objects[&slot].status(), Some(before), "{kind:?}");
         model.check_converged();
     }
+}
+
+/// The same while a write of ours is under way, when the watch is faster than its answer.
+#[test]
+fn a_status_that_somebody_edits_before_our_write_of_it_is_answered_is_written_again() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    model.rest(true);
+    apply(
+        &mut model,
+        "{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: SiteRole, name: reader}, subjects: [{kind: User, name: eve}]}}",
+    );
+    let is_said = |job: &Job| matches!(job, Job::Status { target, .. } if target.kind == "RoleBinding");
+    let mut done = None;
+    for _ in 0..50 {
+        let all = model.to_show.values_mut().flat_map(std::mem::take);
+        model.seen.extend(all);
+        model.turns();
+        if let Some(at) = model.under_way.iter().position(is_said) {
+            let job = model.under_way.remove(at);
+            done = Some(model.carry_out(&job));
+            break;
+        }
+        for job in std::mem::take(&mut model.under_way) {
+            let done = model.carry_out(&job);
+            model.answers.push(done);
+        }
+    }
+    let done = done.expect("nothing is said of the binding");
+    let slot = (world::Kind::RoleBinding, "n0".to_owned(), "b".to_owned());
+    let mut status = model.store.objects[&slot].status().unwrap();
+    let before = status.clone();
+    status["conditions"][0]["message"] = "All is well.".into();
+    let uid = model.store.objects[&slot].uid();
+    let events = model.store.write_status(&slot, &uid, &status);
+    model.show(events);
+    let all = model.to_show.values_mut().flat_map(std::mem::take);
+    model.seen.extend(all);
+    model.turns();
+    model.answers.push(done);
+    model.turns();
+    model.rest(true);
+    assert_eq!(model.store.objects[&slot].status(), Some(before));
+    model.check_converged();
+}
+
+/// What cannot be added to a binding says nothing about what cannot be taken out of it.
+#[test]
+fn who_keeps_a_role_does_not_lose_it_with_the_first_revocation_that_fails() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    apply(&mut model, ADA_AND_BOB);
+    model.rest(true);
+    model.fault = |write| matches!(write, Write::Apply { .. }).then(failed);
+    apply(
+        &mut model,
+        "{kind: RoleBinding, metadata: {name: both, namespace: n0}, spec: {roleRef: {kind: SiteRole, name: viewer}, subjects: [{kind: User, name: ada}, {kind: User, name: bob}, {kind: ServiceAccount, name: ci}]}}",
+    );
+    model.wait(30);
+    let before = bound_by(&model, "RoleBinding", "both");
+    assert_eq!(before.len(), 2, "{before:?}");
+    apply(&mut model, ADA_SUSPENDED);
+    model.wait(5);
+    assert_eq!(bound_by(&model, "RoleBinding", "both"), before);
+    model.wait(15);
+    let after = bound_by(&model, "RoleBinding", "both");
+    assert!(!after.iter().any(|who| who.contains("ada")), "{after:?}");
+    model.fault = |_| None;
+    model.rest(true);
+    model.check_converged();
+}
+
+/// A webhook's error may have the port in it from which it was asked.
+#[test]
+fn an_error_that_reads_otherwise_each_time_is_said_once() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    model.rest(true);
+    model.fault = |write| {
+        static PORT: AtomicU16 = AtomicU16::new(40_000);
+        let port = PORT.fetch_add(1, Ordering::Relaxed);
+        let message = format!("read udp 10.0.0.1:{port}: i/o timeout");
+        matches!(write, Write::Create { .. }).then(|| Outcome::Failed { message, answered: true })
+    };
+    apply(&mut model, ADA_AND_BOB);
+    model.wait(60);
+    let slot = (world::Kind::RoleBinding, "n0".to_owned(), "both".to_owned());
+    let said = |model: &Model| model.store.objects[&slot].status().unwrap().to_string();
+    let first = said(&model);
+    assert!(first.contains("read udp 10.0.0.1:"), "{first}");
+    model.wait(300);
+    assert_eq!(said(&model), first);
 }

@@ -10,6 +10,7 @@ use bailiwick::core::world::World;
 use proptest::prelude::*;
 
 use crate::access::Access;
+use crate::build::objects;
 use crate::cases;
 use crate::shell::{All, Shell, assert_same_all};
 use crate::world::{Event, Op, crowd, history};
@@ -194,4 +195,34 @@ proptest! {
         let said = |all: Vec<&StatusDraft>| -> BTreeMap<_, _> { all.into_iter().map(|d| (d.target.clone(), d.clone())).collect() };
         prop_assert_eq!(said(settled.statuses.iter().collect()), said(shell.all.statuses().collect()));
     }
+}
+
+/// The record of an organization that was made anew has another UID, and nothing else.
+#[test]
+fn who_leaves_the_default_organization_for_one_that_is_made_anew_is_urgent() {
+    let mut shell = Shell::new();
+    let home = "{kind: Organization, metadata: {name: home}, spec: {default: true}}";
+    let acme = "{kind: Organization, metadata: {name: acme}, spec: {namespace: n0}}";
+    let rest = "
+{kind: User, metadata: {name: ada}, spec: {username: ada}}
+---
+{kind: SiteRole, metadata: {name: organization-member}, spec: {privileged: false, assignableTo: [Organization], rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]}}
+---
+{kind: Group, metadata: {name: g, namespace: n0}, spec: {members: [ada]}}
+";
+    for yaml in [home, acme, rest] {
+        for object in objects(yaml) {
+            shell.act(&Op::Put(Box::new(object)));
+        }
+        shell.settle();
+    }
+    let anew = Op::Replace(Box::new(objects(acme).remove(0)));
+    shell.act(&anew);
+    let before = shell.access();
+    shell.urgent();
+    shell.settle();
+    let (after, urgent) = (shell.access(), shell.urgent());
+    let lost = |name: &Name| !before[name].beyond(&[&after[name]]).is_empty();
+    assert!(before.keys().any(lost), "nobody was in the default organization meanwhile");
+    is_urgent(&anew, &before, &after, &urgent).unwrap();
 }

@@ -164,7 +164,8 @@ resourceRules:
 {{/*
 What the bindings of the policy on the freshly suspended are about, by the end of their names. RBAC that the operator wrote
 is left out: who writes that needs `override` at the cluster (policies/managed-objects.yaml) and could as well do away with
-the policies. A selector finds an object that has the label before or after a change, so no change gets around it.
+the policies. A selector finds an object that has the label before or after a change, so no change gets around it
+but one through `namespaces/status`, which only administrators of the cluster may write.
 */}}
 {{- define "bailiwick.suspendedNowFrom" -}}
 -elsewhere:

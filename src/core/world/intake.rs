@@ -312,6 +312,7 @@ impl World {
 
     /// Takes in a native Namespace.
     pub fn namespace(&mut self, name: &Name, new: Option<Namespace>, gone: Option<&Uid>) -> Affected {
+        let holder_before = claims::holder(self, name).map(|o| o.meta.uid.clone());
         let Ok(old) = self.namespaces.swap(name, new, gone) else {
             return Affected::default();
         };
@@ -335,7 +336,8 @@ impl World {
         let mut affected = Affected { site: true, urgent, ..Affected::default() }.namespace(name);
         let named = [old.as_deref(), new].into_iter().flatten().filter_map(|n| n.organization.clone());
         affected.organizations.extend(named);
-        if organizations.0 != organizations.1 && self.local.contains_key(name) {
+        let holder = claims::holder(self, name).map(|o| &o.meta.uid);
+        if holder.is_some() && holder != holder_before.as_ref() && self.local.contains_key(name) {
             // Who is mentioned in it belongs to an organization from now on.
             affected.left.extend(self.default_namespaces());
         }

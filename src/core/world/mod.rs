@@ -124,6 +124,16 @@ pub struct Trouble {
     pub message: String,
 }
 
+impl Trouble {
+    /// Whether it is the same trouble. What the API server says often has a number in it that is another one each time, a port
+    /// or a time.
+    #[must_use]
+    pub fn is_as(&self, other: &Self) -> bool {
+        let [said, says] = [self, other].map(|trouble| trouble.message.bytes().filter(|byte| !byte.is_ascii_digit()));
+        self.source == other.source && self.reason == other.reason && said.eq(says)
+    }
+}
+
 /// What a change may affect.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Affected {

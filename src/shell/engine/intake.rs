@@ -34,7 +34,8 @@ impl Engine {
                 let edited = self.edited_status(&item);
                 self.item(*item);
                 if let Some(target) = edited {
-                    self.say_anew(&target);
+                    // Not at once: whoever does that may do it again.
+                    self.say_later(&target);
                 }
             }
             Seen::Gone(id) => self.gone(&id),
@@ -44,20 +45,16 @@ impl Engine {
     /// Whose status is another one than before, though no write of ours is under way: somebody has edited it, or our write was
     /// carried out and its answer was lost. What is said since then was compared with the status before it.
     fn edited_status(&self, item: &Item) -> Option<Source> {
-        let (kind, new) = match item {
-            Item::Organization(o) => ("Organization", &o.meta),
-            Item::User(u) => ("User", &u.meta),
-            Item::Group(g) => ("Group", &g.meta),
-            Item::RoleBinding(b) => ("RoleBinding", &b.meta),
-            Item::CustomRole(r) => ("CustomRole", &r.meta),
-            Item::SiteRole(r) => ("SiteRole", &r.meta),
-            Item::SiteRoleBinding(b) => ("SiteRoleBinding", &b.meta),
-            _ => return None,
-        };
+        let (kind, new) = object_of(item)?;
         let target = new.source(kind);
-        let known = meta(&self.world, &target)?;
-        let edited = known.version < new.version && known.status.digest != new.status.digest;
+        let edited = is_edited(meta(&self.world, &target)?, new);
         (edited && self.may_act() && !self.statuses.is_writing(&target)).then_some(target)
+    }
+
+    /// Whether somebody has edited a status since we wrote it so.
+    pub(super) fn edited_since(&self, written: &Item) -> bool {
+        let Some((kind, written)) = object_of(written) else { return false };
+        meta(&self.world, &written.source(kind)).is_some_and(|known| is_edited(written, known))
     }
 
     /// An object, from a watch or from the answer to one of our writes.
@@ -287,4 +284,23 @@ fn id(item: &Item) -> Option<Id> {
         }
         Item::Bounds(_) | Item::Settings(_) | Item::PolicyFaults(_) => return None,
     })
+}
+
+/// Of our kinds, which one it is, and of what.
+fn object_of(item: &Item) -> Option<(&'static str, &Meta)> {
+    Some(match item {
+        Item::Organization(o) => ("Organization", &o.meta),
+        Item::User(u) => ("User", &u.meta),
+        Item::Group(g) => ("Group", &g.meta),
+        Item::RoleBinding(b) => ("RoleBinding", &b.meta),
+        Item::CustomRole(r) => ("CustomRole", &r.meta),
+        Item::SiteRole(r) => ("SiteRole", &r.meta),
+        Item::SiteRoleBinding(b) => ("SiteRoleBinding", &b.meta),
+        _ => return None,
+    })
+}
+
+/// Whether the newer one of these two says something else in its status.
+fn is_edited(old: &Meta, new: &Meta) -> bool {
+    old.version < new.version && old.status.digest != new.status.digest
 }

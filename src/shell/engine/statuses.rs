@@ -289,7 +289,13 @@ impl Engine {
         let next = self.statuses.under_way.remove(target).flatten();
         match result {
             // The watch may have shown by now that the object is gone: an answer brings nothing back.
-            Ok(item) if meta(&self.world, target).is_some() => self.item(*item),
+            Ok(item) if meta(&self.world, target).is_some() => {
+                let edited = self.edited_since(&item);
+                self.item(*item);
+                if edited {
+                    self.say_later(target);
+                }
+            }
             Ok(_) | Err(Failure::Gone) => {}
             Err(failure) => {
                 let error = match failure {
@@ -297,13 +303,7 @@ impl Engine {
                     Failure::NotLeading | Failure::Gone => "not leading".to_owned(),
                 };
                 tracing::warn!(object = target.path(), error, "a status was not written");
-                let timer = match target.kind {
-                    "User" => Timer::User(target.name.clone()),
-                    "Organization" => Timer::Organization(target.name.clone()),
-                    "SiteRole" | "SiteRoleBinding" => Timer::Unit(Unit::Site),
-                    _ => Timer::Unit(Unit::Namespace(target.namespace.clone())),
-                };
-                self.arm(timer, self.now.time + retry_soon());
+                self.say_later(target);
             }
         }
         let Some(draft) = next else { return };
@@ -314,8 +314,19 @@ impl Engine {
         }
     }
 
+    /// The same as [`Self::say_anew`], after a pause.
+    pub(super) fn say_later(&mut self, target: &Source) {
+        let timer = match target.kind {
+            "User" => Timer::User(target.name.clone()),
+            "Organization" => Timer::Organization(target.name.clone()),
+            "SiteRole" | "SiteRoleBinding" => Timer::Unit(Unit::Site),
+            _ => Timer::Unit(Unit::Namespace(target.namespace.clone())),
+        };
+        self.arm(timer, self.now.time + retry_soon());
+    }
+
     /// Has it decided once more what is to be said of this object.
-    pub(super) fn say_anew(&mut self, target: &Source) {
+    fn say_anew(&mut self, target: &Source) {
         let unit = match target.kind {
             "User" => {
                 self.statuses.users.insert(target.name.clone());

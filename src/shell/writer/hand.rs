@@ -117,7 +117,7 @@ impl Hand {
                 self.count(verb, "ok");
                 Outcome::Gone(uid)
             }
-            Err(error) => self.explain(verb, &key, uid, error).await,
+            Err(error) => self.explain(&write, verb, &key, uid, error).await,
         };
         if !matches!(outcome, Outcome::Is(_) | Outcome::Gone(_)) {
             tracing::debug!(%key, verb, ?outcome, "a write did not work");
@@ -125,12 +125,24 @@ impl Hand {
         Done::Native(key, outcome)
     }
 
-    async fn explain(&self, verb: &'static str, key: &Key, uid: Option<Uid>, error: kube::Error) -> Outcome {
+    async fn explain(
+        &self,
+        write: &Write,
+        verb: &'static str,
+        key: &Key,
+        uid: Option<Uid>,
+        error: kube::Error,
+    ) -> Outcome {
         let Some(status) = api_status(&error) else {
             self.count(verb, "failed");
             return Outcome::Failed { message: error.to_string(), answered: false };
         };
         match status.code {
+            // Whatever else the code would mean.
+            code if is_of_admission(status) && code < 500 && code != 429 => {
+                self.count(verb, "refused");
+                Outcome::Refused { message: status.message.clone(), authorized: true }
+            }
             404 if verb == "delete" => {
                 self.count(verb, "conflict");
                 Outcome::Gone(uid)
@@ -158,7 +170,9 @@ impl Hand {
             }
             _ => {
                 self.count(verb, "failed");
-                Outcome::Failed { message: status.message.clone(), answered: !is_of_no_account(status) }
+                // What the API server gives up is too much for it, or for a webhook. Deleting may be less.
+                let answered = !is_of_no_account(status) || (status.code == 504 && write.revokes());
+                Outcome::Failed { message: status.message.clone(), answered }
             }
         }
     }
@@ -289,12 +303,14 @@ impl Hand {
     fn outcome<T>(&self, verb: &'static str, result: kube::Result<T>) -> Result<T, Failure> {
         result.inspect(|_| self.count(verb, "ok")).map_err(|error| {
             let status = api_status(&error);
-            let code = status.map_or(0, |s| s.code);
+            let is_denied = status.is_some_and(is_of_admission);
+            let code = status.filter(|_| !is_denied).map_or(0, |s| s.code);
             self.count(verb, if matches!(code, 404 | 409) { "conflict" } else { "failed" });
             // 409 is another object of this name, or one that others change all the time. Only the world knows which.
             match code {
                 404 => Failure::Gone,
                 409 => Failure::Conflict(error.to_string()),
+                _ if is_denied => Failure::Refused(error.to_string()),
                 _ if status.is_none_or(is_of_no_account) => Failure::Failed(error.to_string()),
                 _ => Failure::Refused(error.to_string()),
             }
@@ -373,12 +389,19 @@ fn apply() -> PatchParams {
 }
 
 /// Whether an answer says nothing about what was written: the API server has too much to do, does not know us at the moment, or
-/// has trouble itself, as when etcd is without a leader (500 without a reason). A webhook that fails is `InternalError`.
+/// has trouble itself, as when etcd is without a leader (500 without a reason). A webhook that cannot be called is
+/// `InternalError`.
 fn is_of_no_account(status: &Status) -> bool {
     match status.code {
+        _ if is_of_admission(status) => false,
         401 | 408 | 429 => true,
         code => code >= 500 && status.reason != "InternalError",
     }
+}
+
+/// Whether an admission webhook, or a policy of the cluster, said so: with any code and reason that it likes.
+fn is_of_admission(status: &Status) -> bool {
+    status.message.starts_with("admission webhook \"") || status.message.contains("ValidatingAdmissionPolicy '")
 }
 
 fn api_status(error: &kube::Error) -> Option<&Status> {
@@ -456,5 +479,17 @@ mod tests {
     fn what_an_answer_says_of_a_write(#[case] code: u16, #[case] reason: &str, #[case] nothing: bool) {
         let status = Status { code, reason: reason.to_owned(), ..Status::default() };
         assert_eq!(is_of_no_account(&status), nothing);
+    }
+
+    #[rstest]
+    #[case::a_webhook_in_trouble(500, "admission webhook \"x.example\" denied the request: no leader")]
+    #[case::a_webhook_that_is_busy(429, "admission webhook \"x.example\" denied the request")]
+    #[case::a_policy(
+        401,
+        "roles \"r\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"
+    )]
+    fn whatever_admission_says_is_about_the_write(#[case] code: u16, #[case] message: &str) {
+        let status = Status { code, message: message.to_owned(), ..Status::default() };
+        assert!(!is_of_no_account(&status));
     }
 }

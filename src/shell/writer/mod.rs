@@ -122,7 +122,8 @@ pub enum Outcome {
     Failed {
         #[allow(missing_docs)]
         message: String,
-        /// Whether the API server said so, and is not overwhelmed: a webhook of the cluster may be what does not work.
+        /// Whether the API server said so, and is not overwhelmed: a webhook of the cluster may be what does not work. Of what
+        /// takes access away also that it gave up waiting.
         answered: bool,
     },
     /// This replica does not lead.

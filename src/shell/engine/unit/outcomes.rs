@@ -95,7 +95,7 @@ impl Engine {
     fn wrote(&mut self, unit: &Unit, key: Key, revokes: bool, outcome: Outcome) {
         let clock = self.now.clock;
         let Some(state) = self.units.get_mut(unit) else { return };
-        if !matches!(outcome, Outcome::Failed { answered: true, .. }) {
+        if !matches!(outcome, Outcome::Failed { .. }) {
             state.erring.remove(&key);
         }
         match outcome {
@@ -157,7 +157,7 @@ impl Engine {
                 tracing::warn!(%key, message, "a write failed; it is tried again");
                 // What fails for long is as good as refused: whoever shall have this instead of something else keeps that
                 // meanwhile, and whoever shall lose it has it, but not for ever.
-                if answered && state.erring.entry(key.clone()).or_insert_with(|| Streak::new(clock)).goes_on(clock) {
+                if answered && state.errs(&key, revokes, clock) {
                     self.resisted(unit, key, Reason::RefusedByApiServer, message, revokes);
                 } else {
                     self.hold_back(unit);
@@ -193,7 +193,8 @@ impl Engine {
         let source = state.decision.as_ref().and_then(|d| d.desired.get(&key)).map(|n| n.source.uid.clone());
         tracing::warn!(%key, %reason, message, "a native object is refused");
         let trouble = Trouble { source: source.unwrap_or_default(), reason, message };
-        if self.world.troubles.insert(key, trouble.clone()) != Some(trouble) {
+        if !self.world.troubles.get(&key).is_some_and(|known| known.is_as(&trouble)) {
+            self.world.troubles.insert(key, trouble);
             self.revision += 1;
             self.mark(unit.clone(), false);
             self.mark(Unit::Site, false);

@@ -39,7 +39,7 @@ pub(in crate::shell::engine) struct UnitState {
     /// Objects that could not be written, and when to try again.
     pub(super) failing: HashMap<Key, Failing>,
     /// Objects whose writes end in an error that says nothing about them.
-    pub(super) erring: HashMap<Key, Streak>,
+    pub(super) erring: HashMap<Key, Erring>,
     /// The whole unit waits: something failed that may work another time.
     pub wait_until: Option<Instant>,
     pub failures: u32,
@@ -59,6 +59,14 @@ pub(super) struct Failing {
     pub(super) until: Instant,
     /// What was refused was to take access away.
     pub(super) resists: bool,
+}
+
+/// Writes of an object that end in errors.
+#[derive(Debug)]
+pub(super) struct Erring {
+    /// What they were to do. That others could not be added says nothing about whether these can be taken out.
+    revokes: bool,
+    streak: Streak,
 }
 
 /// Something that goes wrong again and again.
@@ -188,6 +196,16 @@ impl UnitState {
     pub fn start_over(&mut self) {
         self.claim_refused = None;
         self.erring.clear();
+    }
+
+    /// A write ended in an error. Says whether that counts by now.
+    pub(super) fn errs(&mut self, key: &Key, revokes: bool, now: Instant) -> bool {
+        let new = || Erring { revokes, streak: Streak::new(now) };
+        let erring = self.erring.entry(key.clone()).or_insert_with(new);
+        if erring.revokes != revokes {
+            *erring = new();
+        }
+        erring.streak.goes_on(now)
     }
 
     /// Waits no longer, if the time has come. Says whether it has, for what takes access away.
