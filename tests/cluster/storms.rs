@@ -9,7 +9,7 @@ mod history;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::support::manifests::{binding, custom_role, group, organization, site_binding, site_role, user, users};
-use crate::support::{Cluster, Fault, Faults, Question, Random, Storm};
+use crate::support::{Cluster, DENIALS, Fault, Faults, Question, Random, Storm};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta, gamma], defaultOrganization: {create: false}}";
 /// On every place: in namespaces, on the cluster and in the release namespace.
@@ -173,6 +173,35 @@ fn an_end_is_not_late_because_something_else_cannot_be_written() {
     let late = Timestamp::now().duration_since(end);
     println!("late by {late:#}, after {} failures", faults(&cluster).hits(Fault::ServerError));
     assert!(late < SignedDuration::from_secs(2), "late by {late:#}\n{}", cluster.operator_log());
+}
+
+/// A webhook chooses the code of its denial, and its reason.
+#[test]
+fn a_revocation_that_a_webhook_denies_is_done_by_deleting() {
+    let (cluster, _) = behind_a_proxy(Random::seed());
+    let role = "{permissions: [{resource: templates, actions: [delete]}]}";
+    cluster.apply(
+        &(organization("alpha", "{namespace: alpha, default: true}")
+            + &custom_role("alpha", "deleter", role)
+            + &users(&["ada", "bob"])),
+    );
+    let delete = &["delete podtemplates"];
+    let [ada, bob] = ["ada", "bob"].map(|name| Question::of(&format!("{name}@example.com"), "alpha"));
+    for code in DENIALS {
+        cluster.apply(&binding("alpha", "deleters", "CustomRole/deleter", &["ada", "bob"]));
+        cluster.can(&bob, delete);
+        cluster.settle();
+        let denied = Fault::Denied(code);
+        faults(&cluster).storm(
+            Storm::default().with(denied, 1.0).only("rbac.authorization.k8s.io/v1/namespaces/alpha/rolebindings"),
+        );
+        cluster.apply(&binding("alpha", "deleters", "CustomRole/deleter", &["ada"]));
+        cluster.cannot(&bob, delete);
+        cluster.can(&ada, delete);
+        assert!(faults(&cluster).hits(denied) > 0, "nothing was denied with {code}");
+        cluster.settle();
+        faults(&cluster).calm();
+    }
 }
 
 /// What of native RBAC names somebody.

@@ -139,7 +139,7 @@ impl Hand {
         };
         match status.code {
             // Whatever else the code would mean.
-            code if is_of_admission(status) && code < 500 && code != 429 => {
+            code if is_of_a_webhook(status) && code < 500 && code != 429 => {
                 self.count(verb, "refused");
                 Outcome::Refused { message: status.message.clone(), authorized: true }
             }
@@ -303,7 +303,7 @@ impl Hand {
     fn outcome<T>(&self, verb: &'static str, result: kube::Result<T>) -> Result<T, Failure> {
         result.inspect(|_| self.count(verb, "ok")).map_err(|error| {
             let status = api_status(&error);
-            let is_denied = status.is_some_and(is_of_admission);
+            let is_denied = status.is_some_and(is_of_a_webhook);
             let code = status.filter(|_| !is_denied).map_or(0, |s| s.code);
             self.count(verb, if matches!(code, 404 | 409) { "conflict" } else { "failed" });
             // 409 is another object of this name, or one that others change all the time. Only the world knows which.
@@ -393,15 +393,15 @@ fn apply() -> PatchParams {
 /// `InternalError`.
 fn is_of_no_account(status: &Status) -> bool {
     match status.code {
-        _ if is_of_admission(status) => false,
+        _ if is_of_a_webhook(status) => false,
         401 | 408 | 429 => true,
         code => code >= 500 && status.reason != "InternalError",
     }
 }
 
-/// Whether an admission webhook, or a policy of the cluster, said so: with any code and reason that it likes.
-fn is_of_admission(status: &Status) -> bool {
-    status.message.starts_with("admission webhook \"") || status.message.contains("ValidatingAdmissionPolicy '")
+/// Whether an admission webhook said so: with any code and reason that it likes.
+fn is_of_a_webhook(status: &Status) -> bool {
+    status.message.starts_with("admission webhook \"")
 }
 
 fn api_status(error: &kube::Error) -> Option<&Status> {
@@ -484,11 +484,7 @@ mod tests {
     #[rstest]
     #[case::a_webhook_in_trouble(500, "admission webhook \"x.example\" denied the request: no leader")]
     #[case::a_webhook_that_is_busy(429, "admission webhook \"x.example\" denied the request")]
-    #[case::a_policy(
-        401,
-        "roles \"r\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"
-    )]
-    fn whatever_admission_says_is_about_the_write(#[case] code: u16, #[case] message: &str) {
+    fn whatever_a_webhook_says_is_about_the_write(#[case] code: u16, #[case] message: &str) {
         let status = Status { code, message: message.to_owned(), ..Status::default() };
         assert!(!is_of_no_account(&status));
     }

@@ -24,6 +24,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// The longest that a slow answer takes; longer than the operator's shortest pauses, shorter than its patience.
 const SLOWEST_MS: u64 = 800;
 
+/// Codes of denials that mean something else, too: trouble of the API server, an object that is gone, a conflict.
+pub const DENIALS: [u16; 3] = [500, 404, 409];
+
 /// What may happen to one request, or to an open watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -33,6 +36,8 @@ pub enum Fault {
     ServerError,
     /// 409 to a write. Nothing is carried out.
     Conflict,
+    /// A webhook on changes denies with this code, of which it has the choice. Nothing is carried out.
+    Denied(u16),
     /// A slow etcd.
     Slow,
     /// A write is carried out when the weather changes, and not before: somebody's webhook takes its time.
@@ -60,6 +65,7 @@ impl Fault {
     /// Whether it can befall this request.
     fn fits(self, request: &request::Parts) -> bool {
         match self {
+            Fault::Denied(_) => request.method == Method::PATCH,
             Fault::Conflict | Fault::Held => request.method != Method::GET,
             // Those befall a watch that is open.
             Fault::DroppedWatch | Fault::ExpiredWatch => false,
@@ -249,6 +255,11 @@ async fn answer(
         let message = "Operation cannot be fulfilled: the object has been modified; please apply your changes to the \
                        latest version and try again";
         return Ok(failure(409, "Conflict", message));
+    }
+    for code in DENIALS {
+        if strikes(Fault::Denied(code)) {
+            return Ok(failure(code, "", "admission webhook \"somebodys.example\" denied the request: not today"));
+        }
     }
     let lost = strikes(Fault::LostAnswer);
     let forwarded = forward(&parts, body);

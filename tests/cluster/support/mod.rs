@@ -17,7 +17,7 @@ use control_plane::{ControlPlane, Options};
 use serde_json::Value;
 
 pub use access::Question;
-pub use faults::{Fault, Faults, Storm};
+pub use faults::{DENIALS, Fault, Faults, Storm};
 pub use operator::Operator;
 pub use random::Random;
 
