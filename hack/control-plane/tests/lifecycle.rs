@@ -129,10 +129,10 @@ fn the_api_server_restarts_with_its_data_on_its_port() {
     assert!(!get());
     plane.start_api_server().unwrap();
     assert!(get());
-    // The controllers have found it again.
+    // The controllers have found it again. Their informers (client-go's reflector) wait 30 s and a jitter of as much again between two tries.
     output_of(plane.kubectl(&admin).args(["create", "namespace", "later"]));
     let mut account = plane.kubectl(&admin);
-    output_of(account.args(["wait", "--for=create", "--timeout=30s", "--namespace=later", "serviceaccount/default"]));
+    output_of(account.args(["wait", "--for=create", "--timeout=120s", "--namespace=later", "serviceaccount/default"]));
 }
 
 #[test]
