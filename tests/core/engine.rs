@@ -460,6 +460,12 @@ impl Model {
         self.turns();
     }
 
+    /// Shows everything.
+    fn see(&mut self) {
+        self.seen.extend(self.to_show.values_mut().flat_map(std::mem::take));
+        self.turns();
+    }
+
     /// Lets the engine work until it waits for something.
     fn turns(&mut self) {
         for _ in 0..1000 {
@@ -985,9 +991,7 @@ fn who_leads_again_knows_of_no_claim_that_is_refused() {
         model.show_native(key);
     }
     model.act(&Op::Replace(Box::new(anew())));
-    let all = model.to_show.values_mut().flat_map(std::mem::take);
-    model.seen.extend(all);
-    model.turns();
+    model.see();
     model.engine.lead(true);
     model.turns();
     let is_claim = |job: &Job| matches!(job, Job::Claim(_));
@@ -1013,9 +1017,7 @@ fn who_stands_by_remembers_nothing_of_namespaces_that_are_gone() {
         apply(&mut model, &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
         model.act(&Op::Delete((world::Kind::Namespace, String::new(), name)));
     }
-    let all = model.to_show.values_mut().flat_map(std::mem::take);
-    model.seen.extend(all);
-    model.turns();
+    model.see();
     assert_eq!(model.metrics.units_busy.get(), 0);
     model.engine.lead(true);
     model.turns();
@@ -1069,9 +1071,7 @@ fn a_status_that_somebody_edits_before_our_write_of_it_is_answered_is_written_ag
     let is_said = |job: &Job| matches!(job, Job::Status { target, .. } if target.kind == "RoleBinding");
     let mut done = None;
     for _ in 0..50 {
-        let all = model.to_show.values_mut().flat_map(std::mem::take);
-        model.seen.extend(all);
-        model.turns();
+        model.see();
         if let Some(at) = model.under_way.iter().position(is_said) {
             let job = model.under_way.remove(at);
             done = Some(model.carry_out(&job));
@@ -1090,9 +1090,7 @@ fn a_status_that_somebody_edits_before_our_write_of_it_is_answered_is_written_ag
     let uid = model.store.objects[&slot].uid();
     let events = model.store.write_status(&slot, &uid, &status);
     model.show(events);
-    let all = model.to_show.values_mut().flat_map(std::mem::take);
-    model.seen.extend(all);
-    model.turns();
+    model.see();
     model.answers.push(done);
     model.turns();
     model.rest(true);

@@ -342,15 +342,20 @@ impl Engine {
                 return;
             }
             self.set_timer(timer.clone(), None);
-            match timer {
-                Timer::Unit(unit) => {
-                    let ends = self.units.get(&unit).is_some_and(|state| state.ends_by(now.time));
-                    self.revision += 1;
-                    self.mark(unit, ends);
-                }
-                Timer::User(handle) => drop(self.statuses.users.insert(handle)),
-                Timer::Organization(name) => drop(self.statuses.organizations.insert(name)),
+            self.rung(timer);
+        }
+    }
+
+    /// Queues what this is about.
+    fn rung(&mut self, timer: Timer) {
+        match timer {
+            Timer::Unit(unit) => {
+                let ends = self.units.get(&unit).is_some_and(|state| state.ends_by(self.now.time));
+                self.revision += 1;
+                self.mark(unit, ends);
             }
+            Timer::User(handle) => drop(self.statuses.users.insert(handle)),
+            Timer::Organization(name) => drop(self.statuses.organizations.insert(name)),
         }
     }
 

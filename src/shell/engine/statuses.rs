@@ -309,38 +309,24 @@ impl Engine {
         let Some(draft) = next else { return };
         // What some say rests on what their status recorded before: an answer that has just come in.
         match target.kind {
-            "User" | "Organization" | "SiteRole" | "CustomRole" => self.say_anew(target),
+            "User" | "Organization" | "SiteRole" | "CustomRole" => self.rung(timer_for(target)),
             _ => self.say(draft),
         }
     }
 
-    /// The same as [`Self::say_anew`], after a pause.
+    /// Has it decided once more, after a pause, what is to be said of this object.
     pub(super) fn say_later(&mut self, target: &Source) {
-        let timer = match target.kind {
-            "User" => Timer::User(target.name.clone()),
-            "Organization" => Timer::Organization(target.name.clone()),
-            "SiteRole" | "SiteRoleBinding" => Timer::Unit(Unit::Site),
-            _ => Timer::Unit(Unit::Namespace(target.namespace.clone())),
-        };
-        self.arm(timer, self.now.time + retry_soon());
+        self.arm(timer_for(target), self.now.time + retry_soon());
     }
+}
 
-    /// Has it decided once more what is to be said of this object.
-    fn say_anew(&mut self, target: &Source) {
-        let unit = match target.kind {
-            "User" => {
-                self.statuses.users.insert(target.name.clone());
-                return;
-            }
-            "Organization" => {
-                self.statuses.organizations.insert(target.name.clone());
-                return;
-            }
-            "SiteRole" | "SiteRoleBinding" => Unit::Site,
-            _ => Unit::Namespace(target.namespace.clone()),
-        };
-        self.revision += 1;
-        self.mark(unit, false);
+/// By what it is decided what is to be said of this object.
+fn timer_for(target: &Source) -> Timer {
+    match target.kind {
+        "User" => Timer::User(target.name.clone()),
+        "Organization" => Timer::Organization(target.name.clone()),
+        "SiteRole" | "SiteRoleBinding" => Timer::Unit(Unit::Site),
+        _ => Timer::Unit(Unit::Namespace(target.namespace.clone())),
     }
 }
 

@@ -117,7 +117,7 @@ impl Hand {
                 self.count(verb, "ok");
                 Outcome::Gone(uid)
             }
-            Err(error) => self.explain(&write, verb, &key, uid, error).await,
+            Err(error) => self.explain(verb, &write, uid, error).await,
         };
         if !matches!(outcome, Outcome::Is(_) | Outcome::Gone(_)) {
             tracing::debug!(%key, verb, ?outcome, "a write did not work");
@@ -125,14 +125,8 @@ impl Hand {
         Done::Native(key, outcome)
     }
 
-    async fn explain(
-        &self,
-        write: &Write,
-        verb: &'static str,
-        key: &Key,
-        uid: Option<Uid>,
-        error: kube::Error,
-    ) -> Outcome {
+    async fn explain(&self, verb: &'static str, write: &Write, uid: Option<Uid>, error: kube::Error) -> Outcome {
+        let key = write.key();
         let Some(status) = api_status(&error) else {
             self.count(verb, "failed");
             return Outcome::Failed { message: error.to_string(), answered: false };
@@ -302,18 +296,17 @@ impl Hand {
 
     fn outcome<T>(&self, verb: &'static str, result: kube::Result<T>) -> Result<T, Failure> {
         result.inspect(|_| self.count(verb, "ok")).map_err(|error| {
-            let status = api_status(&error);
-            let is_denied = status.is_some_and(is_of_a_webhook);
-            let code = status.filter(|_| !is_denied).map_or(0, |s| s.code);
-            self.count(verb, if matches!(code, 404 | 409) { "conflict" } else { "failed" });
-            // 409 is another object of this name, or one that others change all the time. Only the world knows which.
-            match code {
-                404 => Failure::Gone,
-                409 => Failure::Conflict(error.to_string()),
-                _ if is_denied => Failure::Refused(error.to_string()),
-                _ if status.is_none_or(is_of_no_account) => Failure::Failed(error.to_string()),
-                _ => Failure::Refused(error.to_string()),
-            }
+            let failure = match api_status(&error) {
+                Some(status) if is_of_a_webhook(status) => Failure::Refused(error.to_string()),
+                Some(status) if status.code == 404 => Failure::Gone,
+                // Another object of this name, or one that others change all the time. Only the world knows which.
+                Some(status) if status.code == 409 => Failure::Conflict(error.to_string()),
+                Some(status) if !is_of_no_account(status) => Failure::Refused(error.to_string()),
+                _ => Failure::Failed(error.to_string()),
+            };
+            let conflicts = matches!(failure, Failure::Gone | Failure::Conflict(_));
+            self.count(verb, if conflicts { "conflict" } else { "failed" });
+            failure
         })
     }
 
