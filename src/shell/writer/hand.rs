@@ -27,6 +27,7 @@ use crate::core::uid::Uid;
 use crate::shell::REPORTER;
 use crate::shell::lease::Gate;
 use crate::shell::metrics::{Metrics, WriteLabels};
+use crate::shell::retry;
 use crate::shell::watch::{Item, SuspendedList};
 
 /// How long a write may take before its place is given to another. A webhook has 30 seconds at most: that it does not answer is
@@ -86,7 +87,11 @@ impl Hand {
                 let result = self.unlabel(&handle, version).await;
                 Done::Unlabelled(handle, result)
             }
-            Job::Status { target, document, event } => self.status(target, document, event).await,
+            Job::Status { target, document, event, .. } => self.status(target, document, event).await,
+            Job::Read { target, .. } => {
+                let result = self.read(&target).await;
+                Done::Read(target, result)
+            }
         }
     }
 
@@ -310,18 +315,20 @@ impl Hand {
         })
     }
 
+    /// Reads an object of ours. A failure is reported after a pause, so that it can be tried again at once.
+    async fn read(&self, target: &Source) -> Result<Box<Item>, Failure> {
+        match (Request { client: &self.client, target, status: None }).send().await {
+            Ok(Some(item)) => Ok(Box::new(item)),
+            Ok(None) => Err(Failure::Gone),
+            Err(error) => {
+                tokio::time::sleep(retry::delay(5)).await;
+                self.outcome("read", Err(error))
+            }
+        }
+    }
+
     async fn status(&self, target: Source, document: Value, event: Option<(&'static str, String)>) -> Done {
-        let patch = StatusPatch { client: &self.client, target: &target, document };
-        let result = match target.kind {
-            "Organization" => patch.cluster::<api::Organization>(|o| Item::Organization(o.into())).await,
-            "User" => patch.cluster::<api::User>(|o| Item::User(o.into())).await,
-            "SiteRole" => patch.cluster::<api::SiteRole>(|o| Item::SiteRole(o.into())).await,
-            "SiteRoleBinding" => patch.cluster::<api::SiteRoleBinding>(|o| Item::SiteRoleBinding(o.into())).await,
-            "Group" => patch.namespaced::<api::Group>(|o| Item::Group(o.into())).await,
-            "RoleBinding" => patch.namespaced::<api::RoleBinding>(|o| Item::RoleBinding(o.into())).await,
-            _ => patch.namespaced::<api::CustomRole>(|o| Item::CustomRole(o.into())).await,
-        };
-        let result = match result {
+        let result = match (Request { client: &self.client, target: &target, status: Some(document) }).send().await {
             Ok(None) => Err(Failure::Gone),
             Ok(Some(item)) => {
                 self.count("status", "ok");
@@ -426,31 +433,55 @@ where
     Ok(left.filter(|object| object.meta().finalizers.as_ref().is_some_and(|f| !f.is_empty())))
 }
 
-struct StatusPatch<'a> {
+/// Applies the status of an object of ours, or only reads the object.
+struct Request<'a> {
     client: &'a Client,
     target: &'a Source,
-    document: Value,
+    status: Option<Value>,
 }
 
-impl StatusPatch<'_> {
+impl Request<'_> {
+    /// Returns the object as it is then, unless it is being deleted.
+    async fn send(self) -> kube::Result<Option<Item>> {
+        match self.target.kind {
+            "Organization" => self.cluster::<api::Organization>(|o| Item::Organization(o.into())).await,
+            "User" => self.cluster::<api::User>(|o| Item::User(o.into())).await,
+            "SiteRole" => self.cluster::<api::SiteRole>(|o| Item::SiteRole(o.into())).await,
+            "SiteRoleBinding" => self.cluster::<api::SiteRoleBinding>(|o| Item::SiteRoleBinding(o.into())).await,
+            "Group" => self.namespaced::<api::Group>(|o| Item::Group(o.into())).await,
+            "RoleBinding" => self.namespaced::<api::RoleBinding>(|o| Item::RoleBinding(o.into())).await,
+            _ => self.namespaced::<api::CustomRole>(|o| Item::CustomRole(o.into())).await,
+        }
+    }
+
     async fn cluster<K>(self, item: fn(&K) -> Item) -> kube::Result<Option<Item>>
     where
-        K: kube::Resource<DynamicType = ()> + DeserializeOwned,
+        K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
     {
-        let object: K = Api::all(self.client.clone())
-            .patch_status(&self.target.name, &apply(), &Patch::Apply(self.document))
-            .await?;
-        Ok(object.meta().deletion_timestamp.is_none().then(|| item(&object)))
+        let api = Api::all(self.client.clone());
+        self.with(api, item).await
     }
 
     async fn namespaced<K>(self, item: fn(&K) -> Item) -> kube::Result<Option<Item>>
     where
-        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + DeserializeOwned,
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
     {
-        let object: K = Api::namespaced(self.client.clone(), &self.target.namespace)
-            .patch_status(&self.target.name, &apply(), &Patch::Apply(self.document))
-            .await?;
-        Ok(object.meta().deletion_timestamp.is_none().then(|| item(&object)))
+        let api = Api::namespaced(self.client.clone(), &self.target.namespace);
+        self.with(api, item).await
+    }
+
+    async fn with<K>(self, api: Api<K>, item: fn(&K) -> Item) -> kube::Result<Option<Item>>
+    where
+        K: kube::Resource + Clone + std::fmt::Debug + DeserializeOwned,
+    {
+        let object = match self.status {
+            Some(document) => Some(api.patch_status(&self.target.name, &apply(), &Patch::Apply(document)).await?),
+            None => api.get_opt(&self.target.name).await?,
+        };
+        Ok(object.filter(|object| object.meta().deletion_timestamp.is_none()).map(|object| item(&object)))
     }
 }
 
