@@ -27,7 +27,7 @@ pub struct Permission {
     pub scope: Scope,
     /// Only the objects of these names. Not with `create`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253)))]
+    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253), regex(pattern = r"^[!-~]+$")))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub names: Option<Vec<String>>,
 }
@@ -71,17 +71,23 @@ pub enum Scope {
 #[serde(rename_all = "camelCase")]
 pub struct PolicyRule {
     /// API groups; `""` is the core group.
-    #[schemars(length(min = 1, max = 20), inner(length(max = 253), regex(pattern = r"^[^*]*$")))]
+    #[schemars(length(min = 1, max = 20), inner(length(max = 253), regex(pattern = r"^[a-z0-9.-]*$")))]
     pub api_groups: Vec<String>,
     /// Resources, with `/subresource` where one is meant.
-    #[schemars(length(min = 1, max = 50), inner(length(min = 1, max = 253), regex(pattern = r"^[^*]*$")))]
+    #[schemars(
+        length(min = 1, max = 50),
+        inner(length(min = 1, max = 127), regex(pattern = r"^[a-zA-Z0-9][-_.:/a-zA-Z0-9]*$"))
+    )]
     pub resources: Vec<String>,
     /// Only the objects of these names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253)))]
+    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253), regex(pattern = r"^[!-~]+$")))]
     pub resource_names: Option<Vec<String>>,
     /// Verbs, for example `get`, `list`, `bind`.
-    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 63), regex(pattern = r"^[^*]*$")))]
+    #[schemars(
+        length(min = 1, max = 20),
+        inner(length(min = 1, max = 63), regex(pattern = r"^[a-zA-Z0-9][-_.:a-zA-Z0-9]*$"))
+    )]
     pub verbs: Vec<String>,
 }
 
@@ -97,21 +103,27 @@ pub struct PolicyRule {
 pub struct ClusterPolicyRule {
     /// API groups; `""` is the core group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 20), inner(length(max = 253), regex(pattern = r"^[^*]*$")))]
+    #[schemars(length(min = 1, max = 20), inner(length(max = 253), regex(pattern = r"^[a-z0-9.-]*$")))]
     pub api_groups: Option<Vec<String>>,
     /// Resources, with `/subresource` where one is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 50), inner(length(min = 1, max = 253), regex(pattern = r"^[^*]*$")))]
+    #[schemars(
+        length(min = 1, max = 50),
+        inner(length(min = 1, max = 127), regex(pattern = r"^[a-zA-Z0-9][-_.:/a-zA-Z0-9]*$"))
+    )]
     pub resources: Option<Vec<String>>,
     /// Only the objects of these names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253)))]
+    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253), regex(pattern = r"^[!-~]+$")))]
     pub resource_names: Option<Vec<String>>,
     /// Paths, for example `/healthz`.
     #[serde(default, rename = "nonResourceURLs", skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 253)))]
+    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 253), regex(pattern = r"^(/[!-~]*|[*])$")))]
     pub non_resource_urls: Option<Vec<String>>,
     /// Verbs, for example `get`, `list`, `bind`.
-    #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 63), regex(pattern = r"^[^*]*$")))]
+    #[schemars(
+        length(min = 1, max = 20),
+        inner(length(min = 1, max = 63), regex(pattern = r"^[a-zA-Z0-9][-_.:a-zA-Z0-9]*$"))
+    )]
     pub verbs: Vec<String>,
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::conditions::StatusDraft;
-use super::names;
+use super::names::{self, Shard};
 use super::native::{Content, Desired, Grantee, Key, Native, NativeKind, Source};
 use super::rules::Rule;
 use super::shards::Lists;
@@ -41,10 +41,15 @@ pub struct Counts {
     pub beyond_limits: u32,
 }
 
+/// Which native objects of ours are there. It is asked only to keep a grant in as many shards as it is in, where one subject
+/// more or less would rewrite all of them.
+pub type Existing<'a> = &'a dyn Fn(&Key) -> bool;
+
 /// A place for native objects: a namespace, or the cluster.
 pub(super) struct Place<'a> {
     pub namespace: &'a Name,
     pub desired: &'a mut Desired,
+    pub existing: Existing<'a>,
 }
 
 /// Which role a native binding refers to, and under which name it stands in this place.
@@ -73,8 +78,22 @@ impl Place<'_> {
 
     /// Wants these subjects to hold a role, by as many native bindings as it takes. Returns how many grants that are.
     pub fn bind(&mut self, path: &[&str], role: &RoleName<'_>, subjects: &BTreeSet<Grantee>, source: &Source) -> u32 {
-        self.bind_shards(path, role, &shards::split(subjects), source);
+        let lists = shards::split(subjects, self.shards(path, role, subjects.len()));
+        self.bind_shards(path, role, &lists, source);
         u32::try_from(subjects.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Into how many shards to split so many subjects: twice as many as they need, while they nearly need them and are split so.
+    pub fn shards(&self, path: &[&str], role: &RoleName<'_>, subjects: usize) -> usize {
+        let needed = shards::needed(subjects);
+        let count = u32::try_from(2 * needed).unwrap_or(u32::MAX);
+        let is_there = |index| {
+            let shard = Shard { index, count };
+            (self.existing)(&self.key(false, names::binding(path, (role.kind, role.name), shard)))
+        };
+        // One of the shards may be empty.
+        let keeps = shards::nearly_need_more(subjects) && (0..2).any(is_there);
+        if keeps { 2 * needed } else { needed }
     }
 
     /// The same for subjects who are split.
@@ -84,5 +103,27 @@ impl Place<'_> {
             let content = Content::Binding { role: role.native.clone(), subjects: subjects.clone() };
             self.desired.insert(key, Native { content, source: source.clone() });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_subject_more_or_less_does_not_split_again() {
+        let role = RoleName { kind: RoleKind::SiteRole, name: "r", native: "r".into() };
+        let count = |subjects, there: u32| {
+            let names: Vec<Name> = (0..there)
+                .map(|index| names::binding(&["a"], (role.kind, role.name), Shard { index, count: there }))
+                .collect();
+            let (namespace, mut desired) = (Name::default(), Desired::new());
+            let existing = |key: &Key| names.contains(&key.name);
+            Place { namespace: &namespace, desired: &mut desired, existing: &existing }.shards(&["a"], &role, subjects)
+        };
+        assert_eq!((count(8192, 0), count(8193, 0)), (64, 128));
+        assert_eq!((count(8192, 64), count(8193, 64)), (64, 128));
+        assert_eq!((count(8193, 128), count(8192, 128), count(6145, 128), count(6144, 128)), (128, 128, 128, 64));
+        assert_eq!((count(128, 2), count(96, 2), count(1, 2)), (2, 1, 1));
     }
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::budget::{self, Budget};
 use super::claims;
 use super::conditions::{Finding, Message, Status, StatusDraft, about, bad, good};
-use super::decision::{Decision, Place, RoleName};
+use super::decision::{Decision, Existing, Place, RoleName};
 use super::findings::{beyond_limit, binding_findings, count, role_findings};
 use super::members::Members;
 use super::native::{Grantee, Key, Source};
@@ -31,11 +31,11 @@ const ROLES_NAMED: usize = 50;
 
 /// What should be in a namespace at a time.
 #[must_use]
-pub fn decide(world: &World, namespace: &Name, now: Timestamp) -> Decision {
+pub fn decide(world: &World, namespace: &Name, now: Timestamp, existing: Existing<'_>) -> Decision {
     let empty = Local::default();
     let local = world.local.get(namespace).unwrap_or(&empty);
     match claims::holder(world, namespace) {
-        Some(organization) => Namespace::new(world, namespace, organization, local, now).decide(),
+        Some(organization) => Namespace::new(world, namespace, organization, local, now, existing).decide(),
         None => unheld(world, namespace, local),
     }
 }
@@ -87,6 +87,7 @@ struct Namespace<'a> {
     organization: &'a Organization,
     local: &'a Local,
     now: Timestamp,
+    existing: Existing<'a>,
     claimed_at: Option<Timestamp>,
     custom_roles: BTreeMap<Name, Arc<Resolved>>,
     /// The members of each Group, found once: many bindings may name it.
@@ -100,7 +101,14 @@ struct Namespace<'a> {
 }
 
 impl<'a> Namespace<'a> {
-    fn new(world: &'a World, name: &'a Name, organization: &'a Organization, local: &'a Local, now: Timestamp) -> Self {
+    fn new(
+        world: &'a World,
+        name: &'a Name,
+        organization: &'a Organization,
+        local: &'a Local,
+        now: Timestamp,
+        existing: Existing<'a>,
+    ) -> Self {
         let claimed_at = world.namespaces.get(name).and_then(|n| n.claimed_at);
         let counts = |role: &Role| !subjects::former(role.meta.created, claimed_at);
         let resolved = roles::resolve_custom_roles(world, local.resolved.take(), &local.roles, counts);
@@ -113,6 +121,7 @@ impl<'a> Namespace<'a> {
             organization,
             local,
             now,
+            existing,
             claimed_at,
             custom_roles,
             groups: local.groups.iter().map(|(name, group)| (name.clone(), subjects::members(world, group))).collect(),
@@ -330,7 +339,8 @@ impl<'a> Namespace<'a> {
         }
         if !role.resolved.namespaced.is_empty() {
             let native = names::role(role.id.0, &role.id.1);
-            let mut place = Place { namespace: self.name, desired: &mut self.decision.desired };
+            let mut place =
+                Place { namespace: self.name, desired: &mut self.decision.desired, existing: self.existing };
             place.role(&native, &role.resolved.rules.namespaced, role.source.clone());
             let reference = RoleName { kind: role.id.0, name: &role.id.1, native };
             self.decision.counts.grants += place.bind(path, &reference, &who.granted, source);

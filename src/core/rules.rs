@@ -78,14 +78,18 @@ impl Rule {
         atoms.into_iter()
     }
 
+    /// Whether this rule may cover rights on a resource.
+    fn is_about(&self, group: &Name, resource: &Name) -> bool {
+        has(&self.groups, group) && covers_resource(&self.resources, resource)
+    }
+
     /// Whether this rule allows everything that the atom does; the same answer that the API server's escalation check
     /// gives (`k8s.io/component-helpers/auth/rbac/validation`).
     fn covers(&self, atom: &Atom) -> bool {
         match atom {
             Atom::Resource { group, resource, name, verb } => {
                 has(&self.verbs, verb)
-                    && has(&self.groups, group)
-                    && covers_resource(&self.resources, resource)
+                    && self.is_about(group, resource)
                     && (self.names.is_empty() || name.as_ref().is_some_and(|n| self.names.contains(n)))
             }
             Atom::Path { path, verb } => has(&self.verbs, verb) && self.paths.iter().any(|p| covers_path(p, path)),
@@ -181,8 +185,17 @@ impl RuleSet {
     /// Splits into what the ceiling covers and what it does not.
     #[must_use]
     pub fn split(self, ceiling: &Ceiling) -> (RuleSet, Vec<Atom>) {
-        let (within, beyond): (BTreeSet<_>, BTreeSet<_>) = self.0.into_iter().partition(|atom| ceiling.covers(atom));
-        (Self(within), beyond.into_iter().collect())
+        // Atoms of one resource stand together, and few of the ceiling's rules are about it.
+        let (mut about, mut rules): (Option<(Name, Name)>, Vec<&Rule>) = (None, Vec::new());
+        let (within, beyond): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|atom| {
+            let Atom::Resource { group, resource, .. } = atom else { return ceiling.covers(atom) };
+            if about.as_ref().is_none_or(|(g, r)| (g, r) != (group, resource)) {
+                rules = ceiling.0.iter().filter(|rule| rule.is_about(group, resource)).collect();
+                about = Some((group.clone(), resource.clone()));
+            }
+            rules.iter().any(|rule| rule.covers(atom))
+        });
+        (Self(within.into_iter().collect()), beyond)
     }
 
     /// The normal form: few rules, sorted, the same for equal sets. Resources that share group, names and verbs stand

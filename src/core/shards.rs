@@ -15,10 +15,9 @@ pub const SHARD_SIZE: usize = 128;
 /// The shards of a grant that are not empty, and who is in each; sorted.
 pub type Lists = Vec<(Shard, Arc<[Grantee]>)>;
 
-/// Splits subjects. Which shard a subject is in depends on nothing but itself and their number.
+/// Splits subjects into so many shards. Which shard a subject is in depends on nothing but itself and their number.
 #[must_use]
-pub fn split(subjects: &BTreeSet<Grantee>) -> Lists {
-    let count = count(subjects.len());
+pub fn split(subjects: &BTreeSet<Grantee>, count: usize) -> Lists {
     let mut lists = vec![Vec::new(); count];
     for grantee in subjects {
         lists[index(grantee, count)].push(grantee.clone());
@@ -76,17 +75,19 @@ impl Shards {
         true
     }
 
-    /// These subjects and some more: what [`split`] makes of them all.
+    /// These subjects and some more: what [`split`] makes of them all. `into`: into how many shards to split a number of
+    /// subjects.
     #[must_use]
-    pub fn with(&self, more: &BTreeSet<Grantee>) -> Lists {
+    pub fn with(&self, more: &BTreeSet<Grantee>, into: impl Fn(usize) -> usize) -> Lists {
         let parts = self.parts.len();
         let is_new = |grantee: &&Grantee| {
             self.parts.get(index(grantee, parts.max(1))).is_none_or(|part| !part.counts.contains_key(*grantee))
         };
         let new: Vec<&Grantee> = more.iter().filter(is_new).collect();
-        if count(self.len + new.len()) != parts {
+        let count = into(self.len + new.len());
+        if count != parts {
             let all = self.parts.iter().flat_map(|part| part.counts.keys()).chain(new);
-            return split(&all.cloned().collect());
+            return split(&all.cloned().collect(), count);
         }
         let lists = self.parts.iter().enumerate().map(|(n, part)| {
             let mut here = new.iter().filter(|grantee| index(grantee, parts) == n).peekable();
@@ -101,7 +102,7 @@ impl Shards {
 
     /// Splits anew when there are too many for the number of shards, or too few.
     fn resize(&mut self) {
-        let count = count(self.len);
+        let count = needed(self.len);
         if count == self.parts.len() {
             return;
         }
@@ -121,8 +122,15 @@ fn numbered(lists: impl ExactSizeIterator<Item = Arc<[Grantee]>>) -> Lists {
 }
 
 /// How many shards so many subjects need.
-fn count(subjects: usize) -> usize {
+#[must_use]
+pub fn needed(subjects: usize) -> usize {
     subjects.div_ceil(SHARD_SIZE).next_power_of_two()
+}
+
+/// Whether so many subjects more than three quarters fill the shards that they need.
+#[must_use]
+pub fn nearly_need_more(subjects: usize) -> bool {
+    subjects * 4 > needed(subjects) * SHARD_SIZE * 3
 }
 
 /// Which of so many shards a subject is in.
@@ -178,8 +186,10 @@ mod tests {
                 }
                 expected.retain(|_, count| *count > 0);
                 let some = if step % 2 == 0 { &more } else { &BTreeSet::new() };
-                let all = expected.keys().chain(some).cloned().collect();
-                prop_assert_eq!(kept.with(some), split(&all));
+                let all: BTreeSet<Grantee> = expected.keys().chain(some).cloned().collect();
+                prop_assert_eq!(kept.with(some, needed), split(&all, needed(all.len())));
+                let twice = |n| 2 * needed(n);
+                prop_assert_eq!(kept.with(some, twice), split(&all, twice(all.len())));
             }
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::conditions::{Status, StatusDraft};
-use super::decision::{Decision, Place, RoleName};
+use super::decision::{Decision, Existing, Place, RoleName};
 use super::findings::{beyond_limit, binding_findings, count, role_findings};
 use super::records::{Binding, Role, Subject, by_age};
 use super::roles::{self, Resolved};
@@ -23,11 +23,11 @@ use crate::api::{self, BindingStatus, RoleKind, SiteRoleStatus};
 
 /// What should be there at the scope of the site at a time.
 #[must_use]
-pub fn decide(world: &World, now: Timestamp) -> Decision {
+pub fn decide(world: &World, now: Timestamp, existing: Existing<'_>) -> Decision {
     let mut decision = Decision::default();
     for (name, role) in world.site_roles.iter() {
         let Some(resolved) = world.site_role_rights(name) else { continue };
-        cluster_part(world, role, resolved, now, &mut decision);
+        cluster_part(world, role, resolved, now, existing, &mut decision);
         let status = SiteRoleStatus {
             holder: desired_holder(world, role, now).map(|n| n.to_string()),
             inherits: resolved.inherits.iter().map(|(_, name)| name.to_string()).collect(),
@@ -55,14 +55,14 @@ pub fn decide(world: &World, now: Timestamp) -> Decision {
 }
 
 /// The part of a SiteRole that is given once for all who hold it anywhere.
-fn cluster_part(world: &World, role: &Role, resolved: &Resolved, now: Timestamp, decision: &mut Decision) {
-    if resolved.cluster.is_empty() && resolved.release.is_empty() {
-        return;
-    }
-    let who = everyone_with(world, role, now);
-    if who.is_empty() {
-        return;
-    }
+fn cluster_part(
+    world: &World,
+    role: &Role,
+    resolved: &Resolved,
+    now: Timestamp,
+    existing: Existing<'_>,
+    decision: &mut Decision,
+) {
     let name = &role.meta.name;
     let source = role.meta.source("SiteRole");
     let release = Name::from(world.bounds.release_namespace.as_str());
@@ -74,17 +74,22 @@ fn cluster_part(world: &World, role: &Role, resolved: &Resolved, now: Timestamp,
         if rules.is_empty() {
             continue;
         }
-        let mut place = Place { namespace: &namespace, desired: &mut decision.desired };
+        let mut place = Place { namespace: &namespace, desired: &mut decision.desired, existing };
+        let reference = RoleName { kind: RoleKind::SiteRole, name, native: native.clone() };
+        let who = everyone_with(world, role, now, |subjects| place.shards(&path, &reference, subjects));
+        if who.is_empty() {
+            return;
+        }
         place.role(&native, rules, source.clone());
-        place.bind_shards(&path, &RoleName { kind: RoleKind::SiteRole, name, native }, &who, &source);
+        place.bind_shards(&path, &reference, &who, &source);
     }
 }
 
 /// Everybody who holds a role anywhere: through organizations, as the implicit role of everybody, or by a SiteRoleBinding.
-fn everyone_with(world: &World, role: &Role, now: Timestamp) -> Lists {
+fn everyone_with(world: &World, role: &Role, now: Timestamp, into: impl Fn(usize) -> usize) -> Lists {
     let live = |b: &&Binding| !ended(b, now) && b.role.1 == role.meta.name;
     let by_binding = world.site_bindings.values().filter(live).flat_map(|b| holders_of(world, b).0.granted);
-    world.holders_with(&role.meta.name, &by_binding.collect())
+    world.holders_with(&role.meta.name, &by_binding.collect(), into)
 }
 
 /// Who gets the role of a SiteRoleBinding, and the role, if it may be assigned to the site. Expiry is not looked at.

@@ -10,6 +10,7 @@
 
 pub mod engine;
 mod http;
+mod inbox;
 mod lease;
 pub mod metrics;
 mod policies;
@@ -22,16 +23,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use kube::client::ClientBuilder;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tower::util::MapRequestLayer;
 
 use self::engine::{Engine, Moment};
 use self::lease::Lease;
 use self::metrics::Metrics;
 use crate::api::vocabulary::FIELD_MANAGER;
-
-/// How many seen objects may wait for the engine before the watches wait for it.
-const SEEN_BUFFER: usize = 4096;
 
 /// So long an API server may take to hear that this replica ends.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -93,7 +93,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     tracing::info!(%address, namespace = options.namespace, "started");
 
     let lease = Lease::start(client.clone(), &options);
-    let (seen_in, seen) = mpsc::channel(SEEN_BUFFER);
+    let (seen_in, seen) = inbox::channel();
     let (jobs, jobs_out) = mpsc::unbounded_channel();
     let (done_in, done) = mpsc::unbounded_channel();
     watch::spawn_all(&client, &options.namespace, &seen_in, &metrics);
@@ -138,7 +138,8 @@ async fn client() -> Result<Client, Error> {
     // A connection may end without a word. A watch that lives says something before that, or is ended by the API server.
     config.read_timeout = Some(Duration::from_secs(u64::from(watch::LIFE) + 15));
     config.reset_reader_on_write = true;
-    Client::try_from(config).map_err(|e| Error::Client(Box::new(e)))
+    let builder = ClientBuilder::try_from(config).map_err(|e| Error::Client(Box::new(e)))?;
+    Ok(builder.with_layer(&MapRequestLayer::new(watch::consistent)).build())
 }
 
 /// Runs a task on a thread of its own, and says when it has ended. Whom a task of the runtime wakes has to wait on the same

@@ -13,8 +13,8 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_stream};
 use kube::{Client, ResourceExt};
-use tokio::sync::mpsc;
 
+use super::inbox::Sender;
 use super::metrics::{Metrics, StateLabels};
 use super::retry;
 use super::watch::{Item, LIFE, Seen};
@@ -35,7 +35,7 @@ enum News {
 }
 
 /// Follows the policies until nobody wants to know any more.
-pub async fn follow(client: Client, namespace: String, sender: mpsc::Sender<Seen>, metrics: Arc<Metrics>) {
+pub async fn follow(client: Client, namespace: String, sender: Sender, metrics: Arc<Metrics>) {
     let mut watches = SelectAll::new();
     watches.push(expected(Api::namespaced(client.clone(), &namespace)));
     let (mut watched, mut listed) = (BTreeSet::new(), BTreeSet::new());

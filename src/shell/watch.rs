@@ -13,8 +13,8 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_stream};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
 
+use super::inbox::Sender;
 use super::metrics::Metrics;
 use super::retry;
 use crate::api::conditions::Reason;
@@ -26,9 +26,9 @@ use crate::core::records;
 use crate::core::rules::Ceiling;
 use crate::core::uid::Uid;
 
-/// How many objects a list brings at a time. A page is in memory as a whole, and a dozen kinds are listed at once. (A
-/// list that streams would need less, but kube lets the API server begin it with what it knew a while ago.)
-const PAGE: u32 = 500;
+/// How many objects a page of a list brings, where the API server cannot stream a list (before Kubernetes 1.34, unless its
+/// feature gate WatchList is on). A page is in memory as a whole, and one object may have more than 1 MiB.
+const PAGE: u32 = 16;
 
 /// How long a watch lasts before it is made anew, from where it was, in seconds. One whose connection has ended without a word
 /// is deaf for five more at most; kube's own default is five minutes.
@@ -164,8 +164,6 @@ impl From<&ConfigMap> for SuspendedList {
     }
 }
 
-type Sender = mpsc::Sender<Seen>;
-
 /// Starts every watch.
 pub(super) fn spawn_all(client: &Client, release_namespace: &str, sender: &Sender, metrics: &Arc<Metrics>) {
     let c = || client.clone();
@@ -272,9 +270,14 @@ impl Start<'_> {
     {
         let (sender, metrics) = (self.sender.clone(), self.metrics.clone());
         tokio::spawn(async move {
-            let mut events =
-                watch_stream(api, config.page_size(PAGE).timeout(LIFE)).backoff(retry::OfWatch::default()).boxed();
+            let config = config.timeout(LIFE);
+            let watch = |config| watch_stream(api.clone(), config).backoff(retry::OfWatch::default()).boxed();
+            let mut events = watch(config.clone().streaming_lists());
             while let Some(event) = events.next().await {
+                if matches!(&event, Err(error) if cannot_stream(error)) {
+                    events = watch(config.clone().page_size(PAGE));
+                    continue;
+                }
                 // That a list begins is said before anybody has answered.
                 if matches!(&event, Ok(event) if !matches!(event, Event::Init)) {
                     metrics.watch_works(kind);
@@ -304,6 +307,28 @@ impl Start<'_> {
             }
         });
     }
+}
+
+/// Whether the API server does not know how to stream a list.
+fn cannot_stream(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 422)
+}
+
+/// Asks for the newest state where a list is streamed. kube asks for anything that the API server has in memory, which may be
+/// older than what another replica of the operator has acted on.
+pub(super) fn consistent<B>(mut request: http::Request<B>) -> http::Request<B> {
+    let uri = request.uri();
+    if let Some(query) = uri.query().filter(|query| query.contains("sendInitialEvents=true")) {
+        let pairs: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("resourceVersion=")).collect();
+        let path = format!("{}?{}", uri.path(), pairs.join("&"));
+        let mut parts = uri.clone().into_parts();
+        // What does not parse is left as it is.
+        parts.path_and_query = path.parse().ok().or(parts.path_and_query);
+        if let Ok(uri) = http::Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
 }
 
 fn id(kind: Kind, object: &impl ResourceExt) -> Id {

@@ -18,6 +18,7 @@ mod gitops;
 mod lifecycle_of_the_chart;
 mod main_job;
 mod messages;
+mod neighbors;
 mod no_gap;
 mod operator_rights;
 mod policies;

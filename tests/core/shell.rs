@@ -34,7 +34,7 @@ pub struct All {
 
 fn unit(world: &World, name: &Name, now: Timestamp) -> Unit {
     let claim = claims::claim(world, name, now, true).map(|c| (c.namespace, c.organization));
-    Unit { decision: organization::decide(world, name, now), claim }
+    Unit { decision: organization::decide(world, name, now, &|_| false), claim }
 }
 
 fn organization_status(all: &BTreeMap<Name, Unit>, world: &World, name: &Name) -> Option<StatusDraft> {
@@ -62,7 +62,7 @@ impl All {
             world.set_contribution(&all.units[&name].decision.contribution, &unit.decision.contribution);
             all.units.insert(name, unit);
         }
-        all.site = site::decide(world, now);
+        all.site = site::decide(world, now, &|_| false);
         for name in world.organizations.keys() {
             all.organizations.extend(organization_status(&all.units, world, name).map(|s| (name.clone(), s)));
         }
@@ -237,7 +237,7 @@ impl Shell {
             self.all.units.insert(name, unit);
         }
         if std::mem::take(&mut self.site) {
-            self.all.site = site::decide(&self.world, now);
+            self.all.site = site::decide(&self.world, now, &|_| false);
         }
         for name in std::mem::take(&mut self.organizations) {
             if let Some(draft) = organization_status(&self.all.units, &self.world, &name) {

@@ -264,10 +264,13 @@ impl World {
     }
 
     /// Everybody who holds a SiteRole through an organization, or because everybody does, and some more: for its
-    /// cluster-scoped part.
+    /// cluster-scoped part. `into`: into how many shards to split a number of subjects.
     #[must_use]
-    pub fn holders_with(&self, role: &str, more: &BTreeSet<Grantee>) -> Lists {
-        self.holders.get(role).map_or_else(|| shards::split(more), |holders| holders.with(more))
+    pub fn holders_with(&self, role: &str, more: &BTreeSet<Grantee>, into: impl Fn(usize) -> usize) -> Lists {
+        match self.holders.get(role) {
+            Some(holders) => holders.with(more, into),
+            None => shards::split(more, into(more.len())),
+        }
     }
 
     /// Replaces what the decision on one namespace means for the rest of the site.

@@ -23,6 +23,7 @@ use self::queue::{Queue, Writing, lane};
 use self::statuses::Statuses;
 use self::suspensions::Suspensions;
 use self::unit::UnitState;
+use super::inbox;
 use super::metrics::Metrics;
 use super::watch::{Id, Kind, Seen};
 use super::writer::{Done, Job};
@@ -139,7 +140,7 @@ impl Engine {
     /// Runs until the watches and the writer are gone.
     pub(super) async fn run(
         mut self,
-        mut seen: mpsc::Receiver<Seen>,
+        mut seen: inbox::Receiver,
         mut done: mpsc::UnboundedReceiver<Done>,
         mut leading: watch::Receiver<bool>,
     ) {
@@ -162,7 +163,7 @@ impl Engine {
             // Both are looked at in every turn, so that neither starves the other.
             while outcomes.len() < EVENTS_A_TURN && done.try_recv().map(|d| outcomes.push(d)).is_ok() {}
             while events.len() < EVENTS_A_TURN && seen.try_recv().map(|s| events.push(s)).is_ok() {}
-            self.turn(Moment::now(), outcomes.drain(..), events.drain(..));
+            self.turn(Moment::now(), outcomes.drain(..), events.drain(..).map(|letter| letter.seen));
         }
     }
 

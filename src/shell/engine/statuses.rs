@@ -174,7 +174,7 @@ impl Engine {
         let drafts = match (unit, self.statuses.take(unit).map(|waiting| waiting.what)) {
             (_, Some(Deferred::Site(drafts))) => drafts,
             (Unit::Namespace(name), Some(Deferred::Namespace(time))) => {
-                organization::decide(&self.world, name, time).statuses
+                organization::decide(&self.world, name, time, &|key| self.exists(unit, key)).statuses
             }
             _ => return,
         };

@@ -68,7 +68,7 @@ pub enum Job {
 }
 
 /// An object of this weight takes one more of the places for statuses: the places are a limit to memory too.
-const WEIGHT_OF_A_PLACE: usize = 16 * 1024;
+const WEIGHT_OF_A_PLACE: usize = 64 * 1024;
 
 impl Job {
     /// How metrics call it.

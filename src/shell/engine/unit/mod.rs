@@ -23,6 +23,8 @@ use crate::shell::writer::{Failure, Job};
 const FREE: Duration = Duration::from_millis(20);
 /// How many times as long a namespace rests as its decision took.
 const REST: u32 = 9;
+/// How long it rests at most.
+const LONGEST_REST: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Brings a unit one step further.
@@ -147,8 +149,8 @@ impl Engine {
         let now = self.now.time;
         let started = Instant::now();
         let mut decision = match unit {
-            Unit::Site => site::decide(&self.world, now),
-            Unit::Namespace(name) => organization::decide(&self.world, name, now),
+            Unit::Site => site::decide(&self.world, now, &|key| self.exists(unit, key)),
+            Unit::Namespace(name) => organization::decide(&self.world, name, now, &|key| self.exists(unit, key)),
         };
         let spent = started.elapsed();
         self.metrics.decide_seconds.observe(spent.as_secs_f64());
@@ -187,13 +189,18 @@ impl Engine {
         }
     }
 
+    /// Whether a native object of a unit is there.
+    pub(super) fn exists(&self, unit: &Unit, key: &Key) -> bool {
+        self.units.get(unit).is_some_and(|state| state.present.contains_key(key))
+    }
+
     /// A namespace that takes long to decide rests afterwards, so that it leaves most of the time to the others. The site is
     /// nobody's in particular.
     pub(super) fn charge(&mut self, unit: &Unit, spent: Duration) {
         if let (Unit::Namespace(_), Some(state)) = (unit, self.units.get_mut(unit)) {
             state.is_slow = spent > FREE;
             if state.is_slow {
-                let until = self.now.clock + spent * (1 + REST);
+                let until = self.now.clock + spent + (spent * REST).min(LONGEST_REST);
                 state.rest_until = Some(until);
                 self.resting.insert((until, unit.clone()));
             }

@@ -1,0 +1,70 @@
+//! The queue of what the watches saw, on its way to the engine: bounded by the number of objects and by what they weigh, so
+//! that a busy engine does not have the memory filled with objects that it has not looked at.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::watch::{Item, Seen};
+use crate::core::records::Record;
+
+/// How many objects may wait before the watches wait.
+const OBJECTS: usize = 4096;
+/// What they may weigh together, in KiB.
+const KIB: u32 = 16 * 1024;
+
+/// Where the watches send to.
+#[derive(Clone)]
+pub(super) struct Sender {
+    queue: mpsc::Sender<Letter>,
+    room: Arc<Semaphore>,
+}
+
+/// Where the engine receives.
+pub(super) type Receiver = mpsc::Receiver<Letter>;
+
+/// Something that was seen, and the room that it takes while it waits.
+pub(super) struct Letter {
+    pub seen: Seen,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The engine is gone.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+pub(super) fn channel() -> (Sender, Receiver) {
+    let (queue, receiver) = mpsc::channel(OBJECTS);
+    (Sender { queue, room: Arc::new(Semaphore::new(KIB as usize)) }, receiver)
+}
+
+impl Sender {
+    /// Sends when there is room.
+    ///
+    /// # Errors
+    /// When nobody receives any more.
+    pub async fn send(&self, seen: Seen) -> Result<(), Closed> {
+        let kib = u32::try_from(weight(&seen) / 1024).unwrap_or(u32::MAX).min(KIB);
+        let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| Closed)?;
+        self.queue.send(Letter { seen, _room: room }).await.map_err(|_| Closed)
+    }
+}
+
+fn weight(seen: &Seen) -> usize {
+    let Seen::Item(item) = seen else { return 0 };
+    match &**item {
+        Item::Organization(organization) => organization.weight(),
+        Item::User(user) => user.weight(),
+        Item::Group(group) => group.weight(),
+        Item::RoleBinding(binding) | Item::SiteRoleBinding(binding) => binding.weight(),
+        Item::CustomRole(role) | Item::SiteRole(role) => role.weight(),
+        // What the operator or the platform team writes.
+        Item::Namespace(_)
+        | Item::Native(..)
+        | Item::Ceiling(..)
+        | Item::Bounds(_)
+        | Item::Settings(_)
+        | Item::Suspended(_)
+        | Item::PolicyFaults(_) => 0,
+    }
+}

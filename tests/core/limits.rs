@@ -1,0 +1,264 @@
+//! Limits of one organization: which objects count, and that nobody loses a place to somebody who asks for more.
+
+use bailiwick::api::{self, RoleKind, RoleRef, SubjectKind};
+use bailiwick::core::conditions::Status;
+use bailiwick::core::records;
+use bailiwick::core::roles::{self, LARGEST, MOST_RIGHTS};
+use bailiwick::core::world::World;
+use bailiwick::core::{Name, budget, organization};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
+
+use crate::build::given;
+use crate::world::tick;
+
+const START: &str = "
+{kind: Organization, metadata: {name: o}, spec: {namespace: n0, memberRole: ''}}
+---
+{kind: CustomRole, metadata: {name: harmless, namespace: n0}, spec: {privileged: false, impliesMembership: false, rules: [{apiGroups: [apps], resources: [deployments], verbs: [get]}]}}
+---
+{kind: CustomRole, metadata: {name: other, namespace: n0}, spec: {privileged: false, impliesMembership: false, rules: [{apiGroups: [apps], resources: [deployments], verbs: [list]}]}}
+---
+{kind: CustomRole, metadata: {name: lead, namespace: n0}, spec: {impliesMembership: false, rules: [{apiGroups: [apps], resources: [deployments], verbs: [update]}]}}
+";
+
+fn start() -> World {
+    given(START).world
+}
+
+fn meta(name: &str, created: i64, version: u64) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.into()),
+        namespace: Some("n0".into()),
+        uid: Some(format!("uid-of-{name}")),
+        resource_version: Some(version.to_string()),
+        generation: Some(1),
+        creation_timestamp: Some(Time(tick(1_000_000 + 2 * created))),
+        ..ObjectMeta::default()
+    }
+}
+
+/// A binding of so many invented ServiceAccounts, with names of this length.
+fn binding(name: &str, role: &str, created: i64, subjects: usize, length: usize) -> api::RoleBinding {
+    let subject = |n: usize| api::Subject {
+        kind: SubjectKind::ServiceAccount,
+        name: format!("{name}-{n}-{}", "x".repeat(length.saturating_sub(12))).to_lowercase(),
+    };
+    api::RoleBinding {
+        metadata: meta(name, created, 10_000),
+        spec: api::RoleBindingSpec {
+            role_ref: RoleRef { kind: RoleKind::CustomRole, name: role.into() },
+            subjects: (0..subjects).map(subject).collect(),
+            expires_at: None,
+        },
+        status: None,
+    }
+}
+
+/// As it is after the operator has said `reason` of this generation.
+fn judged(mut binding: api::RoleBinding, reason: &str) -> api::RoleBinding {
+    let condition = Condition {
+        type_: "Ready".into(),
+        status: "True".into(),
+        reason: reason.into(),
+        message: String::new(),
+        observed_generation: binding.metadata.generation,
+        last_transition_time: Time(tick(0)),
+    };
+    binding.status = Some(api::BindingStatus { conditions: vec![condition], ..api::BindingStatus::default() });
+    binding
+}
+
+fn feed(world: &mut World, binding: &api::RoleBinding) {
+    let record = records::Binding::from(binding);
+    world.binding(&"n0".into(), &record.meta.name.clone(), Some(record), None);
+}
+
+fn delete(world: &mut World, binding: &api::RoleBinding) {
+    let record = records::Binding::from(binding);
+    world.binding(&"n0".into(), &record.meta.name, None, Some(&record.meta.uid));
+}
+
+/// The bindings that do not count, by name.
+fn left_out(world: &World) -> Vec<String> {
+    world.local["n0"].bindings.excess().map(|meta| meta.name.to_string()).collect()
+}
+
+/// How many grants each binding has.
+fn grants(world: &World) -> Vec<(String, u32)> {
+    let decision = organization::decide(world, &Name::from("n0"), tick(3_000_000), &|_| false);
+    let grants = decision.statuses.iter().filter_map(|draft| match &draft.status {
+        Status::Binding(status) => Some((draft.target.name.to_string(), status.grants)),
+        _ => None,
+    });
+    grants.collect()
+}
+
+/// The largest binding that the schema allows. Seven of them fit into what the bindings of an organization may weigh.
+fn largest(name: &str, created: i64) -> api::RoleBinding {
+    let mut binding = binding(name, "harmless", created, 1000, 20);
+    for (n, subject) in binding.spec.subjects.iter_mut().enumerate() {
+        subject.kind = SubjectKind::ExternalGroup;
+        subject.name = format!("{n:03}{}", "𝕏".repeat(253));
+    }
+    binding
+}
+
+const SEVEN: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+
+#[test]
+fn the_oldest_objects_count_whatever_the_order_in_which_they_are_seen() {
+    let all: Vec<_> = ["y"].iter().chain(&SEVEN).rev().zip(0..).map(|(name, age)| largest(name, age)).collect();
+    for backwards in [false, true] {
+        let mut world = start();
+        let order: Vec<_> = if backwards { all.iter().rev().collect() } else { all.iter().collect() };
+        order.into_iter().for_each(|binding| feed(&mut world, binding));
+        assert_eq!(left_out(&world), ["y"], "the youngest");
+    }
+}
+
+#[test]
+fn an_object_that_grows_never_displaces_one_that_counts() {
+    let mut world = start();
+    for (name, age) in SEVEN.iter().zip(0..) {
+        feed(&mut world, &largest(name, age));
+    }
+    let mut old = binding("old", "harmless", -1, 1, 20);
+    feed(&mut world, &old);
+    assert!(left_out(&world).is_empty());
+    old.spec.subjects = largest("old", -1).spec.subjects;
+    old.metadata = ObjectMeta { generation: Some(2), ..meta("old", -1, 10_001) };
+    feed(&mut world, &old);
+    assert_eq!(left_out(&world), ["old"]);
+    assert!(grants(&world).iter().all(|(name, grants)| (*grants > 0) == (name != "old")));
+}
+
+#[test]
+fn after_a_restart_those_count_that_counted_before() {
+    let mut world = start();
+    // The oldest of them has grown until it did not count.
+    feed(&mut world, &judged(largest("old", 0), "TooLarge"));
+    for (name, age) in SEVEN.iter().zip(1..) {
+        feed(&mut world, &judged(largest(name, age), "Reconciled"));
+    }
+    assert_eq!(left_out(&world), ["old"]);
+}
+
+#[test]
+fn an_object_that_does_not_count_is_asked_for_when_there_is_room() {
+    let mut world = start();
+    let all: Vec<_> = SEVEN.iter().chain(&["h"]).zip(0..).map(|(name, age)| largest(name, age)).collect();
+    all.iter().for_each(|binding| feed(&mut world, binding));
+    let due = |world: &World| world.local["n0"].bindings.due().map(|meta| meta.name.to_string()).collect::<Vec<_>>();
+    assert_eq!((left_out(&world), due(&world)), (vec!["h".to_owned()], vec![]));
+    delete(&mut world, &all[1]);
+    assert_eq!(due(&world), ["h"]);
+    feed(&mut world, &all[7]);
+    assert!(left_out(&world).is_empty() && grants(&world).contains(&("h".into(), 1000)));
+}
+
+/// A Group of 100, and bindings of it to a role that ask for more than one role may have.
+fn flood(world: &mut World, role: &str, created: i64) -> Vec<api::RoleBinding> {
+    let external_groups = (0..100).map(|n| format!("oidc:{n}")).collect();
+    let spec = api::GroupSpec { external_groups, implies_membership: false, ..api::GroupSpec::default() };
+    let group = records::Group::from(&api::Group { metadata: meta("hundred", -10, 9_000), spec, status: None });
+    world.group(&"n0".into(), &"hundred".into(), Some(group), None);
+    let one = |n: usize| {
+        let mut binding = binding(&format!("flood-{role}-{n:03}"), role, created, 1, 20);
+        binding.spec.subjects[0] = api::Subject { kind: SubjectKind::Group, name: "hundred".into() };
+        binding
+    };
+    (0..budget::MOST_OF_ONE_ROLE / 100 + 10).map(one).collect()
+}
+
+/// Found by a security review: a user with `bind` on one harmless role took everything from bindings that sort later.
+#[test]
+fn whoever_asks_for_more_than_there_is_takes_nothing_from_others() {
+    let mut world = start();
+    feed(&mut world, &judged(binding("z-managers", "lead", 0, 3, 20), "Reconciled"));
+    feed(&mut world, &judged(binding("z-readers", "other", 0, 3, 20), "Reconciled"));
+    flood(&mut world, "harmless", 10).iter().for_each(|binding| feed(&mut world, binding));
+    let grants = grants(&world);
+    let of = |prefix: &str| grants.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, n)| *n).sum::<u32>();
+    assert_eq!((of("z-managers"), of("z-readers")), (3, 3));
+    assert_eq!(of("flood") as usize, budget::MOST_OF_ONE_ROLE, "one role gets no more than its share");
+}
+
+#[test]
+fn what_one_role_leaves_is_there_for_new_bindings_and_privileged_roles_come_first() {
+    let mut world = start();
+    for binding in [flood(&mut world, "harmless", 0), flood(&mut world, "other", 1)].concat() {
+        feed(&mut world, &binding);
+    }
+    // Younger than all of them.
+    feed(&mut world, &binding("z-managers", "lead", 10, 3, 20));
+    assert!(grants(&world).contains(&("z-managers".into(), 3)));
+    // One that counts stays, even if a privileged one comes that would need its place.
+    let mut world = start();
+    for binding in [flood(&mut world, "harmless", 0), flood(&mut world, "other", 1)].concat() {
+        feed(&mut world, &judged(binding, "Reconciled"));
+    }
+    feed(&mut world, &binding("z-managers", "lead", 10, 3, 20));
+    assert!(grants(&world).contains(&("z-managers".into(), 0)));
+}
+
+fn role(name: &str, created: i64, verbs: usize) -> api::CustomRole {
+    let rule = |side: usize| api::PolicyRule {
+        api_groups: vec![format!("side{side}.example.com")],
+        resources: vec!["things".into()],
+        resource_names: Some((0..100).map(|n| format!("{name}-{n}")).collect()),
+        verbs: (0..verbs).map(|n| format!("verb{n}")).collect(),
+    };
+    let spec = api::CustomRoleSpec { rules: vec![rule(0), rule(1)], ..api::CustomRoleSpec::default() };
+    api::CustomRole { metadata: meta(name, created, 10_000), spec, status: None }
+}
+
+fn feed_role(world: &mut World, role: &api::CustomRole) {
+    let record = records::Role::from(role);
+    world.custom_role(&"n0".into(), &record.meta.name.clone(), Some(record), None);
+}
+
+#[test]
+fn the_rights_of_all_roles_together_have_an_end_and_the_oldest_count() {
+    let mut world = start();
+    let many = MOST_RIGHTS / LARGEST + 3;
+    for n in 0..many {
+        // The last ones by name are the oldest.
+        feed_role(&mut world, &role(&format!("large-{n:02}"), 100 - n as i64, 20));
+    }
+    let known = roles::resolve_custom_roles(&world, roles::Cache::default(), &world.local["n0"].roles, |_| true);
+    let counts: Vec<usize> = (0..many).filter(|n| known.get(&format!("large-{n:02}")).is_some()).collect();
+    assert_eq!(counts.len(), (MOST_RIGHTS - 3) / LARGEST);
+    assert_eq!(counts.first(), Some(&(many - counts.len())));
+    assert!(known.get("lead").is_some(), "they are older than all of these");
+}
+
+#[test]
+fn a_role_is_resolved_again_only_when_something_that_it_rests_on_changes() {
+    let mut world = start();
+    let mut heir = role("heir", 5, 1);
+    heir.spec.inherits = vec![RoleRef { kind: RoleKind::CustomRole, name: "base".into() }];
+    for role in [role("base", 4, 1), heir, role("apart", 6, 1)] {
+        feed_role(&mut world, &role);
+    }
+    let resolve = |world: &World, known| roles::resolve_custom_roles(world, known, &world.local["n0"].roles, |_| true);
+    let names = ["base", "heir", "apart"];
+    let rights = |known: &roles::Cache| names.map(|name| known.get(name).unwrap().clone());
+    let same = |one: &[_; 3], other: &[_; 3]| [0, 1, 2].map(|n| std::sync::Arc::ptr_eq(&one[n], &other[n]));
+
+    let known = resolve(&world, roles::Cache::default());
+    let first = rights(&known);
+    let known = resolve(&world, known);
+    let second = rights(&known);
+    assert_eq!(same(&first, &second), [true, true, true]);
+
+    let mut base = role("base", 4, 2);
+    base.metadata = ObjectMeta { generation: Some(2), ..meta("base", 4, 10_001) };
+    feed_role(&mut world, &base);
+    let known = resolve(&world, known);
+    let third = rights(&known);
+    assert_eq!(same(&second, &third), [false, false, true]);
+
+    let bounds = world.bounds.clone();
+    world.set_bounds(bailiwick::core::catalog::Bounds { catalog: Default::default(), ..bounds });
+    assert_eq!(same(&third, &rights(&resolve(&world, known))), [false, false, false]);
+}
