@@ -353,7 +353,7 @@ fn the_ceilings_are_those_that_render_reckons_with(#[case] role: &str, #[case] t
 #[rstest]
 #[case("operatorGuard", &["bailiwick-operator-guard"])]
 #[case("guardedServiceAccounts", &["bailiwick-guarded-serviceaccounts"])]
-#[case("managedObjects", &["bailiwick-managed-rbac", "bailiwick-installed", "bailiwick-definitions", "bailiwick-operator-pods"])]
+#[case("managedObjects", &["bailiwick-managed-rbac", "bailiwick-installed", "bailiwick-definitions", "bailiwick-operator-pods", "bailiwick-ceilings"])]
 #[case(
     "handingOutRoles",
     &["bailiwick-bindings", "bailiwick-customroles", "bailiwick-siteroles", "bailiwick-privileged-groups", "bailiwick-member-roles"]

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 
 use crate::support::{Cluster, RELEASE, outcome, with_input};
 
+mod ceilings;
+mod configuration;
 mod default_organization;
+mod garbage_collector;
 mod guarded_serviceaccounts;
 mod handing_out_roles;
 mod managed_objects;
