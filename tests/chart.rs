@@ -356,7 +356,8 @@ fn the_ceilings_are_those_that_render_reckons_with(#[case] role: &str, #[case] t
 #[case("managedObjects", &["bailiwick-managed-rbac", "bailiwick-installed", "bailiwick-definitions", "bailiwick-operator-pods", "bailiwick-ceilings"])]
 #[case(
     "handingOutRoles",
-    &["bailiwick-bindings", "bailiwick-customroles", "bailiwick-siteroles", "bailiwick-privileged-groups", "bailiwick-member-roles"]
+    &["bailiwick-bindings", "bailiwick-customroles", "bailiwick-siteroles", "bailiwick-bind-rules", "bailiwick-privileged-groups",
+      "bailiwick-member-roles", "bailiwick-owners"]
 )]
 #[case("groupVouched", &["bailiwick-group-vouched"])]
 #[case("defaultOrganization", &["bailiwick-default-organization"])]

@@ -15,6 +15,7 @@ mod guarded_serviceaccounts;
 mod handing_out_roles;
 mod managed_objects;
 mod namespace_claims;
+mod one_bind;
 mod operator_guard;
 mod suspended_users;
 mod suspending;
