@@ -67,7 +67,8 @@ fn it_writes_rbac_that_is_its_own_only(operator: &Person, own: &Own) {
     let cluster = &operator.site.cluster;
     operator.creates(&own.role("{apiGroups: [apps], resources: [deployments], verbs: [get]}"));
     let role = "role.rbac.authorization.k8s.io";
-    it_adds_no_metadata_but_its_own(operator, own);
+    operator.does(&["-n", "alpha", "annotate", role, "bailiwick:trial", "a=b"]);
+    it_puts_no_finalizer_on_its_rbac(operator, own);
     // Somebody stripped the label: by its owner it is still known, and repaired by applying it again.
     cluster.run(&["-n", "alpha", "label", role, "bailiwick:trial", "app.kubernetes.io/managed-by-"]);
     operator.may_not(&["-n", "alpha", "annotate", role, "bailiwick:trial", "c=d"], LABELLED);
@@ -111,42 +112,24 @@ fn it_writes_rbac_that_is_its_own_only(operator: &Person, own: &Own) {
     assert!(cluster.exists(&["clusterrole", "edit"]));
 }
 
-const ITS_METADATA: &str = "the operator of Bailiwick puts one label, one annotation and its source as owner on RBAC objects, and no finalizer";
 /// What somebody with the operator's token would use to have an object deleted, or kept.
-const FOREIGN: [&str; 4] = [
-    r#"{"metadata":{"labels":{"a":"b"}}}"#,
-    r#"{"metadata":{"annotations":{"a":"b"}}}"#,
-    r#"{"metadata":{"finalizers":["a.example/b"]}}"#,
-    r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-0000-0000-000000000000"}]}}"#,
-];
+const FINALIZER: &str = r#"{"metadata":{"finalizers":["a.example/b"]}}"#;
+const OWNED: &str = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-0000-0000-000000000000"}]}}"#;
+/// And what it never needs.
+const LABELLED_OR_ANNOTATED: [&str; 2] =
+    [r#"{"metadata":{"labels":{"a":"b"}}}"#, r#"{"metadata":{"annotations":{"a":"b"}}}"#];
 
-fn it_adds_no_metadata_but_its_own(operator: &Person, own: &Own) {
-    let cluster = &operator.site.cluster;
-    let role = ["-n", "alpha", "role.rbac.authorization.k8s.io", "bailiwick:trial"];
-    let patch = |patch: &'static str| ["-n", "alpha", "patch", role[2], role[3], "--type=merge", "-p", patch];
-    for metadata in &FOREIGN[..3] {
-        operator.may_not(&patch(metadata), ITS_METADATA);
-    }
-    let add = |owner: &str| format!("[{{\"op\":\"add\",\"path\":\"/metadata/ownerReferences/-\",\"value\":{owner}}}]");
-    for owner in [
-        r#"{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"u"}"#,
-        r#"{"apiVersion":"bailiwick.dev/v1alpha1","kind":"Group","name":"g","uid":"u","blockOwnerDeletion":true}"#,
-    ] {
-        operator.may_not(&["-n", "alpha", "patch", role[2], role[3], "--type=json", "-p", &add(owner)], ITS_METADATA);
-    }
-    for metadata in ["finalizers: [a.example/b], ", "annotations: {a: b}, "] {
-        let made = own.role("").replace("trial'", "more'").replace("labels: {", &format!("{metadata}labels: {{"));
-        operator.may_not_create(&made, ITS_METADATA);
-    }
-    operator.does(&patch(r#"{"metadata":{"annotations":{"bailiwick.dev/source":"Organization/alpha"}}}"#));
-    // What others put there does not keep it from its work.
-    for metadata in &FOREIGN[..2] {
-        cluster.run(&patch(metadata));
-    }
+fn it_puts_no_finalizer_on_its_rbac(operator: &Person, own: &Own) {
+    let refused = "the operator of Bailiwick puts no finalizer on RBAC objects";
+    let role = ["-n", "alpha", "patch", "role.rbac.authorization.k8s.io", "bailiwick:trial", "--type=merge", "-p"];
+    operator.may_not(&[&role[..], &[FINALIZER]].concat(), refused);
+    let more = own.role("").replace("trial'", "more'");
+    operator.may_not_create(&more.replace("labels: {", "finalizers: [a.example/b], labels: {"), refused);
+    // One that somebody else put there does not keep it from its work.
+    operator.site.cluster.run(&[&role[..], &[FINALIZER]].concat());
     let apply = ["apply", "--server-side", "--force-conflicts"];
     operator.does_with(&apply, &own.role("{apiGroups: [apps], resources: [deployments], verbs: [list]}"));
-    let labels = cluster.get(&role)["metadata"]["labels"].clone();
-    assert_eq!(labels["a"], "b", "{labels}");
+    operator.site.cluster.run(&[&role[..], &[r#"{"metadata":{"finalizers":null}}"#]].concat());
 }
 
 fn it_gives_no_right_that_is_every_right(operator: &Person, own: &Own) {
@@ -321,7 +304,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     operator.does(&[&["patch", "organizations.bailiwick.dev", "alpha"][..], &status].concat());
     // With a status goes no metadata.
     let before = cluster.get(&["organizations.bailiwick.dev", "alpha"])["metadata"].clone();
-    for patch in FOREIGN {
+    for patch in LABELLED_OR_ANNOTATED.into_iter().chain([FINALIZER, OWNED]) {
         let status = ["--subresource=status", "--type=merge", "-p", patch];
         let _ = operator.tries(&[&["patch", "organizations.bailiwick.dev", "alpha"][..], &status].concat());
     }
@@ -355,17 +338,15 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     // Its Lease and its lists at home.
     let lease = "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: trial}}";
     operator.may_not_with(&["-n", "alpha", "create"], lease, "never writes coordination.k8s.io/leases (CREATE)");
-    let leases = "the operator of Bailiwick writes the spec of the Lease bailiwick only";
+    let leases = "the operator of Bailiwick writes the Lease bailiwick only, without owners and finalizers";
     operator.may_not_with(&["-n", RELEASE, "create"], lease, leases);
     let lease = lease.replace("trial", "bailiwick");
-    for metadata in ["finalizers: [a.example/b]", "labels: {a: b}", "annotations: {a: b}"] {
-        let lease = lease.replace("name: bailiwick", &format!("name: bailiwick, {metadata}"));
-        operator.may_not_with(&["-n", RELEASE, "create"], &lease, leases);
-    }
+    let kept = lease.replace("name: bailiwick", "name: bailiwick, finalizers: [a.example/b]");
+    operator.may_not_with(&["-n", RELEASE, "create"], &kept, leases);
     operator.does_with(&["-n", RELEASE, "create"], &lease);
     let held = r#"{"spec":{"holderIdentity":"one"}}"#;
     operator.does(&["-n", RELEASE, "patch", "lease", "bailiwick", "--type=merge", "-p", held]);
-    for patch in FOREIGN {
+    for patch in [FINALIZER, OWNED] {
         operator.may_not(&["-n", RELEASE, "patch", "lease", "bailiwick", "--type=merge", "-p", patch], leases);
     }
     operator.may_not(&["-n", RELEASE, "delete", "lease", "bailiwick"], leases);
@@ -375,7 +356,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     let list = |patch| ["-n", RELEASE, "patch", "configmap", "bailiwick-suspended", "--type=merge", "-p", patch];
     let rest = [r#"{"immutable":true}"#, r#"{"binaryData":{"a":"eA=="}}"#, r#"{"data":{"a":"b"}}"#];
     let unlabelled = r#"{"metadata":{"labels":{"app.kubernetes.io/part-of":null}}}"#;
-    for patch in FOREIGN.into_iter().chain(rest).chain([unlabelled]) {
+    for patch in LABELLED_OR_ANNOTATED.into_iter().chain(rest).chain([FINALIZER, OWNED, unlabelled]) {
         operator.may_not(
             &list(patch),
             "of the ConfigMap bailiwick-suspended the operator of Bailiwick writes the names only",
@@ -405,13 +386,11 @@ fn its_events_are_events_and_nothing_else(operator: &Person) {
              reason: Trial, type: Warning, regarding: {{apiVersion: bailiwick.dev/v1alpha1, kind: Group, name: g, namespace: alpha}}}}"
         )
     };
-    let refused = "the operator of Bailiwick puts no metadata on Events, and deletes none";
-    for metadata in ["finalizers: [a.example/b]", "labels: {a: b}", "annotations: {a: b}"] {
-        operator.may_not_create(&event(&format!(", {metadata}")), refused);
-    }
+    let refused = "the operator of Bailiwick puts no owners and finalizers on Events, and deletes none";
+    operator.may_not_create(&event(", finalizers: [a.example/b]"), refused);
     operator.creates(&event(""));
     let patch = |patch| ["-n", "alpha", "patch", "events.events.k8s.io", "trial", "--type=merge", "-p", patch];
-    for metadata in FOREIGN {
+    for metadata in [FINALIZER, OWNED] {
         operator.may_not(&patch(metadata), refused);
     }
     operator.does(&patch(r#"{"series":{"count":2,"lastObservedTime":"2026-01-01T00:00:01.000000Z"}}"#));
