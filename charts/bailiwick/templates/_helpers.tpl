@@ -98,9 +98,35 @@ carry out what was admitted before. Refusing them would leave namespaces in Term
 {{- define "bailiwick.notTheControlPlane" -}}
 - name: not-the-control-plane
   expression: >-
-    !('system:serviceaccounts:kube-system' in request.userInfo.?groups.orValue([]))
-    && !('system:nodes' in request.userInfo.?groups.orValue([]))
-    && !(request.userInfo.username in ['system:kube-controller-manager', 'system:kube-scheduler', 'system:apiserver'])
+    {{- include "bailiwick.othersThanTheControlPlane" . | nindent 4 }}
+{{- end }}
+{{- define "bailiwick.othersThanTheControlPlane" -}}
+!('system:serviceaccounts:kube-system' in request.userInfo.?groups.orValue([]))
+&& !('system:nodes' in request.userInfo.?groups.orValue([]))
+&& !(request.userInfo.username in ['system:kube-controller-manager', 'system:kube-scheduler', 'system:apiserver'])
+{{- end }}
+
+{{/*
+The same, but deletions are judged whoever asks for them. Nobody admitted those of the garbage collector: an owner reference
+may be older than the guard, and deleting the owner needs no right to the object. `deletedWithItsNamespace` lets through
+the deletions that Kubernetes cannot do without.
+*/}}
+{{- define "bailiwick.notTheControlPlaneUnlessItDeletes" -}}
+- name: not-the-control-plane
+  expression: >-
+    request.operation == 'DELETE' || (
+    {{- include "bailiwick.othersThanTheControlPlane" . | nindent 4 }})
+{{- end }}
+
+{{/* Without credentials of their own for its controllers, the controller manager is one user. */}}
+{{- define "bailiwick.deletedWithItsNamespace" -}}
+(request.operation == 'DELETE' && request.?namespace.orValue('') != '' && has(namespaceObject.metadata.deletionTimestamp)
+&& request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:kube-controller-manager'])
+{{- end }}
+
+{{/* Whether an update leaves the metadata as it is that people and controllers act on. */}}
+{{- define "bailiwick.sameMetadata" -}}
+['labels', 'annotations', 'ownerReferences', 'finalizers'].all(k, object.metadata[?k] == oldObject.metadata[?k])
 {{- end }}
 
 {{/* Writes and connections; the bindings below say where. */}}
@@ -123,6 +149,28 @@ resourceRules:
     resources: ["namespaces", "namespaces/*"]
     operations: ["UPDATE", "DELETE"]
     scope: Cluster
+  {{- include "bailiwick.clusterKindsOfTheCatalog" (list . "Cluster") | trim | nindent 2 }}
+{{- end }}
+
+{{/* What the catalog's words for the cluster are about beside our own kinds, with all subresources: (list . "scope"). */}}
+{{- define "bailiwick.clusterKindsOfTheCatalog" -}}
+{{- range $word, $entry := (index . 0).Values.catalog }}
+{{- if eq ($entry.target | default "organization") "cluster" }}
+{{- range $name, $rule := $entry.rules }}
+{{- if ne (toJson $rule.apiGroups) (toJson (list "bailiwick.dev")) }}
+{{- $resources := list }}
+{{- range $rule.resources }}
+{{- $resources = concat $resources (contains "/" . | ternary (list .) (list . (print . "/*"))) }}
+{{- end }}
+- apiGroups: {{ include "bailiwick.flow" $rule.apiGroups }}
+  apiVersions: ["*"]
+  resources: {{ include "bailiwick.flow" $resources }}
+  operations: ["CREATE", "UPDATE", "DELETE", "CONNECT"]
+  scope: {{ index $ 1 }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* All of it in the namespaces of organizations, and what is in no namespace: that matches any selector. */}}
@@ -147,10 +195,39 @@ resourceRules:
     scope: Cluster
 {{- end }}
 
-{{/* Elsewhere our own kinds: they grant from when an organization takes the namespace. */}}
+{{/* The release namespace, where the catalog's words for the release apply, if it is not an organization's as well. */}}
+{{- define "bailiwick.inTheReleaseNamespace" -}}
+namespaceSelector:
+  matchExpressions:
+    - key: kubernetes.io/metadata.name
+      operator: In
+      values: [{{ .Release.Namespace | quote }}]
+    - key: bailiwick.dev/organization
+      operator: DoesNotExist
+# Not the cluster-scoped kinds: those match any selector of namespaces, and the binding for organizations has them.
+resourceRules:
+  - apiGroups: ["*"]
+    apiVersions: ["*"]
+    resources: ["*/*"]
+    operations: ["CREATE", "UPDATE", "DELETE", "CONNECT"]
+    scope: Namespaced
+  - apiGroups: [""]
+    apiVersions: ["*"]
+    resources: ["namespaces", "namespaces/*"]
+    operations: ["UPDATE", "DELETE"]
+    scope: Cluster
+{{- end }}
+
+{{/*
+Elsewhere our own kinds, which grant from when an organization takes the namespace. And the kinds of the catalog's words
+for the cluster, should one of them be namespaced against the rule: it would be granted in every namespace.
+*/}}
 {{- define "bailiwick.ourKindsElsewhere" -}}
 namespaceSelector:
   matchExpressions:
+    - key: kubernetes.io/metadata.name
+      operator: NotIn
+      values: [{{ .Release.Namespace | quote }}]
     - key: bailiwick.dev/organization
       operator: DoesNotExist
 resourceRules:
@@ -159,6 +236,7 @@ resourceRules:
     resources: ["*/*"]
     operations: ["CREATE", "UPDATE", "DELETE"]
     scope: Namespaced
+  {{- include "bailiwick.clusterKindsOfTheCatalog" (list . "Namespaced") | trim | nindent 2 }}
 {{- end }}
 
 {{/*
@@ -172,6 +250,8 @@ but one through `namespaces/status`, which only administrators of the cluster ma
   {{- include "bailiwick.ourKindsElsewhere" . | nindent 2 }}
 -namespaces:
   {{- include "bailiwick.namespacesOfOrganizations" . | nindent 2 }}
+-release:
+  {{- include "bailiwick.inTheReleaseNamespace" . | nindent 2 }}
 "":
   {{- include "bailiwick.inOrganizations" . | nindent 2 }}
 {{- if .Values.admissionPolicies.managedObjects.enabled }}
@@ -205,4 +285,10 @@ but one through `namespaces/status`, which only administrators of the cluster ma
     {{- with .Values.admissionPolicies.suspendedUsers.breakGlass }}
     && !(request.userInfo.username in {{ toJson . }})
     {{- end }}
+{{- end }}
+
+{{/* Whether the sender is not in one of the two texts with the names of suspended users. */}}
+{{- define "bailiwick.notListed" -}}
+request.userInfo.username.size() > 128
+|| !params.?data[?{{ squote . }}].orValue('').contains('\n' + request.userInfo.username + '\n')
 {{- end }}

@@ -11,7 +11,8 @@ const NATIVE_ADMIN: &str = r#"[
    verbs: [get, list, create, update, patch, delete, deletecollection]},
   {apiGroups: [rbac.authorization.k8s.io], resources: [roles, rolebindings, clusterroles, clusterrolebindings],
    verbs: [get, list, create, update, patch, delete, deletecollection, bind, escalate]},
-  {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [get, update, patch, delete]}]"#;
+  {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions, customresourcedefinitions/status],
+   verbs: [get, update, patch, delete]}]"#;
 const OPERATORS_ONLY: &str =
     "only the operator of Bailiwick makes RBAC objects that are named bailiwick:… or have the label";
 const DELETER: &str = "{permissions: [{resource: templates, actions: [delete]}]}";
@@ -128,7 +129,6 @@ fn what_the_chart_installs_is_changed_through_the_chart_only() {
     );
     every_object_of_the_chart_is_kept(&eve);
     nobody_imitates_it(&eve);
-    the_configuration_is_for_who_may_configure(&site);
     a_namespace_of_the_chart_is_not_its_tenants(&site);
     // Who has `override` on one thing has it on that.
     eve.holds(
@@ -175,11 +175,40 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
         &["-n", RELEASE, "scale", "deployment", "bailiwick", "--replicas=0"],
         "bailiwick belongs to the operator of Bailiwick: eve needs",
     );
-    // The labels, through a door at the back.
-    let strip = r#"{"metadata":{"labels":{"app.kubernetes.io/part-of":null}}}"#;
-    for (place, kind, name) in [at_home("poddisruptionbudget", "bailiwick"), of_cluster("namespace", "alpha")] {
-        let patch = ["patch", kind, name, "--subresource=status", "--type=merge", "-p", strip];
-        eve.may_not(&[&place[..], &patch].concat(), &format!("{name} belongs to the installation"));
+    // The metadata, through the back door.
+    let owned = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"gone","uid":"u"}]}}"#;
+    for metadata in [
+        r#"{"metadata":{"labels":{"app.kubernetes.io/part-of":null}}}"#,
+        r#"{"metadata":{"annotations":{"a":"b"}}}"#,
+        r#"{"metadata":{"finalizers":["example.com/never"]}}"#,
+        owned,
+    ] {
+        for (place, kind, name) in [at_home("poddisruptionbudget", "bailiwick"), of_cluster("namespace", "alpha")] {
+            let patch = ["patch", kind, name, "--subresource=status", "--type=merge", "-p", metadata];
+            eve.may_not(&[&place[..], &patch].concat(), &format!("{name} belongs to the installation"));
+        }
+    }
+    let deployment = ["patch", "deployment", "bailiwick", "--subresource=status", "--type=merge", "-p", owned];
+    eve.may_not(&[&at_home("", "").0[..], &deployment].concat(), "bailiwick belongs to the installation");
+    let release = ["patch", "namespace", RELEASE, "--subresource=status", "--type=merge", "-p", owned];
+    eve.may_not(&release, "bailiwick-system belongs to the operator");
+    // Without its finalizer a namespace is gone before what is in it.
+    for (name, whose) in [("alpha", "installation"), (RELEASE, "operator")] {
+        let mut namespace = eve.site.cluster.get(&["namespace", name]);
+        namespace["spec"]["finalizers"] = serde_json::json!([]);
+        let path = format!("/api/v1/namespaces/{name}/finalize");
+        eve.may_not_with(
+            &["replace", "--raw", &path],
+            &namespace.to_string(),
+            &format!("{name} belongs to the {whose} of Bailiwick"),
+        );
+    }
+    // The status of a definition says whether its kind is served at all.
+    for patch in
+        [r#"{"status":{"acceptedNames":{"kind":"User","plural":"others"}}}"#, r#"{"status":{"conditions":[]}}"#]
+    {
+        let words = ["patch", "crd", "users.bailiwick.dev", "--subresource=status", "--type=merge", "-p", patch];
+        eve.may_not(&words, "users.bailiwick.dev belongs to the installation of Bailiwick");
     }
     // A status is the controllers' business.
     eve.does(&[
@@ -293,28 +322,6 @@ fn nobody_has_a_controller_imitate_it(eve: &Person) {
         if matches!(kind, "CronJob" | "PodTemplate") {
             eve.may_not_with(&["apply", "--server-side", "--force-conflicts"], &imitating, &refusal);
         }
-    }
-}
-
-fn the_configuration_is_for_who_may_configure(site: &Site) {
-    let mo = site.person("mo");
-    mo.holds(RELEASE, "[{apiGroups: [''], resources: [configmaps], resourceNames: [bailiwick-config], verbs: [get, update, patch, delete]}]");
-    mo.does(&["-n", RELEASE, "patch", "configmap", "bailiwick-config", "--type=merge", "-p", r#"{"data":{"x":"y"}}"#]);
-    mo.may_not(
-        &["-n", RELEASE, "delete", "configmap", "bailiwick-config"],
-        "bailiwick-config belongs to the installation",
-    );
-    mo.may_not(
-        &["-n", RELEASE, "label", "configmap", "bailiwick-config", "app.kubernetes.io/part-of-"],
-        "bailiwick-config belongs to the installation",
-    );
-    // To have it deleted is deleting it, and to hold up its deletion holds up an uninstallation.
-    let owned = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"gone","uid":"u"}]}}"#;
-    for metadata in [owned, r#"{"metadata":{"finalizers":["example.com/never"]}}"#] {
-        mo.may_not(
-            &["-n", RELEASE, "patch", "configmap", "bailiwick-config", "--type=merge", "-p", metadata],
-            "bailiwick-config belongs to the installation",
-        );
     }
 }
 

@@ -7,12 +7,17 @@ use std::path::PathBuf;
 
 use crate::support::{Cluster, RELEASE, outcome, with_input};
 
+mod ceilings;
+mod configuration;
 mod default_organization;
+mod garbage_collector;
 mod guarded_serviceaccounts;
 mod handing_out_roles;
 mod managed_objects;
 mod namespace_claims;
+mod one_bind;
 mod operator_guard;
+mod suspended_everywhere;
 mod suspended_users;
 mod suspending;
 

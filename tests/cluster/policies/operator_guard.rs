@@ -59,6 +59,7 @@ fn the_operator_writes_its_own_work_and_nothing_else_whatever_it_could() {
     it_runs_nothing(&operator);
     nobody_acts_in_its_name(&operator, &own);
     of_other_objects_it_writes_what_is_its_own(&operator);
+    its_events_are_events_and_nothing_else(&operator);
     large_objects_are_no_hindrance(&operator, &own);
 }
 
@@ -67,6 +68,7 @@ fn it_writes_rbac_that_is_its_own_only(operator: &Person, own: &Own) {
     operator.creates(&own.role("{apiGroups: [apps], resources: [deployments], verbs: [get]}"));
     let role = "role.rbac.authorization.k8s.io";
     operator.does(&["-n", "alpha", "annotate", role, "bailiwick:trial", "a=b"]);
+    it_puts_no_finalizer_on_its_rbac(operator, own);
     // Somebody stripped the label: by its owner it is still known, and repaired by applying it again.
     cluster.run(&["-n", "alpha", "label", role, "bailiwick:trial", "app.kubernetes.io/managed-by-"]);
     operator.may_not(&["-n", "alpha", "annotate", role, "bailiwick:trial", "c=d"], LABELLED);
@@ -108,6 +110,26 @@ fn it_writes_rbac_that_is_its_own_only(operator: &Person, own: &Own) {
     operator.may_not(&["delete", "--raw", "/apis/rbac.authorization.k8s.io/v1/clusterroles"], OWN_ONLY);
     assert!(cluster.exists(&["-n", "alpha", role, "foreign"]));
     assert!(cluster.exists(&["clusterrole", "edit"]));
+}
+
+/// What somebody with the operator's token would use to have an object deleted, or kept.
+const FINALIZER: &str = r#"{"metadata":{"finalizers":["a.example/b"]}}"#;
+const OWNED: &str = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-0000-0000-000000000000"}]}}"#;
+/// And what it never needs.
+const LABELLED_OR_ANNOTATED: [&str; 2] =
+    [r#"{"metadata":{"labels":{"a":"b"}}}"#, r#"{"metadata":{"annotations":{"a":"b"}}}"#];
+
+fn it_puts_no_finalizer_on_its_rbac(operator: &Person, own: &Own) {
+    let refused = "the operator of Bailiwick puts no finalizer on RBAC objects";
+    let role = ["-n", "alpha", "patch", "role.rbac.authorization.k8s.io", "bailiwick:trial", "--type=merge", "-p"];
+    operator.may_not(&[&role[..], &[FINALIZER]].concat(), refused);
+    let more = own.role("").replace("trial'", "more'");
+    operator.may_not_create(&more.replace("labels: {", "finalizers: [a.example/b], labels: {"), refused);
+    // One that somebody else put there does not keep it from its work.
+    operator.site.cluster.run(&[&role[..], &[FINALIZER]].concat());
+    let apply = ["apply", "--server-side", "--force-conflicts"];
+    operator.does_with(&apply, &own.role("{apiGroups: [apps], resources: [deployments], verbs: [list]}"));
+    operator.site.cluster.run(&[&role[..], &[r#"{"metadata":{"finalizers":null}}"#]].concat());
 }
 
 fn it_gives_no_right_that_is_every_right(operator: &Person, own: &Own) {
@@ -280,6 +302,14 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     let status = ["--subresource=status", "--type=merge", "-p", r#"{"status":{"observedGeneration":1}}"#];
     operator.does(&[&["patch", "users.bailiwick.dev", "ada"][..], &status].concat());
     operator.does(&[&["patch", "organizations.bailiwick.dev", "alpha"][..], &status].concat());
+    // With a status goes no metadata.
+    let before = cluster.get(&["organizations.bailiwick.dev", "alpha"])["metadata"].clone();
+    for patch in LABELLED_OR_ANNOTATED.into_iter().chain([FINALIZER, OWNED]) {
+        let status = ["--subresource=status", "--type=merge", "-p", patch];
+        let _ = operator.tries(&[&["patch", "organizations.bailiwick.dev", "alpha"][..], &status].concat());
+    }
+    let after = cluster.get(&["organizations.bailiwick.dev", "alpha"])["metadata"].clone();
+    assert_eq!(after, before);
 
     // Namespaces: the record.
     let record = "of a Namespace the operator of Bailiwick writes the record of the claim only";
@@ -287,6 +317,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
         r#"{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}"#,
         r#"{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":null}}}"#,
         r#"{"metadata":{"annotations":{"scheduler.alpha.kubernetes.io/node-selector":"a=b"}}}"#,
+        r#"{"metadata":{"annotations":{"bailiwick.dev/other":"a"}}}"#,
         r#"{"metadata":{"finalizers":["a.example/b"]}}"#,
         r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Namespace","name":"x","uid":"y"}]}}"#,
     ] {
@@ -307,10 +338,30 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     // Its Lease and its lists at home.
     let lease = "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: trial}}";
     operator.may_not_with(&["-n", "alpha", "create"], lease, "never writes coordination.k8s.io/leases (CREATE)");
-    operator.does_with(&["-n", RELEASE, "create"], lease);
+    let leases = "the operator of Bailiwick writes the Lease bailiwick only, without owners and finalizers";
+    operator.may_not_with(&["-n", RELEASE, "create"], lease, leases);
+    let lease = lease.replace("trial", "bailiwick");
+    let kept = lease.replace("name: bailiwick", "name: bailiwick, finalizers: [a.example/b]");
+    operator.may_not_with(&["-n", RELEASE, "create"], &kept, leases);
+    operator.does_with(&["-n", RELEASE, "create"], &lease);
+    let held = r#"{"spec":{"holderIdentity":"one"}}"#;
+    operator.does(&["-n", RELEASE, "patch", "lease", "bailiwick", "--type=merge", "-p", held]);
+    for patch in [FINALIZER, OWNED] {
+        operator.may_not(&["-n", RELEASE, "patch", "lease", "bailiwick", "--type=merge", "-p", patch], leases);
+    }
+    operator.may_not(&["-n", RELEASE, "delete", "lease", "bailiwick"], leases);
     let names = ["--type=merge", "-p", r#"{"data":{"names-0":"\nx\n"}}"#];
     let at_home = |name: &'static str| [&["-n", RELEASE, "patch", "configmap", name][..], &names].concat();
     operator.does(&at_home("bailiwick-suspended"));
+    let list = |patch| ["-n", RELEASE, "patch", "configmap", "bailiwick-suspended", "--type=merge", "-p", patch];
+    let rest = [r#"{"immutable":true}"#, r#"{"binaryData":{"a":"eA=="}}"#, r#"{"data":{"a":"b"}}"#];
+    let unlabelled = r#"{"metadata":{"labels":{"app.kubernetes.io/part-of":null}}}"#;
+    for patch in LABELLED_OR_ANNOTATED.into_iter().chain(rest).chain([FINALIZER, OWNED, unlabelled]) {
+        operator.may_not(
+            &list(patch),
+            "of the ConfigMap bailiwick-suspended the operator of Bailiwick writes the names only",
+        );
+    }
     for name in ["bailiwick-bounds", "bailiwick-config"] {
         operator.may_not(&at_home(name), "never writes /configmaps (UPDATE)");
     }
@@ -324,6 +375,26 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
         &["-n", RELEASE, "scale", "deployment", "bailiwick", "--replicas=0"],
         "never writes apps/deployments/scale",
     );
+}
+
+/// One with a finalizer would keep its namespace from going.
+fn its_events_are_events_and_nothing_else(operator: &Person) {
+    let event = |metadata: &str| {
+        format!(
+            "{{apiVersion: events.k8s.io/v1, kind: Event, metadata: {{name: trial, namespace: alpha{metadata}}}, \
+             eventTime: '2026-01-01T00:00:00.000000Z', reportingController: bailiwick, reportingInstance: one, action: Reconcile, \
+             reason: Trial, type: Warning, regarding: {{apiVersion: bailiwick.dev/v1alpha1, kind: Group, name: g, namespace: alpha}}}}"
+        )
+    };
+    let refused = "the operator of Bailiwick puts no owners and finalizers on Events, and deletes none";
+    operator.may_not_create(&event(", finalizers: [a.example/b]"), refused);
+    operator.creates(&event(""));
+    let patch = |patch| ["-n", "alpha", "patch", "events.events.k8s.io", "trial", "--type=merge", "-p", patch];
+    for metadata in [FINALIZER, OWNED] {
+        operator.may_not(&patch(metadata), refused);
+    }
+    operator.does(&patch(r#"{"series":{"count":2,"lastObservedTime":"2026-01-01T00:00:01.000000Z"}}"#));
+    operator.may_not(&["-n", "alpha", "delete", "events.events.k8s.io", "trial"], refused);
 }
 
 fn large_objects_are_no_hindrance(operator: &Person, own: &Own) {

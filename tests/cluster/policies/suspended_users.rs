@@ -133,10 +133,13 @@ fn a_long_list_and_long_names_are_no_hindrance(site: &Site) {
     for length in [126, 127] {
         let last = person(&long(length));
         last.soon("is suspended", || last.tries(&config("alpha")));
+        // A Namespace that no organization holds yet: here the operator's own rights are asked about as well.
+        last.may_not(&["label", "namespace", "beta", "a=b"], "is suspended");
     }
     person("user-00013999@long.list.example.com").may_not(&config("alpha"), "is suspended");
     for length in [40, 128, 129, 1_000] {
         person(&long(length)).does(&config("alpha"));
+        person(&long(length)).does(&["label", "namespace", "beta", &format!("a={length}"), "--overwrite"]);
     }
 }
 
