@@ -3,7 +3,7 @@
 mod manifests;
 mod probe;
 mod render;
-mod schema;
+pub mod schema;
 mod values;
 
 use std::io::IsTerminal as _;

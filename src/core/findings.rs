@@ -60,7 +60,7 @@ pub(super) fn role_findings(resolved: &Resolved, trouble: Option<(Reason, String
         resolved.withheld.iter().filter(|w| reasons.contains(&w.reason)).collect()
     };
     let ceiling = [Reason::BeyondCeiling, Reason::CeilingUnknown];
-    let inherits = [Reason::RoleNotFound, Reason::RoleNotAssignableHere, Reason::InheritanceCycle];
+    let inherits = [Reason::RoleNotFound, Reason::RoleNotAssignableHere, Reason::InheritanceCycle, Reason::Unreadable];
     let permissions: Vec<&Withheld> =
         resolved.withheld.iter().filter(|w| !ceiling.contains(&w.reason) && !inherits.contains(&w.reason)).collect();
     let faults: Vec<&Withheld> = resolved.withheld.iter().filter(|w| !w.expected()).collect();

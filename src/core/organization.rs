@@ -68,6 +68,7 @@ fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
 /// The Groups to which a binding gives a role that is privileged, as far as that can be told where roles are not resolved.
 fn perhaps_privileged<'a>(world: &World, local: &'a Local) -> BTreeSet<&'a Name> {
     let perhaps = |binding: &&Binding| match &binding.role {
+        _ if binding.meta.unreadable.is_some() => true,
         (RoleKind::SiteRole, role) => world.site_role_rights(role).is_none_or(|role| role.privileged),
         (RoleKind::CustomRole, role) => {
             local.roles.get(role).is_none_or(|role| role.privileged || !role.inherits.is_empty())
@@ -156,6 +157,7 @@ impl<'a> Namespace<'a> {
             subjects::of_binding(self.world, self.local, &self.groups, binding, privileged, self.claimed_at)
         };
         let nothing = match &role {
+            _ if binding.meta.unreadable.is_some() => Some(Reason::Unreadable),
             _ if too_large => Some(Reason::TooLarge),
             _ if former => Some(Reason::FromFormerOrganization),
             _ if expired => Some(Reason::Expired),
@@ -202,6 +204,9 @@ impl<'a> Namespace<'a> {
     /// The organization's member role, and the namespaced part of `member`.
     fn implicit(&mut self) {
         self.members.add_those_who_belong_nowhere(self.world, self.name);
+        if self.organization.meta.unreadable.is_some() {
+            return;
+        }
         let who = Subjects { granted: self.members.hold.clone(), withheld: Vec::new() };
         let source = self.organization.meta.source("Organization");
         let implicit = [member_role(self.world, self.organization).ok().flatten(), Some(Name::from(MEMBER_ROLE))];
@@ -321,8 +326,8 @@ impl<'a> Namespace<'a> {
             if let Subject::Group(name) = subject {
                 let (roles, privileged) = self.group_roles.entry(name.clone()).or_default();
                 roles.insert(format!("{}/{}", binding.role.0.as_str(), binding.role.1));
-                // A role that does not exist yet may turn out to be one.
-                *privileged |= role.is_none_or(|r| r.resolved.privileged);
+                // A role that does not exist yet may turn out to be one, and what cannot be read may say anything.
+                *privileged |= binding.meta.unreadable.is_some() || role.is_none_or(|r| r.resolved.privileged);
             }
         }
     }

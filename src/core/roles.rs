@@ -156,9 +156,17 @@ impl Resolved {
         role: &Role,
         find: impl Fn(RoleKind, &Name) -> Result<(&'a Role, Arc<Resolved>), Reason>,
     ) {
+        if role.meta.unreadable.is_some() {
+            // The record of what was in force stays.
+            self.inherits.clone_from(&role.in_force);
+        }
         for (index, (kind, name)) in role.inherits.iter().enumerate() {
             let reason = match find(*kind, name) {
                 Err(reason) => reason,
+                Ok((other, _)) if other.meta.unreadable.is_some() => {
+                    self.privileged = true;
+                    Reason::Unreadable
+                }
                 Ok((other, _)) if !fits(role, other) => Reason::RoleNotAssignableHere,
                 Ok((_, rights)) if self.size() + rights.size() > LARGEST => Reason::TooLarge,
                 Ok((_, rights)) => {

@@ -8,7 +8,9 @@
 //! The engine is one task, on a thread of its own, and owns all state; watches and the writer only send it values. No rule
 //! of who may hold what stands here.
 
+mod configuration;
 pub mod engine;
+mod guarded;
 mod http;
 mod lease;
 pub mod metrics;

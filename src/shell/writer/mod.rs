@@ -47,6 +47,15 @@ pub enum Job {
         /// Of the User as it was when it was found on a list: who was activated and suspended again since keeps the label.
         version: u64,
     },
+    /// An Event on a ConfigMap of the chart that cannot be read.
+    Unread {
+        /// Its name.
+        map: &'static str,
+        #[allow(missing_docs)]
+        uid: Uid,
+        #[allow(missing_docs)]
+        why: String,
+    },
     /// A status, and the Event that goes with it, if any.
     Status {
         #[allow(missing_docs)]
@@ -69,6 +78,7 @@ impl Job {
             Job::Suspended { .. } => "suspended",
             Job::Unlabel { .. } => "unlabel",
             Job::Status { .. } => "status",
+            Job::Unread { .. } => "event",
         }
     }
 
@@ -79,6 +89,7 @@ impl Job {
             Job::Suspended { .. } => Done::Suspended(Err(failure)),
             Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(failure)),
             Job::Status { target, .. } => Done::Status(target.clone(), Err(failure)),
+            Job::Unread { .. } => Done::Unread,
         }
     }
 }
@@ -94,6 +105,8 @@ pub enum Done {
     Status(Source, Result<Box<Item>, Failure>),
     /// Of the list of suspended users.
     Suspended(Result<SuspendedList, Failure>),
+    /// An Event is on its way.
+    Unread,
     /// Of a User's label.
     Unlabelled(Name, Result<(), Failure>),
 }

@@ -52,6 +52,7 @@ impl Engine {
             Done::Status(target, result) => self.status_done(&target, result),
             Done::Suspended(result) => self.list_written(result),
             Done::Unlabelled(handle, result) => self.label_taken_off(&handle, result),
+            Done::Unread => {}
         }
     }
 
