@@ -51,7 +51,7 @@ fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
     let privileged = perhaps_privileged(world, local);
     for group in local.groups.values() {
         // Whoever is in it when an organization takes the namespace (again) gets the role then.
-        let privileged = privileged.contains(&group.meta.name);
+        let privileged = privileged.contains(&group.meta.name) || stays_privileged(local, group);
         let status = GroupStatus { privileged, ..GroupStatus::default() };
         statuses.push(StatusDraft::new("Group", &group.meta, Status::Group(status), finding()));
     }
@@ -63,6 +63,11 @@ fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
         statuses.push(StatusDraft::new("CustomRole", &role.meta, Status::Role(RoleStatus::default()), finding()));
     }
     Decision { statuses, ..Decision::default() }
+}
+
+/// A binding whose subjects cannot be read may be the one by which a Group became privileged.
+fn stays_privileged(local: &Local, group: &Group) -> bool {
+    group.privileged && local.bindings.values().any(|binding| binding.meta.unreadable.is_some())
 }
 
 /// The Groups to which a binding gives a role that is privileged, as far as that can be told where roles are not resolved.
@@ -228,6 +233,7 @@ impl<'a> Namespace<'a> {
         }
         self.members.add(&who.granted, group.implies_membership);
         let (roles, privileged) = self.group_roles.remove(&group.meta.name).unwrap_or_default();
+        let privileged = privileged || stays_privileged(self.local, group);
         let withheld: Vec<&Withheld> = who.withheld.iter().collect();
         let mut findings = vec![about(C::MembersKnown, (Reason::Resolved, "Every member is known."), &withheld)];
         let ready = match withheld.iter().find(|w| !w.expected()) {

@@ -22,25 +22,36 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
 impl<K: Resource<DynamicType = ()>> Guarded<K> {
     /// The object itself; `None` if it cannot be read.
     pub fn whole(self) -> Option<K> {
+        self.log();
         match self.0 {
             Found::Whole(object) => Some(object),
-            Found::Part(part) => {
-                tracing::error!(kind = %K::kind(&()), name = part.object.meta().name, error = part.error, "unreadable");
-                None
-            }
-            Found::Nothing(meta, error) => {
-                tracing::error!(kind = %K::kind(&()), name = meta.name, error, "unreadable");
-                None
-            }
+            Found::Part(_) | Found::Nothing(..) => None,
         }
     }
 
     /// A record of the object, which grants nothing if it cannot be read. `None` if not even what identifies it can.
-    pub fn record<R: for<'a> From<&'a K> + Withhold<K>>(self) -> Option<R> {
-        let Found::Part(part) = &self.0 else { return self.whole().as_ref().map(R::from) };
-        let mut record = R::from(&part.object);
-        record.withhold(part);
-        Some(record)
+    pub fn record<R: for<'a> From<&'a K> + Withhold<K>>(&self) -> Option<R> {
+        self.log();
+        match &self.0 {
+            Found::Whole(object) => Some(object.into()),
+            Found::Part(part) => {
+                let mut record = R::from(&part.object);
+                record.withhold(part);
+                Some(record)
+            }
+            Found::Nothing(..) => None,
+        }
+    }
+
+    fn log(&self) {
+        let error = match &self.0 {
+            Found::Whole(_) => return,
+            Found::Part(part) => &part.error,
+            Found::Nothing(_, error) => error,
+        };
+        let (kind, meta) = (K::kind(&()), self.meta());
+        let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
+        tracing::error!(%kind, namespace, name, error, "an object cannot be read: it grants nothing");
     }
 }
 

@@ -76,6 +76,18 @@ fn a_binding_gives_nothing_and_its_group_counts_as_privileged(#[case] fields: &s
     assert!(!is_privileged(&shell, "g"));
 }
 
+/// Nobody knows any more whom it names.
+#[test]
+fn a_group_stays_privileged_when_the_subjects_of_its_binding_are_lost() {
+    let privileged = "{kind: CustomRole, metadata: {name: c, namespace: n0}}";
+    let mut shell = given(&[start(), privileged.to_owned(), bind("b", GROUP)].join("\n---\n"));
+    assert!(is_privileged(&shell, "g"));
+    shell.apply(&odd(&bind("b", GROUP), r#"{"subjects": {"kind": "Group", "name": "g"}}"#));
+    assert!(is_privileged(&shell, "g"));
+    shell.apply(&bind("b", ADA));
+    assert!(!is_privileged(&shell, "g"));
+}
+
 #[test]
 fn it_counts_as_privileged_where_nobody_holds_the_namespace_too() {
     let shell = given(&format!(
