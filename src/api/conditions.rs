@@ -45,6 +45,8 @@ words! {
         Default,
         /// Organization: its member role resolves to a role that can be assigned there.
         MemberRoleResolved,
+        /// Organization: every object in its namespace counts; none is beyond a documented limit.
+        WithinLimits,
         /// The default Organization: the admission policies that the chart installed are as it installed them.
         PoliciesInPlace,
         /// The default Organization: the operator can read its ConfigMaps, and follows them.
@@ -167,7 +169,7 @@ words! {
         BeyondCeiling,
         /// The ceiling itself is not known yet, so nothing is granted.
         CeilingUnknown,
-        /// It says more than one object, or all of an organization, may say.
+        /// The object, or its organization as a whole, exceeds a documented limit.
         TooLarge,
         /// Following it leads back to the role itself. What was in force before the circle was closed stays.
         InheritanceCycle,

@@ -1,6 +1,6 @@
 //! Building statuses: conditions with reasons and messages, and the document that is applied.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -9,14 +9,11 @@ use serde_json::Value;
 
 use super::native::Source;
 use super::records::{Meta, digest};
-use super::roles::Withheld;
+use super::withheld::Withheld;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::{
     BindingStatus, GROUP, GroupStatus, OrganizationStatus, RoleStatus, SiteRoleStatus, UserStatus, VERSION,
 };
-
-/// How many withheld things a message names for each reason before it counts the rest.
-const NAMED: usize = 5;
 
 /// One condition, without its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,42 +25,58 @@ pub struct Finding {
     #[allow(missing_docs)]
     pub reason: Reason,
     #[allow(missing_docs)]
-    pub message: String,
+    pub message: Message,
+}
+
+/// The message of a condition. A list becomes text only when the status is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A sentence.
+    Text(String),
+    /// What is withheld, and why.
+    Withheld(Withheld),
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Message::Text(text) => f.write_str(text),
+            Message::Withheld(withheld) => withheld.fmt(f),
+        }
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Message::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Message::Text(text)
+    }
 }
 
 /// Good news.
 #[must_use]
-pub fn good(kind: ConditionType, reason: Reason, message: impl Into<String>) -> Finding {
+pub fn good(kind: ConditionType, reason: Reason, message: impl Into<Message>) -> Finding {
     Finding { kind, good: true, reason, message: message.into() }
 }
 
 /// Bad news.
 #[must_use]
-pub fn bad(kind: ConditionType, reason: Reason, message: impl Into<String>) -> Finding {
+pub fn bad(kind: ConditionType, reason: Reason, message: impl Into<Message>) -> Finding {
     Finding { kind, good: false, reason, message: message.into() }
 }
 
-/// A condition about a list of withheld things: good if there are none.
+/// A condition about what is withheld: good if that is nothing.
 #[must_use]
-pub fn about(kind: ConditionType, fine: (Reason, &str), withheld: &[&Withheld]) -> Finding {
-    // What somebody has to mend is named before what is as it should be.
-    let Some(worst) = withheld.iter().min_by_key(|w| w.expected()) else { return good(kind, fine.0, fine.1) };
-    bad(kind, worst.reason, message(withheld))
-}
-
-/// Names the withheld things by reason, the first few of each; what somebody has to mend comes first.
-pub(super) fn message(withheld: &[&Withheld]) -> String {
-    let mut by_reason: BTreeMap<(bool, Reason), Vec<&str>> = BTreeMap::new();
-    for w in withheld {
-        by_reason.entry((w.expected(), w.reason)).or_default().push(&w.what);
+pub fn about(kind: ConditionType, fine: (Reason, &str), withheld: Withheld) -> Finding {
+    match withheld.worst() {
+        None => good(kind, fine.0, fine.1),
+        Some(reason) => bad(kind, reason, Message::Withheld(withheld)),
     }
-    let sentences = by_reason.into_iter().map(|((_, reason), what)| {
-        let rest = what.len().saturating_sub(NAMED);
-        let named = what[..what.len() - rest].join(", ");
-        let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
-        format!("{named}{rest}: {}", reason.meaning())
-    });
-    format!("Withheld: {}", sentences.collect::<Vec<_>>().join(" "))
 }
 
 /// A status in the shape of the API, before its conditions have times.
@@ -155,7 +168,7 @@ impl StatusDraft {
             type_: finding.kind.as_str().to_owned(),
             status: if finding.good { "True" } else { "False" }.to_owned(),
             reason: finding.reason.as_str().to_owned(),
-            message: finding.message.clone(),
+            message: finding.message.to_string(),
             observed_generation: Some(self.generation),
             last_transition_time: Time(Timestamp::from_second(second).unwrap_or(now)),
         }

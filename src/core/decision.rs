@@ -7,7 +7,7 @@ use super::names;
 use super::native::{Content, Desired, Grantee, Key, Native, NativeKind, Source};
 use super::rules::Rule;
 use super::shards::Lists;
-use super::world::Holders;
+use super::world::Contribution;
 use super::{Name, shards};
 use crate::api::RoleKind;
 use std::collections::BTreeSet;
@@ -20,8 +20,8 @@ pub struct Decision {
     pub desired: Desired,
     /// The statuses of the objects that the unit is about.
     pub statuses: Vec<StatusDraft>,
-    /// Who holds SiteRoles here, for their cluster-scoped parts.
-    pub holders: Holders,
+    /// What it means for the rest of the site.
+    pub contribution: Contribution,
     /// Counts for the organization's status.
     pub counts: Counts,
     /// When the answer changes by itself.
@@ -37,6 +37,8 @@ pub struct Counts {
     pub grants: u32,
     /// Things that were asked for and are withheld.
     pub withheld: u32,
+    /// Objects that do not count, because they are beyond a limit.
+    pub beyond_limits: u32,
 }
 
 /// A place for native objects: a namespace, or the cluster.

@@ -1,11 +1,10 @@
 //! What to say about bindings and roles: the conditions that RoleBindings share with SiteRoleBindings, and CustomRoles with
 //! SiteRoles.
 
-use super::conditions::{Finding, about, bad, good, message};
-use super::roles::{Resolved, Withheld};
+use super::conditions::{Finding, Message, about, bad, good};
+use super::roles::Resolved;
 use super::subjects::Subjects;
-use super::uid::Uid;
-use super::world::World;
+use super::withheld::expected;
 use crate::api::conditions::{ConditionType as C, Reason};
 
 /// A count for a status.
@@ -13,9 +12,13 @@ pub(super) fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// What the API server refuses of an object's native objects, if anything.
-pub(super) fn trouble(world: &World, uid: &Uid) -> Option<(Reason, String)> {
-    world.troubles.values().find(|t| t.source == *uid).map(|t| (t.reason, t.message.clone()))
+/// The conditions of an object that does not count, because there are too many of its kind.
+pub(super) fn beyond_limit(kinds: &str) -> Vec<Finding> {
+    let message = format!(
+        "The {kinds} here exceed a documented limit, and this one does not count. Delete or shrink others; the ones that \
+         counted before, and then the oldest, come first."
+    );
+    vec![bad(C::Ready, Reason::TooLarge, message)]
 }
 
 /// The conditions of a binding, of either kind.
@@ -35,10 +38,10 @@ pub(super) fn binding_findings(
         ),
         Ok(_) => good(C::RoleResolved, Reason::Resolved, format!("{role_name} is assigned.")),
     };
-    let withheld: Vec<&Withheld> = who.withheld.iter().collect();
-    let subjects = about(C::SubjectsResolved, (Reason::Resolved, "Every subject holds the role."), &withheld);
-    let faults = withheld.iter().filter(|w| !w.expected()).count();
-    let pending = faults > 0 && withheld.iter().all(|w| w.expected() || w.reason == Reason::HolderPending);
+    let fine = (Reason::Resolved, "Every subject holds the role.");
+    let subjects = about(C::SubjectsResolved, fine, who.withheld.clone());
+    let faults = who.withheld.faults();
+    let pending = faults > 0 && faults == who.withheld.only(|reason| reason == Reason::HolderPending).len();
     let ready = match (trouble, nothing) {
         (Some((reason, message)), _) => bad(C::Ready, reason, message),
         (None, Some(Reason::Expired)) => good(C::Ready, Reason::Expired, Reason::Expired.meaning()),
@@ -56,23 +59,22 @@ pub(super) fn binding_findings(
 
 /// The conditions of a role, of either kind.
 pub(super) fn role_findings(resolved: &Resolved, trouble: Option<(Reason, String)>) -> Vec<Finding> {
-    let of = |reasons: &[Reason]| -> Vec<&Withheld> {
-        resolved.withheld.iter().filter(|w| reasons.contains(&w.reason)).collect()
+    let withheld = &resolved.withheld;
+    let ceiling = |reason| matches!(reason, Reason::BeyondCeiling | Reason::CeilingUnknown);
+    let inherits = |reason| {
+        use Reason as R;
+        matches!(reason, R::RoleNotFound | R::RoleNotAssignableHere | R::InheritanceCycle | R::Unreadable)
     };
-    let ceiling = [Reason::BeyondCeiling, Reason::CeilingUnknown];
-    let inherits = [Reason::RoleNotFound, Reason::RoleNotAssignableHere, Reason::InheritanceCycle, Reason::Unreadable];
-    let permissions: Vec<&Withheld> =
-        resolved.withheld.iter().filter(|w| !ceiling.contains(&w.reason) && !inherits.contains(&w.reason)).collect();
-    let faults: Vec<&Withheld> = resolved.withheld.iter().filter(|w| !w.expected()).collect();
-    let ready = match (trouble, faults.is_empty()) {
+    let permissions = withheld.only(|reason| !ceiling(reason) && !inherits(reason));
+    let ready = match (trouble, withheld.faults()) {
         (Some((reason, message)), _) => bad(C::Ready, reason, message),
-        (None, false) => bad(C::Ready, Reason::PartlyWithheld, message(&faults)),
-        (None, true) => good(C::Ready, Reason::Reconciled, "The role can be assigned."),
+        (None, 0) => good(C::Ready, Reason::Reconciled, "The role can be assigned."),
+        (None, _) => bad(C::Ready, Reason::PartlyWithheld, Message::Withheld(withheld.only(|r| !expected(r)))),
     };
     vec![
         ready,
-        about(C::PermissionsResolved, (Reason::Resolved, "Every permission is understood."), &permissions),
-        about(C::InheritsResolved, (Reason::Resolved, "Every inherited role is included."), &of(&inherits)),
-        about(C::Ceiling, (Reason::Within, Reason::Within.meaning()), &of(&ceiling)),
+        about(C::PermissionsResolved, (Reason::Resolved, "Every permission is understood."), permissions),
+        about(C::InheritsResolved, (Reason::Resolved, "Every inherited role is included."), withheld.only(inherits)),
+        about(C::Ceiling, (Reason::Within, Reason::Within.meaning()), withheld.only(ceiling)),
     ]
 }

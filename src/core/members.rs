@@ -1,56 +1,85 @@
 //! Membership: who belongs to an organization, and who holds its member role.
 //!
-//! To *belong* is to be named in one of its Groups or RoleBindings; it counts for lists, and whoever belongs nowhere is
-//! in the default organization. To be a *member* is to hold the implicit roles: everyone in a Group, or with a role
-//! there, unless that Group or role says `impliesMembership: false`. Membership only ever adds: nothing that
-//! expires or is withheld makes anyone a member. (Deleting the last mention of somebody does: they then belong nowhere, so
-//! to the default organization.)
+//! A user *belongs* to an organization who has a role there that grants something, or is in a Group that implies membership.
+//! Users who belong to no organization are members of the default one. A mention that takes no effect does not count, so one
+//! organization cannot take people out of another by naming them: see `docs/decisions/2026-11-30-belonging.md`.
+//!
+//! Two things do not end belonging, so that they make nobody a member of the default organization: a suspension, and the end
+//! of a binding by `expiresAt`.
+//!
+//! A *member* holds the implicit roles: everyone who is in a Group or has a role there, unless that Group or role sets
+//! `impliesMembership: false`.
 
 use std::collections::BTreeSet;
 
 use super::native::Grantee;
-use super::records::User;
-use super::subjects;
-use super::world::World;
+use super::records::{Binding, Subject, User};
+use super::subjects::{self, Subjects};
+use super::world::{Local, World};
 use super::{Name, claims};
 
 /// The members of one organization.
 #[derive(Debug, Default)]
-pub struct Members {
-    /// Who holds the implicit roles.
-    pub hold: BTreeSet<Grantee>,
-    /// Users who belong to it.
-    pub belong: BTreeSet<Name>,
+pub struct Members<'a> {
+    holders: BTreeSet<Grantee>,
+    belong: Vec<&'a Name>,
+    /// Groups whose members belong.
+    groups: BTreeSet<&'a Name>,
 }
 
-impl Members {
-    /// Those who are in a group or hold a role. Service accounts hold no implicit role.
-    pub fn add(&mut self, grantees: &BTreeSet<Grantee>, implied: bool) {
-        for grantee in grantees {
-            match grantee {
-                Grantee::ServiceAccount { .. } => continue,
-                Grantee::User(name) => drop(self.belong.insert(name.clone())),
-                Grantee::Group(_) => {}
-            }
-            if implied {
-                self.hold.insert(grantee.clone());
+impl<'a> Members<'a> {
+    /// Takes in holders of a role, or members of a Group. Service accounts hold no implicit role.
+    pub fn hold(&mut self, grantees: &BTreeSet<Grantee>, implied: bool) {
+        if implied {
+            let people = grantees.iter().filter(|grantee| !matches!(grantee, Grantee::ServiceAccount { .. }));
+            self.holders.extend(people.cloned());
+        }
+    }
+
+    /// Takes in who belongs by a binding, whether they are suspended or not. `who`: the Groups that count are in it.
+    pub fn belong_by(&mut self, binding: &'a Binding, who: &Subjects) {
+        for subject in &binding.subjects {
+            match subject {
+                Subject::User(name) => self.belong.push(name),
+                Subject::Group(name) if who.groups.contains(name) => drop(self.groups.insert(name)),
+                _ => {}
             }
         }
     }
 
-    /// In the default organization: the users who belong to no other.
-    pub fn add_those_who_belong_nowhere(&mut self, world: &World, namespace: &str) {
+    /// Takes in that the members of a Group belong.
+    pub fn belong_by_group(&mut self, name: &'a Name) {
+        self.groups.insert(name);
+    }
+
+    /// In the default organization: the users who belong to none. Returns how many they are.
+    pub fn add_those_who_belong_nowhere(&mut self, world: &World, namespace: &str) -> usize {
         let default = claims::default_organization(world)
             .is_some_and(|o| claims::holder(world, namespace).is_some_and(|h| h.meta.uid == o.meta.uid));
         if !default || !world.settings.users.join_default_organization {
-            return;
+            return 0;
         }
-        for user in active(world) {
-            if !world.belongs_somewhere(&user.username) {
-                self.belong.insert(user.username.clone());
-                self.hold.insert(Grantee::User(user.username.clone()));
-            }
-        }
+        let nowhere = active(world).filter(|user| !world.belongs_somewhere(&user.username));
+        let before = self.holders.len();
+        self.holders.extend(nowhere.map(|user| Grantee::User(user.username.clone())));
+        self.holders.len() - before
+    }
+
+    /// Who holds the implicit roles.
+    #[must_use]
+    pub fn holders(&self) -> BTreeSet<Grantee> {
+        self.holders.clone()
+    }
+
+    /// The usernames that belong, sorted.
+    #[must_use]
+    pub fn belong(self, local: &Local) -> Box<[Name]> {
+        let members =
+            self.groups.into_iter().filter_map(|name| local.groups.get(name)).flat_map(|group| &group.members);
+        let mut belong: Vec<Name> = self.belong.into_iter().chain(members).cloned().collect();
+        belong.sort_unstable();
+        belong.dedup();
+        belong.into()
     }
 }
 

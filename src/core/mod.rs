@@ -5,6 +5,7 @@
 //! that our objects should have, and when the answer changes by itself. [`plan::next`] compares that with what is there.
 //! The operator, `render` and the tests all call the same functions.
 
+pub mod budget;
 pub mod catalog;
 pub mod claims;
 pub mod conditions;
@@ -29,8 +30,11 @@ pub mod site;
 pub mod subjects;
 pub mod suspended;
 pub mod text;
+pub mod troubles;
 pub mod uid;
 pub mod user;
+mod weight;
+pub mod withheld;
 pub mod world;
 
 /// A name of anything: shared, never changed.

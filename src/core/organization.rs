@@ -7,26 +7,27 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::budget::{self, Budget};
 use super::claims;
-use super::conditions::{Finding, Status, StatusDraft, about, bad, good, message};
+use super::conditions::{Finding, Message, Status, StatusDraft, about, bad, good};
 use super::decision::{Decision, Place, RoleName};
-use super::findings::{binding_findings, count, role_findings, trouble};
+use super::findings::{beyond_limit, binding_findings, count, role_findings};
 use super::members::Members;
-use super::native::{Grantee, Source};
+use super::native::{Grantee, Key, Source};
 use super::organization_status::member_role;
 use super::records::{Binding, Group, Meta, Organization, Role, Subject};
-use super::roles::{self, Resolved, Withheld};
+use super::roles::{self, Resolved};
 use super::second::Second;
 use super::subjects::{self, Subjects};
+use super::withheld::{Item, Withheld, expected};
 use super::world::{Local, World};
 use super::{Name, names};
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::api::{self, BindingStatus, GroupStatus, RoleKind, RoleStatus};
 
-/// How many subjects all bindings of one organization may have together, groups taken apart: no organization can keep the
-/// others waiting for long.
-const MOST_SUBJECTS: usize = 200_000;
+/// How many of the roles that a Group holds its status names.
+const ROLES_NAMED: usize = 50;
 
 /// What should be in a namespace at a time.
 #[must_use]
@@ -49,18 +50,17 @@ fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
     let finding = || vec![bad(C::Ready, Reason::NoOrganization, message.clone())];
     let mut statuses = Vec::new();
     let privileged = perhaps_privileged(world, local);
-    for group in local.groups.values() {
-        // Whoever is in it when an organization takes the namespace (again) gets the role then.
-        let privileged = privileged.contains(&group.meta.name) || stays_privileged(local, group);
+    for meta in local.groups.metas() {
+        // Its members get the role when an organization takes the namespace (again).
+        let privileged = privileged.contains(&meta.name) || local.bindings.is_over();
         let status = GroupStatus { privileged, ..GroupStatus::default() };
-        statuses.push(StatusDraft::new("Group", &group.meta, Status::Group(status), finding()));
+        statuses.push(StatusDraft::new("Group", meta, Status::Group(status), finding()));
     }
-    for binding in local.bindings.values() {
-        let status = Status::Binding(BindingStatus::default());
-        statuses.push(StatusDraft::new("RoleBinding", &binding.meta, status, finding()));
+    for meta in local.bindings.metas() {
+        statuses.push(StatusDraft::new("RoleBinding", meta, Status::Binding(BindingStatus::default()), finding()));
     }
-    for role in local.roles.values() {
-        statuses.push(StatusDraft::new("CustomRole", &role.meta, Status::Role(RoleStatus::default()), finding()));
+    for meta in local.roles.metas() {
+        statuses.push(StatusDraft::new("CustomRole", meta, Status::Role(RoleStatus::default()), finding()));
     }
     Decision { statuses, ..Decision::default() }
 }
@@ -97,11 +97,10 @@ struct Namespace<'a> {
     custom_roles: BTreeMap<Name, Arc<Resolved>>,
     /// The members of each Group, found once: many bindings may name it.
     groups: BTreeMap<Name, Subjects>,
-    /// How many more subjects the bindings of this organization may have.
-    room: usize,
-    members: Members,
+    budget: Budget<'a>,
+    members: Members<'a>,
     /// For each Group, the roles that bindings give to it, and whether one of them is privileged.
-    group_roles: BTreeMap<Name, (BTreeSet<String>, bool)>,
+    group_roles: BTreeMap<Name, (BTreeSet<&'a (RoleKind, Name)>, bool)>,
     holders: BTreeSet<(Name, Grantee)>,
     decision: Decision,
 }
@@ -110,7 +109,10 @@ impl<'a> Namespace<'a> {
     fn new(world: &'a World, name: &'a Name, organization: &'a Organization, local: &'a Local, now: Timestamp) -> Self {
         let claimed_at = world.namespaces.get(name).and_then(|n| n.claimed_at);
         let counts = |role: &Role| !subjects::former(role.meta.created, claimed_at);
-        let custom_roles = roles::resolve_custom_roles(world, &local.roles, counts);
+        let resolved = roles::resolve_custom_roles(world, local.resolved.take(), &local.roles, counts);
+        let custom_roles = local.roles.keys().filter_map(|name| Some((name.clone(), resolved.get(name)?.clone())));
+        let custom_roles = custom_roles.collect();
+        local.resolved.replace(resolved);
         Self {
             world,
             name,
@@ -120,7 +122,7 @@ impl<'a> Namespace<'a> {
             claimed_at,
             custom_roles,
             groups: local.groups.iter().map(|(name, group)| (name.clone(), subjects::members(world, group))).collect(),
-            room: MOST_SUBJECTS,
+            budget: Budget::new(),
             members: Members::default(),
             group_roles: BTreeMap::new(),
             holders: BTreeSet::new(),
@@ -129,9 +131,16 @@ impl<'a> Namespace<'a> {
     }
 
     fn decide(mut self) -> Decision {
-        for binding in self.local.bindings.values() {
-            self.binding(binding);
+        let bindings = self.local.bindings.values().map(|binding| (binding, self.assignable(&binding.role)));
+        let mut bindings: Vec<_> = bindings.collect();
+        bindings.sort_by_cached_key(|(binding, role)| {
+            let privileged = role.as_ref().is_ok_and(|role| role.resolved.privileged);
+            budget::precedence(binding, privileged, ended(binding, self.now))
+        });
+        for (binding, role) in bindings {
+            self.binding(binding, role);
         }
+        self.decision.statuses.sort_by(|one, other| one.target.name.cmp(&other.target.name));
         for binding in self.world.site_bindings.values() {
             self.site_binding(binding);
         }
@@ -141,40 +150,83 @@ impl<'a> Namespace<'a> {
         for role in self.local.roles.values() {
             self.custom_role(role);
         }
+        self.beyond_limits();
         self.implicit();
-        self.decision.counts.members = count(self.members.belong.len());
-        self.decision.holders = self.holders.into_iter().collect();
+        let belong = std::mem::take(&mut self.members).belong(self.local);
+        self.decision.counts.members +=
+            count(belong.iter().filter(|name| subjects::user(self.world, name).is_ok()).count());
+        self.decision.contribution.belong = belong;
+        self.decision.contribution.holders = self.holders.into_iter().collect();
         self.decision
     }
 
-    fn binding(&mut self, binding: &Binding) {
-        let role = self.assignable(&binding.role);
+    /// The objects of which nothing but the name is kept.
+    fn beyond_limits(&mut self) {
+        for meta in self.local.groups.excess() {
+            let privileged = self.group_roles.remove(&meta.name).is_some_and(|(_, privileged)| privileged);
+            let status =
+                GroupStatus { privileged: privileged || self.local.bindings.is_over(), ..GroupStatus::default() };
+            self.status("Group", meta, Status::Group(status), beyond_limit("Groups"));
+        }
+        for meta in self.local.bindings.excess() {
+            self.status("RoleBinding", meta, Status::Binding(BindingStatus::default()), beyond_limit("RoleBindings"));
+        }
+        for meta in self.local.roles.excess() {
+            self.status("CustomRole", meta, Status::Role(RoleStatus::default()), beyond_limit("CustomRoles"));
+        }
+        self.decision.counts.beyond_limits += count(self.local.excess().count());
+    }
+
+    fn binding(&mut self, binding: &'a Binding, role: Result<Assigned, Reason>) {
         self.note_groups(binding, role.as_ref().ok());
         let expired = self.expired(binding.expires_at);
-        let former = subjects::former(binding.meta.created, self.claimed_at);
-        let privileged = role.as_ref().map_or(true, |r| r.resolved.privileged);
-        let size = subjects::size(binding, &self.groups);
-        let too_large = size > self.room;
-        let mut who = if too_large {
-            Subjects::default()
-        } else {
-            self.room -= size;
-            subjects::of_binding(self.world, self.local, &self.groups, binding, privileged, self.claimed_at)
-        };
-        let nothing = match &role {
+        let refused = match &role {
             _ if binding.meta.unreadable.is_some() => Some(Reason::Unreadable),
-            _ if too_large => Some(Reason::TooLarge),
-            _ if former => Some(Reason::FromFormerOrganization),
-            _ if expired => Some(Reason::Expired),
+            _ if subjects::former(binding.meta.created, self.claimed_at) => Some(Reason::FromFormerOrganization),
             Err(reason) => Some(*reason),
+            Ok(_) if !self.budget.take(binding, subjects::size(binding, &self.groups)) => {
+                self.decision.counts.beyond_limits += 1;
+                Some(Reason::TooLarge)
+            }
             Ok(_) => None,
         };
+        let nothing = if expired {
+            refused.filter(|reason| *reason != Reason::TooLarge).or(Some(Reason::Expired))
+        } else {
+            refused
+        };
+        let mut who = Subjects::default();
+        if let (Ok(role), None) = (&role, refused)
+            && (!expired || binding.took_effect())
+        {
+            let asked = subjects::of_binding(
+                self.world,
+                self.local,
+                &self.groups,
+                binding,
+                role.resolved.privileged,
+                self.claimed_at,
+            );
+            if role.implies_membership || !role.resolved.is_empty() || self.is_unreadable(&binding.role) {
+                self.members.belong_by(binding, &asked);
+            }
+            if !expired {
+                self.members.hold(&asked.granted, role.implies_membership);
+                who = asked;
+            }
+        }
+        if binding.meta.unreadable.is_some() {
+            // Nobody becomes a member of the default organization because it cannot be read.
+            let (world, claimed_at) = (self.world, self.claimed_at);
+            let asked = subjects::of_binding(world, self.local, &self.groups, binding, true, claimed_at);
+            self.members.belong_by(binding, &asked);
+        }
         if let Some(reason) = nothing {
-            who.withheld = binding.subjects.iter().map(|s| Withheld::new(reason, s.to_string())).collect();
-            who.granted.clear();
+            let subjects = binding.subjects.iter().enumerate();
+            who.withheld =
+                Withheld::all(reason, subjects.map(|(index, subject)| Item::Subject(index, subject.clone())));
         }
         if let Ok(role) = &role {
-            self.members.add(&who.granted, role.implies_membership);
             let source = binding.meta.source("RoleBinding");
             self.grant(&["role-binding", &binding.meta.name], role, &who, &source);
         }
@@ -208,11 +260,11 @@ impl<'a> Namespace<'a> {
 
     /// The organization's member role, and the namespaced part of `member`.
     fn implicit(&mut self) {
-        self.members.add_those_who_belong_nowhere(self.world, self.name);
+        self.decision.counts.members = count(self.members.add_those_who_belong_nowhere(self.world, self.name));
         if self.organization.meta.unreadable.is_some() {
             return;
         }
-        let who = Subjects { granted: self.members.hold.clone(), withheld: Vec::new() };
+        let who = Subjects { granted: self.members.holders(), ..Subjects::default() };
         let source = self.organization.meta.source("Organization");
         let implicit = [member_role(self.world, self.organization).ok().flatten(), Some(Name::from(MEMBER_ROLE))];
         for name in implicit.into_iter().flatten() {
@@ -223,30 +275,37 @@ impl<'a> Namespace<'a> {
         }
     }
 
-    fn group(&mut self, group: &Group) {
+    fn group(&mut self, group: &'a Group) {
         let former = subjects::former(group.meta.created, self.claimed_at);
         let mut who = self.groups.remove(&group.meta.name).unwrap_or_default();
         if former {
-            let reason = Reason::FromFormerOrganization;
-            who.withheld = group.members.iter().map(|m| Withheld::new(reason, format!("{m:?}"))).collect();
-            who.granted.clear();
+            let members = group.members.iter().enumerate();
+            let members = members.map(|(index, name)| Item::Member(index, name.clone()));
+            who = Subjects { withheld: Withheld::all(Reason::FromFormerOrganization, members), ..Subjects::default() };
+        } else if group.implies_membership {
+            self.members.hold(&who.granted, true);
+            self.members.belong_by_group(&group.meta.name);
         }
-        self.members.add(&who.granted, group.implies_membership);
         let (roles, privileged) = self.group_roles.remove(&group.meta.name).unwrap_or_default();
         let privileged = privileged || stays_privileged(self.local, group);
-        let withheld: Vec<&Withheld> = who.withheld.iter().collect();
-        let mut findings = vec![about(C::MembersKnown, (Reason::Resolved, "Every member is known."), &withheld)];
-        let ready = match withheld.iter().find(|w| !w.expected()) {
+        let mut findings =
+            vec![about(C::MembersKnown, (Reason::Resolved, "Every member is known."), who.withheld.clone())];
+        let ready = match who.withheld.faults() {
             _ if former => bad(C::Ready, Reason::FromFormerOrganization, Reason::FromFormerOrganization.meaning()),
-            Some(_) => bad(C::Ready, Reason::PartlyWithheld, message(&withheld)),
-            None => good(C::Ready, Reason::Reconciled, "The group is in effect."),
+            0 => good(C::Ready, Reason::Reconciled, "The group is in effect."),
+            _ => {
+                bad(C::Ready, Reason::PartlyWithheld, Message::Withheld(who.withheld.only(|reason| !expected(reason))))
+            }
         };
         findings.insert(0, ready);
         self.decision.counts.withheld += count(who.withheld.len());
+        let named = roles.iter().take(ROLES_NAMED).map(|(kind, name)| format!("{}/{name}", kind.as_str()));
+        let more = roles.len().saturating_sub(ROLES_NAMED);
         let status = GroupStatus {
             members: count(who.granted.iter().filter(|g| matches!(g, Grantee::User(_))).count()),
-            roles: roles.into_iter().collect(),
-            privileged,
+            roles: named.chain((more > 0).then(|| format!("and {more} more"))).collect(),
+            // A binding of which only the name is kept may name any Group.
+            privileged: privileged || self.local.bindings.is_over(),
             withheld: count(who.withheld.len()),
             ..GroupStatus::default()
         };
@@ -265,9 +324,13 @@ impl<'a> Namespace<'a> {
                 (RoleStatus { inherits, withheld, ..RoleStatus::default() }, role_findings(resolved, trouble))
             }
             None => {
-                let former = subjects::former(role.meta.created, self.claimed_at);
-                let reason = if former { Reason::FromFormerOrganization } else { Reason::TooLarge };
-                (RoleStatus::default(), vec![bad(C::Ready, reason, reason.meaning())])
+                if subjects::former(role.meta.created, self.claimed_at) {
+                    let reason = Reason::FromFormerOrganization;
+                    (RoleStatus::default(), vec![bad(C::Ready, reason, reason.meaning())])
+                } else {
+                    self.decision.counts.beyond_limits += 1;
+                    (RoleStatus::default(), beyond_limit("CustomRoles"))
+                }
             }
         };
         self.status("CustomRole", &role.meta, Status::Role(status), findings);
@@ -299,7 +362,12 @@ impl<'a> Namespace<'a> {
     fn assignable(&self, id: &(RoleKind, Name)) -> Result<Assigned, Reason> {
         match id.0 {
             RoleKind::CustomRole => {
-                let resolved = self.custom_roles.get(&id.1).ok_or(Reason::RoleNotFound)?;
+                let Some(resolved) = self.custom_roles.get(&id.1) else {
+                    let role = self.local.roles.get(&id.1);
+                    let counts = role.is_some_and(|role| !subjects::former(role.meta.created, self.claimed_at));
+                    let too_large = counts || self.local.roles.is_excess(&id.1);
+                    return Err(if too_large { Reason::TooLarge } else { Reason::RoleNotFound });
+                };
                 let implies = self.local.roles.get(&id.1).is_some_and(|r| r.implies_membership);
                 Ok(self.role(id.clone(), resolved.clone(), implies))
             }
@@ -327,11 +395,19 @@ impl<'a> Namespace<'a> {
         Assigned { id, resolved, implies_membership, source }
     }
 
-    fn note_groups(&mut self, binding: &Binding, role: Option<&Assigned>) {
+    fn is_unreadable(&self, (kind, name): &(RoleKind, Name)) -> bool {
+        let role = match kind {
+            RoleKind::CustomRole => self.local.roles.get(name),
+            RoleKind::SiteRole => self.world.site_roles.get(name),
+        };
+        role.is_some_and(|role| role.meta.unreadable.is_some())
+    }
+
+    fn note_groups(&mut self, binding: &'a Binding, role: Option<&Assigned>) {
         for subject in &binding.subjects {
             if let Subject::Group(name) = subject {
                 let (roles, privileged) = self.group_roles.entry(name.clone()).or_default();
-                roles.insert(format!("{}/{}", binding.role.0.as_str(), binding.role.1));
+                roles.insert(&binding.role);
                 // A role that does not exist yet may turn out to be one, and what cannot be read may say anything.
                 *privileged |= binding.meta.unreadable.is_some() || role.is_none_or(|r| r.resolved.privileged);
             }
@@ -352,16 +428,19 @@ impl<'a> Namespace<'a> {
 
     /// What the API server refuses of a role here: then its bindings give nothing either.
     fn trouble_with(&self, role: &Assigned) -> Option<(Reason, String)> {
-        let here = self.world.troubles.iter().filter(|(key, _)| key.namespace == *self.name);
         // What the site gives in the release namespace is the site's own.
-        let here = here.filter(|(key, _)| !key.name.starts_with(names::RELEASE_PREFIX));
-        let mut of_role = here.filter(|(_, trouble)| trouble.source == role.source.uid);
+        let here = |key: &Key| key.namespace == *self.name && !key.name.starts_with(names::RELEASE_PREFIX);
+        let mut of_role = self.world.troubles.of(&role.source.uid).filter(|(key, _)| here(key));
         of_role.next().map(|(_, trouble)| (trouble.reason, trouble.message.clone()))
     }
 
     fn trouble(&self, meta: &Meta) -> Option<(Reason, String)> {
-        trouble(self.world, &meta.uid)
+        self.world.troubles.first_of(&meta.uid)
     }
+}
+
+fn ended(binding: &Binding, now: Timestamp) -> bool {
+    binding.expires_at.is_some_and(|end| Timestamp::from(end) <= now)
 }
 
 /// A role as it stands in this namespace.

@@ -4,10 +4,10 @@ use super::Name;
 use super::claims::{self, Assignment};
 use super::conditions::{Finding, Status, StatusDraft, bad, good};
 use super::decision::Counts;
-use super::findings::trouble;
-use super::records::Organization;
+use super::findings;
+use super::records::{Meta, Organization};
 use super::roles;
-use super::world::World;
+use super::world::{Local, World};
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::{self, OrganizationStatus};
 
@@ -54,7 +54,7 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
     };
     // An organization without a namespace is legal and has no effect: it is as its author wrote it.
     let inert = assigned.reason == Reason::NotSet;
-    let ready = match trouble(world, &organization.meta.uid) {
+    let ready = match world.troubles.first_of(&organization.meta.uid) {
         // What keeps it from its namespace explains why the API server refuses what it refuses there.
         _ if !assigned.good && !inert => bad(C::Ready, assigned.reason, assigned.message.clone()),
         Some((reason, message)) => bad(C::Ready, reason, message),
@@ -70,12 +70,36 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
         withheld: counts.withheld,
         ..OrganizationStatus::default()
     };
-    let mut findings = vec![ready, assigned, default, role];
+    let limits = within_limits(world, status.namespace.as_deref().map(Name::from).as_ref(), counts);
+    let mut findings = vec![ready, assigned, default, role, limits];
     if is_default {
         findings.extend(policies(world));
         findings.push(configuration(world));
     }
     StatusDraft::new("Organization", &organization.meta, Status::Organization(status), findings)
+}
+
+/// The status of an Organization that does not count, because there are too many.
+#[must_use]
+pub fn beyond_limit(meta: &Meta) -> StatusDraft {
+    let status = Status::Organization(OrganizationStatus::default());
+    StatusDraft::new("Organization", meta, status, findings::beyond_limit("Organizations"))
+}
+
+/// Whether everything in the organization's namespace counts.
+fn within_limits(world: &World, namespace: Option<&Name>, counts: Counts) -> Finding {
+    if counts.beyond_limits == 0 {
+        return good(C::WithinLimits, Reason::Within, "Every object of the organization counts.");
+    }
+    let excess = namespace.and_then(|name| world.local.get(name)).into_iter().flat_map(Local::excess);
+    let mut named: Vec<String> = excess.take(5).map(|(kind, meta)| format!("{kind} {}", meta.name)).collect();
+    let others = usize::try_from(counts.beyond_limits).unwrap_or(usize::MAX).saturating_sub(named.len());
+    if others > 0 {
+        named.push(format!("{others} more (their Ready condition says TooLarge)"));
+    }
+    let message =
+        format!("Objects beyond a documented limit do not count: {}. Delete or shrink some.", named.join(", "));
+    bad(C::WithinLimits, Reason::TooLarge, message)
 }
 
 /// About the site as a whole, so it is said where there is exactly one to say it.

@@ -14,7 +14,7 @@ use super::pool;
 use super::rules::Rule;
 use super::second::Second;
 use super::uid::Uid;
-use crate::api::conditions::ConditionType;
+use crate::api::conditions::{ConditionType, Reason};
 use crate::api::vocabulary::{CLAIMED_AT, LAST_ORGANIZATION, ORGANIZATION, ORGANIZATION_UID, SUSPENSION, VOUCHED};
 use crate::api::{self, Permission, Place, RoleKind, SiteSubjectKind, SubjectKind};
 
@@ -46,6 +46,55 @@ pub struct ObservedStatus {
     pub digest: u64,
     /// Of each condition.
     pub transitions: Box<[Transition]>,
+    /// Whether it says that the object counts.
+    pub counts: Counts,
+}
+
+/// What the status of an object says about whether it counts. Where an organization has more objects than the operator can
+/// afford, those go first that counted before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counts {
+    /// It counts as it is.
+    Now,
+    /// It counted before its spec changed.
+    Before,
+    /// It is new, or beyond the limit.
+    #[default]
+    NotYet,
+}
+
+/// The order in which objects count: less is earlier. A tie is broken by name, so that the result does not depend on the
+/// order of events.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank(Counts, Option<Second>, Name);
+
+impl Rank {
+    /// Whose rank it is.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.2
+    }
+
+    /// Whether it has not counted yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.0 == Counts::NotYet
+    }
+}
+
+/// A record that a [`crate::core::world::Store`] can hold.
+pub trait Record {
+    /// What the records of one store may weigh together: see [`Record::weight`].
+    const LIMIT: usize;
+
+    /// What is known of it as an object of ours; `None` for kinds without a limit.
+    fn meta(&self) -> Option<&Meta>;
+
+    /// UID and resource version.
+    fn version(&self) -> (&Uid, u64);
+
+    /// About how many bytes the operator needs for it.
+    fn weight(&self) -> usize;
 }
 
 /// Since when a condition is as it is.
@@ -99,8 +148,18 @@ fn meta<S: Serialize>(metadata: &ObjectMeta, status: Option<&S>, conditions: &[C
                     Some(Transition { kind: *kind, good: c.status == "True", second })
                 })
                 .collect(),
+            counts: counts(metadata.generation, conditions),
         },
         unreadable: None,
+    }
+}
+
+fn counts(generation: Option<i64>, conditions: &[Condition]) -> Counts {
+    match conditions.iter().find(|c| c.type_ == ConditionType::Ready.as_str()) {
+        Some(ready) if ready.reason == Reason::TooLarge.as_str() => Counts::NotYet,
+        Some(ready) if ready.observed_generation == generation => Counts::Now,
+        Some(_) => Counts::Before,
+        None => Counts::NotYet,
     }
 }
 
@@ -111,6 +170,12 @@ pub fn version(metadata: &ObjectMeta) -> u64 {
 }
 
 impl Meta {
+    /// When it counts, where not everything can.
+    #[must_use]
+    pub fn rank(&self) -> Rank {
+        Rank(self.status.counts, self.created, self.name.clone())
+    }
+
     /// As the source of native objects.
     #[must_use]
     pub fn source(&self, kind: &'static str) -> Source {
@@ -207,6 +272,17 @@ pub struct Binding {
     pub expires_at: Option<Second>,
     /// When somebody last wrote its spec.
     pub written: Option<Second>,
+}
+
+impl Binding {
+    /// Whether it was in effect at some time, as far as its end is concerned.
+    #[must_use]
+    pub fn took_effect(&self) -> bool {
+        match (self.written, self.expires_at) {
+            (Some(written), Some(end)) => written < end,
+            _ => true,
+        }
+    }
 }
 
 /// A CustomRole or a SiteRole.

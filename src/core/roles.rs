@@ -9,9 +9,11 @@ use petgraph::visit::EdgeRef;
 
 use super::Name;
 use super::catalog::Target;
-use super::records::{Role, by_age};
+use super::records::Role;
 use super::rules::{Ceiling, Rule, RuleSet};
-use super::world::{ByName, World};
+use super::uid::Uid;
+use super::withheld::{Item, Withheld};
+use super::world::{Store, World};
 use crate::api::conditions::Reason;
 use crate::api::{Permission, Place, RoleKind, Scope};
 
@@ -20,6 +22,8 @@ use crate::api::{Permission, Place, RoleKind, Scope};
 pub const LARGEST: usize = 4_000;
 /// How many CustomRoles of one organization count.
 pub const MOST_CUSTOM_ROLES: usize = 200;
+/// How many rights all CustomRoles of one organization may have together, each with what it inherits.
+pub const MOST_RIGHTS: usize = 60_000;
 
 /// What a role grants, and what it asks for but does not get.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub struct Resolved {
     /// The roles that it inherits in effect.
     pub inherits: Vec<(RoleKind, Name)>,
     /// What is withheld.
-    pub withheld: Vec<Withheld>,
+    pub withheld: Withheld,
 }
 
 /// Normal forms, shared by every namespace in which a role is written.
@@ -49,34 +53,6 @@ pub struct Written {
     pub cluster: Arc<[Rule]>,
     #[allow(missing_docs)]
     pub release: Arc<[Rule]>,
-}
-
-/// Something that was asked for and is not granted.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Withheld {
-    #[allow(missing_docs)]
-    pub reason: Reason,
-    /// What, in words of the object that asks.
-    pub what: String,
-}
-
-impl Withheld {
-    /// Something, and why.
-    pub fn new(reason: Reason, what: impl Into<String>) -> Self {
-        Self { reason, what: what.into() }
-    }
-
-    /// Whether it is as it should be: nobody has to do anything about it.
-    #[must_use]
-    pub fn expected(&self) -> bool {
-        expected(self.reason)
-    }
-}
-
-/// Whether a reason for withholding is part of normal life, so that the object counts as ready all the same.
-#[must_use]
-pub fn expected(reason: Reason) -> bool {
-    matches!(reason, Reason::Suspended | Reason::Expired | Reason::OwnScopeNotEnabled | Reason::EmptyResource)
 }
 
 impl Resolved {
@@ -101,8 +77,9 @@ impl Resolved {
                 }
                 Err(reason) => Some(*reason),
             };
-            let what = || format!("permissions[{index}] ({})", permission.resource);
-            resolved.withheld.extend(reason.map(|reason| Withheld::new(reason, what())));
+            if let Some(reason) = reason {
+                resolved.withheld.add(reason, || Item::Permission(index, permission.resource.as_str().into()));
+            }
         }
         let native =
             [(Target::Organization, "rules", &role.rules), (Target::Cluster, "clusterRules", &role.cluster_rules)];
@@ -111,7 +88,7 @@ impl Resolved {
                 if fits_in(&mut room, std::slice::from_ref(rule)) {
                     sets.entry(target).or_default().push(rule);
                 } else {
-                    resolved.withheld.push(Withheld::new(Reason::TooLarge, format!("{field}[{index}]")));
+                    resolved.withheld.add(Reason::TooLarge, || Item::Rule(field, index));
                 }
             }
         }
@@ -143,40 +120,35 @@ impl Resolved {
             Target::Release => (&mut self.release, &world.ceilings.release),
         };
         let Some(ceiling) = ceiling else {
-            self.withheld.push(Withheld::new(Reason::CeilingUnknown, format!("{} rights", asked.len())));
+            self.withheld.add(Reason::CeilingUnknown, || Item::Rights(asked.len()));
             return;
         };
         let (within, beyond) = asked.split(ceiling);
         *place = within;
-        self.withheld.extend(beyond.iter().map(|atom| Withheld::new(Reason::BeyondCeiling, atom.to_string())));
+        self.withheld.add_many(Reason::BeyondCeiling, beyond.len(), beyond.into_iter().map(Item::Right));
     }
 
-    fn inherit_all<'a>(
-        &mut self,
-        role: &Role,
-        find: impl Fn(RoleKind, &Name) -> Result<(&'a Role, Arc<Resolved>), Reason>,
-    ) {
+    fn new(world: &World, role: &Role, inherited: &[Result<Arc<Resolved>, Reason>]) -> Self {
+        let mut resolved = Self::own(world, role);
         if role.meta.unreadable.is_some() {
             // The record of what was in force stays.
-            self.inherits.clone_from(&role.in_force);
+            resolved.inherits.clone_from(&role.in_force);
         }
-        for (index, (kind, name)) in role.inherits.iter().enumerate() {
-            let reason = match find(*kind, name) {
-                Err(reason) => reason,
-                Ok((other, _)) if other.meta.unreadable.is_some() => {
-                    self.privileged = true;
-                    Reason::Unreadable
-                }
-                Ok((other, _)) if !fits(role, other) => Reason::RoleNotAssignableHere,
-                Ok((_, rights)) if self.size() + rights.size() > LARGEST => Reason::TooLarge,
-                Ok((_, rights)) => {
-                    self.inherit(&rights, role.kind);
-                    self.inherits.push((*kind, name.clone()));
+        for (index, ((kind, name), rights)) in role.inherits.iter().zip(inherited).enumerate() {
+            let reason = match rights {
+                Ok(rights) if resolved.size() + rights.size() <= LARGEST => {
+                    resolved.inherit(rights, role.kind);
+                    resolved.inherits.push((*kind, name.clone()));
                     continue;
                 }
+                Ok(_) => Reason::TooLarge,
+                Err(reason) => *reason,
             };
-            self.withheld.push(Withheld::new(reason, format!("inherits[{index}] ({} {name:?})", kind.as_str())));
+            // It may be.
+            resolved.privileged |= reason == Reason::Unreadable;
+            resolved.withheld.add(reason, || Item::Inherits(index, *kind, name.clone()));
         }
+        resolved.written()
     }
 
     fn inherit(&mut self, other: &Resolved, kind: RoleKind) {
@@ -202,6 +174,20 @@ impl Resolved {
     }
 }
 
+/// How many rights a role asks for itself, of those that fit into one role.
+fn own_size(world: &World, role: &Role) -> usize {
+    let mut room = LARGEST;
+    for permission in &role.permissions {
+        if let Some((_, rules)) = world.bounds.rules(permission) {
+            fits_in(&mut room, &rules);
+        }
+    }
+    for rule in role.rules.iter().chain(&role.cluster_rules) {
+        fits_in(&mut room, std::slice::from_ref(rule));
+    }
+    LARGEST - room
+}
+
 /// Takes the size of these rules off the room that is left; says whether they fit.
 fn fits_in(room: &mut usize, rules: &[Rule]) -> bool {
     let size = rules.iter().fold(0_usize, |sum, rule| sum.saturating_add(rule.size()));
@@ -210,53 +196,165 @@ fn fits_in(room: &mut usize, rules: &[Rule]) -> bool {
     fits
 }
 
-/// Resolves every SiteRole.
-#[must_use]
-pub fn resolve_site_roles(world: &World) -> BTreeMap<Name, Arc<Resolved>> {
-    resolve(world, world.site_roles.iter().collect(), |_| None)
+/// Roles as they were last resolved. A role is resolved again only when something that it rests on has changed.
+#[derive(Debug, Default)]
+pub struct Cache(BTreeMap<Name, Known>);
+
+#[derive(Debug)]
+struct Known {
+    basis: Basis,
+    /// `None` if it is one role too many, or has more rights than its organization has room for.
+    rights: Option<Arc<Resolved>>,
+    /// How many rights it asks for itself, of those that fit into one role.
+    own_size: usize,
 }
 
-/// Resolves the CustomRoles of a namespace for which `counts` says that they count. Of very many only the oldest do, so
-/// that no organization can keep the others waiting; the rest is not in the result.
+/// What a resolved role rests on.
+#[derive(Debug)]
+struct Basis {
+    uid: Uid,
+    /// Generation and, where there is none, version.
+    generation: (i64, u64),
+    /// [`World::rules_version`].
+    rules: u64,
+    inherited: Vec<Result<Arc<Resolved>, Reason>>,
+}
+
+impl Basis {
+    /// Whether the role, the catalog and the ceilings are the same.
+    fn is_of(&self, world: &World, role: &Role) -> bool {
+        self.uid == role.meta.uid && self.generation == generation(role) && self.rules == world.rules_version
+    }
+
+    fn inherits(&self, inherited: &[Result<Arc<Resolved>, Reason>]) -> bool {
+        self.inherited.len() == inherited.len()
+            && self.inherited.iter().zip(inherited).all(|pair| match pair {
+                (Ok(one), Ok(other)) => Arc::ptr_eq(one, other),
+                (one, other) => one.as_ref().err() == other.as_ref().err(),
+            })
+    }
+}
+
+fn generation(role: &Role) -> (i64, u64) {
+    match role.meta.generation {
+        0 => (0, role.meta.version),
+        generation => (generation, 0),
+    }
+}
+
+impl Cache {
+    /// A role, if it is known and counts.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Resolved>> {
+        self.0.get(name)?.rights.as_ref()
+    }
+
+    fn own_size(&self, world: &World, role: &Role) -> usize {
+        let known = self.0.get(&role.meta.name).filter(|known| known.basis.is_of(world, role));
+        known.map_or_else(|| own_size(world, role), |known| known.own_size)
+    }
+}
+
+/// Resolves every SiteRole. `known`: as they were before.
 #[must_use]
-pub fn resolve_custom_roles(
-    world: &World,
-    roles: &ByName<Role>,
-    counts: impl Fn(&Role) -> bool,
-) -> BTreeMap<Name, Arc<Resolved>> {
+pub fn resolve_site_roles(world: &World, known: Cache) -> Cache {
+    resolve(world, known, &world.site_roles.iter().collect(), |_| true, |_| None)
+}
+
+/// Resolves the CustomRoles of a namespace of which `counts` says that they count. `known`: as they were before. The oldest
+/// come first, up to [`MOST_CUSTOM_ROLES`] and [`MOST_RIGHTS`]; bindings to the others grant nothing.
+#[must_use]
+pub fn resolve_custom_roles(world: &World, known: Cache, roles: &Store<Role>, counts: impl Fn(&Role) -> bool) -> Cache {
     let mut counted: Vec<(&Name, &Role)> = roles.iter().filter(|(_, role)| counts(role)).collect();
-    counted.sort_by_key(|(_, role)| by_age(&role.meta));
+    counted.sort_by_cached_key(|(_, role)| role.meta.rank());
     counted.truncate(MOST_CUSTOM_ROLES);
-    resolve(world, counted.into_iter().collect(), |name| {
-        Some((world.site_roles.get(name)?, world.site_role_rights(name)?.clone()))
-    })
+    let order: Vec<&Role> = counted.iter().map(|(_, role)| *role).collect();
+    let roles = counted.into_iter().collect();
+    let fitting = within_most_rights(world, &known, &order, &roles);
+    resolve(
+        world,
+        known,
+        &roles,
+        |role| fitting.contains(&role.meta.name),
+        |name| Some((world.site_roles.get(name)?, world.site_role_rights(name)?.clone())),
+    )
 }
 
-/// Resolves roles of one kind, each once, those first that others inherit. `outside` finds the SiteRoles that CustomRoles
-/// inherit.
+/// The roles whose rights fit into what one organization may have, the first in `order` first.
+fn within_most_rights<'a>(
+    world: &World,
+    known: &Cache,
+    order: &[&'a Role],
+    roles: &BTreeMap<&'a Name, &'a Role>,
+) -> BTreeSet<&'a Name> {
+    let mut sizes: BTreeMap<&Name, usize> = BTreeMap::new();
+    for role in inherited_first(roles, &BTreeSet::new()) {
+        let inherited = role.inherits.iter().map(|(kind, name)| match kind {
+            RoleKind::CustomRole => sizes.get(name).copied().unwrap_or_default(),
+            RoleKind::SiteRole => world.site_role_rights(name).map_or(0, |rights| rights.size()),
+        });
+        let size = known.own_size(world, role) + inherited.sum::<usize>();
+        sizes.insert(&role.meta.name, size.min(LARGEST));
+    }
+    let mut room = MOST_RIGHTS;
+    let fits = |role: &&Role| {
+        let size = sizes.get(&role.meta.name).copied().unwrap_or_default();
+        let fits = size <= room;
+        room -= if fits { size } else { 0 };
+        fits
+    };
+    order.iter().copied().filter(fits).map(|role| &role.meta.name).collect()
+}
+
+/// Resolves roles of one kind, each once, those first that others inherit. `counts`: of the others nothing is resolved.
+/// `outside` finds the SiteRoles that CustomRoles inherit.
 fn resolve<'a>(
     world: &World,
-    roles: BTreeMap<&'a Name, &'a Role>,
+    mut known: Cache,
+    roles: &BTreeMap<&'a Name, &'a Role>,
+    counts: impl Fn(&Role) -> bool,
     outside: impl Fn(&str) -> Option<(&'a Role, Arc<Resolved>)>,
-) -> BTreeMap<Name, Arc<Resolved>> {
-    let circles = circles(&roles);
-    let graph = graph(&roles, |from, to| !circles.contains(&(from, to)));
-    let mut resolved: BTreeMap<Name, Arc<Resolved>> = BTreeMap::new();
-    // Without circles each component is one role, and comes after those that it inherits.
-    for role in kosaraju_scc(&graph).into_iter().flatten().map(|node| graph[node]) {
-        let mut rights = Resolved::own(world, role);
-        rights.inherit_all(role, |kind, name| {
-            if kind != role.kind {
-                return outside(name).ok_or(Reason::RoleNotFound);
-            }
-            if circles.contains(&(&role.meta.name, name)) {
+) -> Cache {
+    let circles = circles(roles);
+    let mut resolved = Cache::default();
+    for role in inherited_first(roles, &circles) {
+        let find = |(kind, name): &(RoleKind, Name)| {
+            let (other, rights) = if *kind != role.kind {
+                outside(name).ok_or(Reason::RoleNotFound)?
+            } else if circles.contains(&(&role.meta.name, name)) {
                 return Err(Reason::InheritanceCycle);
+            } else {
+                let other = roles.get(name).copied().ok_or(Reason::RoleNotFound)?;
+                (other, resolved.get(name).cloned().ok_or(Reason::TooLarge)?)
+            };
+            if other.meta.unreadable.is_some() {
+                Err(Reason::Unreadable)
+            } else if fits(role, other) {
+                Ok(rights)
+            } else {
+                Err(Reason::RoleNotAssignableHere)
             }
-            roles.get(name).copied().zip(resolved.get(name).cloned()).ok_or(Reason::RoleNotFound)
-        });
-        resolved.insert(role.meta.name.clone(), Arc::new(rights.written()));
+        };
+        let inherited: Vec<_> = role.inherits.iter().map(find).collect();
+        let known = known.0.remove(&role.meta.name).filter(|known| known.basis.is_of(world, role));
+        let own_size = known.as_ref().map_or_else(|| own_size(world, role), |known| known.own_size);
+        let rights = if counts(role) {
+            let rights = known.filter(|known| known.basis.inherits(&inherited)).and_then(|known| known.rights);
+            Some(rights.unwrap_or_else(|| Arc::new(Resolved::new(world, role, &inherited))))
+        } else {
+            None
+        };
+        let basis =
+            Basis { uid: role.meta.uid.clone(), generation: generation(role), rules: world.rules_version, inherited };
+        resolved.0.insert(role.meta.name.clone(), Known { basis, rights, own_size });
     }
     resolved
+}
+
+/// The roles, each after those that it inherits. Edges in `circles` are not followed.
+fn inherited_first<'a>(roles: &BTreeMap<&'a Name, &'a Role>, circles: &BTreeSet<Inherits<'a>>) -> Vec<&'a Role> {
+    let graph = graph(roles, |from, to| !circles.contains(&(from, to)));
+    kosaraju_scc(&graph).into_iter().flatten().map(|node| graph[node]).collect()
 }
 
 /// One role inherits another.

@@ -10,7 +10,7 @@ use super::Name;
 use super::conditions::{Status, StatusDraft};
 use super::decision::Decision;
 use super::native::Desired;
-use super::world::{Holders, HoldersChange, World};
+use super::world::{Contribution, World};
 use super::{claims, organization, organization_status, site, user};
 
 /// Records settle in a few rounds: a claim, then the default, then what the default takes. More would be a circle.
@@ -27,13 +27,14 @@ pub struct Settled {
 
 /// Takes every recorded decision and returns what follows.
 pub fn settle(world: &mut World, now: Timestamp) -> Settled {
-    let mut holders: BTreeMap<Name, Holders> = BTreeMap::new();
+    let mut contributions: BTreeMap<Name, Contribution> = BTreeMap::new();
     for _ in 0..ROUNDS {
         let mut news = record_claims(world, now) | record_default(world);
         for namespace in world.units() {
             let decision = organization::decide(world, &namespace, now);
-            let before = holders.insert(namespace, decision.holders.clone()).unwrap_or_default();
-            news |= world.set_holders(&before, &decision.holders) != HoldersChange::None;
+            let before = contributions.insert(namespace, decision.contribution.clone()).unwrap_or_default();
+            world.set_contribution(&before, &decision.contribution);
+            news |= before != decision.contribution;
         }
         news |= record_single_holders(world, now);
         if !news {
@@ -66,6 +67,8 @@ fn collect(world: &World, now: Timestamp) -> Settled {
     for user in world.users.values() {
         settled.statuses.push(user::status(world, user, now).0);
     }
+    settled.statuses.extend(world.organizations.excess().map(organization_status::beyond_limit));
+    settled.statuses.extend(world.users.excess().map(user::beyond_limit));
     settled
 }
 

@@ -4,19 +4,18 @@
 //! A SiteRole's cluster-scoped part is given once, for all its holders together, wherever they hold it: RBAC is scanned
 //! linearly on every request, so there is never a ClusterRoleBinding per user or per organization.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::conditions::{Status, StatusDraft};
 use super::decision::{Decision, Place, RoleName};
-use super::findings::{binding_findings, count, role_findings, trouble};
-use super::native::Grantee;
+use super::findings::{beyond_limit, binding_findings, count, role_findings};
 use super::records::{Binding, Role, Subject, by_age};
-use super::roles::{self, Resolved, Withheld};
+use super::roles::{self, Resolved};
 use super::shards::Lists;
 use super::subjects::{self, Subjects};
+use super::withheld::{Item, Withheld};
 use super::world::{Standing, World};
 use super::{Name, names};
 use crate::api::conditions::Reason;
@@ -35,7 +34,7 @@ pub fn decide(world: &World, now: Timestamp) -> Decision {
             withheld: count(resolved.withheld.len()),
             ..SiteRoleStatus::default()
         };
-        let findings = role_findings(resolved, trouble(world, &role.meta.uid));
+        let findings = role_findings(resolved, world.troubles.first_of(&role.meta.uid));
         decision.statuses.push(StatusDraft::new("SiteRole", &role.meta, Status::SiteRole(status), findings));
     }
     for binding in world.site_bindings.values() {
@@ -43,6 +42,14 @@ pub fn decide(world: &World, now: Timestamp) -> Decision {
             decision.next_change = Some(decision.next_change.map_or(end, |n| n.min(end)));
         }
         decision.statuses.push(binding_status(world, binding, now));
+    }
+    for meta in world.site_roles.excess() {
+        let status = Status::SiteRole(SiteRoleStatus::default());
+        decision.statuses.push(StatusDraft::new("SiteRole", meta, status, beyond_limit("SiteRoles")));
+    }
+    for meta in world.site_bindings.excess() {
+        let status = Status::Binding(BindingStatus::default());
+        decision.statuses.push(StatusDraft::new("SiteRoleBinding", meta, status, beyond_limit("SiteRoleBindings")));
     }
     decision
 }
@@ -89,35 +96,28 @@ pub(super) fn holders_of(world: &World, binding: &Binding) -> (Subjects, Result<
         Some(role) => Ok(role),
     };
     let resolved = role.and_then(|r| world.site_role_rights(&r.meta.name).cloned().ok_or(Reason::RoleNotFound));
-    let mut who = subjects::of_site_binding(world, binding);
-    match (role, &resolved) {
-        (Ok(role), Ok(_)) if role.single_holder => only_the_holder(role, binding, &mut who),
-        (Ok(_), Ok(_)) => {}
-        (Err(reason), _) | (Ok(_), &Err(reason)) => {
-            who.withheld = binding.subjects.iter().map(|s| Withheld::new(reason, s.to_string())).collect();
-            who.granted.clear();
-        }
-    }
+    let who = match (role, &resolved) {
+        (Ok(role), Ok(_)) => subjects::of_site_binding(world, binding, |subject| is_not_the_holder(role, subject)),
+        (Err(reason), _) | (Ok(_), &Err(reason)) => nobody(binding, reason),
+    };
     (who, resolved)
 }
 
+fn nobody(binding: &Binding, reason: Reason) -> Subjects {
+    let subjects = binding.subjects.iter().enumerate();
+    let withheld = Withheld::all(reason, subjects.map(|(index, subject)| Item::Subject(index, subject.clone())));
+    Subjects { withheld, ..Subjects::default() }
+}
+
 /// Of the subjects of a role with one holder, only the one on record gets it.
-fn only_the_holder(role: &Role, binding: &Binding, who: &mut Subjects) {
-    let withheld: BTreeSet<String> = who.withheld.iter().map(|w| w.what.clone()).collect();
-    for (index, subject) in binding.subjects.iter().enumerate() {
-        let reason = match subject {
-            Subject::User(name) if role.holder.as_ref() == Some(name) => continue,
-            Subject::User(_) if role.holder.is_none() => Reason::HolderPending,
-            Subject::User(_) => Reason::HeldByAnother,
-            _ => Reason::OnlyUsers,
-        };
-        let what = format!("subjects[{index}] ({subject})");
-        // Whoever is withheld for another reason is so once.
-        if !withheld.contains(&what) {
-            who.withheld.push(Withheld::new(reason, what));
-        }
+fn is_not_the_holder(role: &Role, subject: &Subject) -> Option<Reason> {
+    match subject {
+        _ if !role.single_holder => None,
+        Subject::User(name) if role.holder.as_ref() == Some(name) => None,
+        Subject::User(_) if role.holder.is_none() => Some(Reason::HolderPending),
+        Subject::User(_) => Some(Reason::HeldByAnother),
+        _ => Some(Reason::OnlyUsers),
     }
-    who.granted.retain(|g| matches!(g, Grantee::User(name) if role.holder.as_ref() == Some(name)));
 }
 
 /// Who should hold a role with `singleHolder`: the one on record as long as a binding gives it to them and they may hold
@@ -158,11 +158,10 @@ fn binding_status(world: &World, binding: &Binding, now: Timestamp) -> StatusDra
     let expired = ended(binding, now);
     let nothing = if expired { Some(Reason::Expired) } else { role.as_ref().err().copied() };
     if expired {
-        who.withheld = binding.subjects.iter().map(|s| Withheld::new(Reason::Expired, s.to_string())).collect();
-        who.granted.clear();
+        who = nobody(binding, Reason::Expired);
     }
     let name = format!("SiteRole {:?}", binding.role.1);
-    let findings = binding_findings(role.as_deref(), &who, nothing, trouble(world, &binding.meta.uid), &name);
+    let findings = binding_findings(role.as_deref(), &who, nothing, world.troubles.first_of(&binding.meta.uid), &name);
     let status = BindingStatus {
         grants: count(who.granted.len()),
         withheld: count(who.withheld.len()),

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::Name;
 use super::native::Grantee;
 use super::records::{Binding, Group, Subject};
-use super::roles::Withheld;
 use super::second::Second;
+use super::withheld::{Item, Withheld};
 use super::world::{Local, Standing, World};
 use crate::api::conditions::Reason;
 
@@ -22,8 +22,10 @@ const LONGEST_NAME: usize = 256;
 pub struct Subjects {
     /// Who gets it.
     pub granted: BTreeSet<Grantee>,
+    /// The Groups whose members are among them.
+    pub groups: BTreeSet<Name>,
     /// Who does not.
-    pub withheld: Vec<Withheld>,
+    pub withheld: Withheld,
 }
 
 /// Names that are Kubernetes' own, or that nobody could read. The schema refuses them; an older schema may not have.
@@ -68,16 +70,16 @@ pub fn members(world: &World, group: &Group) -> Subjects {
         let member = if group.meta.unreadable.is_some() { Err(Reason::Unreadable) } else { user(world, username) };
         match member {
             Ok(grantee) => drop(subjects.granted.insert(grantee)),
-            Err(reason) => subjects.withheld.push(Withheld::new(reason, format!("members[{index}] ({username:?})"))),
+            Err(reason) => subjects.withheld.add(reason, || Item::Member(index, username.clone())),
         }
     }
     for (index, name) in group.external.iter().enumerate() {
         if group.meta.unreadable.is_some() {
-            subjects.withheld.push(Withheld::new(Reason::Unreadable, format!("externalGroups[{index}] ({name:?})")));
+            subjects.withheld.add(Reason::Unreadable, || Item::ExternalGroup(index, name.clone()));
         } else if valid_name(name) {
             subjects.granted.insert(Grantee::Group(name.clone()));
         } else {
-            subjects.withheld.push(Withheld::new(Reason::Invalid, format!("externalGroups[{index}] ({name:?})")));
+            subjects.withheld.add(Reason::Invalid, || Item::ExternalGroup(index, name.clone()));
         }
     }
     subjects
@@ -103,8 +105,10 @@ pub fn of_binding(
     privileged: bool,
     claimed_at: Option<Timestamp>,
 ) -> Subjects {
-    resolve(world, binding, |name| {
-        let Some(group) = local.groups.get(name) else { return Err(Reason::GroupNotFound) };
+    let group = |name: &Name| {
+        let Some(group) = local.groups.get(name) else {
+            return Err(if local.groups.is_excess(name) { Reason::TooLarge } else { Reason::GroupNotFound });
+        };
         if former(group.meta.created, claimed_at) {
             return Err(Reason::FromFormerOrganization);
         }
@@ -115,16 +119,22 @@ pub fn of_binding(
             return Err(Reason::GroupNotVouched);
         }
         Ok(groups.get(name).map(|members| members.granted.clone()).unwrap_or_default())
-    })
+    };
+    resolve(world, binding, group, |_| None)
 }
 
-/// Who gets the role of a SiteRoleBinding. Groups of organizations never do.
+/// Who gets the role of a SiteRoleBinding. Groups of organizations never do. `refused`: why one that could have it may not.
 #[must_use]
-pub fn of_site_binding(world: &World, binding: &Binding) -> Subjects {
-    resolve(world, binding, |_| Err(Reason::Invalid))
+pub fn of_site_binding(world: &World, binding: &Binding, refused: impl Fn(&Subject) -> Option<Reason>) -> Subjects {
+    resolve(world, binding, |_| Err(Reason::Invalid), refused)
 }
 
-fn resolve(world: &World, binding: &Binding, group: impl Fn(&Name) -> Result<BTreeSet<Grantee>, Reason>) -> Subjects {
+fn resolve(
+    world: &World,
+    binding: &Binding,
+    group: impl Fn(&Name) -> Result<BTreeSet<Grantee>, Reason>,
+    refused: impl Fn(&Subject) -> Option<Reason>,
+) -> Subjects {
     let mut subjects = Subjects::default();
     let mut seen = BTreeSet::new();
     for (index, subject) in binding.subjects.iter().enumerate() {
@@ -141,9 +151,14 @@ fn resolve(world: &World, binding: &Binding, group: impl Fn(&Name) -> Result<BTr
         } else {
             Err(Reason::Duplicate)
         };
-        match outcome {
-            Ok(grantees) => subjects.granted.extend(grantees),
-            Err(reason) => subjects.withheld.push(Withheld::new(reason, format!("subjects[{index}] ({subject})"))),
+        match outcome.and_then(|grantees| refused(subject).map_or(Ok(grantees), Err)) {
+            Ok(grantees) => {
+                subjects.granted.extend(grantees);
+                if let Subject::Group(name) = subject {
+                    subjects.groups.insert(name.clone());
+                }
+            }
+            Err(reason) => subjects.withheld.add(reason, || Item::Subject(index, subject.clone())),
         }
     }
     subjects

@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::conditions::{Status, StatusDraft, bad, good};
-use super::records::User;
+use super::findings;
+use super::records::{Meta, User};
 use super::subjects::valid_name;
 use super::world::World;
 use crate::api::conditions::{ConditionType as C, Reason};
@@ -46,6 +47,12 @@ pub fn status(world: &World, user: &User, now: Timestamp) -> (StatusDraft, Optio
         ..UserStatus::default()
     };
     (StatusDraft::new("User", &user.meta, Status::User(status), vec![ready, accepted]), next)
+}
+
+/// The status of a User that does not count, because there are too many.
+#[must_use]
+pub fn beyond_limit(meta: &Meta) -> StatusDraft {
+    StatusDraft::new("User", meta, Status::User(UserStatus::default()), findings::beyond_limit("Users"))
 }
 
 fn state(world: &World, user: &User, now: Timestamp) -> (UserState, Option<Timestamp>) {

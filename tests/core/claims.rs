@@ -163,7 +163,8 @@ kind: RoleBinding
 metadata: {name: old, namespace: n0}
 spec: {roleRef: {kind: SiteRole, name: s0}, subjects: [{kind: User, name: ada}]}
 ";
-    let mut shell = given(&(organization("a", "namespace: n0, memberRole: s0") + rest));
+    let default = organization("d", "default: true");
+    let mut shell = given(&(default + &organization("a", "namespace: n0, memberRole: s0") + rest));
     assert!(shell.can("ada", "n0", "get apps/deployments"));
     shell.delete(O, "", "a");
     shell.apply(&organization("b", "namespace: n0, memberRole: s0"));

@@ -3,17 +3,20 @@
 
 use bailiwick::api::conditions::{ConditionType, Reason};
 use bailiwick::core::conditions::about;
-use bailiwick::core::roles::Withheld;
+use bailiwick::core::withheld::{Item, Withheld};
 use rstest::rstest;
 
 use crate::build::given;
 use crate::world::{Kind, Op};
 
 fn say(reasons: &[Reason]) -> (Reason, String) {
-    let all: Vec<Withheld> = reasons.iter().enumerate().map(|(i, r)| Withheld::new(*r, format!("thing {i}"))).collect();
-    let finding = about(ConditionType::SubjectsResolved, (Reason::Resolved, "Fine."), &all.iter().collect::<Vec<_>>());
+    let mut all = Withheld::default();
+    for (index, reason) in reasons.iter().enumerate() {
+        all.add(*reason, || Item::Rule("rules", index));
+    }
+    let finding = about(ConditionType::SubjectsResolved, (Reason::Resolved, "Fine."), all);
     assert_eq!(finding.good, reasons.is_empty());
-    (finding.reason, finding.message)
+    (finding.reason, finding.message.to_string())
 }
 
 #[test]
@@ -22,10 +25,10 @@ fn nothing_withheld_is_good_news() {
 }
 
 #[rstest]
-#[case::one(1, "thing 0: ")]
-#[case::five(5, "thing 0, thing 1, thing 2, thing 3, thing 4: ")]
-#[case::six(6, "thing 0, thing 1, thing 2, thing 3, thing 4 and 1 more: ")]
-#[case::many(1000, "thing 0, thing 1, thing 2, thing 3, thing 4 and 995 more: ")]
+#[case::one(1, "rules[0]: ")]
+#[case::five(5, "rules[0], rules[1], rules[2], rules[3], rules[4]: ")]
+#[case::six(6, "rules[0], rules[1], rules[2], rules[3], rules[4] and 1 more: ")]
+#[case::many(1000, "rules[0], rules[1], rules[2], rules[3], rules[4] and 995 more: ")]
 fn a_message_names_the_first_five_of_each_reason(#[case] n: usize, #[case] named: &str) {
     let (reason, message) = say(&vec![Reason::UserNotFound; n]);
     assert_eq!(reason, Reason::UserNotFound);
@@ -38,7 +41,7 @@ fn what_has_to_be_mended_is_named_first() {
     reasons.push(Reason::UserNotFound);
     let (reason, message) = say(&reasons);
     assert_eq!(reason, Reason::UserNotFound);
-    let first = "Withheld: thing 7: There is no User with this username. thing 0, ";
+    let first = "Withheld: rules[7]: There is no User with this username. rules[0], ";
     assert!(message.starts_with(first) && message.contains("and 2 more: The user is suspended"), "{message}");
 }
 

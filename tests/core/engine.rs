@@ -401,6 +401,10 @@ impl Model {
                 Done::Suspended(Ok(self.list.clone()))
             }
             Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Ok(())),
+            Job::Read { target, .. } => {
+                let object = self.store.objects.get(&slot_of(target));
+                Done::Read(target.clone(), object.map(|object| Box::new(item_of(object))).ok_or(Failure::Gone))
+            }
             Job::Status { target, document, .. } => {
                 let slot = slot_of(target);
                 let events = self.store.write_status(&slot, &target.uid, &document["status"]);
@@ -652,6 +656,7 @@ fn undone(job: &Job, answered: bool) -> Done {
         Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(Failure::Failed(error()))),
         Job::Status { target, .. } => Done::Status(target.clone(), Err(Failure::Failed(error()))),
         Job::Unread { .. } => Done::Unread,
+        Job::Read { target, .. } => Done::Read(target.clone(), Err(Failure::Failed(error()))),
     }
 }
 

@@ -161,7 +161,7 @@ impl<'a> Oracle<'a> {
             for object in self.all(Kind::User) {
                 let Object::User(u) = object else { unreachable!() };
                 let name = u.spec.username.as_ref().or(u.metadata.name.as_ref()).unwrap();
-                if self.good(name) && !self.named_somewhere(name) {
+                if self.good(name) && !self.belongs_somewhere(name) {
                     who.insert(Grantee::User(name.as_str().into()));
                 }
             }
@@ -169,15 +169,27 @@ impl<'a> Oracle<'a> {
         who
     }
 
-    fn named_somewhere(&self, username: &str) -> bool {
-        self.store.objects.values().any(|o| match o {
+    /// Whether a user certainly belongs to an organization: by a Group or a role that implies membership. (A role that does not
+    /// counts too, if it grants something. That is not judged here.)
+    fn belongs_somewhere(&self, username: &str) -> bool {
+        self.store.objects.iter().any(|((_, ns, name), object)| match object {
             Object::Group(g) => {
-                g.spec.members.iter().any(|m| m == username)
-                    && self.holder(g.metadata.namespace.as_ref().unwrap()).is_some()
+                let claimed = self.holder(ns).map(|(_, claimed)| claimed);
+                let counts = claimed.is_some_and(|claimed| self.live(object, claimed));
+                counts && g.spec.implies_membership && g.spec.members.iter().any(|m| m == username)
             }
             Object::RoleBinding(b) => {
                 let user = |s: &api::Subject| s.kind == SubjectKind::User && s.name == username;
-                b.spec.subjects.iter().any(user) && self.holder(b.metadata.namespace.as_ref().unwrap()).is_some()
+                let role = match b.spec.role_ref.kind {
+                    RoleKind::CustomRole => self.get(Kind::CustomRole, ns, &b.spec.role_ref.name),
+                    RoleKind::SiteRole => self.get(Kind::SiteRole, "", &b.spec.role_ref.name),
+                };
+                let implies = match role {
+                    Some(Object::CustomRole(r)) => r.spec.implies_membership,
+                    Some(Object::SiteRole(r)) => r.spec.implies_membership,
+                    _ => false,
+                };
+                implies && b.spec.subjects.iter().any(user) && !self.by_binding(ns, name).is_empty()
             }
             _ => false,
         })
@@ -438,8 +450,9 @@ fn assert_said(shell: &Shell) {
         let kinds: BTreeSet<C> = draft.findings.iter().map(|f| f.kind).collect();
         assert_eq!(kinds.len(), draft.findings.len(), "a condition stands twice: {draft:?}");
         for finding in &draft.findings {
-            assert!(!finding.reason.meaning().is_empty() && !finding.message.is_empty(), "{finding:?}");
-            assert!(finding.message.len() <= 32_768);
+            let message = finding.message.to_string();
+            assert!(!finding.reason.meaning().is_empty() && !message.is_empty(), "{finding:?}");
+            assert!(message.len() <= 32_768);
         }
         let ready = draft.ready().expect("every object has a Ready condition");
         let withheld = match &draft.status {
@@ -460,7 +473,7 @@ fn assert_said(shell: &Shell) {
                 let inert = ready.reason.as_str() == "NotSet" && f.kind == C::MemberRoleResolved;
                 // What expired resolves or not, nobody cares.
                 let over = ready.reason.as_str() == "Expired";
-                !neutral && !inert && !over && !bailiwick::core::roles::expected(f.reason)
+                !neutral && !inert && !over && !bailiwick::core::withheld::expected(f.reason)
             };
             assert!(!bad.iter().any(|f| fault(&f)), "Ready, and yet: {draft:?}");
         } else if matches!(draft.status, Status::Binding(_) | Status::Role(_) | Status::SiteRole(_)) {

@@ -21,6 +21,8 @@ const START: &str = "
 ---
 {kind: CustomRole, metadata: {name: guest, namespace: n0}, spec: {impliesMembership: false, rules: [{apiGroups: [''], resources: [configmaps], verbs: [list]}]}}
 ---
+{kind: CustomRole, metadata: {name: empty, namespace: n0}, spec: {impliesMembership: false}}
+---
 {kind: User, metadata: {name: ada}}
 ---
 ";
@@ -44,13 +46,14 @@ fn members(shell: &Shell, organization: &str) -> u32 {
 #[rstest]
 #[case::nobody("", false, true, 0)]
 #[case::in_a_group(&group("ada", ""), true, false, 1)]
-#[case::in_a_group_without_membership(&group("ada", ", impliesMembership: false"), false, false, 1)]
+#[case::in_a_group_without_membership(&group("ada", ", impliesMembership: false"), false, true, 0)]
 #[case::with_a_role(&bind("lead", "kind: User, name: ada", ""), true, false, 1)]
 #[case::with_a_role_without_membership(&bind("guest", "kind: User, name: ada", ""), false, false, 1)]
 #[case::both(&(group("ada", "") + &bind("guest", "kind: Group, name: g", "")), true, false, 1)]
 #[case::group_and_role_without_membership(&(group("ada", ", impliesMembership: false") + &bind("guest", "kind: Group, name: g", "")), false, false, 1)]
-#[case::a_role_that_is_not_there(&bind("nothing", "kind: User, name: ada", ""), false, false, 0)]
-#[case::a_role_that_is_over(&bind("lead", "kind: User, name: ada", ", expiresAt: '2020-01-01T00:00:00Z'"), false, false, 0)]
+#[case::a_role_that_is_not_there(&bind("nothing", "kind: User, name: ada", ""), false, true, 0)]
+#[case::a_role_that_grants_nothing(&bind("empty", "kind: User, name: ada", ""), false, true, 0)]
+#[case::a_role_that_never_took_effect(&bind("lead", "kind: User, name: ada", ", expiresAt: '2020-01-01T00:00:00Z'"), false, true, 0)]
 #[case::somebody_else(&bind("lead", "kind: ServiceAccount, name: ci", ""), false, true, 0)]
 fn implicit_roles(#[case] yaml: &str, #[case] member: bool, #[case] by_default: bool, #[case] belong: u32) {
     let shell = given(&(START.to_owned() + yaml));
@@ -103,6 +106,20 @@ fn nobody_joins_the_default_organization_where_a_value_says_so() {
     shell.play(&[Op::Join(false)]);
     shell.check();
     assert!(!shell.can("ada", "release", "get pods"));
+}
+
+/// A suspension ends no belonging either: the user who is active again is where they were, and nowhere else meanwhile.
+#[test]
+fn a_user_who_is_active_again_was_never_in_the_default_organization() {
+    let mut shell = given(&(START.to_owned() + &group("ada", "")));
+    let user = |suspended| format!("{{kind: User, metadata: {{name: ada}}, spec: {{suspended: {suspended}}}}}");
+    shell.apply(&user(true));
+    shell.urgent();
+    let events = shell.store.act(&Op::Put(Box::new(crate::build::objects(&user(false)).remove(0))));
+    shell.take_in(events);
+    shell.decide();
+    assert!(shell.can("ada", "n0", "get pods") && !shell.can("ada", "release", "get pods"));
+    assert!(!shell.urgent().contains("release"), "nothing had to be taken away there");
 }
 
 /// A mention where nobody holds the namespace is no membership.

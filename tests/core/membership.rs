@@ -1,8 +1,8 @@
 //! Taking away never gives. The exact rule, of which everything else is a consequence:
 //!
 //! Deleting or expiring a RoleBinding or SiteRoleBinding adds access to nobody, but
-//! 1. who was named in a *deleted* RoleBinding (expired ones still count as naming) and is named nowhere else belongs to
-//!    no organization any more, so joins the default one: its implicit roles there, and the parts of these beyond it;
+//! 1. a user who had a role by a *deleted* RoleBinding (by an expired one they still belong) and belongs nowhere else joins
+//!    the default organization: its implicit roles there, and the parts of these beyond it;
 //! 2. when a role with `singleHolder` loses its holder, the next candidate gets it.
 //!
 //! Suspending a user adds access to nobody, but for 2.

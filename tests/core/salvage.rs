@@ -70,7 +70,7 @@ fn a_binding_gives_nothing_and_its_group_counts_as_privileged(#[case] fields: &s
     assert!(shell.can("ada", "n0", "get pods"), "by another binding");
     shell.delete(Kind::RoleBinding, "n0", "mine");
     assert!(!shell.can("ada", "n0", "get pods"));
-    assert!(shell.condition(Kind::RoleBinding, "b", "Ready").message.contains('('), "the error is named");
+    assert!(shell.condition(Kind::RoleBinding, "b", "Ready").message.to_string().contains('('), "the error is named");
     shell.apply(&bind("b", GROUP));
     assert!(shell.can("ada", "n0", "get pods"));
     assert!(!is_privileged(&shell, "g"));

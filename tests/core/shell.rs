@@ -8,7 +8,7 @@ use bailiwick::core::conditions::{Status, StatusDraft};
 use bailiwick::core::decision::Decision;
 use bailiwick::core::native::{Desired, Source};
 use bailiwick::core::uid::Uid;
-use bailiwick::core::world::{Affected, Holders, HoldersChange, World};
+use bailiwick::core::world::{Affected, Change, Contribution, World};
 use bailiwick::core::{Name, organization, organization_status, site, user};
 use jiff::Timestamp;
 
@@ -53,8 +53,14 @@ impl All {
         let spaces: BTreeSet<Name> = world.units().into_iter().chain(SPACES.map(Name::from)).collect();
         for name in &spaces {
             let unit = unit(world, name, now);
-            world.set_holders(&Holders::default(), &unit.decision.holders);
+            world.set_contribution(&Contribution::default(), &unit.decision.contribution);
             all.units.insert(name.clone(), unit);
+        }
+        // Its members are those who belong to no other.
+        for name in world.default_namespaces().collect::<Vec<_>>() {
+            let unit = unit(world, &name, now);
+            world.set_contribution(&all.units[&name].decision.contribution, &unit.decision.contribution);
+            all.units.insert(name, unit);
         }
         all.site = site::decide(world, now);
         for name in world.organizations.keys() {
@@ -91,7 +97,7 @@ impl All {
 pub fn assert_same(is: &Decision, should: &Decision, what: &str) {
     assert_eq!(is.desired, should.desired, "desired of {what}");
     assert_eq!(is.statuses, should.statuses, "statuses of {what}");
-    assert_eq!(is.holders, should.holders, "holders of {what}");
+    assert_eq!(is.contribution, should.contribution, "contribution of {what}");
     assert_eq!(is.counts, should.counts, "counts of {what}");
     assert_eq!(is.next_change, should.next_change, "next change of {what}");
 }
@@ -184,7 +190,6 @@ impl Shell {
             spaces.extend(self.world.units());
             spaces.extend(self.all.units.keys().cloned());
         }
-        self.urgent.extend(affected.left.iter().cloned());
         if affected.urgent {
             self.urgent.extend(spaces.iter().cloned());
             self.urgent.extend(affected.site.then(Name::default));
@@ -212,13 +217,20 @@ impl Shell {
     /// Decides what is marked, and nothing else.
     pub fn decide(&mut self) {
         let now = self.store.time();
-        for name in std::mem::take(&mut self.spaces) {
+        while let Some(name) = self.spaces.pop_first() {
             let unit = unit(&self.world, &name, now);
-            let nothing = Holders::default();
-            let before = self.all.units.get(&name).map_or(&nothing, |u| &u.decision.holders);
-            let change = self.world.set_holders(before, &unit.decision.holders);
-            self.urgent.extend((change == HoldersChange::Loses).then(Name::default));
-            self.site |= change != HoldersChange::None;
+            let nothing = Contribution::default();
+            let before = self.all.units.get(&name).map_or(&nothing, |u| &u.decision.contribution);
+            let change = self.world.set_contribution(before, &unit.decision.contribution);
+            self.urgent.extend((change.holders == Change::Loses).then(Name::default));
+            self.site |= change.holders != Change::None;
+            let defaults: Vec<Name> = self.world.default_namespaces().collect();
+            if change.default_members == Change::Loses {
+                self.urgent.extend(defaults.iter().cloned());
+            }
+            if change.default_members != Change::None {
+                self.spaces.extend(defaults);
+            }
             // As `Engine::converged` does.
             let holder = claims::holder(&self.world, &name).map(|o| o.meta.name.clone());
             self.organizations.extend(holder);

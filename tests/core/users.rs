@@ -78,7 +78,7 @@ fn of_two_users_with_one_username_the_older_counts() {
     );
     assert!(shell.can("ada", "n0", "get pods"), "the younger suspends nobody");
     assert_eq!(shell.says(Kind::User, "a", "Ready"), "False UsernameTaken");
-    assert!(shell.condition(Kind::User, "a", "Ready").message.contains("User z is older"));
+    assert!(shell.condition(Kind::User, "a", "Ready").message.to_string().contains("User z is older"));
     shell.delete(Kind::User, "", "z");
     assert!(!shell.can("ada", "n0", "get pods"), "now it is the one");
     assert_eq!(shell.says(Kind::User, "a", "Ready"), "True Suspended");

@@ -3,7 +3,8 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Affected, Ceilings, Local, Standing, World, rank};
+use super::store::Swapped;
+use super::{Affected, Ceilings, Local, Rank, Standing, World, rank};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::core::catalog::{Bounds, Settings};
@@ -67,29 +68,21 @@ impl World {
     pub fn organization(&mut self, name: &Name, new: Option<Organization>, gone: Option<&Uid>) -> Affected {
         let default_before: Vec<Name> = self.default_namespaces().collect();
         let first_before = claims::desired_default(self).map(|o| o.meta.name.clone());
-        let Ok(old) = self.organizations.swap(name, new, gone) else {
+        let Ok(Swapped { old, displaced }) = self.organizations.swap(name, new, gone) else {
             return Affected::default();
         };
+        for other in &displaced {
+            self.index_organization(&other.meta.name, Some(other));
+        }
+        if !displaced.is_empty() {
+            self.index_organization(name, old.as_deref());
+            return self.everything();
+        }
+        let ranks = self.index_organization(name, old.as_deref());
         let mut affected = Affected { site: true, ..Affected::default() };
         affected.organizations.insert(name.clone());
         let new = self.organizations.get(name);
         affected.urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| !unchanged(&old.meta, &new.meta)));
-        let ranks = (old.as_deref().map(rank), new.map(rank));
-        if let Some(rank) = &ranks.0 {
-            self.ranking.remove(rank);
-        }
-        self.ranking.extend(ranks.1.clone());
-        if new.is_some_and(|o| o.is_default) {
-            self.recorded_defaults.insert(name.clone());
-        } else {
-            self.recorded_defaults.remove(name);
-        }
-        reindex(
-            &mut self.named,
-            name,
-            old.as_ref().and_then(|o| o.namespace.as_ref()),
-            new.and_then(|o| o.namespace.as_ref()),
-        );
         if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.is_default == new.is_default)
         {
             return Affected::default();
@@ -117,11 +110,38 @@ impl World {
         affected
     }
 
+    /// Keeps the indexes of Organizations right, and returns the rank before and after.
+    fn index_organization(&mut self, name: &Name, old: Option<&Organization>) -> (Option<Rank>, Option<Rank>) {
+        let new = self.organizations.get(name);
+        let ranks = (old.map(rank), new.map(rank));
+        if let Some(rank) = &ranks.0 {
+            self.ranking.remove(rank);
+        }
+        self.ranking.extend(ranks.1.clone());
+        if new.is_some_and(|o| o.is_default) {
+            self.recorded_defaults.insert(name.clone());
+        } else {
+            self.recorded_defaults.remove(name);
+        }
+        let namespace = |o: &Organization| o.namespace.clone();
+        let (before, after) = (old.and_then(namespace), new.and_then(namespace));
+        reindex(&mut self.named, name, before.as_ref(), after.as_ref());
+        ranks
+    }
+
     /// Takes in a User.
     pub fn user(&mut self, handle: &Name, new: Option<User>, gone: Option<&Uid>) -> Affected {
-        let Ok(old) = self.users.swap(handle, new, gone) else {
+        let Ok(Swapped { old, displaced }) = self.users.swap(handle, new, gone) else {
             return Affected::default();
         };
+        let mut affected = self.changed_user(handle, old);
+        for other in displaced {
+            affected.extend(self.changed_user(&other.meta.name.clone(), Some(other)));
+        }
+        affected
+    }
+
+    fn changed_user(&mut self, handle: &Name, old: Option<Box<User>>) -> Affected {
         let mut affected = Affected::default();
         let new = self.users.get(handle);
         let changed = match (&old, new) {
@@ -216,7 +236,7 @@ impl World {
 
     fn swap_group(&mut self, namespace: &Name, name: &Name, new: Option<Group>, gone: Option<&Uid>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
-        let Ok(old) = local.groups.swap(name, new, gone) else {
+        let Ok(Swapped { old, displaced }) = local.groups.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = local.groups.get(name);
@@ -225,9 +245,10 @@ impl World {
             return Affected::default();
         }
         let urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| shrinks(old, new)));
-        let (before, after) =
-            (old.map(|g| g.members).unwrap_or_default(), new.map(|g| g.members.clone()).unwrap_or_default());
-        self.mention(namespace, &before, &after, urgent)
+        let after = new.map(|g| g.members.to_vec()).unwrap_or_default();
+        let before: Vec<Name> = old.into_iter().chain(displaced).flat_map(|group| group.members).collect();
+        self.mention(namespace, &before, &after);
+        Affected { urgent, ..Affected::default() }.namespace(namespace)
     }
 
     /// Takes in a RoleBinding.
@@ -237,7 +258,7 @@ impl World {
 
     fn swap_binding(&mut self, namespace: &Name, name: &Name, new: Option<Binding>, gone: Option<&Uid>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
-        let Ok(old) = local.bindings.swap(name, new, gone) else {
+        let Ok(Swapped { old, displaced }) = local.bindings.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = local.bindings.get(name);
@@ -246,8 +267,10 @@ impl World {
             return Affected::default();
         }
         let urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| lessens(old, new)));
-        let (before, after) = (old.as_deref().map(users_of).unwrap_or_default(), new.map(users_of).unwrap_or_default());
-        self.mention(namespace, &before, &after, urgent)
+        let after: Vec<Name> = new.into_iter().flat_map(users_of).collect();
+        let before: Vec<Name> = old.iter().chain(&displaced).flat_map(|binding| users_of(binding)).collect();
+        self.mention(namespace, &before, &after);
+        Affected { urgent, ..Affected::default() }.namespace(namespace)
     }
 
     /// Takes in a CustomRole.
@@ -257,7 +280,7 @@ impl World {
 
     fn swap_custom_role(&mut self, namespace: &Name, name: &Name, new: Option<Role>, gone: Option<&Uid>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
-        let Ok(old) = local.roles.swap(name, new, gone) else {
+        let Ok(Swapped { old, .. }) = local.roles.swap(name, new, gone) else {
             return Affected::default();
         };
         match (old, local.roles.get(name)) {
@@ -273,17 +296,18 @@ impl World {
 
     /// Takes in a SiteRole.
     pub fn site_role(&mut self, name: &Name, new: Option<Role>, gone: Option<&Uid>) -> Affected {
-        let Ok(old) = self.site_roles.swap(name, new, gone) else {
+        let Ok(Swapped { old, displaced }) = self.site_roles.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = self.site_roles.get(name);
         let status_only = matches!((&old, new), (Some(old), Some(new))
-            if unchanged(&old.meta, &new.meta) && old.holder == new.holder && old.in_force == new.in_force);
+            if unchanged(&old.meta, &new.meta) && old.holder == new.holder && old.in_force == new.in_force
+                && displaced.is_empty());
         if status_only {
             return Affected::default();
         }
         let urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| restricts(old, new)));
-        self.resolved_site_roles = roles::resolve_site_roles(self);
+        self.resolve_site_roles();
         // Whether users hold a privileged role may differ, and it may be the member role of organizations that hold nothing.
         let mentioned = self.site_mentions.keys().flat_map(|username| self.handles_of(username));
         Affected {
@@ -296,7 +320,7 @@ impl World {
 
     /// Takes in a SiteRoleBinding.
     pub fn site_binding(&mut self, name: &Name, new: Option<Binding>, gone: Option<&Uid>) -> Affected {
-        let Ok(old) = self.site_bindings.swap(name, new, gone) else {
+        let Ok(Swapped { old, displaced }) = self.site_bindings.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = self.site_bindings.get(name);
@@ -304,8 +328,9 @@ impl World {
             return Affected::default();
         }
         let urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| lessens(old, new)));
-        for username in old.as_deref().into_iter().flat_map(users_of) {
-            if let Some(count) = self.site_mentions.get_mut(&username) {
+        let before: Vec<Name> = old.iter().chain(&displaced).flat_map(|binding| users_of(binding)).collect();
+        for username in &before {
+            if let Some(count) = self.site_mentions.get_mut(username) {
                 *count -= 1;
             }
         }
@@ -313,16 +338,18 @@ impl World {
             *self.site_mentions.entry(username).or_default() += 1;
         }
         self.site_mentions.retain(|_, count| *count > 0);
-        let usernames: Vec<Name> =
-            old.as_deref().into_iter().chain(self.site_bindings.get(name)).flat_map(users_of).collect();
-        let users = usernames.iter().flat_map(|username| self.handles_of(username)).cloned().collect();
+        let after = self.site_bindings.get(name).into_iter().flat_map(users_of);
+        let users = before
+            .into_iter()
+            .chain(after)
+            .flat_map(|username| self.handles_of(&username).cloned().collect::<Vec<_>>());
+        let users = users.collect();
         Affected { users, urgent, ..Affected::everything() }
     }
 
     /// Takes in a native Namespace.
     pub fn namespace(&mut self, name: &Name, new: Option<Namespace>, gone: Option<&Uid>) -> Affected {
-        let holder_before = claims::holder(self, name).map(|o| o.meta.uid.clone());
-        let Ok(old) = self.namespaces.swap(name, new, gone) else {
+        let Ok(Swapped { old, .. }) = self.namespaces.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = self.namespaces.get(name);
@@ -345,11 +372,6 @@ impl World {
         let mut affected = Affected { site: true, urgent, ..Affected::default() }.namespace(name);
         let named = [old.as_deref(), new].into_iter().flatten().filter_map(|n| n.organization.clone());
         affected.organizations.extend(named);
-        let holder = claims::holder(self, name).map(|o| &o.meta.uid);
-        if holder.is_some() && holder != holder_before.as_ref() && self.local.contains_key(name) {
-            // Who is mentioned in it belongs to an organization from now on.
-            affected.left.extend(self.default_namespaces());
-        }
         // An organization may only claim another namespace when no record keeps this one for it.
         for name in organizations.0.into_iter().chain(organizations.1) {
             affected.namespaces.extend(self.organizations.get(name).and_then(|o| o.namespace.clone()));
@@ -384,7 +406,7 @@ impl World {
             return Affected::default();
         }
         self.bounds = bounds;
-        self.everything_anew()
+        self.rules_changed()
     }
 
     /// Takes in what site managers may tune.
@@ -393,7 +415,7 @@ impl World {
             return Affected::default();
         }
         self.settings = settings;
-        self.everything_anew()
+        self.everything()
     }
 
     /// Takes in which admission policies are not as they should be.
@@ -427,11 +449,21 @@ impl World {
             return Affected::default();
         }
         *place = ceiling;
-        self.everything_anew()
+        self.rules_changed()
     }
 
-    fn everything_anew(&mut self) -> Affected {
-        self.resolved_site_roles = roles::resolve_site_roles(self);
+    fn rules_changed(&mut self) -> Affected {
+        self.rules_version += 1;
+        self.resolve_site_roles();
+        self.everything()
+    }
+
+    fn resolve_site_roles(&mut self) {
+        let known = std::mem::take(&mut self.resolved_site_roles);
+        self.resolved_site_roles = roles::resolve_site_roles(self, known);
+    }
+
+    fn everything(&self) -> Affected {
         Affected {
             users: self.users.keys().cloned().collect(),
             organizations: self.organizations.keys().cloned().collect(),
@@ -440,14 +472,8 @@ impl World {
         }
     }
 
-    /// Counts who is mentioned by name in a namespace: being mentioned in an organization is belonging to it.
-    fn mention(&mut self, namespace: &Name, before: &[Name], after: &[Name], urgent: bool) -> Affected {
-        let mut affected = Affected { urgent, ..Affected::default() }.namespace(namespace);
-        if before == after {
-            return affected;
-        }
-        let touched: BTreeSet<&Name> = before.iter().chain(after).collect();
-        let belonged: Vec<bool> = touched.iter().map(|u| self.belongs_somewhere(u)).collect();
+    /// Counts who is mentioned by name in a namespace: a change of such a User concerns it.
+    fn mention(&mut self, namespace: &Name, before: &[Name], after: &[Name]) {
         let place = |username: &Name| (username.clone(), namespace.clone());
         for username in after {
             *self.mentions.entry(place(username)).or_default() += 1;
@@ -460,17 +486,6 @@ impl World {
                 }
             }
         }
-        for (username, before) in touched.iter().zip(belonged) {
-            let belongs = self.belongs_somewhere(username);
-            if belongs != before {
-                affected.namespaces.extend(self.default_namespaces());
-                if belongs {
-                    // Who belongs somewhere else is no member of the default organization.
-                    affected.left.extend(self.default_namespaces());
-                }
-            }
-        }
-        affected
     }
 }
 

@@ -4,9 +4,11 @@
 //! Applying a record says what it may affect ([`Affected`]); deciding is left to others. The result never depends on
 //! the order in which records arrive.
 
-mod by_name;
 mod intake;
+mod store;
 
+use std::cell::RefCell;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -14,16 +16,17 @@ use jiff::Timestamp;
 
 use crate::api::conditions::Reason;
 use crate::core::catalog::{Bounds, Settings};
-use crate::core::native::{Grantee, Key};
-use crate::core::records::{Binding, Group, Namespace, Organization, Role, Subject, User, by_age};
-use crate::core::roles::Resolved;
+use crate::core::native::Grantee;
+use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, Subject, User, by_age};
+use crate::core::roles::{self, Resolved};
 use crate::core::rules::Ceiling;
 use crate::core::second::Second;
 use crate::core::shards::{self, Lists, Shards};
+use crate::core::troubles::Troubles;
 use crate::core::uid::Uid;
 use crate::core::{Name, claims};
 
-pub use self::by_name::ByName;
+pub use self::store::Store;
 
 /// Everything that decisions look at.
 #[derive(Debug, Default)]
@@ -35,19 +38,19 @@ pub struct World {
     /// What may be granted at most.
     pub ceilings: Ceilings,
     /// By name.
-    pub organizations: ByName<Organization>,
+    pub organizations: Store<Organization>,
     /// By handle, which is not the username.
-    pub users: ByName<User>,
+    pub users: Store<User>,
     /// By name.
-    pub namespaces: ByName<Namespace>,
+    pub namespaces: Store<Namespace>,
     /// By name.
-    pub site_roles: ByName<Role>,
+    pub site_roles: Store<Role>,
     /// By name.
-    pub site_bindings: ByName<Binding>,
+    pub site_bindings: Store<Binding>,
     /// What is in each namespace.
     pub local: BTreeMap<Name, Local>,
     /// Writes that the API server refuses for now, by the object that they are about.
-    pub troubles: BTreeMap<Key, Trouble>,
+    pub troubles: Troubles,
     /// Admission policies that are not as the chart installed them. `None` when nothing says how they should be.
     pub policy_faults: Option<Vec<(Reason, String)>>,
     /// The chart's ConfigMaps that cannot be read, by name, and why not.
@@ -70,26 +73,45 @@ pub struct World {
     handles: BTreeSet<(Name, Name)>,
     /// How often a username is mentioned in a namespace.
     mentions: BTreeMap<(Name, Name), u32>,
+    /// In how many organizations a username has a role or is a member, as far as they are decided.
+    belonging: HashMap<Name, u32>,
     site_mentions: HashMap<Name, u32>,
     /// Every username that may hold grants.
     active: BTreeSet<Name>,
     /// For each SiteRole, who holds it through organizations, or because everybody does.
     holders: BTreeMap<Name, Shards>,
-    resolved_site_roles: BTreeMap<Name, Arc<Resolved>>,
+    resolved_site_roles: roles::Cache,
+    /// Counts changes of the catalog and the ceilings, on which every resolved role rests.
+    pub(crate) rules_version: u64,
 }
 
 /// Our objects in one namespace.
 #[derive(Debug, Default)]
 pub struct Local {
     /// By name.
-    pub groups: ByName<Group>,
+    pub groups: Store<Group>,
     /// By name.
-    pub bindings: ByName<Binding>,
+    pub bindings: Store<Binding>,
     /// By name.
-    pub roles: ByName<Role>,
+    pub roles: Store<Role>,
+    /// The CustomRoles as they were last resolved.
+    pub(crate) resolved: RefCell<roles::Cache>,
 }
 
 impl Local {
+    /// Whether anything is beyond the limits of an organization.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.groups.is_over() || self.bindings.is_over() || self.roles.is_over()
+    }
+
+    /// The objects beyond the limits of an organization, with their kinds.
+    pub fn excess(&self) -> impl Iterator<Item = (&'static str, &Meta)> {
+        let groups = self.groups.excess().map(|meta| ("Group", meta));
+        let bindings = self.bindings.excess().map(|meta| ("RoleBinding", meta));
+        groups.chain(bindings).chain(self.roles.excess().map(|meta| ("CustomRole", meta)))
+    }
+
     /// When the newest of them was created.
     #[must_use]
     pub fn newest(&self) -> Option<Timestamp> {
@@ -115,27 +137,6 @@ pub struct Ceilings {
     pub release: Option<Ceiling>,
 }
 
-/// Why a native object is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// The UID of the object that asked for it.
-    pub source: Uid,
-    #[allow(missing_docs)]
-    pub reason: Reason,
-    /// What the API server said.
-    pub message: String,
-}
-
-impl Trouble {
-    /// Whether it is the same trouble. What the API server says often has a number in it that is another one each time, a port
-    /// or a time.
-    #[must_use]
-    pub fn is_as(&self, other: &Self) -> bool {
-        let [said, says] = [self, other].map(|trouble| trouble.message.bytes().filter(|byte| !byte.is_ascii_digit()));
-        self.source == other.source && self.reason == other.reason && said.eq(says)
-    }
-}
-
 /// What a change may affect.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Affected {
@@ -143,8 +144,6 @@ pub struct Affected {
     pub all: bool,
     /// These.
     pub namespaces: BTreeSet<Name>,
-    /// Those of them that somebody may have left for another organization, which must not wait.
-    pub left: BTreeSet<Name>,
     /// The cluster-scoped part, claims, the default organization.
     pub site: bool,
     /// Users, by handle, whose status may differ.
@@ -162,6 +161,17 @@ impl Affected {
     #[must_use]
     pub fn everything() -> Self {
         Self { all: true, site: true, ..Self::default() }
+    }
+
+    /// Adds what another change may affect.
+    fn extend(&mut self, other: Self) {
+        self.all |= other.all;
+        self.site |= other.site;
+        self.urgent |= other.urgent;
+        self.suspended |= other.suspended;
+        self.namespaces.extend(other.namespaces);
+        self.users.extend(other.users);
+        self.organizations.extend(other.organizations);
     }
 
     fn namespace(mut self, name: &Name) -> Self {
@@ -184,11 +194,10 @@ pub enum Standing {
 }
 
 impl World {
-    /// Whether a user is mentioned by name in a namespace that an organization holds. Expired bindings count: that time
-    /// passes never makes anyone a member of the default organization.
+    /// Whether a user has a role or is a member in some organization: see [`crate::core::members`].
     #[must_use]
     pub fn belongs_somewhere(&self, username: &Name) -> bool {
-        self.mentioned_in(username).any(|namespace| claims::holder(self, namespace).is_some())
+        self.belonging.contains_key(username)
     }
 
     /// The namespaces in which a user is mentioned by name.
@@ -267,18 +276,49 @@ impl World {
         self.holders.get(role).map_or_else(|| shards::split(more), |holders| holders.with(more))
     }
 
-    /// Replaces what one namespace contributes to the holders of SiteRoles.
-    pub fn set_holders(&mut self, before: &Holders, after: &Holders) -> HoldersChange {
-        if before == after {
-            return HoldersChange::None;
+    /// Replaces what the decision on one namespace means for the rest of the site.
+    pub fn set_contribution(&mut self, before: &Contribution, after: &Contribution) -> ContributionChange {
+        ContributionChange {
+            holders: self.set_holders(&before.holders, &after.holders),
+            default_members: self.set_belonging(&before.belong, &after.belong),
         }
-        let mut change = HoldersChange::MayGain;
+    }
+
+    fn set_holders(&mut self, before: &[(Name, Grantee)], after: &[(Name, Grantee)]) -> Change {
+        if before == after {
+            return Change::None;
+        }
+        let mut change = Change::MayGain;
         for (role, grantee) in after {
             self.holders.entry(role.clone()).or_default().add(grantee);
         }
         for (role, grantee) in before {
             if self.holders.get_mut(role).is_some_and(|holders| holders.remove(grantee)) {
-                change = HoldersChange::Loses;
+                change = Change::Loses;
+            }
+        }
+        change
+    }
+
+    /// Who belongs somewhere for the first time leaves the default organization, and who belongs nowhere any more joins it.
+    fn set_belonging(&mut self, before: &[Name], after: &[Name]) -> Change {
+        if before == after {
+            return Change::None;
+        }
+        let mut change = Change::None;
+        for username in after {
+            let organizations = self.belonging.entry(username.clone()).or_default();
+            *organizations += 1;
+            // It may be one of those below, who stay: then nothing comes of it.
+            change = if *organizations == 1 { Change::Loses } else { change };
+        }
+        for username in before {
+            if let Entry::Occupied(mut organizations) = self.belonging.entry(username.clone()) {
+                *organizations.get_mut() -= 1;
+                if *organizations.get() == 0 {
+                    organizations.remove();
+                    change = if change == Change::None { Change::MayGain } else { change };
+                }
             }
         }
         change
@@ -293,19 +333,34 @@ impl World {
     }
 }
 
-/// What a change in one namespace means for who holds SiteRoles anywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HoldersChange {
-    /// Nothing.
-    None,
-    /// Nobody loses one; somebody may have gained one.
-    MayGain,
-    /// Somebody loses one, and the cluster-scoped part of it has to be taken away.
-    Loses,
+/// What the decision on one namespace means for the rest of the site. Both lists are sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contribution {
+    /// Who holds which SiteRole there, for the parts of the role that reach beyond the namespace.
+    pub holders: Box<[(Name, Grantee)]>,
+    /// Who belongs to the organization.
+    pub belong: Box<[Name]>,
 }
 
-/// Who holds which SiteRole in one namespace, sorted.
-pub type Holders = Box<[(Name, Grantee)]>;
+/// What a new contribution changes elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContributionChange {
+    /// At the scope of the site.
+    pub holders: Change,
+    /// In the default organization.
+    pub default_members: Change,
+}
+
+/// How access changes in some place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It does not.
+    None,
+    /// Nobody loses any; somebody may gain some.
+    MayGain,
+    /// Somebody loses some, which must not wait.
+    Loses,
+}
 
 /// How much reason there is for an organization to be the default one: less is more. First those that ask, of these first
 /// the one on record, then by age.

@@ -219,13 +219,13 @@ impl Engine {
             uid: meta.uid.clone(),
         };
         match kind {
-            Kind::Organization => world.organizations.values().map(|o| of(&o.meta)).collect(),
-            Kind::User => world.users.values().map(|u| of(&u.meta)).collect(),
-            Kind::Group => world.local.values().flat_map(|l| l.groups.values()).map(|g| of(&g.meta)).collect(),
-            Kind::RoleBinding => world.local.values().flat_map(|l| l.bindings.values()).map(|b| of(&b.meta)).collect(),
-            Kind::CustomRole => world.local.values().flat_map(|l| l.roles.values()).map(|r| of(&r.meta)).collect(),
-            Kind::SiteRole => world.site_roles.values().map(|r| of(&r.meta)).collect(),
-            Kind::SiteRoleBinding => world.site_bindings.values().map(|b| of(&b.meta)).collect(),
+            Kind::Organization => world.organizations.metas().map(of).collect(),
+            Kind::User => world.users.metas().map(of).collect(),
+            Kind::Group => world.local.values().flat_map(|l| l.groups.metas()).map(of).collect(),
+            Kind::RoleBinding => world.local.values().flat_map(|l| l.bindings.metas()).map(of).collect(),
+            Kind::CustomRole => world.local.values().flat_map(|l| l.roles.metas()).map(of).collect(),
+            Kind::SiteRole => world.site_roles.metas().map(of).collect(),
+            Kind::SiteRoleBinding => world.site_bindings.metas().map(of).collect(),
             Kind::Namespace => {
                 let id = |n: &crate::core::records::Namespace| Id {
                     kind,

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-use self::queue::{Queue, Writing};
+use self::queue::{Queue, Writing, lane};
 use self::statuses::Statuses;
 use self::suspensions::Suspensions;
 use self::unit::UnitState;
@@ -27,6 +27,7 @@ use super::metrics::Metrics;
 use super::watch::{Id, Kind, Seen};
 use super::writer::{Done, Job};
 use crate::core::Name;
+use crate::core::native::Source;
 use crate::core::uid::Uid;
 use crate::core::world::{Affected, World};
 
@@ -34,6 +35,9 @@ use crate::core::world::{Affected, World};
 const UNITS_A_TURN: usize = 32;
 /// How many events are taken in before units are worked on.
 const EVENTS_A_TURN: usize = 1024;
+
+/// After this time in one turn, new events are looked at, however much there is to decide.
+const LONGEST_TURN: Duration = Duration::from_millis(5);
 
 /// So long it does not look at the time of day, which somebody may set, or the machine may have slept through.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
@@ -91,6 +95,10 @@ pub struct Engine {
     listed: HashMap<Kind, HashSet<Id>>,
     /// When units are to be looked at again that wait because something failed.
     pauses: BTreeSet<(Instant, Unit)>,
+    /// Namespaces that took long to decide, and until when others go first.
+    resting: BTreeSet<(Instant, Unit)>,
+    /// Objects that are being read again.
+    reading: HashSet<Source>,
     timers: BTreeSet<(Timestamp, Timer)>,
     timer_of: BTreeMap<Timer, Timestamp>,
     /// Counts what happened, to tell what a decision has taken into account.
@@ -119,6 +127,8 @@ impl Engine {
             synced: HashSet::new(),
             listed: HashMap::new(),
             pauses: BTreeSet::new(),
+            resting: BTreeSet::new(),
+            reading: HashSet::new(),
             timers: BTreeSet::new(),
             timer_of: BTreeMap::new(),
             revision: 0,
@@ -170,16 +180,24 @@ impl Engine {
             self.seen(event);
         }
         self.ring();
+        self.end_rests();
         if self.may_act() {
+            let began = Instant::now();
             self.keep_suspensions();
+            self.read_due_of_site();
             for _ in 0..UNITS_A_TURN {
                 if let Some(unit) = self.undecided.pop() {
                     self.decide_first(&unit);
                 } else if let Some(unit) = self.queue.pop(self.writing.room(now.clock)) {
                     self.work(&unit);
+                } else {
+                    break;
+                }
+                if began.elapsed() > LONGEST_TURN {
+                    break;
                 }
             }
-            self.settle_statuses();
+            self.settle_statuses(began);
         }
         self.count_busy();
     }
@@ -193,7 +211,8 @@ impl Engine {
     pub fn wakes_at(&self) -> (Option<Timestamp>, Option<Instant>) {
         let pause = self.pauses.first().map(|(at, _)| *at);
         let suspensions = self.suspensions.waits_until().filter(|_| self.may_act());
-        let clocks = [pause, self.writing.stalls_at(self.now.clock), suspensions];
+        let rest = self.resting.first().map(|(at, _)| *at);
+        let clocks = [pause, rest, self.writing.stalls_at(self.now.clock), suspensions];
         (self.timers.first().map(|(at, _)| *at), clocks.into_iter().flatten().min())
     }
 
@@ -224,8 +243,10 @@ impl Engine {
                 organizations: self.world.organizations.keys().cloned().collect(),
                 ..Affected::everything()
             });
-            let namespaces = self.units.keys().filter(|unit| **unit != Unit::Site).cloned();
-            self.undecided = [Unit::Site].into_iter().chain(namespaces).collect();
+            // From the end: the site rests on every namespace, and the default organization on who belongs to another.
+            let defaults: Vec<Unit> = self.world.default_namespaces().map(Unit::Namespace).collect();
+            let others = self.units.keys().filter(|unit| **unit != Unit::Site && !defaults.contains(unit)).cloned();
+            self.undecided = [Unit::Site].into_iter().chain(defaults.clone()).chain(others).collect();
         } else {
             self.undecided.clear();
             self.statuses.forget_pending();
@@ -269,8 +290,7 @@ impl Engine {
             }
         }
         for name in affected.namespaces {
-            let urgent = affected.urgent || affected.left.contains(&name);
-            self.news_for(Unit::Namespace(name), urgent);
+            self.news_for(Unit::Namespace(name), affected.urgent);
         }
         if affected.site {
             self.news_for(Unit::Site, affected.urgent);
@@ -301,8 +321,12 @@ impl Engine {
             state.wait_until = None;
         }
         state.urgent |= urgent;
-        let urgent = state.is_urgent();
-        self.queue.push(unit, urgent);
+        self.enqueue(unit);
+    }
+
+    fn enqueue(&mut self, unit: Unit) {
+        let Some(state) = self.units.get(&unit) else { return };
+        self.queue.push(unit, lane(state.is_urgent(), state.is_slow));
     }
 
     /// Without new work: what has to be done may take access away.
@@ -310,7 +334,7 @@ impl Engine {
         let Some(state) = self.units.get_mut(unit).filter(|state| !state.urgent) else { return };
         state.urgent = true;
         if self.queue.contains(unit) {
-            self.queue.push(unit.clone(), true);
+            self.enqueue(unit.clone());
         }
     }
 
@@ -367,11 +391,11 @@ impl Engine {
     /// A unit may have waited for long enough.
     fn end_pause(&mut self, unit: Unit) {
         let Some(state) = self.units.get_mut(&unit) else { return };
-        let watchful = state.try_again(self.now.clock);
+        let (watchful, is_slow) = (state.try_again(self.now.clock), state.is_slow);
         self.revision += 1;
         self.mark(unit.clone(), false);
         if watchful {
-            self.queue.push(unit, true);
+            self.queue.push(unit, lane(true, is_slow));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Which unit is worked on next, and how much at once: first those that may have access to take away.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::Unit;
@@ -25,13 +26,33 @@ const UNANSWERED: Duration = Duration::from_secs(2);
 /// whoever takes away without pause in one organization halves what is given in the others, and does not end it.
 const LONGEST_HOLD: Duration = Duration::from_secs(10);
 
+/// How urgent a unit is: less goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Urgency {
+    /// It may have access to take away.
+    Urgent,
+    /// It may have access to take away, and takes long to decide: quick ones go first, so that one large organization delays no
+    /// other.
+    UrgentAndSlow,
+    /// It only has access to give.
+    Ordinary,
+}
+
+/// The lane of a unit.
+pub(super) fn lane(urgent: bool, is_slow: bool) -> Urgency {
+    match (urgent, is_slow) {
+        (true, false) => Urgency::Urgent,
+        (true, true) => Urgency::UrgentAndSlow,
+        (false, _) => Urgency::Ordinary,
+    }
+}
+
 /// The units that wait for their turn, each once.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    urgent: Lane,
-    ordinary: Lane,
-    /// Where each of them waits: whether among the urgent ones, and under which number.
-    places: HashMap<Unit, (bool, i64)>,
+    lanes: [Lane; 3],
+    /// Where each of them waits: in which lane, and under which number.
+    places: HashMap<Unit, (Urgency, i64)>,
 }
 
 /// Units that are as urgent as each other, in order.
@@ -55,38 +76,35 @@ impl Lane {
 impl Queue {
     /// To be worked on after everything that is as urgent. One that waits already stays where it is, unless it has become
     /// urgent.
-    pub fn push(&mut self, unit: Unit, urgent: bool) {
-        self.put(unit, urgent, false);
+    pub fn push(&mut self, unit: Unit, urgency: Urgency) {
+        self.put(unit, urgency, false);
     }
 
     /// The same, before everything that is as urgent.
-    pub fn push_first(&mut self, unit: Unit, urgent: bool) {
-        self.put(unit, urgent, true);
+    pub fn push_first(&mut self, unit: Unit, urgency: Urgency) {
+        self.put(unit, urgency, true);
     }
 
-    fn put(&mut self, unit: Unit, urgent: bool, first: bool) {
+    fn put(&mut self, unit: Unit, urgency: Urgency, first: bool) {
         match self.places.get(&unit) {
-            Some((was_urgent, _)) if *was_urgent || !urgent => return,
-            Some((_, number)) => drop(self.ordinary.units.remove(number)),
+            Some((before, _)) if *before <= urgency => return,
+            Some((before, number)) => drop(self.lanes[*before as usize].units.remove(number)),
             None => {}
         }
-        let lane = if urgent { &mut self.urgent } else { &mut self.ordinary };
-        let number = lane.put(unit.clone(), first);
-        self.places.insert(unit, (urgent, number));
+        let number = self.lanes[urgency as usize].put(unit.clone(), first);
+        self.places.insert(unit, (urgency, number));
     }
 
     /// The next, of those for which there is room.
     pub fn pop(&mut self, room: Room) -> Option<Unit> {
-        let urgent = if room.urgent { self.urgent.units.pop_first() } else { None };
-        let next = urgent.or_else(|| if room.ordinary { self.ordinary.units.pop_first() } else { None });
-        let (_, unit) = next?;
+        let (_, unit) = self.lanes[room.lanes()].iter_mut().find_map(|lane| lane.units.pop_first())?;
         self.places.remove(&unit);
         Some(unit)
     }
 
     /// Whether `pop` would give one.
     pub fn has_next(&self, room: Room) -> bool {
-        (room.urgent && !self.urgent.units.is_empty()) || (room.ordinary && !self.ordinary.units.is_empty())
+        self.lanes[room.lanes()].iter().any(|lane| !lane.units.is_empty())
     }
 
     /// Whether this unit waits.
@@ -105,6 +123,14 @@ impl Queue {
 pub(super) struct Room {
     pub urgent: bool,
     pub ordinary: bool,
+}
+
+impl Room {
+    /// The lanes for which there is room.
+    fn lanes(self) -> Range<usize> {
+        let ordinary = Urgency::Ordinary as usize;
+        (if self.urgent { 0 } else { ordinary })..(if self.ordinary { ordinary + 1 } else { ordinary })
+    }
 }
 
 /// Writes of native objects and of claims that are with the writer, which begins whatever it is given: this is the end to
@@ -214,19 +240,20 @@ mod tests {
     fn a_unit_waits_once_and_goes_ahead_when_it_becomes_urgent() {
         let (mut queue, unit) = (Queue::default(), |name: &str| Unit::Namespace(name.into()));
         for name in ["a", "b", "c", "a"] {
-            queue.push(unit(name), false);
+            queue.push(unit(name), Urgency::Ordinary);
         }
-        queue.push_first(unit("d"), false);
-        queue.push(unit("c"), true);
-        queue.push_first(unit("b"), true);
-        queue.push(unit("b"), false);
+        queue.push_first(unit("d"), Urgency::Ordinary);
+        queue.push(unit("c"), Urgency::Urgent);
+        queue.push_first(unit("b"), Urgency::Urgent);
+        queue.push(unit("b"), Urgency::Ordinary);
+        queue.push(unit("slow"), Urgency::UrgentAndSlow);
         assert!(queue.contains(&unit("b")) && !queue.contains(&Unit::Site));
         let room = |ordinary| Room { urgent: true, ordinary };
         let mut order = Vec::new();
         while let Some(unit) = queue.pop(room(order.len() >= 2)) {
             order.push(unit);
         }
-        assert_eq!(order, ["b", "c", "d", "a"].map(unit));
+        assert_eq!(order, ["b", "c", "slow", "d", "a"].map(unit));
         assert!(queue.is_empty() && !queue.has_next(room(true)));
     }
 

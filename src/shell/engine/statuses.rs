@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::{Engine, Timer, UNITS_A_TURN, Unit};
+use super::{Engine, LONGEST_TURN, Timer, UNITS_A_TURN, Unit};
 use crate::api::conditions::Reason;
 use crate::core::conditions::{Status, StatusDraft};
 use crate::core::native::Source;
@@ -116,7 +116,7 @@ impl Statuses {
 
 impl Engine {
     /// Writes the statuses that are true by now, as far as there are places.
-    pub(super) fn settle_statuses(&mut self) {
+    pub(super) fn settle_statuses(&mut self, began: Instant) {
         for draft in std::mem::take(&mut self.statuses.due) {
             self.say(draft);
         }
@@ -145,6 +145,9 @@ impl Engine {
             }
             left -= 1;
             self.unit_statuses(&unit);
+            if began.elapsed() > LONGEST_TURN {
+                break;
+            }
         }
         self.statuses.more = left > 0 && self.place_for_status();
     }
@@ -153,7 +156,8 @@ impl Engine {
     fn ready_units(&self) -> Vec<Unit> {
         let busy_since = |unit: &Unit| self.units.get(unit).and_then(|state| state.busy_since);
         // What is decided anew is said anew, when that is done.
-        let rests = |unit: &&Unit| busy_since(unit).is_none();
+        let is_due =
+            |unit: &&Unit| busy_since(unit).is_none() && !self.units.get(*unit).is_some_and(|state| state.rests());
         // What is said of the site is about every namespace. One that waits for a better time must not keep it from being said.
         let waits = |unit: &Unit| self.units.get(unit).is_some_and(|state| state.wait_until.is_some());
         let oldest = self.busy.iter().find(|(_, unit)| !waits(unit)).map(|(revision, _)| *revision);
@@ -162,10 +166,11 @@ impl Engine {
         // What is said of a namespace is about the site's part of it, too.
         let before = (busy_since(&Unit::Site).unwrap_or(u64::MAX), Unit::Site);
         let namespaces = self.statuses.by_revision.range(..before).map(|(_, unit)| unit).filter(|u| **u != Unit::Site);
-        site.into_iter().chain(namespaces).filter(rests).take(UNITS_A_TURN + 1).cloned().collect()
+        site.into_iter().chain(namespaces).filter(is_due).take(UNITS_A_TURN + 1).cloned().collect()
     }
 
     fn unit_statuses(&mut self, unit: &Unit) {
+        let began = Instant::now();
         let drafts = match (unit, self.statuses.take(unit).map(|waiting| waiting.what)) {
             (_, Some(Deferred::Site(drafts))) => drafts,
             (Unit::Namespace(name), Some(Deferred::Namespace(time))) => {
@@ -174,6 +179,7 @@ impl Engine {
             _ => return,
         };
         drafts.into_iter().for_each(|draft| self.say(draft));
+        self.charge(unit, began.elapsed());
     }
 
     fn place_for_status(&self) -> bool {
@@ -182,14 +188,28 @@ impl Engine {
     }
 
     fn user_status(&mut self, handle: &Name) {
-        let Some(user) = self.world.users.get(handle) else { return };
+        let Some(user) = self.world.users.get(handle) else {
+            if self.world.users.is_excess(handle)
+                && let Some(meta) = self.world.users.meta(handle)
+            {
+                self.say(user::beyond_limit(meta));
+            }
+            return;
+        };
         let (draft, next) = user::status(&self.world, user, self.now.time);
         self.set_timer(Timer::User(handle.clone()), next);
         self.say(draft);
     }
 
     fn organization_status(&mut self, name: &Name) {
-        let Some(organization) = self.world.organizations.get(name) else { return };
+        let Some(organization) = self.world.organizations.get(name) else {
+            if self.world.organizations.is_excess(name)
+                && let Some(meta) = self.world.organizations.meta(name)
+            {
+                self.say(organization_status::beyond_limit(meta));
+            }
+            return;
+        };
         let held = match claims::assignment(&self.world, organization) {
             claims::Assignment::Holds(namespace) => Some(Unit::Namespace(namespace)),
             claims::Assignment::Not { .. } => None,
@@ -236,9 +256,10 @@ impl Engine {
         // What is on its way is said in the status, but is nobody's to mend.
         let pending = |reason| matches!(reason, Reason::ClaimPending | Reason::HolderPending);
         let faults = draft.ready().filter(|f| !f.good && !pending(f.reason));
-        let event = faults.map(|f| (f.reason.as_str(), f.message.clone()));
+        let event = faults.map(|f| (f.reason.as_str(), f.message.to_string()));
         self.statuses.under_way.insert(draft.target.clone(), None);
-        let _ = self.jobs.send(Job::Status { target: draft.target, document, event });
+        let weight = weight(&self.world, &draft.target);
+        let _ = self.jobs.send(Job::Status { target: draft.target, document, event, weight });
     }
 
     /// Whether policies will refuse something from when this is written: whoever takes access away all the time, so that there
@@ -339,18 +360,33 @@ fn slot(target: &Source) -> (&'static str, Name, Name) {
     (target.kind, target.namespace.clone(), target.name.clone())
 }
 
+/// What an object of ours weighs.
+pub(super) fn weight(world: &World, target: &Source) -> usize {
+    let local = world.local.get(&target.namespace);
+    let name = &target.name;
+    match target.kind {
+        "Group" => local.map_or(0, |local| local.groups.weight_of(name)),
+        "RoleBinding" => local.map_or(0, |local| local.bindings.weight_of(name)),
+        "CustomRole" => local.map_or(0, |local| local.roles.weight_of(name)),
+        "SiteRole" => world.site_roles.weight_of(name),
+        "SiteRoleBinding" => world.site_bindings.weight_of(name),
+        // A User or an Organization lists nothing.
+        _ => 0,
+    }
+}
+
 /// What is known of an object of ours.
 pub(super) fn meta<'a>(world: &'a World, target: &Source) -> Option<&'a Meta> {
     let local = world.local.get(&target.namespace);
     let name = &target.name;
     let meta = match target.kind {
-        "Organization" => &world.organizations.get(name)?.meta,
-        "User" => &world.users.get(name)?.meta,
-        "Group" => &local?.groups.get(name)?.meta,
-        "RoleBinding" => &local?.bindings.get(name)?.meta,
-        "CustomRole" => &local?.roles.get(name)?.meta,
-        "SiteRole" => &world.site_roles.get(name)?.meta,
-        _ => &world.site_bindings.get(name)?.meta,
+        "Organization" => world.organizations.meta(name)?,
+        "User" => world.users.meta(name)?,
+        "Group" => local?.groups.meta(name)?,
+        "RoleBinding" => local?.bindings.meta(name)?,
+        "CustomRole" => local?.roles.meta(name)?,
+        "SiteRole" => world.site_roles.meta(name)?,
+        _ => world.site_bindings.meta(name)?,
     };
     (meta.uid == target.uid).then_some(meta)
 }

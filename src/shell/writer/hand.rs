@@ -30,6 +30,7 @@ use crate::shell::REPORTER;
 use crate::shell::guarded::Guarded;
 use crate::shell::lease::Gate;
 use crate::shell::metrics::{Metrics, WriteLabels};
+use crate::shell::retry;
 use crate::shell::watch::{Item, SuspendedList};
 
 /// How long a write may take before its place is given to another. A webhook has 30 seconds at most: that it does not answer is
@@ -89,7 +90,11 @@ impl Hand {
                 let result = self.unlabel(&handle, version).await;
                 Done::Unlabelled(handle, result)
             }
-            Job::Status { target, document, event } => self.status(target, document, event).await,
+            Job::Status { target, document, event, .. } => self.status(target, document, event).await,
+            Job::Read { target, .. } => {
+                let result = self.read(&target).await;
+                Done::Read(target, result)
+            }
             Job::Unread { map, uid, why } => {
                 let reference = corev1::ObjectReference {
                     api_version: Some("v1".to_owned()),
@@ -325,18 +330,20 @@ impl Hand {
         })
     }
 
+    /// Reads an object of ours. A failure is reported after a pause, so that it can be tried again at once.
+    async fn read(&self, target: &Source) -> Result<Box<Item>, Failure> {
+        match (Request { client: &self.client, target, status: None }).send().await {
+            Ok(Some(item)) => Ok(Box::new(item)),
+            Ok(None) => Err(Failure::Gone),
+            Err(error) => {
+                tokio::time::sleep(retry::delay(5)).await;
+                self.outcome("read", Err(error))
+            }
+        }
+    }
+
     async fn status(&self, target: Source, document: Value, event: Option<(&'static str, String)>) -> Done {
-        let patch = StatusPatch { client: &self.client, target: &target, document };
-        let result = match target.kind {
-            "Organization" => patch.cluster::<api::Organization, _>(Item::Organization).await,
-            "User" => patch.cluster::<api::User, _>(Item::User).await,
-            "SiteRole" => patch.cluster::<api::SiteRole, _>(Item::SiteRole).await,
-            "SiteRoleBinding" => patch.cluster::<api::SiteRoleBinding, _>(Item::SiteRoleBinding).await,
-            "Group" => patch.namespaced::<api::Group, _>(Item::Group).await,
-            "RoleBinding" => patch.namespaced::<api::RoleBinding, _>(Item::RoleBinding).await,
-            _ => patch.namespaced::<api::CustomRole, _>(Item::CustomRole).await,
-        };
-        let result = match result {
+        let result = match (Request { client: &self.client, target: &target, status: Some(document) }).send().await {
             Ok(None) => Err(Failure::Gone),
             Ok(Some(item)) => {
                 self.count("status", "ok");
@@ -444,29 +451,58 @@ where
     Ok(left.filter(|object| object.meta().finalizers.as_ref().is_some_and(|f| !f.is_empty())))
 }
 
-struct StatusPatch<'a> {
+/// Applies the status of an object of ours, or only reads the object.
+struct Request<'a> {
     client: &'a Client,
     target: &'a Source,
-    document: Value,
+    status: Option<Value>,
 }
 
-impl StatusPatch<'_> {
+impl Request<'_> {
+    /// Returns the object as it is then, unless it is being deleted.
+    async fn send(self) -> kube::Result<Option<Item>> {
+        match self.target.kind {
+            "Organization" => self.cluster::<api::Organization, _>(Item::Organization).await,
+            "User" => self.cluster::<api::User, _>(Item::User).await,
+            "SiteRole" => self.cluster::<api::SiteRole, _>(Item::SiteRole).await,
+            "SiteRoleBinding" => self.cluster::<api::SiteRoleBinding, _>(Item::SiteRoleBinding).await,
+            "Group" => self.namespaced::<api::Group, _>(Item::Group).await,
+            "RoleBinding" => self.namespaced::<api::RoleBinding, _>(Item::RoleBinding).await,
+            _ => self.namespaced::<api::CustomRole, _>(Item::CustomRole).await,
+        }
+    }
+
     async fn cluster<K, R>(self, item: fn(R) -> Item) -> kube::Result<Option<Item>>
     where
-        K: kube::Resource<DynamicType = ()> + DeserializeOwned,
+        K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
         R: for<'a> From<&'a K> + Withhold<K>,
     {
         let api = Api::all(self.client.clone());
-        Ok(record(api.patch_status(&self.target.name, &apply(), &Patch::Apply(self.document)).await?, item))
+        self.with(api, item).await
     }
 
     async fn namespaced<K, R>(self, item: fn(R) -> Item) -> kube::Result<Option<Item>>
     where
-        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + DeserializeOwned,
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
         R: for<'a> From<&'a K> + Withhold<K>,
     {
         let api = Api::namespaced(self.client.clone(), &self.target.namespace);
-        Ok(record(api.patch_status(&self.target.name, &apply(), &Patch::Apply(self.document)).await?, item))
+        self.with(api, item).await
+    }
+
+    async fn with<K, R>(self, api: Api<Guarded<K>>, item: fn(R) -> Item) -> kube::Result<Option<Item>>
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+        R: for<'a> From<&'a K> + Withhold<K>,
+    {
+        let object = match self.status {
+            Some(document) => Some(api.patch_status(&self.target.name, &apply(), &Patch::Apply(document)).await?),
+            None => api.get_opt(&self.target.name).await?,
+        };
+        Ok(object.and_then(|object| record(object, item)))
     }
 }
 

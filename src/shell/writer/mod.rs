@@ -64,8 +64,20 @@ pub enum Job {
         document: Value,
         /// Reason and message.
         event: Option<(&'static str, String)>,
+        /// What the object weighs: the answer brings all of it.
+        weight: usize,
+    },
+    /// An object for which there was no room is read again.
+    Read {
+        #[allow(missing_docs)]
+        target: Source,
+        #[allow(missing_docs)]
+        weight: usize,
     },
 }
+
+/// An object of this weight takes one more of the places for statuses: the places are a limit to memory too.
+const WEIGHT_OF_A_PLACE: usize = 16 * 1024;
 
 impl Job {
     /// How metrics call it.
@@ -79,6 +91,7 @@ impl Job {
             Job::Unlabel { .. } => "unlabel",
             Job::Status { .. } => "status",
             Job::Unread { .. } => "event",
+            Job::Read { .. } => "read",
         }
     }
 
@@ -90,6 +103,16 @@ impl Job {
             Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(failure)),
             Job::Status { target, .. } => Done::Status(target.clone(), Err(failure)),
             Job::Unread { .. } => Done::Unread,
+            Job::Read { target, .. } => Done::Read(target.clone(), Err(failure)),
+        }
+    }
+
+    /// How many of the places for statuses it takes; `None` for what begins at once.
+    fn places(&self, most: usize) -> Option<usize> {
+        match self {
+            Job::Unlabel { .. } => Some(1),
+            Job::Status { weight, .. } | Job::Read { weight, .. } => Some((1 + weight / WEIGHT_OF_A_PLACE).min(most)),
+            Job::Native(_) | Job::Claim(_) | Job::Suspended { .. } | Job::Unread { .. } => None,
         }
     }
 }
@@ -101,6 +124,8 @@ pub enum Done {
     Native(Key, Outcome),
     /// Of a claim.
     Claim(Name, Result<records::Namespace, Failure>),
+    /// Of an object that was read again.
+    Read(Source, Result<Box<Item>, Failure>),
     /// Of a status: the object as it is now.
     Status(Source, Result<Box<Item>, Failure>),
     /// Of the list of suspended users.
@@ -170,33 +195,35 @@ pub(super) async fn run(
 ) {
     let hand = Hand::new(client, namespace, gate, metrics);
     let mut running = JoinSet::new();
-    // Statuses and labels: those that are under way, and those that wait.
-    let (mut statuses, mut waiting) = (0, VecDeque::new());
-    let spawn = |running: &mut JoinSet<(bool, Done)>, is_status, job| {
+    // Statuses, labels and reads: the places that they take, and those that wait for one.
+    let (mut taken, mut waiting) = (0, VecDeque::<(usize, Job)>::new());
+    let spawn = |running: &mut JoinSet<(usize, Done)>, places, job| {
         let hand = hand.clone();
-        running.spawn(async move { (is_status, hand.write(job).await) });
+        running.spawn(async move { (places, hand.write(job).await) });
     };
     loop {
         tokio::select! {
             biased;
             Some(finished) = running.join_next() => {
-                let Ok((is_status, outcome)) = finished else { return };
-                statuses -= usize::from(is_status);
+                let Ok((places, outcome)) = finished else { return };
+                taken -= places;
                 if done.send(outcome).is_err() {
                     return;
                 }
             }
             job = jobs.recv() => match job {
-                Some(job @ (Job::Unlabel { .. } | Job::Status { .. })) => waiting.push_back(job),
-                Some(job) => spawn(&mut running, false, job),
+                Some(job) => match job.places(most_statuses) {
+                    Some(places) => waiting.push_back((places, job)),
+                    None => spawn(&mut running, 0, job),
+                },
                 None => return,
             }
         }
-        while statuses < most_statuses
-            && let Some(job) = waiting.pop_front()
+        while waiting.front().is_some_and(|(places, _)| taken + places <= most_statuses)
+            && let Some((places, job)) = waiting.pop_front()
         {
-            statuses += 1;
-            spawn(&mut running, true, job);
+            taken += places;
+            spawn(&mut running, places, job);
         }
     }
 }

@@ -4,23 +4,36 @@ mod outcomes;
 mod state;
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(super) use self::state::UnitState;
+use super::queue::Urgency;
+use super::statuses::weight;
 use super::{Engine, Timer, Unit};
 use crate::core::claims::Claim;
 use crate::core::conditions::StatusDraft;
-use crate::core::native::Key;
+use crate::core::native::{Key, Source};
 use crate::core::plan::{self, Step, Write};
-use crate::core::world::HoldersChange;
+use crate::core::world::Change;
 use crate::core::{claims, organization, site};
-use crate::shell::writer::Job;
+use crate::shell::watch::Item;
+use crate::shell::writer::{Failure, Job};
+
+/// A decision that takes longer than this is followed by a rest.
+const FREE: Duration = Duration::from_millis(20);
+/// How many times as long a namespace rests as its decision took.
+const REST: u32 = 9;
 
 impl Engine {
     /// Brings a unit one step further.
     pub(super) fn work(&mut self, unit: &Unit) {
         let now = self.now;
         let Some(state) = self.units.get_mut(unit) else { return };
+        if state.rests() {
+            // It goes on when others have had their turn.
+            state.held = true;
+            return;
+        }
         if state.is_writing() {
             if state.may_revoke() {
                 self.take_away_beside(unit);
@@ -62,7 +75,7 @@ impl Engine {
             // It was let in for what it might have to take away, and only has to give. It is decided anew then, too.
             state.decision = None;
             state.watchful = false;
-            self.queue.push(unit.clone(), false);
+            self.queue.push(unit.clone(), Urgency::Ordinary);
             return;
         }
         state.watchful |= urgent;
@@ -106,7 +119,7 @@ impl Engine {
             let _ = self.jobs.send(Job::Native(write));
         }
         if more {
-            self.queue.push(unit.clone(), true);
+            self.queue.push(unit.clone(), Urgency::Urgent);
         }
     }
 
@@ -137,7 +150,9 @@ impl Engine {
             Unit::Site => site::decide(&self.world, now),
             Unit::Namespace(name) => organization::decide(&self.world, name, now),
         };
-        self.metrics.decide_seconds.observe(started.elapsed().as_secs_f64());
+        let spent = started.elapsed();
+        self.metrics.decide_seconds.observe(spent.as_secs_f64());
+        self.charge(unit, spent);
         let Some(state) = self.units.get_mut(unit) else { return };
         state.decided_at = (self.revision, now);
         state.stale = false;
@@ -145,20 +160,96 @@ impl Engine {
         state.counts = decision.counts;
         state.next_change = decision.next_change;
         let next_change = state.next_change;
-        let holders = std::mem::replace(&mut state.holders, std::mem::take(&mut decision.holders));
-        let change = self.world.set_holders(&holders, &state.holders);
+        let before = std::mem::replace(&mut state.contribution, std::mem::take(&mut decision.contribution));
+        let change = self.world.set_contribution(&before, &state.contribution);
         state.decision = Some(decision);
         if let Some(at) = next_change {
             // Writes may be under way for longer.
             self.arm(Timer::Unit(unit.clone()), at);
         }
-        if change != HoldersChange::None {
-            self.news_for(Unit::Site, change == HoldersChange::Loses);
+        if change.holders != Change::None {
+            self.news_for(Unit::Site, change.holders == Change::Loses);
         }
+        if change.default_members != Change::None {
+            for name in self.world.default_namespaces().collect::<Vec<_>>() {
+                match Unit::Namespace(name) {
+                    // What it says of itself does not rest on who belongs nowhere, so this ends.
+                    default if default == *unit => return self.decide(unit),
+                    default => self.news_for(default, change.default_members == Change::Loses),
+                }
+            }
+        }
+        self.read_due(unit);
         if let (true, Unit::Namespace(name)) = (counts_changed, unit)
             && let Some(organization) = claims::holder(&self.world, name)
         {
             self.statuses.organizations.insert(organization.meta.name.clone());
+        }
+    }
+
+    /// A namespace that takes long to decide rests afterwards, so that it leaves most of the time to the others. The site is
+    /// nobody's in particular.
+    pub(super) fn charge(&mut self, unit: &Unit, spent: Duration) {
+        if let (Unit::Namespace(_), Some(state)) = (unit, self.units.get_mut(unit)) {
+            state.is_slow = spent > FREE;
+            if state.is_slow {
+                let until = self.now.clock + spent * (1 + REST);
+                state.rest_until = Some(until);
+                self.resting.insert((until, unit.clone()));
+            }
+        }
+    }
+
+    /// Ends the rest of units whose time has come.
+    pub(super) fn end_rests(&mut self) {
+        while self.resting.first().is_some_and(|(at, _)| *at <= self.now.clock)
+            && let Some((at, unit)) = self.resting.pop_first()
+        {
+            let Some(state) = self.units.get_mut(&unit).filter(|state| state.rest_until == Some(at)) else { continue };
+            state.rest_until = None;
+            if std::mem::take(&mut state.held) {
+                self.enqueue(unit);
+            }
+        }
+    }
+
+    /// Asks for the objects of a namespace for which there is room again.
+    fn read_due(&mut self, unit: &Unit) {
+        let Unit::Namespace(name) = unit else { return };
+        let Some(local) = self.world.local.get(name).filter(|local| local.is_over()) else { return };
+        let due = local.groups.due().map(|meta| meta.source("Group"));
+        let due = due.chain(local.bindings.due().map(|meta| meta.source("RoleBinding")));
+        let due: Vec<Source> = due.chain(local.roles.due().map(|meta| meta.source("CustomRole"))).collect();
+        self.read(due);
+    }
+
+    /// Asks for the cluster-scoped objects for which there is room again.
+    pub(super) fn read_due_of_site(&mut self) {
+        let world = &self.world;
+        let due = world.users.due().map(|meta| meta.source("User"));
+        let due = due.chain(world.organizations.due().map(|meta| meta.source("Organization")));
+        let due = due.chain(world.site_roles.due().map(|meta| meta.source("SiteRole")));
+        let due = due.chain(world.site_bindings.due().map(|meta| meta.source("SiteRoleBinding"))).collect();
+        self.read(due);
+    }
+
+    fn read(&mut self, due: Vec<Source>) {
+        for target in due {
+            if self.reading.insert(target.clone()) {
+                let weight = weight(&self.world, &target);
+                let _ = self.jobs.send(Job::Read { target, weight });
+            }
+        }
+    }
+
+    /// An object was read again, or could not be.
+    pub(super) fn was_read(&mut self, target: &Source, result: Result<Box<Item>, Failure>) {
+        self.reading.remove(target);
+        match result {
+            Ok(item) => self.item(*item),
+            Err(Failure::Gone) => {}
+            // It is still due.
+            Err(_) => self.say_later(target),
         }
     }
 

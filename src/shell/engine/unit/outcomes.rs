@@ -7,7 +7,8 @@ use crate::api::conditions::Reason;
 use crate::core::Name;
 use crate::core::claims;
 use crate::core::native::Key;
-use crate::core::world::Trouble;
+use crate::core::troubles::Trouble;
+use crate::shell::engine::queue::lane;
 use crate::shell::engine::{Engine, Unit};
 use crate::shell::retry;
 use crate::shell::writer::{Done, Failure, Outcome};
@@ -50,6 +51,7 @@ impl Engine {
                 }
             }
             Done::Status(target, result) => self.status_done(&target, result),
+            Done::Read(target, result) => self.was_read(&target, result),
             Done::Suspended(result) => self.list_written(result),
             Done::Unlabelled(handle, result) => self.label_taken_off(&handle, result),
             Done::Unread => {}
@@ -89,7 +91,7 @@ impl Engine {
         let urgent = state.may_revoke();
         if (!writing || urgent) && state.busy_since.is_some() {
             // Work that has begun is brought to its end before other work begins.
-            self.queue.push_first(unit.clone(), urgent);
+            self.queue.push_first(unit.clone(), lane(urgent, state.is_slow));
         }
     }
 

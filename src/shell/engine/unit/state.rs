@@ -9,7 +9,7 @@ use crate::core::decision::{Counts, Decision};
 use crate::core::native::{Desired, Key, NativeKind, Observed};
 use crate::core::plan::{GivenUp, Present, UnderWay};
 use crate::core::uid::Uid;
-use crate::core::world::Holders;
+use crate::core::world::Contribution;
 
 /// The state of a unit.
 #[derive(Debug, Default)]
@@ -26,8 +26,14 @@ pub(in crate::shell::engine) struct UnitState {
     pub(super) decision: Option<Decision>,
     /// The decision does not know the newest of the world. It is kept until writes are done, or something is urgent.
     pub stale: bool,
-    /// What the last decision contributed to SiteRoles' holders.
-    pub(super) holders: Holders,
+    /// What the last decision means for the rest of the site.
+    pub(super) contribution: Contribution,
+    /// The last decision took long.
+    pub is_slow: bool,
+    /// Until when others go first, because the last decision took long.
+    pub(super) rest_until: Option<Instant>,
+    /// It was to be worked on while it rested.
+    pub(super) held: bool,
     pub(super) counts: Counts,
     /// When the last decision changes by itself.
     pub(super) next_change: Option<Timestamp>,
@@ -185,6 +191,11 @@ impl UnitState {
     /// Counts of the last decision.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Whether others go first.
+    pub fn rests(&self) -> bool {
+        self.rest_until.is_some()
     }
 
     /// Whether the whole of it waits.

@@ -1,0 +1,92 @@
+//! What records weigh, in bytes of the operator's memory, and how much those of one kind may weigh together.
+//!
+//! The weights are estimates from measurements: what an object costs while it is watched, decided and projected. A longer
+//! text costs more, and so does every entry of a list, however short it is.
+
+use super::Name;
+use super::records::{Binding, Group, Meta, Namespace, Organization, Record, Role, Subject, User};
+use super::rules::Rule;
+use super::uid::Uid;
+use crate::api::Permission;
+
+const MIB: usize = 1 << 20;
+
+/// Of a namespaced object, without what it lists.
+const OBJECT: usize = 1024;
+/// Of a User or an Organization.
+const SMALL: usize = 512;
+/// Of one entry of a list, without its text.
+const ENTRY: usize = 48;
+/// Of one right of a role.
+const RIGHT: usize = 16;
+
+fn texts(names: &[Name]) -> usize {
+    names.iter().map(|name| name.len() + ENTRY).sum()
+}
+
+fn subject(subject: &Subject) -> usize {
+    ENTRY
+        + match subject {
+            Subject::User(name) | Subject::Group(name) | Subject::ExternalGroup(name) => name.len(),
+            Subject::ServiceAccount { namespace, name } => namespace.len() + name.len(),
+        }
+}
+
+fn rule(rule: &Rule) -> usize {
+    let lists = [&rule.groups, &rule.resources, &rule.names, &rule.paths, &rule.verbs];
+    lists.into_iter().map(|list| texts(list)).sum::<usize>() + rule.size().saturating_mul(RIGHT)
+}
+
+fn permission(permission: &Permission) -> usize {
+    let names = permission.names.as_deref().unwrap_or_default();
+    let rights = permission.actions.len() * names.len().max(1);
+    names.iter().map(|name| name.len() + ENTRY).sum::<usize>() + ENTRY + permission.resource.len() + rights * RIGHT
+}
+
+macro_rules! record {
+    ($record:ty, $limit:expr, |$it:ident| $weight:expr) => {
+        impl Record for $record {
+            const LIMIT: usize = $limit;
+
+            fn meta(&self) -> Option<&Meta> {
+                Some(&self.meta)
+            }
+
+            fn version(&self) -> (&Uid, u64) {
+                (&self.meta.uid, self.meta.version)
+            }
+
+            fn weight(&self) -> usize {
+                let $it = self;
+                $weight
+            }
+        }
+    };
+}
+
+record!(Organization, 8 * MIB, |it| SMALL + it.meta.name.len());
+record!(User, 64 * MIB, |it| SMALL + it.meta.name.len() + it.username.len());
+record!(Group, 8 * MIB, |it| OBJECT + texts(&it.members) + texts(&it.external));
+record!(Binding, 8 * MIB, |it| OBJECT + it.role.1.len() + it.subjects.iter().map(subject).sum::<usize>());
+record!(Role, 8 * MIB, |it| {
+    let inherits: usize = it.inherits.iter().map(|(_, name)| name.len() + ENTRY).sum();
+    let rules: usize = it.rules.iter().chain(&it.cluster_rules).map(rule).sum();
+    OBJECT + inherits + rules + it.permissions.iter().map(permission).sum::<usize>()
+});
+
+/// Tenants do not create Namespaces, and little is kept of each.
+impl Record for Namespace {
+    const LIMIT: usize = usize::MAX;
+
+    fn meta(&self) -> Option<&Meta> {
+        None
+    }
+
+    fn version(&self) -> (&Uid, u64) {
+        (&self.uid, self.version)
+    }
+
+    fn weight(&self) -> usize {
+        0
+    }
+}
