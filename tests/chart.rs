@@ -139,12 +139,13 @@ fn monitoring_is_there_when_asked_for_and_needs_no_crd_otherwise() {
 /// An alert over a metric that does not exist never fires, and nobody notices.
 #[test]
 fn alerts_and_dashboard_speak_of_metrics_that_exist() {
-    use bailiwick::shell::metrics::{Metrics, ReasonLabels, StateLabels, WriteLabels};
+    use bailiwick::shell::metrics::{MapLabels, Metrics, ReasonLabels, StateLabels, WriteLabels};
     let metrics = Metrics::default();
     // A family is silent until it has a member.
     metrics.writes.get_or_create(&WriteLabels { verb: "apply", result: "failed" }).inc();
     metrics.not_ready.get_or_create(&ReasonLabels { reason: "NotSet" }).set(1);
     metrics.policies.get_or_create(&StateLabels { state: "InPlace" }).set(1);
+    metrics.configuration_unreadable.get_or_create(&MapLabels { config_map: "bailiwick-config" }).set(1);
     let text = metrics.text();
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     let served: BTreeSet<&str> = samples.map(|line| line.split(['{', ' ']).next().unwrap()).collect();

@@ -49,6 +49,8 @@ words! {
         WithinLimits,
         /// The default Organization: the admission policies that the chart installed are as it installed them.
         PoliciesInPlace,
+        /// The default Organization: the operator can read its ConfigMaps, and follows them.
+        ConfigurationRead,
         /// User: this object is the one that speaks for its username.
         UsernameAccepted,
         /// Group: every member is a known user who is not suspended.
@@ -121,6 +123,10 @@ words! {
         UsernameTaken,
         /// A value is not valid; the message names the field.
         Invalid,
+        /// The operator cannot read it; the message says why. An object grants nothing until it can be read; of a ConfigMap, what was read last stays in effect.
+        Unreadable,
+        /// The operator has read it.
+        Readable,
         /// There is no such role.
         RoleNotFound,
         /// The role cannot be assigned in this place (see its `assignableTo`).

@@ -15,6 +15,7 @@ mod role_binding;
 mod rules;
 mod site_role;
 mod site_role_binding;
+pub(crate) mod time;
 mod user;
 pub mod vocabulary;
 

@@ -70,7 +70,7 @@ pub struct OrganizationStatus {
     /// The `metadata.generation` that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `NamespaceAssigned`, `Default`, `MemberRoleResolved`; of the default one also `PoliciesInPlace`.
+    /// `Ready`, `NamespaceAssigned`, `Default`, `MemberRoleResolved`; of the default one also `PoliciesInPlace` and `ConfigurationRead`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -5,6 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::time;
+
 /// Who gets which role.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[kube(
@@ -35,8 +37,9 @@ pub struct RoleBindingSpec {
     #[schemars(length(max = 1000))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub subjects: Vec<Subject>,
-    /// When the grants end by themselves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When the grants end by themselves, as in `2027-01-31T18:00:00Z`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::option")]
+    #[schemars(extend("pattern" = time::PATTERN))]
     pub expires_at: Option<Time>,
 }
 

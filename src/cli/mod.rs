@@ -3,7 +3,7 @@
 mod manifests;
 mod probe;
 mod render;
-mod schema;
+pub mod schema;
 mod values;
 
 use std::io::IsTerminal as _;
@@ -116,7 +116,10 @@ fn run(options: shell::Options) -> Result<(), Error> {
         log.init();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    Ok(runtime.block_on(shell::run(options))?)
+    let result = runtime.block_on(shell::run(options));
+    // A thread may be busy with a text, or wait for somebody. Nobody needs what it does any more.
+    runtime.shutdown_background();
+    Ok(result?)
 }
 
 fn crds(out: Option<std::path::PathBuf>) -> Result<(), Error> {

@@ -6,9 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::Name;
 use super::rules::Rule;
+use super::{Name, text};
 use crate::api::{Action, Permission};
+
+/// The longest text of [`Bounds`], in bytes: the chart's catalog takes 10,000, a namespace in the whitelist 70 at most, and a
+/// ConfigMap has room for a million.
+const LONGEST_BOUNDS: usize = 512 * 1024;
+/// The longest text of [`Settings`], in bytes.
+const LONGEST_SETTINGS: usize = 16 * 1024;
 
 /// What the platform team bounds.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -106,9 +112,9 @@ impl Bounds {
     /// Parses the ConfigMap's text.
     ///
     /// # Errors
-    /// When it is not YAML of this shape; the message names line and field.
-    pub fn parse(text: &str) -> Result<Self, serde_yaml::Error> {
-        serde_yaml::from_str(text)
+    /// When it is too long, too deep, or not YAML of this shape; the message names line and field.
+    pub fn parse(text: &str) -> Result<Self, text::Error> {
+        text::read(text, LONGEST_BOUNDS)
     }
 
     /// The rules of the catalog that make up a ceiling: everything that any permission on these words could mean.
@@ -131,9 +137,9 @@ impl Settings {
     /// Parses the ConfigMap's text.
     ///
     /// # Errors
-    /// When it is not YAML of this shape; the message names line and field.
-    pub fn parse(text: &str) -> Result<Self, serde_yaml::Error> {
-        serde_yaml::from_str(text)
+    /// When it is too long, too deep, or not YAML of this shape; the message names line and field.
+    pub fn parse(text: &str) -> Result<Self, text::Error> {
+        text::read(text, LONGEST_SETTINGS)
     }
 }
 

@@ -126,6 +126,9 @@ pub fn assignment(world: &World, organization: &Organization) -> Assignment {
     if complete(namespace, organization) {
         return Assignment::Holds(name);
     }
+    if organization.meta.unreadable.is_some() {
+        return not(Reason::Unreadable, Some(&name), None);
+    }
     if let Some(elsewhere) = recorded_on(world, &organization.meta.name).find(|n| **n != name) {
         return not(Reason::ReservedElsewhere, Some(&name), Some(elsewhere));
     }
@@ -167,7 +170,8 @@ pub fn claim(world: &World, name: &str, now: Timestamp, vacated: bool) -> Option
     if namespace.terminating || !whitelisted(world, name) {
         return None;
     }
-    let organization = winner(world, namespace)?;
+    // One that cannot be read keeps what it holds, and others away from what it asks for.
+    let organization = winner(world, namespace).filter(|o| o.meta.unreadable.is_none())?;
     if complete(namespace, organization) || recorded_on(world, &organization.meta.name).any(|n| **n != *name) {
         return None;
     }

@@ -112,7 +112,13 @@ pub struct StatusDraft {
 impl StatusDraft {
     /// The status of `meta`'s object.
     #[must_use]
-    pub fn new(kind: &'static str, meta: &Meta, status: Status, findings: Vec<Finding>) -> Self {
+    pub fn new(kind: &'static str, meta: &Meta, status: Status, mut findings: Vec<Finding>) -> Self {
+        if let Some(error) = &meta.unreadable {
+            // Before everything else that is wrong with it.
+            findings.retain(|finding| finding.kind != ConditionType::Ready);
+            let message = format!("{} ({error})", Reason::Unreadable.meaning());
+            findings.insert(0, bad(ConditionType::Ready, Reason::Unreadable, message));
+        }
         Self { target: meta.source(kind), status, generation: meta.generation, findings }
     }
 

@@ -61,8 +61,10 @@ pub(super) fn binding_findings(
 pub(super) fn role_findings(resolved: &Resolved, trouble: Option<(Reason, String)>) -> Vec<Finding> {
     let withheld = &resolved.withheld;
     let ceiling = |reason| matches!(reason, Reason::BeyondCeiling | Reason::CeilingUnknown);
-    let inherits =
-        |reason| matches!(reason, Reason::RoleNotFound | Reason::RoleNotAssignableHere | Reason::InheritanceCycle);
+    let inherits = |reason| {
+        use Reason as R;
+        matches!(reason, R::RoleNotFound | R::RoleNotAssignableHere | R::InheritanceCycle | R::Unreadable)
+    };
     let permissions = withheld.only(|reason| !ceiling(reason) && !inherits(reason));
     let ready = match (trouble, withheld.faults()) {
         (Some((reason, message)), _) => bad(C::Ready, reason, message),

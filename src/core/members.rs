@@ -85,5 +85,6 @@ impl<'a> Members<'a> {
 
 /// Every user who may hold grants, each username once.
 pub fn active(world: &World) -> impl Iterator<Item = &User> {
-    world.speakers().filter(|user| !user.suspended && subjects::valid_name(&user.username))
+    let may_hold = |user: &&User| !user.suspended && user.meta.unreadable.is_none();
+    world.speakers().filter(may_hold).filter(|user| subjects::valid_name(&user.username))
 }

@@ -65,9 +65,15 @@ fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
     Decision { statuses, ..Decision::default() }
 }
 
+/// A binding whose subjects cannot be read may be the one by which a Group became privileged.
+fn stays_privileged(local: &Local, group: &Group) -> bool {
+    group.privileged && local.bindings.values().any(|binding| binding.meta.unreadable.is_some())
+}
+
 /// The Groups to which a binding gives a role that is privileged, as far as that can be told where roles are not resolved.
 fn perhaps_privileged<'a>(world: &World, local: &'a Local) -> BTreeSet<&'a Name> {
     let perhaps = |binding: &&Binding| match &binding.role {
+        _ if binding.meta.unreadable.is_some() => true,
         (RoleKind::SiteRole, role) => world.site_role_rights(role).is_none_or(|role| role.privileged),
         (RoleKind::CustomRole, role) => {
             local.roles.get(role).is_none_or(|role| role.privileged || !role.inherits.is_empty())
@@ -184,6 +190,7 @@ impl<'a> Namespace<'a> {
         self.note_groups(binding, role.as_ref().ok());
         let expired = self.expired(binding.expires_at);
         let refused = match &role {
+            _ if binding.meta.unreadable.is_some() => Some(Reason::Unreadable),
             _ if subjects::former(binding.meta.created, self.claimed_at) => Some(Reason::FromFormerOrganization),
             Err(reason) => Some(*reason),
             Ok(_) if !self.budget.take(binding, subjects::size(binding, &self.groups)) => {
@@ -209,13 +216,19 @@ impl<'a> Namespace<'a> {
                 role.resolved.privileged,
                 self.claimed_at,
             );
-            if role.implies_membership || !role.resolved.is_empty() {
+            if role.implies_membership || !role.resolved.is_empty() || self.is_unreadable(&binding.role) {
                 self.members.belong_by(binding, &asked);
             }
             if !expired {
                 self.members.hold(&asked.granted, role.implies_membership);
                 who = asked;
             }
+        }
+        if binding.meta.unreadable.is_some() {
+            // Nobody becomes a member of the default organization because it cannot be read.
+            let (world, claimed_at) = (self.world, self.claimed_at);
+            let asked = subjects::of_binding(world, self.local, &self.groups, binding, true, claimed_at);
+            self.members.belong_by(binding, &asked);
         }
         if let Some(reason) = nothing {
             let subjects = binding.subjects.iter().enumerate();
@@ -257,6 +270,9 @@ impl<'a> Namespace<'a> {
     /// The organization's member role, and the namespaced part of `member`.
     fn implicit(&mut self) {
         self.decision.counts.members = count(self.members.add_those_who_belong_nowhere(self.world, self.name));
+        if self.organization.meta.unreadable.is_some() {
+            return;
+        }
         let who = Subjects { granted: self.members.holders(), ..Subjects::default() };
         let source = self.organization.meta.source("Organization");
         let implicit = [member_role(self.world, self.organization).ok().flatten(), Some(Name::from(MEMBER_ROLE))];
@@ -280,6 +296,7 @@ impl<'a> Namespace<'a> {
             self.members.belong_by_group(&group.meta.name);
         }
         let (roles, privileged) = self.group_roles.remove(&group.meta.name).unwrap_or_default();
+        let privileged = privileged || stays_privileged(self.local, group);
         let mut findings =
             vec![about(C::MembersKnown, (Reason::Resolved, "Every member is known."), who.withheld.clone())];
         let ready = match who.withheld.faults() {
@@ -388,13 +405,21 @@ impl<'a> Namespace<'a> {
         Assigned { id, resolved, implies_membership, source }
     }
 
+    fn is_unreadable(&self, (kind, name): &(RoleKind, Name)) -> bool {
+        let role = match kind {
+            RoleKind::CustomRole => self.local.roles.get(name),
+            RoleKind::SiteRole => self.world.site_roles.get(name),
+        };
+        role.is_some_and(|role| role.meta.unreadable.is_some())
+    }
+
     fn note_groups(&mut self, binding: &'a Binding, role: Option<&Assigned>) {
         for subject in &binding.subjects {
             if let Subject::Group(name) = subject {
                 let (roles, privileged) = self.group_roles.entry(name.clone()).or_default();
                 roles.insert(&binding.role);
-                // A role that does not exist yet may turn out to be one.
-                *privileged |= role.is_none_or(|r| r.resolved.privileged);
+                // A role that does not exist yet may turn out to be one, and what cannot be read may say anything.
+                *privileged |= binding.meta.unreadable.is_some() || role.is_none_or(|r| r.resolved.privileged);
             }
         }
     }

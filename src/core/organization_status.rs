@@ -16,6 +16,9 @@ use crate::api::{self, OrganizationStatus};
 /// # Errors
 /// Why the one that the organization names cannot be it.
 pub(super) fn member_role(world: &World, organization: &Organization) -> Result<Option<Name>, Reason> {
+    if organization.meta.unreadable.is_some() {
+        return Err(Reason::Unreadable);
+    }
     let Some(name) = &organization.member_role else { return Ok(None) };
     let role = world.site_roles.get(name).ok_or(Reason::RoleNotFound)?;
     if role.single_holder || !roles::assignable(role, api::Place::Organization) {
@@ -71,6 +74,7 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
     let mut findings = vec![ready, assigned, default, role, limits];
     if is_default {
         findings.extend(policies(world));
+        findings.push(configuration(world));
     }
     StatusDraft::new("Organization", &organization.meta, Status::Organization(status), findings)
 }
@@ -106,6 +110,15 @@ fn policies(world: &World) -> Option<Finding> {
     };
     let what: Vec<String> = faults.iter().map(|(reason, what)| format!("{what} ({reason})")).collect();
     Some(bad(C::PoliciesInPlace, first, format!("Not as the chart installed them: {}.", what.join(", "))))
+}
+
+fn configuration(world: &World) -> Finding {
+    if world.unread.is_empty() {
+        return good(C::ConfigurationRead, Reason::Readable, Reason::Readable.meaning());
+    }
+    let what: Vec<String> = world.unread.iter().map(|(map, why)| format!("ConfigMap {map}: {why}")).collect();
+    let message = format!("What was read last stays in effect. {}", what.join(". "));
+    bad(C::ConfigurationRead, Reason::Unreadable, message)
 }
 
 fn assigned(world: &World, organization: &Organization) -> (Finding, Option<Name>) {

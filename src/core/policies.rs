@@ -3,13 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::Value;
 
+use super::text;
 use crate::api::conditions::Reason;
 
 /// The API group of policies and their bindings.
 const GROUP: &str = "admissionregistration.k8s.io/";
+
+/// The longest text of policies, in bytes. The chart's largest takes 20,000.
+const LONGEST: usize = 512 * 1024;
 
 /// Policies and bindings, by kind and name.
 pub type Policies = BTreeMap<(String, String), Value>;
@@ -17,11 +20,10 @@ pub type Policies = BTreeMap<(String, String), Value>;
 /// The policies in a text of several YAML documents; what else is in it is left out.
 ///
 /// # Errors
-/// When it is not YAML.
-pub fn parse(text: &str) -> Result<Policies, serde_yaml::Error> {
+/// When it is too long, too deep or no YAML.
+pub fn parse(text: &str) -> Result<Policies, text::Error> {
     let mut policies = Policies::new();
-    for document in serde_yaml::Deserializer::from_str(text) {
-        let mut object = Value::deserialize(document)?;
+    for mut object in text::documents(text, LONGEST)? {
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         if word(&object["apiVersion"]).starts_with(GROUP) {
             let key = (word(&object["kind"]), word(&object["metadata"]["name"]));

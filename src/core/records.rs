@@ -35,6 +35,8 @@ pub struct Meta {
     pub created: Option<Second>,
     /// The status as it stands.
     pub status: ObservedStatus,
+    /// Why the object cannot be read (see [`super::salvage`]): it grants nothing, and goes on to guard what it guards.
+    pub unreadable: Option<Name>,
 }
 
 /// What must be known of a status to tell whether it has to be written, and with which transition times.
@@ -148,6 +150,7 @@ fn meta<S: Serialize>(metadata: &ObjectMeta, status: Option<&S>, conditions: &[C
                 .collect(),
             counts: counts(metadata.generation, conditions),
         },
+        unreadable: None,
     }
 }
 

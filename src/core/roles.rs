@@ -130,6 +130,10 @@ impl Resolved {
 
     fn new(world: &World, role: &Role, inherited: &[Result<Arc<Resolved>, Reason>]) -> Self {
         let mut resolved = Self::own(world, role);
+        if role.meta.unreadable.is_some() {
+            // The record of what was in force stays.
+            resolved.inherits.clone_from(&role.in_force);
+        }
         for (index, ((kind, name), rights)) in role.inherits.iter().zip(inherited).enumerate() {
             let reason = match rights {
                 Ok(rights) if resolved.size() + rights.size() <= LARGEST => {
@@ -140,6 +144,8 @@ impl Resolved {
                 Ok(_) => Reason::TooLarge,
                 Err(reason) => *reason,
             };
+            // It may be.
+            resolved.privileged |= reason == Reason::Unreadable;
             resolved.withheld.add(reason, || Item::Inherits(index, *kind, name.clone()));
         }
         resolved.written()
@@ -321,7 +327,13 @@ fn resolve<'a>(
                 let other = roles.get(name).copied().ok_or(Reason::RoleNotFound)?;
                 (other, resolved.get(name).cloned().ok_or(Reason::TooLarge)?)
             };
-            if fits(role, other) { Ok(rights) } else { Err(Reason::RoleNotAssignableHere) }
+            if other.meta.unreadable.is_some() {
+                Err(Reason::Unreadable)
+            } else if fits(role, other) {
+                Ok(rights)
+            } else {
+                Err(Reason::RoleNotAssignableHere)
+            }
         };
         let inherited: Vec<_> = role.inherits.iter().map(find).collect();
         let known = known.0.remove(&role.meta.name).filter(|known| known.basis.is_of(world, role));

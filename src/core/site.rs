@@ -16,7 +16,7 @@ use super::roles::{self, Resolved};
 use super::shards::Lists;
 use super::subjects::{self, Subjects};
 use super::withheld::{Item, Withheld};
-use super::world::World;
+use super::world::{Standing, World};
 use super::{Name, names};
 use crate::api::conditions::Reason;
 use crate::api::{self, BindingStatus, RoleKind, SiteRoleStatus};
@@ -95,6 +95,7 @@ fn everyone_with(world: &World, role: &Role, now: Timestamp, into: impl Fn(usize
 /// Who gets the role of a SiteRoleBinding, and the role, if it may be assigned to the site. Expiry is not looked at.
 pub(super) fn holders_of(world: &World, binding: &Binding) -> (Subjects, Result<Arc<Resolved>, Reason>) {
     let role = match world.site_roles.get(&binding.role.1) {
+        _ if binding.meta.unreadable.is_some() => Err(Reason::Unreadable),
         None => Err(Reason::RoleNotFound),
         Some(role) if !roles::assignable(role, api::Place::Site) => Err(Reason::RoleNotAssignableHere),
         Some(role) => Ok(role),
@@ -127,19 +128,30 @@ fn is_not_the_holder(role: &Role, subject: &Subject) -> Option<Reason> {
 /// Who should hold a role with `singleHolder`: the one on record as long as a binding gives it to them and they may hold
 /// it, else the first user of the oldest binding who may.
 fn desired_holder(world: &World, role: &Role, now: Timestamp) -> Option<Name> {
+    if role.meta.unreadable.is_some() {
+        return role.holder.clone();
+    }
     if !role.single_holder || !roles::assignable(role, api::Place::Site) {
         return None;
     }
     let live = |b: &&Binding| b.role.1 == role.meta.name && !ended(b, now);
     let mut bindings: Vec<&Binding> = world.site_bindings.values().filter(live).collect();
     bindings.sort_by_key(|b| by_age(&b.meta));
-    let mut candidates = bindings.into_iter().flat_map(|b| &b.subjects).filter_map(|subject| match subject {
-        Subject::User(name) if subjects::user(world, name).is_ok() => Some(name),
-        _ => None,
-    });
-    let first = candidates.next()?;
-    let incumbent = role.holder.as_ref().filter(|holder| first == *holder || candidates.any(|c| c == *holder));
-    Some(incumbent.unwrap_or(first).clone())
+    let users = |b: &'_ Binding| {
+        let users =
+            b.subjects.iter().filter_map(|s| if let Subject::User(name) = s { Some(name.clone()) } else { None });
+        users.collect::<Vec<_>>()
+    };
+    // A binding, or a User, that cannot be read gives the role to nobody, and takes it from nobody.
+    let keeps = |holder: &&Name| {
+        let may_hold = matches!(world.standing(holder), Standing::Good | Standing::Unreadable);
+        may_hold && subjects::valid_name(holder) && bindings.iter().any(|b| users(b).contains(holder))
+    };
+    if let Some(holder) = role.holder.as_ref().filter(keeps) {
+        return Some(holder.clone());
+    }
+    let readable = bindings.iter().filter(|b| b.meta.unreadable.is_none());
+    readable.flat_map(|b| users(b)).find(|name| subjects::user(world, name).is_ok())
 }
 
 fn ended(binding: &Binding, now: Timestamp) -> bool {

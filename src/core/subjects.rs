@@ -57,6 +57,7 @@ pub fn user(world: &World, username: &Name) -> Result<Grantee, Reason> {
     match world.standing(username) {
         Standing::Unknown => Err(Reason::UserNotFound),
         Standing::Suspended => Err(Reason::Suspended),
+        Standing::Unreadable => Err(Reason::Unreadable),
         Standing::Good => Ok(Grantee::User(username.clone())),
     }
 }
@@ -66,13 +67,16 @@ pub fn user(world: &World, username: &Name) -> Result<Grantee, Reason> {
 pub fn members(world: &World, group: &Group) -> Subjects {
     let mut subjects = Subjects::default();
     for (index, username) in group.members.iter().enumerate() {
-        match user(world, username) {
+        let member = if group.meta.unreadable.is_some() { Err(Reason::Unreadable) } else { user(world, username) };
+        match member {
             Ok(grantee) => drop(subjects.granted.insert(grantee)),
             Err(reason) => subjects.withheld.add(reason, || Item::Member(index, username.clone())),
         }
     }
     for (index, name) in group.external.iter().enumerate() {
-        if valid_name(name) {
+        if group.meta.unreadable.is_some() {
+            subjects.withheld.add(Reason::Unreadable, || Item::ExternalGroup(index, name.clone()));
+        } else if valid_name(name) {
             subjects.granted.insert(Grantee::Group(name.clone()));
         } else {
             subjects.withheld.add(Reason::Invalid, || Item::ExternalGroup(index, name.clone()));

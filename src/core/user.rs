@@ -20,6 +20,9 @@ pub fn status(world: &World, user: &User, now: Timestamp) -> (StatusDraft, Optio
         _ if !valid_name(&user.username) => {
             bad(C::UsernameAccepted, Reason::Invalid, format!("username {:?} is not valid.", user.username))
         }
+        _ if user.meta.unreadable.is_some() => {
+            bad(C::UsernameAccepted, Reason::Unreadable, Reason::Unreadable.meaning())
+        }
         Some(other) if other.meta.uid != user.meta.uid => bad(
             C::UsernameAccepted,
             Reason::UsernameTaken,
@@ -35,10 +38,11 @@ pub fn status(world: &World, user: &User, now: Timestamp) -> (StatusDraft, Optio
         (true, true) => good(C::Ready, Reason::Suspended, Reason::Suspended.meaning()),
         (true, false) => good(C::Ready, Reason::Reconciled, "The user may hold grants."),
     };
+    let speaks = speaker.is_some_and(|speaker| speaker.meta.uid == user.meta.uid) && valid_name(&user.username);
     let status = UserStatus {
-        username: Some(user.username.to_string()),
+        username: (!user.username.is_empty()).then(|| user.username.to_string()),
         state: Some(state),
-        privileged: accepted.good && world.holds_privileged_site_role(&user.username),
+        privileged: speaks && world.holds_privileged_site_role(&user.username),
         last_seen_time: user.last_seen.map(Time),
         ..UserStatus::default()
     };

@@ -28,7 +28,11 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> std::io::Res
 /// over.
 async fn ready(State(metrics): State<Arc<Metrics>>) -> (StatusCode, String) {
     if !metrics.synced.load(Ordering::Acquire) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "not everything that is watched has been seen yet\n".to_owned());
+        let unread = metrics.unreadable_configuration();
+        let unread =
+            if unread.is_empty() { String::new() } else { format!("; these ConfigMaps cannot be read: {unread:?}") };
+        let text = format!("not everything that is watched has been seen yet{unread}\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, text);
     }
     match metrics.broken_watches().as_slice() {
         [] => (StatusCode::OK, "ok\n".to_owned()),

@@ -65,6 +65,7 @@ fn weight(seen: &Seen) -> usize {
         | Item::Bounds(_)
         | Item::Settings(_)
         | Item::Suspended(_)
-        | Item::PolicyFaults(_) => 0,
+        | Item::PolicyFaults(_)
+        | Item::Configuration { .. } => 0,
     }
 }

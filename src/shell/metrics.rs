@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::watch::Kind;
+use crate::api::vocabulary as v;
 
 /// A watch that is broken fails again within this time: its longest pause, and the time to find out that nobody answers.
 /// One that has been silent for so long works, and one that failed once may have been early: a new kind is served a moment
@@ -40,6 +41,13 @@ pub struct WriteLabels {
 pub struct StateLabels {
     /// `InPlace`, or a reason of the condition `PoliciesInPlace`.
     pub state: &'static str,
+}
+
+/// A ConfigMap of the chart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct MapLabels {
+    /// Its name.
+    pub config_map: &'static str,
 }
 
 /// Why something is withheld.
@@ -77,6 +85,8 @@ pub struct Metrics {
     pub suspended_list_missing: Gauge,
     /// Suspended users for whom the list has no room.
     pub suspended_left_out: Gauge,
+    /// 1 for each ConfigMap of the chart that cannot be read.
+    pub configuration_unreadable: Family<MapLabels, Gauge>,
     /// 1 in the replica that writes.
     pub leading: Gauge,
     /// Everything that is watched has been seen once.
@@ -101,6 +111,7 @@ impl Default for Metrics {
             policies: Family::default(),
             suspended_list_missing: Gauge::default(),
             suspended_left_out: Gauge::default(),
+            configuration_unreadable: Family::default(),
             leading: Gauge::default(),
             synced: AtomicBool::new(false),
         };
@@ -117,6 +128,8 @@ impl Default for Metrics {
         registry.register("suspended_list_missing", "1 while the ConfigMap of suspended users is not there", list);
         let left_out = metrics.suspended_left_out.clone();
         registry.register("suspended_left_out", "Suspended users that the list has no room for", left_out);
+        let unreadable = metrics.configuration_unreadable.clone();
+        registry.register("configuration_unreadable", "1 while a ConfigMap of the chart cannot be read", unreadable);
         registry.register("leading", "1 in the replica that writes", metrics.leading.clone());
         Self { registry, ..metrics }
     }
@@ -142,6 +155,16 @@ impl Metrics {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
         broken.retain(|_, failures| failures.last.elapsed() < BROKEN);
         broken.iter().filter(|(_, failures)| failures.times > 1).map(|(kind, _)| *kind).collect()
+    }
+
+    /// The ConfigMaps of the chart that cannot be read at the moment.
+    #[must_use]
+    pub fn unreadable_configuration(&self) -> Vec<&'static str> {
+        let mut maps = vec![v::BOUNDS_CONFIG_MAP, v::SETTINGS_CONFIG_MAP, v::POLICIES_CONFIG_MAP];
+        maps.retain(|map| {
+            self.configuration_unreadable.get(&MapLabels { config_map: map }).is_some_and(|g| g.get() > 0)
+        });
+        maps
     }
 
     /// In the text format of OpenMetrics.

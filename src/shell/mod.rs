@@ -8,13 +8,16 @@
 //! The engine is one task, on a thread of its own, and owns all state; watches and the writer only send it values. No rule
 //! of who may hold what stands here.
 
+mod configuration;
 pub mod engine;
+mod guarded;
 mod http;
 mod inbox;
 mod lease;
 pub mod metrics;
 mod policies;
 mod retry;
+mod stop;
 pub mod watch;
 pub mod writer;
 
@@ -33,8 +36,8 @@ use self::lease::Lease;
 use self::metrics::Metrics;
 use crate::api::vocabulary::FIELD_MANAGER;
 
-/// So long an API server may take to hear that this replica ends.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the API server may take to hear that this replica ends. The process ends a second after that, at the latest.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How the operator runs.
 #[derive(Clone, Debug, clap::Args)]
@@ -73,6 +76,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Nothing would hear a signal.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
     /// One of the tasks ended.
     #[error("a part of the operator ended: {0}")]
     Ended(String),
@@ -83,6 +89,7 @@ pub enum Error {
 /// # Errors
 /// When it cannot start, or a part of it ends.
 pub async fn run(options: Options) -> Result<(), Error> {
+    let stop = stop::signals().map_err(Error::Thread)?;
     let client = client().await?;
     let metrics = Arc::new(Metrics::default());
     let listener = tokio::net::TcpListener::bind(options.listen)
@@ -116,7 +123,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         result = engine => Err(Error::Ended(format!("engine: {result:?}"))),
         result = writer => Err(Error::Ended(format!("writer: {result:?}"))),
         result = http => Err(Error::Ended(format!("http: {result:?}"))),
-        () = stop_signal() => {
+        _ = stop => {
             tracing::info!("stopping: the lease is released");
             Ok(())
         }
@@ -151,20 +158,7 @@ fn on_a_thread(name: &str, task: impl Future<Output = ()> + Send + 'static) -> R
         runtime.block_on(task);
         let _ = ended_in.send(());
     });
-    thread.map(|_| ended).map_err(|error| Error::Ended(error.to_string()))
-}
-
-async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        Err(_) => drop(interrupt.await),
-    }
+    thread.map(|_| ended).map_err(Error::Thread)
 }
 
 /// The name under which Events are reported.

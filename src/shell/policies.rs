@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{BoxStream, SelectAll, StreamExt};
-use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_stream};
 use kube::{Client, ResourceExt};
 
+use tokio::sync::mpsc;
+
 use super::inbox::Sender;
 use super::metrics::{Metrics, StateLabels};
-use super::retry;
 use super::watch::{Item, LIFE, Seen};
+use super::{configuration, retry};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary as v;
 use crate::core::policies::{self, Policies};
@@ -28,16 +29,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What one of the watches says.
 enum News {
-    Expected(Option<Policies>),
-    /// Whether anything is expected is known.
-    Listed,
+    Expected(Result<Policies, configuration::Error>),
     Live(String, Box<Event<DynamicObject>>),
 }
 
 /// Follows the policies until nobody wants to know any more.
 pub async fn follow(client: Client, namespace: String, sender: Sender, metrics: Arc<Metrics>) {
     let mut watches = SelectAll::new();
-    watches.push(expected(Api::namespaced(client.clone(), &namespace)));
+    let (news_in, news) = mpsc::unbounded_channel();
+    let unfold = futures::stream::unfold(news, async |mut news| Some((News::Expected(news.recv().await?), news)));
+    watches.push(unfold.boxed());
+    let reports = sender.clone();
+    let events = configuration::watch(&client, &namespace, v::POLICIES_CONFIG_MAP);
+    tokio::spawn(configuration::follow(events, configuration::POLICIES, metrics.clone(), async move |news| {
+        let told = reports.send(Seen::Item(Box::new(news.report()))).await;
+        told.is_ok() && news_in.send(news.read).is_ok()
+    }));
     let (mut watched, mut listed) = (BTreeSet::new(), BTreeSet::new());
     let (mut expected, mut live) = (None::<Policies>, Policies::new());
     let mut relisting: BTreeMap<String, Policies> = BTreeMap::new();
@@ -57,15 +64,22 @@ pub async fn follow(client: Client, namespace: String, sender: Sender, metrics: 
         };
         let Some(news) = news else { return };
         match news {
-            News::Expected(policies) => {
-                for (kind, _) in policies.iter().flat_map(BTreeMap::keys) {
-                    if watched.insert(kind.clone()) {
-                        watches.push(of_kind(client.clone(), kind.clone()));
+            News::Expected(read) => {
+                known = true;
+                match read {
+                    Ok(policies) => {
+                        for (kind, _) in policies.keys() {
+                            if watched.insert(kind.clone()) {
+                                watches.push(of_kind(client.clone(), kind.clone()));
+                            }
+                        }
+                        expected = Some(policies);
                     }
+                    Err(configuration::Error::Missing) => expected = None,
+                    // What was read last is still what is expected.
+                    Err(_) => {}
                 }
-                expected = policies;
             }
-            News::Listed => known = true,
             News::Live(kind, event) => match *event {
                 Event::Init => drop(relisting.insert(kind, Policies::new())),
                 Event::InitApply(object) => {
@@ -101,34 +115,6 @@ fn count(metrics: &Metrics, expected: usize, faults: &[(Reason, String)]) {
         set(reason, faults.iter().filter(|(r, _)| *r == reason).count());
     }
     set(Reason::InPlace, expected - faults.len());
-}
-
-/// How the policies should be, by the chart's ConfigMap.
-fn expected(api: Api<ConfigMap>) -> BoxStream<'static, News> {
-    let config = watcher::Config::default().fields(&format!("metadata.name={}", v::POLICIES_CONFIG_MAP)).timeout(LIFE);
-    let events = watch_stream(api, config).backoff(retry::OfWatch::default());
-    let news = events.filter_map(async |event| match event {
-        Ok(Event::Apply(map) | Event::InitApply(map)) => Some(News::Expected(parse(&map))),
-        Ok(Event::Delete(_)) => Some(News::Expected(None)),
-        Ok(Event::InitDone) => Some(News::Listed),
-        Ok(Event::Init) => None,
-        Err(error) => {
-            tracing::warn!(%error, "the watch of the expected policies broke; it starts again");
-            None
-        }
-    });
-    news.boxed()
-}
-
-fn parse(map: &ConfigMap) -> Option<Policies> {
-    let mut all = Policies::new();
-    for (file, text) in map.data.iter().flatten() {
-        match policies::parse(text) {
-            Ok(policies) => all.extend(policies),
-            Err(error) => tracing::error!(file, %error, "the expected policies cannot be read"),
-        }
-    }
-    Some(all)
 }
 
 /// The policies of a kind that the chart installed.

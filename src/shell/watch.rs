@@ -8,12 +8,14 @@ use std::sync::Arc;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::rbac::v1;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_stream};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::configuration::{self, News};
+use super::guarded::Guarded;
 use super::inbox::Sender;
 use super::metrics::Metrics;
 use super::retry;
@@ -24,6 +26,7 @@ use crate::core::catalog::{Bounds, Settings};
 use crate::core::native::{self, Key, NativeKind, Object, Observed};
 use crate::core::records;
 use crate::core::rules::Ceiling;
+use crate::core::salvage::Withhold;
 use crate::core::uid::Uid;
 
 /// How many objects a page of a list brings, where the API server cannot stream a list (before Kubernetes 1.34, unless its
@@ -136,6 +139,14 @@ pub enum Item {
     Ceiling(Kind, Ceiling),
     Bounds(Bounds),
     Settings(Settings),
+    /// Whether a ConfigMap of the chart can be read.
+    Configuration {
+        map: &'static str,
+        /// Empty when there is none.
+        uid: Uid,
+        /// Why not.
+        fault: Option<String>,
+    },
     Suspended(SuspendedList),
     /// Admission policies that are not as they should be; `None` when nothing says how they should be.
     PolicyFaults(Option<Vec<(Reason, String)>>),
@@ -168,31 +179,25 @@ impl From<&ConfigMap> for SuspendedList {
 pub(super) fn spawn_all(client: &Client, release_namespace: &str, sender: &Sender, metrics: &Arc<Metrics>) {
     let c = || client.clone();
     let start = Start { sender, metrics };
-    start.ours(Kind::Organization, Api::all(c()), |o: &api::Organization| Item::Organization(o.into()));
-    start.ours(Kind::User, Api::all(c()), |o: &api::User| Item::User(o.into()));
-    start.ours(Kind::Group, Api::all(c()), |o: &api::Group| Item::Group(o.into()));
-    start.ours(Kind::RoleBinding, Api::all(c()), |o: &api::RoleBinding| Item::RoleBinding(o.into()));
-    start.ours(Kind::CustomRole, Api::all(c()), |o: &api::CustomRole| Item::CustomRole(o.into()));
-    start.ours(Kind::SiteRole, Api::all(c()), |o: &api::SiteRole| Item::SiteRole(o.into()));
-    start.ours(Kind::SiteRoleBinding, Api::all(c()), |o: &api::SiteRoleBinding| Item::SiteRoleBinding(o.into()));
+    start.ours::<api::Organization, _>(Kind::Organization, Api::all(c()), Item::Organization);
+    start.ours::<api::User, _>(Kind::User, Api::all(c()), Item::User);
+    start.ours::<api::Group, _>(Kind::Group, Api::all(c()), Item::Group);
+    start.ours::<api::RoleBinding, _>(Kind::RoleBinding, Api::all(c()), Item::RoleBinding);
+    start.ours::<api::CustomRole, _>(Kind::CustomRole, Api::all(c()), Item::CustomRole);
+    start.ours::<api::SiteRole, _>(Kind::SiteRole, Api::all(c()), Item::SiteRole);
+    start.ours::<api::SiteRoleBinding, _>(Kind::SiteRoleBinding, Api::all(c()), Item::SiteRoleBinding);
 
-    let all = watcher::Config::default();
-    start.any(Kind::Namespace, Api::all(c()), all, |o: PartialObjectMeta<Namespace>| {
-        Some(Item::Namespace((&o.metadata).into()))
+    let namespaces: Api<Guarded<PartialObjectMeta<Namespace>>> = Api::all(c());
+    start.any(Kind::Namespace, namespaces, watcher::Config::default(), |o| {
+        o.whole().map(|o| Item::Namespace((&o.metadata).into()))
     });
 
     // Not selected by our label: somebody could take it off while no operator runs, and what the object grants would stay
     // out of sight. What is not ours by label or owner is dropped as it arrives.
-    let rbac = watcher::Config::default;
-    // The label alone does not make an object ours: somebody else may write it on theirs.
-    let seen = |object: Object| {
-        let ours = native::is_ours(native::metadata(&object));
-        ours.then(|| native::observe(&object)).flatten().map(|(key, observed)| Item::Native(key, observed))
-    };
-    start.any(Kind::NativeRole, Api::all(c()), rbac(), move |o: v1::Role| seen(Object::Role(o)));
-    start.any(Kind::NativeRoleBinding, Api::all(c()), rbac(), move |o| seen(Object::RoleBinding(o)));
-    start.any(Kind::NativeClusterRole, Api::all(c()), rbac(), move |o| seen(Object::ClusterRole(o)));
-    start.any(Kind::NativeClusterRoleBinding, Api::all(c()), rbac(), move |o| seen(Object::ClusterRoleBinding(o)));
+    start.native(Kind::NativeRole, Api::all(c()), Object::Role);
+    start.native(Kind::NativeRoleBinding, Api::all(c()), Object::RoleBinding);
+    start.native(Kind::NativeClusterRole, Api::all(c()), Object::ClusterRole);
+    start.native(Kind::NativeClusterRoleBinding, Api::all(c()), Object::ClusterRoleBinding);
 
     let ceilings = [
         (Kind::Ceiling, v::CEILING),
@@ -200,40 +205,32 @@ pub(super) fn spawn_all(client: &Client, release_namespace: &str, sender: &Sende
         (Kind::CeilingRelease, v::CEILING_RELEASE),
     ];
     for (kind, name) in ceilings {
-        start.any(kind, Api::all(c()), only(name), move |o: v1::ClusterRole| {
-            Some(Item::Ceiling(kind, Ceiling::new(native::from_rules(o.rules.as_deref().unwrap_or_default()))))
+        start.any(kind, Api::all(c()), only(name), move |o: Guarded<v1::ClusterRole>| {
+            let rules = o.whole()?.rules.unwrap_or_default();
+            Some(Item::Ceiling(kind, Ceiling::new(native::from_rules(&rules))))
         });
     }
 
-    let maps = || Api::namespaced(c(), release_namespace);
-    start.any(Kind::Bounds, maps(), only(v::BOUNDS_CONFIG_MAP), |o: ConfigMap| {
-        parsed(&o, v::BOUNDS_KEY, Bounds::parse).map(Item::Bounds)
-    });
-    start.any(Kind::Settings, maps(), only(v::SETTINGS_CONFIG_MAP), |o: ConfigMap| {
-        parsed(&o, v::SETTINGS_KEY, Settings::parse).map(Item::Settings)
-    });
-    start
-        .any(Kind::Suspended, maps(), only(v::SUSPENDED_CONFIG_MAP), |o: ConfigMap| Some(Item::Suspended((&o).into())));
+    for source in [configuration::BOUNDS, configuration::SETTINGS] {
+        let (sender, metrics) = (sender.clone(), metrics.clone());
+        let events = configuration::watch(client, release_namespace, source.map);
+        tokio::spawn(configuration::follow(events, source, metrics, async move |news: News<Item>| {
+            let items = [Some(news.report()), news.read.ok()];
+            for item in items.into_iter().flatten() {
+                if sender.send(Seen::Item(Box::new(item))).await.is_err() {
+                    return false;
+                }
+            }
+            true
+        }));
+    }
+    let lists: Api<Guarded<ConfigMap>> = Api::namespaced(c(), release_namespace);
+    let only_list = only(v::SUSPENDED_CONFIG_MAP);
+    start.any(Kind::Suspended, lists, only_list, |o| o.whole().map(|o| Item::Suspended((&o).into())));
 }
 
 fn only(name: &str) -> watcher::Config {
     watcher::Config::default().fields(&format!("metadata.name={name}"))
-}
-
-/// Configuration that cannot be understood changes nothing: what was understood last stays in force.
-fn parsed<T>(map: &ConfigMap, key: &str, parse: impl Fn(&str) -> Result<T, serde_yaml::Error>) -> Option<T> {
-    let name = map.name_any();
-    let Some(text) = map.data.as_ref().and_then(|data| data.get(key)) else {
-        tracing::error!(config_map = name, key, "the configuration has no such key; the last one stays in force");
-        return None;
-    };
-    match parse(text) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            tracing::error!(config_map = name, key, %error, "the configuration is not valid; the last one stays in force");
-            None
-        }
-    }
 }
 
 struct Start<'a> {
@@ -242,20 +239,29 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// One of our kinds. An object that does not parse (written under another schema) is treated as if it were not there,
-    /// and stops no other.
-    fn ours<K>(&self, kind: Kind, api: Api<DeserializeGuard<K>>, record: fn(&K) -> Item)
+    /// One of our kinds. An object that cannot be read (written under another schema) grants nothing, and stops no other.
+    fn ours<K, R>(&self, kind: Kind, api: Api<Guarded<K>>, item: fn(R) -> Item)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+        R: for<'a> From<&'a K> + Withhold<K> + 'static,
+    {
+        self.any(kind, api, watcher::Config::default(), move |object: Guarded<K>| {
+            // What is being deleted grants nothing any more, however long a finalizer keeps it.
+            let lives = object.meta().deletion_timestamp.is_none();
+            object.record().filter(|_| lives).map(item)
+        });
+    }
+
+    /// A kind of native RBAC.
+    fn native<K>(&self, kind: Kind, api: Api<Guarded<K>>, object: fn(K) -> Object)
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
-        self.any(kind, api, watcher::Config::default(), move |guard: DeserializeGuard<K>| match guard.0 {
-            // What is being deleted grants nothing any more, however long a finalizer keeps it.
-            Ok(object) if object.meta().deletion_timestamp.is_some() => None,
-            Ok(object) => Some(record(&object)),
-            Err(error) => {
-                tracing::error!(?kind, %error, "an object cannot be read: it grants nothing");
-                None
-            }
+        self.any(kind, api, watcher::Config::default(), move |guarded: Guarded<K>| {
+            let object = object(guarded.whole()?);
+            // The label alone does not make an object ours: somebody else may write it on theirs.
+            let ours = native::is_ours(native::metadata(&object));
+            ours.then(|| native::observe(&object)).flatten().map(|(key, observed)| Item::Native(key, observed))
         });
     }
 
@@ -287,12 +293,7 @@ impl Start<'_> {
                     Ok(Event::InitDone) => Seen::Synced(kind),
                     Ok(Event::Apply(object) | Event::InitApply(object)) => {
                         let id = id(kind, &object);
-                        // Of the configuration what was understood last stays; of anything else nothing does.
-                        match (item(object), kind) {
-                            (Some(item), _) => Seen::Item(Box::new(item)),
-                            (None, Kind::Bounds | Kind::Settings) => continue,
-                            (None, _) => Seen::Gone(id),
-                        }
+                        item(object).map_or(Seen::Gone(id), |item| Seen::Item(Box::new(item)))
                     }
                     Ok(Event::Delete(object)) => Seen::Gone(id(kind, &object)),
                     Err(error) => {

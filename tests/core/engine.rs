@@ -392,6 +392,7 @@ impl Model {
                 self.show(events);
                 Done::Claim(claim.namespace.clone(), Ok(self.store.objects[&slot].meta().into()))
             }
+            Job::Unread { .. } => Done::Unread,
             Job::Suspended { uid, texts } => {
                 let (uid, version) = (uid.clone(), self.list.version + 1);
                 self.list = SuspendedList { uid, version, digest: digest(texts) };
@@ -654,6 +655,7 @@ fn undone(job: &Job, answered: bool) -> Done {
         Job::Suspended { .. } => Done::Suspended(Err(Failure::Failed(error()))),
         Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(Failure::Failed(error()))),
         Job::Status { target, .. } => Done::Status(target.clone(), Err(Failure::Failed(error()))),
+        Job::Unread { .. } => Done::Unread,
         Job::Read { target, .. } => Done::Read(target.clone(), Err(Failure::Failed(error()))),
     }
 }
@@ -1149,4 +1151,30 @@ fn an_error_that_reads_otherwise_each_time_is_said_once() {
     assert!(first.contains("read udp 10.0.0.1:"), "{first}");
     model.wait(300);
     assert_eq!(said(&model), first);
+}
+
+/// The Event is the leader's to write, also when another replica led when somebody wrote the text.
+#[test]
+fn who_leads_reports_a_config_map_that_cannot_be_read() {
+    let mut model = Model::new();
+    model.see();
+    model.rest(true);
+    model.engine.lead(false);
+    let says = |model: &mut Model, fault: Option<&str>| {
+        let (uid, fault) = ("map".into(), fault.map(str::to_owned));
+        model.seen.push(Seen::Item(Box::new(Item::Configuration { map: "bailiwick-config", uid, fault })));
+        model.turns();
+        model.under_way.iter().filter(|job| matches!(job, Job::Unread { .. })).count()
+    };
+    assert_eq!(says(&mut model, Some("no YAML")), 0);
+    model.engine.lead(true);
+    model.turns();
+    let reports = |job: &Job| matches!(job, Job::Unread { map: "bailiwick-config", why, .. } if why == "no YAML");
+    assert!(model.under_way.iter().any(reports), "{:?}", model.under_way);
+    assert_eq!(says(&mut model, Some("still no YAML")), 2);
+    model.rest(true);
+    assert_eq!(says(&mut model, None), 0);
+    model.engine.lead(false);
+    model.engine.lead(true);
+    assert_eq!(says(&mut model, None), 0);
 }

@@ -26,7 +26,9 @@ mod policies;
 mod purity;
 mod roles;
 mod rules;
+mod salvage;
 mod suspended;
+mod text;
 mod users;
 
 /// So many cases: tuned so that the whole binary stays under a minute in the dev profile. `CASES_TIMES=20` looks longer.

@@ -13,7 +13,7 @@ use crate::access::Access;
 use crate::build::objects;
 use crate::cases;
 use crate::shell::{All, Shell, assert_same_all};
-use crate::world::{Event, Op, crowd, history};
+use crate::world::{Event, Op, crowd, strange_history as history};
 
 /// Deals the events of each stream in their order, and the streams in any. With `lossy`, a watch that was away leaves
 /// out what was overtaken, and shows again what it has shown.

@@ -8,6 +8,7 @@ use bailiwick::api::{self, Action, Permission, Place, PolicyRule, RoleKind, Role
 use bailiwick::core::Name;
 use bailiwick::core::catalog::{Bounds, Settings};
 use bailiwick::core::rules::{Ceiling, Rule, words};
+use bailiwick::core::salvage::{self, Found, Withhold};
 use bailiwick::core::uid::Uid;
 use bailiwick::core::world::{Affected, World};
 use jiff::{SignedDuration, Timestamp};
@@ -124,6 +125,10 @@ impl Object {
         each!(self, o => format!("{:?}", o.spec), _m => String::new())
     }
 
+    fn odd(&self) -> Option<&String> {
+        self.meta().annotations.as_ref()?.get(ODD)
+    }
+
     pub fn status(&self) -> Option<serde_json::Value> {
         macro_rules! status {
             ($o:expr) => {
@@ -179,14 +184,14 @@ impl Event {
                 let (_, ns, name) = object.slot();
                 let (ns, name) = (Name::from(ns), Name::from(name));
                 match &**object {
-                    Object::Organization(o) => world.organization(&name, Some(o.into()), None),
-                    Object::User(o) => world.user(&name, Some(o.into()), None),
+                    Object::Organization(o) => world.organization(&name, Some(record(o)), None),
+                    Object::User(o) => world.user(&name, Some(record(o)), None),
                     Object::Namespace(o) => world.namespace(&name, Some(o.into()), None),
-                    Object::Group(o) => world.group(&ns, &name, Some(o.into()), None),
-                    Object::RoleBinding(o) => world.binding(&ns, &name, Some(o.into()), None),
-                    Object::CustomRole(o) => world.custom_role(&ns, &name, Some(o.into()), None),
-                    Object::SiteRole(o) => world.site_role(&name, Some(o.into()), None),
-                    Object::SiteRoleBinding(o) => world.site_binding(&name, Some(o.into()), None),
+                    Object::Group(o) => world.group(&ns, &name, Some(record(o)), None),
+                    Object::RoleBinding(o) => world.binding(&ns, &name, Some(record(o)), None),
+                    Object::CustomRole(o) => world.custom_role(&ns, &name, Some(record(o)), None),
+                    Object::SiteRole(o) => world.site_role(&name, Some(record(o)), None),
+                    Object::SiteRoleBinding(o) => world.site_binding(&name, Some(record(o)), None),
                 }
             }
             Event::Gone((kind, ns, name), uid) => {
@@ -208,6 +213,31 @@ impl Event {
             Event::Ceiling(Which::Cluster, c) => world.set_ceiling(|all| &mut all.cluster, c.clone()),
             Event::Ceiling(Which::Release, c) => world.set_ceiling(|all| &mut all.release, c.clone()),
         }
+    }
+}
+
+/// The annotation of an object that was written under another schema: these fields of its spec are as no type of ours has
+/// them.
+pub const ODD: &str = "odd";
+
+/// A record of an object, as `shell::guarded` makes it.
+fn record<K, R>(object: &K) -> R
+where
+    K: kube::Resource + serde::Serialize + serde::de::DeserializeOwned,
+    R: for<'a> From<&'a K> + Withhold<K>,
+{
+    let Some(odd) = object.meta().annotations.as_ref().and_then(|a| a.get(ODD)) else { return object.into() };
+    let mut value = serde_json::to_value(object).unwrap();
+    let odd: serde_json::Map<String, serde_json::Value> = serde_json::from_str(odd).unwrap();
+    value["spec"].as_object_mut().unwrap().extend(odd);
+    match salvage::read::<K>(value) {
+        Found::Whole(object) => R::from(&object),
+        Found::Part(part) => {
+            let mut record = R::from(&part.object);
+            record.withhold(&part);
+            record
+        }
+        Found::Nothing(_, error) => panic!("{error}"),
     }
 }
 
@@ -333,7 +363,8 @@ impl Store {
             if !merge(old, &mut new) {
                 return Vec::new();
             }
-            let generation = old.meta().generation.unwrap() + i64::from(old.spec() != new.spec());
+            let generation =
+                old.meta().generation.unwrap() + i64::from(old.spec() != new.spec() || old.odd() != new.odd());
             let meta = new.meta_mut();
             meta.uid = old.meta().uid.clone();
             meta.creation_timestamp = old.meta().creation_timestamp.clone();
@@ -397,7 +428,11 @@ fn merge(old: &Object, new: &mut Object) -> bool {
         (Object::Namespace(_), Object::Namespace(_)) => return false,
         (Object::Group(old), Object::Group(new)) => {
             new.status = old.status.clone();
-            new.metadata.annotations = old.metadata.annotations.clone();
+            let odd = new.metadata.annotations.take().and_then(|mut all| all.remove_entry(ODD));
+            let mut annotations = old.metadata.annotations.clone().unwrap_or_default();
+            annotations.remove(ODD);
+            annotations.extend(odd);
+            new.metadata.annotations = Some(annotations);
         }
         (Object::RoleBinding(old), Object::RoleBinding(new)) => new.status = old.status.clone(),
         (Object::CustomRole(old), Object::CustomRole(new)) => new.status = old.status.clone(),
@@ -751,6 +786,26 @@ pub fn op() -> impl Strategy<Value = Op> {
 /// A history: first things that make a lively cluster, then whatever happens.
 pub fn history(most: usize) -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op(), 1..most)
+}
+
+/// A history in which some objects are written under another schema.
+pub fn strange_history(most: usize) -> impl Strategy<Value = Vec<Op>> {
+    let odd = prop::collection::vec(prop::bool::weighted(0.15), most);
+    (history(most), odd).prop_map(|(mut ops, odd)| {
+        for (op, _) in ops.iter_mut().zip(odd).filter(|(_, odd)| *odd) {
+            if let Op::Put(object) | Op::Replace(object) = op
+                && object.kind() != Kind::Namespace
+            {
+                let fields = match object.kind() {
+                    Kind::RoleBinding | Kind::SiteRoleBinding => r#"{"expiresAt": "never"}"#,
+                    _ => r#"{"displayName": 5}"#,
+                };
+                let annotations = object.meta_mut().annotations.get_or_insert_default();
+                annotations.insert(ODD.to_owned(), fields.to_owned());
+            }
+        }
+        ops
+    })
 }
 
 /// Many objects put at once, for properties that are about a state and not about how it came about.

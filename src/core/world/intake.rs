@@ -34,6 +34,11 @@ fn unchanged(old: &Meta, new: &Meta) -> bool {
     old.uid == new.uid && old.generation == new.generation && new.generation != 0
 }
 
+/// An object that can be read no longer gives nothing.
+fn is_as_readable(old: &Meta, new: &Meta) -> bool {
+    old.unreadable.is_some() || new.unreadable.is_none()
+}
+
 fn within<T: Ord>(these: &[T], those: &[T]) -> bool {
     let those: BTreeSet<&T> = those.iter().collect();
     these.iter().all(|one| those.contains(one))
@@ -41,7 +46,7 @@ fn within<T: Ord>(these: &[T], those: &[T]) -> bool {
 
 /// Whether a Group that has changed may give less than before.
 fn shrinks(old: &Group, new: &Group) -> bool {
-    let same = old.meta.uid == new.meta.uid && old.vouched == new.vouched;
+    let same = old.meta.uid == new.meta.uid && old.vouched == new.vouched && is_as_readable(&old.meta, &new.meta);
     let same = same && old.implies_membership == new.implies_membership;
     !(same && within(&old.members, &new.members) && within(&old.external, &new.external))
 }
@@ -49,6 +54,7 @@ fn shrinks(old: &Group, new: &Group) -> bool {
 /// Whether a binding that has changed may give less than before.
 fn lessens(old: &Binding, new: &Binding) -> bool {
     let same = old.meta.uid == new.meta.uid && old.role == new.role && old.expires_at == new.expires_at;
+    let same = same && is_as_readable(&old.meta, &new.meta);
     !(same && within(&old.subjects, &new.subjects))
 }
 
@@ -141,7 +147,9 @@ impl World {
         let changed = match (&old, new) {
             // Of several Users with one username the age decides, and another object has another age.
             (Some(old), Some(new)) => {
-                old.meta.uid != new.meta.uid || old.username != new.username || old.suspended != new.suspended
+                let readable = [&old.meta, &new.meta].map(|meta| meta.unreadable.is_none());
+                let same = old.username == new.username && old.suspended == new.suspended && readable[0] == readable[1];
+                old.meta.uid != new.meta.uid || !same
             }
             _ => true,
         };
@@ -157,7 +165,8 @@ impl World {
         }
         affected.site = true;
         let is_another = |old: &User, new: &User| old.username != new.username || old.meta.uid != new.meta.uid;
-        affected.urgent = new.is_none_or(|new| new.suspended || old.as_deref().is_some_and(|old| is_another(old, new)));
+        let is_lost = |new: &User| new.suspended || new.meta.unreadable.is_some();
+        affected.urgent = new.is_none_or(|new| is_lost(new) || old.as_deref().is_some_and(|old| is_another(old, new)));
         let usernames: BTreeSet<Name> =
             [old.as_deref(), new].into_iter().flatten().map(|u| u.username.clone()).collect();
         if let Some(old) = &old {
@@ -178,7 +187,7 @@ impl World {
     fn note_suspension(&mut self, username: &Name) -> bool {
         match self.standing(username) {
             Standing::Suspended => self.suspended.insert(username.clone()),
-            Standing::Good | Standing::Unknown => self.suspended.remove(username),
+            Standing::Good | Standing::Unknown | Standing::Unreadable => self.suspended.remove(username),
         }
     }
 
@@ -416,6 +425,16 @@ impl World {
         }
         self.policy_faults = faults;
         let default = claims::default_organization(self).map(|o| o.meta.name.clone());
+        Affected { organizations: default.into_iter().collect(), ..Affected::default() }
+    }
+
+    /// Takes in why one of the chart's ConfigMaps cannot be read, or that it can.
+    pub fn set_unread(&mut self, map: &'static str, why: Option<String>) -> Affected {
+        let before = match why.clone() {
+            Some(why) => self.unread.insert(map, why),
+            None => self.unread.remove(map),
+        };
+        let default = claims::default_organization(self).filter(|_| before != why).map(|o| o.meta.name.clone());
         Affected { organizations: default.into_iter().collect(), ..Affected::default() }
     }
 

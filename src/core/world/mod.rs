@@ -53,6 +53,8 @@ pub struct World {
     pub troubles: Troubles,
     /// Admission policies that are not as the chart installed them. `None` when nothing says how they should be.
     pub policy_faults: Option<Vec<(Reason, String)>>,
+    /// The chart's ConfigMaps that cannot be read, by name, and why not.
+    pub unread: BTreeMap<&'static str, String>,
     /// Namespaces in which the operator has no rights. What was granted there stays, until it may be changed again.
     pub unauthorized: BTreeSet<Name>,
     /// Namespaces on which the claim that is due cannot be recorded, and what the API server says.
@@ -185,6 +187,8 @@ pub enum Standing {
     Unknown,
     /// Suspended.
     Suspended,
+    /// The User cannot be read.
+    Unreadable,
     /// May hold grants (active or dormant).
     Good,
 }
@@ -214,6 +218,7 @@ impl World {
         match self.speaker(username) {
             None => Standing::Unknown,
             Some(user) if user.suspended => Standing::Suspended,
+            Some(user) if user.meta.unreadable.is_some() => Standing::Unreadable,
             Some(_) => Standing::Good,
         }
     }
@@ -247,7 +252,8 @@ impl World {
         self.site_mentions.contains_key(username)
             && self.site_bindings.values().any(|b| {
                 // A role that does not exist yet may turn out to be one.
-                names(b) && self.site_role_rights(&b.role.1).is_none_or(|role| role.privileged)
+                let role = self.site_role_rights(&b.role.1);
+                names(b) && (b.meta.unreadable.is_some() || role.is_none_or(|role| role.privileged))
             })
     }
 

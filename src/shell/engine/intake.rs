@@ -14,6 +14,7 @@ use crate::core::records::Meta;
 use crate::core::uid::Uid;
 use crate::core::world::Affected;
 use crate::shell::watch::{Id, Item, Kind, Seen};
+use crate::shell::writer::Job;
 
 impl Engine {
     pub(super) fn seen(&mut self, seen: Seen) {
@@ -81,6 +82,17 @@ impl Engine {
                 self.synced_with(Kind::Policies);
                 affected
             }
+            Item::Configuration { map, uid, fault } => {
+                let affected = world.set_unread(map, fault.clone());
+                match fault {
+                    Some(why) => {
+                        self.unread.insert(map, (uid, why));
+                        self.report_unread(map);
+                    }
+                    None => drop(self.unread.remove(map)),
+                }
+                affected
+            }
             Item::Ceiling(kind, ceiling) => self.ceiling(kind, Some(ceiling)),
             Item::Bounds(bounds) => {
                 let affected = world.set_bounds(bounds);
@@ -94,6 +106,13 @@ impl Engine {
             }
         };
         self.affected(affected);
+    }
+
+    /// Reports a ConfigMap that cannot be read, where who has written it looks first.
+    pub(super) fn report_unread(&self, map: &'static str) {
+        if let Some((uid, why)) = self.unread.get(map).filter(|(uid, _)| self.leading && *uid != Uid::default()) {
+            let _ = self.jobs.send(Job::Unread { map, uid: uid.clone(), why: why.clone() });
+        }
     }
 
     fn ceiling(&mut self, kind: Kind, ceiling: Option<crate::core::rules::Ceiling>) -> Affected {
@@ -282,7 +301,7 @@ fn id(item: &Item) -> Option<Id> {
         Item::Suspended(list) => {
             Id { kind: Kind::Suspended, namespace: Name::default(), name: Name::default(), uid: list.uid.clone() }
         }
-        Item::Bounds(_) | Item::Settings(_) | Item::PolicyFaults(_) => return None,
+        Item::Bounds(_) | Item::Settings(_) | Item::Configuration { .. } | Item::PolicyFaults(_) => return None,
     })
 }
 

@@ -29,6 +29,7 @@ use super::watch::{Id, Kind, Seen};
 use super::writer::{Done, Job};
 use crate::core::Name;
 use crate::core::native::Source;
+use crate::core::uid::Uid;
 use crate::core::world::{Affected, World};
 
 /// How many units are worked on before new events are looked at.
@@ -87,6 +88,8 @@ pub struct Engine {
     undecided: Vec<Unit>,
     statuses: Statuses,
     suspensions: Suspensions,
+    /// ConfigMaps of the chart that cannot be read, and why not.
+    unread: BTreeMap<&'static str, (Uid, String)>,
     /// Decisions and writes begin when every kind has been seen once.
     synced: HashSet<Kind>,
     /// Objects seen since a watch began to list.
@@ -121,6 +124,7 @@ impl Engine {
             undecided: Vec::new(),
             statuses: Statuses::default(),
             suspensions: Suspensions::default(),
+            unread: BTreeMap::new(),
             synced: HashSet::new(),
             listed: HashMap::new(),
             pauses: BTreeSet::new(),
@@ -230,6 +234,7 @@ impl Engine {
         tracing::info!(leading, "leadership");
         self.leading = leading;
         if leading {
+            self.unread.keys().for_each(|map| self.report_unread(map));
             // Another replica may have led meanwhile.
             self.world.refused_claims.clear();
             self.units.values_mut().for_each(UnitState::start_over);

@@ -9,22 +9,25 @@ use k8s_openapi::api::core::v1 as corev1;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Status;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::{Done, Failure, Job, Outcome};
+use crate::api::conditions::Reason;
 use crate::api::vocabulary as v;
 use crate::api::{self, GROUP, VERSION};
 use crate::core::Name;
 use crate::core::claims::Claim;
 use crate::core::native::{self, Key, Native, NativeKind, Object, Observed, Owner, Source};
 use crate::core::plan::Write;
+use crate::core::salvage::Withhold;
 use crate::core::suspended::TEXTS;
 use crate::core::uid::Uid;
 use crate::shell::REPORTER;
+use crate::shell::guarded::Guarded;
 use crate::shell::lease::Gate;
 use crate::shell::metrics::{Metrics, WriteLabels};
 use crate::shell::retry;
@@ -91,6 +94,18 @@ impl Hand {
             Job::Read { target, .. } => {
                 let result = self.read(&target).await;
                 Done::Read(target, result)
+            }
+            Job::Unread { map, uid, why } => {
+                let reference = corev1::ObjectReference {
+                    api_version: Some("v1".to_owned()),
+                    kind: Some("ConfigMap".to_owned()),
+                    name: Some(map.to_owned()),
+                    namespace: Some(self.namespace.clone()),
+                    uid: Some(uid.to_string()),
+                    ..Default::default()
+                };
+                self.announce(reference, Reason::Unreadable.as_str(), why);
+                Done::Unread
             }
         }
     }
@@ -272,9 +287,9 @@ impl Hand {
                 "annotations": annotations,
             },
         });
-        let api = Api::<corev1::Namespace>::all(self.client.clone());
+        let api = Api::<Guarded<corev1::Namespace>>::all(self.client.clone());
         let result = api.patch(&claim.namespace, &apply(), &Patch::Apply(document)).await;
-        Done::Claim(claim.namespace, self.outcome("claim", result).map(|n| (&n.metadata).into()))
+        Done::Claim(claim.namespace, self.outcome("claim", result).map(|n| n.meta().into()))
     }
 
     async fn list(&self, uid: &Uid, texts: [String; TEXTS]) -> Result<SuspendedList, Failure> {
@@ -294,8 +309,8 @@ impl Hand {
     async fn unlabel(&self, handle: &Name, version: u64) -> Result<(), Failure> {
         let metadata = serde_json::json!({"resourceVersion": version.to_string(), "labels": {v::SUSPENSION: null}});
         let document = serde_json::json!({"metadata": metadata});
-        let api = Api::<api::User>::all(self.client.clone());
-        let result = api.patch_metadata(handle, &PatchParams::default(), &Patch::Merge(document)).await;
+        let api = Api::<Guarded<api::User>>::all(self.client.clone());
+        let result = api.patch(handle, &PatchParams::default(), &Patch::Merge(document)).await;
         self.outcome("unlabel", result).map(drop)
     }
 
@@ -333,7 +348,7 @@ impl Hand {
             Ok(Some(item)) => {
                 self.count("status", "ok");
                 if let Some((reason, message)) = event {
-                    self.announce(&target, reason, message);
+                    self.announce(reference(&target), reason, message);
                 }
                 Ok(Box::new(item))
             }
@@ -343,16 +358,16 @@ impl Hand {
     }
 
     /// Events help people to notice; nothing rests on them, so nobody waits for one, and a lost one is only logged.
-    fn announce(&self, target: &Source, reason: &'static str, message: String) {
+    fn announce(&self, reference: corev1::ObjectReference, reason: &'static str, message: String) {
         let Ok(place) = self.events.clone().try_acquire_owned() else { return };
-        let (hand, target) = (self.clone(), target.clone());
+        let hand = self.clone();
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(PATIENCE, hand.publish(&target, reason, message)).await;
+            let _ = tokio::time::timeout(PATIENCE, hand.publish(reference, reason, message)).await;
             drop(place);
         });
     }
 
-    async fn publish(&self, target: &Source, reason: &str, message: String) {
+    async fn publish(&self, reference: corev1::ObjectReference, reason: &str, message: String) {
         let event = Event {
             type_: EventType::Warning,
             reason: reason.to_owned(),
@@ -360,17 +375,20 @@ impl Hand {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        let reference = corev1::ObjectReference {
-            api_version: Some(format!("{GROUP}/{VERSION}")),
-            kind: Some(target.kind.to_owned()),
-            name: Some(target.name.to_string()),
-            namespace: (!target.namespace.is_empty()).then(|| target.namespace.to_string()),
-            uid: Some(target.uid.to_string()),
-            ..Default::default()
-        };
         if let Err(error) = self.recorder.publish(&event, &reference).await {
-            tracing::debug!(%error, object = target.path(), "an Event was not written");
+            tracing::debug!(%error, kind = reference.kind, name = reference.name, "an Event was not written");
         }
+    }
+}
+
+fn reference(target: &Source) -> corev1::ObjectReference {
+    corev1::ObjectReference {
+        api_version: Some(format!("{GROUP}/{VERSION}")),
+        kind: Some(target.kind.to_owned()),
+        name: Some(target.name.to_string()),
+        namespace: (!target.namespace.is_empty()).then(|| target.namespace.to_string()),
+        uid: Some(target.uid.to_string()),
+        ..Default::default()
     }
 }
 
@@ -444,45 +462,58 @@ impl Request<'_> {
     /// Returns the object as it is then, unless it is being deleted.
     async fn send(self) -> kube::Result<Option<Item>> {
         match self.target.kind {
-            "Organization" => self.cluster::<api::Organization>(|o| Item::Organization(o.into())).await,
-            "User" => self.cluster::<api::User>(|o| Item::User(o.into())).await,
-            "SiteRole" => self.cluster::<api::SiteRole>(|o| Item::SiteRole(o.into())).await,
-            "SiteRoleBinding" => self.cluster::<api::SiteRoleBinding>(|o| Item::SiteRoleBinding(o.into())).await,
-            "Group" => self.namespaced::<api::Group>(|o| Item::Group(o.into())).await,
-            "RoleBinding" => self.namespaced::<api::RoleBinding>(|o| Item::RoleBinding(o.into())).await,
-            _ => self.namespaced::<api::CustomRole>(|o| Item::CustomRole(o.into())).await,
+            "Organization" => self.cluster::<api::Organization, _>(Item::Organization).await,
+            "User" => self.cluster::<api::User, _>(Item::User).await,
+            "SiteRole" => self.cluster::<api::SiteRole, _>(Item::SiteRole).await,
+            "SiteRoleBinding" => self.cluster::<api::SiteRoleBinding, _>(Item::SiteRoleBinding).await,
+            "Group" => self.namespaced::<api::Group, _>(Item::Group).await,
+            "RoleBinding" => self.namespaced::<api::RoleBinding, _>(Item::RoleBinding).await,
+            _ => self.namespaced::<api::CustomRole, _>(Item::CustomRole).await,
         }
     }
 
-    async fn cluster<K>(self, item: fn(&K) -> Item) -> kube::Result<Option<Item>>
+    async fn cluster<K, R>(self, item: fn(R) -> Item) -> kube::Result<Option<Item>>
     where
         K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+        R: for<'a> From<&'a K> + Withhold<K>,
     {
         let api = Api::all(self.client.clone());
         self.with(api, item).await
     }
 
-    async fn namespaced<K>(self, item: fn(&K) -> Item) -> kube::Result<Option<Item>>
+    async fn namespaced<K, R>(self, item: fn(R) -> Item) -> kube::Result<Option<Item>>
     where
         K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
             + Clone
             + std::fmt::Debug
             + DeserializeOwned,
+        R: for<'a> From<&'a K> + Withhold<K>,
     {
         let api = Api::namespaced(self.client.clone(), &self.target.namespace);
         self.with(api, item).await
     }
 
-    async fn with<K>(self, api: Api<K>, item: fn(&K) -> Item) -> kube::Result<Option<Item>>
+    async fn with<K, R>(self, api: Api<Guarded<K>>, item: fn(R) -> Item) -> kube::Result<Option<Item>>
     where
-        K: kube::Resource + Clone + std::fmt::Debug + DeserializeOwned,
+        K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+        R: for<'a> From<&'a K> + Withhold<K>,
     {
         let object = match self.status {
             Some(document) => Some(api.patch_status(&self.target.name, &apply(), &Patch::Apply(document)).await?),
             None => api.get_opt(&self.target.name).await?,
         };
-        Ok(object.filter(|object| object.meta().deletion_timestamp.is_none()).map(|object| item(&object)))
+        Ok(object.and_then(|object| record(object, item)))
     }
+}
+
+/// `None` for what is being deleted.
+fn record<K, R>(object: Guarded<K>, item: fn(R) -> Item) -> Option<Item>
+where
+    K: kube::Resource<DynamicType = ()>,
+    R: for<'a> From<&'a K> + Withhold<K>,
+{
+    let lives = object.meta().deletion_timestamp.is_none();
+    object.record().filter(|_| lives).map(item)
 }
 
 #[cfg(test)]

@@ -47,6 +47,15 @@ pub enum Job {
         /// Of the User as it was when it was found on a list: who was activated and suspended again since keeps the label.
         version: u64,
     },
+    /// An Event on a ConfigMap of the chart that cannot be read.
+    Unread {
+        /// Its name.
+        map: &'static str,
+        #[allow(missing_docs)]
+        uid: Uid,
+        #[allow(missing_docs)]
+        why: String,
+    },
     /// A status, and the Event that goes with it, if any.
     Status {
         #[allow(missing_docs)]
@@ -81,6 +90,7 @@ impl Job {
             Job::Suspended { .. } => "suspended",
             Job::Unlabel { .. } => "unlabel",
             Job::Status { .. } => "status",
+            Job::Unread { .. } => "event",
             Job::Read { .. } => "read",
         }
     }
@@ -92,6 +102,7 @@ impl Job {
             Job::Suspended { .. } => Done::Suspended(Err(failure)),
             Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(failure)),
             Job::Status { target, .. } => Done::Status(target.clone(), Err(failure)),
+            Job::Unread { .. } => Done::Unread,
             Job::Read { target, .. } => Done::Read(target.clone(), Err(failure)),
         }
     }
@@ -101,7 +112,7 @@ impl Job {
         match self {
             Job::Unlabel { .. } => Some(1),
             Job::Status { weight, .. } | Job::Read { weight, .. } => Some((1 + weight / WEIGHT_OF_A_PLACE).min(most)),
-            Job::Native(_) | Job::Claim(_) | Job::Suspended { .. } => None,
+            Job::Native(_) | Job::Claim(_) | Job::Suspended { .. } | Job::Unread { .. } => None,
         }
     }
 }
@@ -119,6 +130,8 @@ pub enum Done {
     Status(Source, Result<Box<Item>, Failure>),
     /// Of the list of suspended users.
     Suspended(Result<SuspendedList, Failure>),
+    /// An Event is on its way.
+    Unread,
     /// Of a User's label.
     Unlabelled(Name, Result<(), Failure>),
 }

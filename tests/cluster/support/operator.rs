@@ -113,6 +113,11 @@ impl Operator {
         self.child.wait().unwrap();
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -54,6 +54,7 @@ impl Engine {
             Done::Read(target, result) => self.was_read(&target, result),
             Done::Suspended(result) => self.list_written(result),
             Done::Unlabelled(handle, result) => self.label_taken_off(&handle, result),
+            Done::Unread => {}
         }
     }
 

@@ -1,0 +1,66 @@
+//! Times that people write.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// What [`read`] can read. The format `date-time` alone lets through more: 20 fractional digits, an offset of 99 hours, and
+/// anything after another `t`.
+pub const PATTERN: &str = concat!(
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?",
+    r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+);
+
+/// Reads a time. One after the last that we can count, at the end of the year 9999, is that one: it stands for never.
+///
+/// # Errors
+/// When it is no time.
+pub fn read(text: &str) -> Result<Timestamp, jiff::Error> {
+    text.parse().or_else(|error| match text.strip_prefix("9999-12-") {
+        // As the same day of a year that is as long.
+        Some(rest) => format!("9998-12-{rest}").parse::<Timestamp>().map(|_| Timestamp::MAX).map_err(|_| error),
+        None => Err(error),
+    })
+}
+
+/// Reads a field that may be absent.
+///
+/// # Errors
+/// When it is there and no time.
+pub fn option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    let read = |text: String| read(&text).map(Time).map_err(|error| D::Error::custom(format!("{text:?}: {error}")));
+    text.map(read).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("2027-01-31T18:00:00Z", "2027-01-31T18:00:00Z")]
+    #[case("2027-01-31T18:00:00.123456789+14:00", "2027-01-31T04:00:00.123456789Z")]
+    #[case("0000-01-01T00:00:00+23:59", "-000001-12-31T00:01:00Z")]
+    #[case("9999-12-30T22:00:00Z", "9999-12-30T22:00:00Z")]
+    #[case("9999-12-31T23:59:59Z", "9999-12-30T22:00:00.999999999Z")]
+    #[case("9999-12-31T23:59:59.999999999-23:59", "9999-12-30T22:00:00.999999999Z")]
+    fn a_time_that_the_schema_accepts_is_read(#[case] text: &str, #[case] time: &str) {
+        assert!(regex::Regex::new(PATTERN).unwrap().is_match(text));
+        assert_eq!(read(text).unwrap(), time.parse().unwrap());
+    }
+
+    #[rstest]
+    #[case("2027-01-31T18:00:00.01234567890123456789Z")]
+    #[case("2027-01-31T18:00:00+99:99")]
+    #[case("2027-01-31T18:00:00Zt-foo")]
+    #[case("9999-12-31T18:00:00Zt-foo")]
+    #[case("9999-12-32T18:00:00Z")]
+    #[case("2027-01-31T25:00:00Z")]
+    #[case("tomorrow")]
+    #[case("")]
+    fn other_text_is_refused(#[case] text: &str) {
+        assert!(read(text).is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! YAML that people write into ConfigMaps.
+//!
+//! serde_yaml takes a time that grows with the square of the nesting: 40,000 brackets keep it busy for half a minute. So a
+//! text is measured first, by a parser that stops at the first level too many.
+
+use granit_parser::{Event, Parser, ScanError};
+use serde::Deserialize as _;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// How deep a text may be nested. The chart's own go eight levels deep, and its policies twelve.
+const DEEPEST: usize = 32;
+
+/// The longest message about something that cannot be read, in bytes: it may quote what somebody wrote.
+const LONGEST_MESSAGE: usize = 512;
+
+/// Why a text cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is not even parsed.
+    #[error("it has {length} bytes; the limit is {longest}")]
+    TooLong {
+        #[allow(missing_docs)]
+        length: usize,
+        #[allow(missing_docs)]
+        longest: usize,
+    },
+    /// It is not parsed to its end.
+    #[error("line {line}: it is nested more than {DEEPEST} levels deep")]
+    TooDeep {
+        #[allow(missing_docs)]
+        line: usize,
+    },
+    /// It is no YAML.
+    #[error("line {}: {}", .0.marker().line(), .0)]
+    Scan(#[from] ScanError),
+    /// It has another shape than it should have, or is no YAML.
+    #[error(transparent)]
+    Yaml(#[from] serde_yaml::Error),
+}
+
+/// Reads a text of one YAML document and at most `longest` bytes.
+///
+/// # Errors
+/// When it is too long, too deep, no YAML, or not of the shape of a `T`.
+pub fn read<T: DeserializeOwned>(text: &str, longest: usize) -> Result<T, Error> {
+    measure(text, longest)?;
+    Ok(serde_yaml::from_str(text)?)
+}
+
+/// Reads a text of several YAML documents and at most `longest` bytes.
+///
+/// # Errors
+/// When it is too long, too deep or no YAML.
+pub fn documents(text: &str, longest: usize) -> Result<Vec<Value>, Error> {
+    measure(text, longest)?;
+    serde_yaml::Deserializer::from_str(text).map(|document| Ok(Value::deserialize(document)?)).collect()
+}
+
+fn measure(text: &str, longest: usize) -> Result<(), Error> {
+    if text.len() > longest {
+        return Err(Error::TooLong { length: text.len(), longest });
+    }
+    let mut depth = 0_usize;
+    for next in Parser::new_from_str(text) {
+        let (event, span) = next?;
+        match event {
+            Event::MappingStart(..) | Event::SequenceStart(..) => depth += 1,
+            Event::MappingEnd | Event::SequenceEnd => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return Err(Error::TooDeep { line: span.start.line() });
+        }
+    }
+    Ok(())
+}
+
+/// The beginning of a message about something that cannot be read.
+#[must_use]
+pub fn brief(message: &impl ToString) -> String {
+    let mut message = message.to_string();
+    message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+    message
+}
