@@ -7,7 +7,7 @@ CACHE ?= $(or $(BAILIWICK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bailiwic
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help demo test e2e check lint audit image bench bench-full bench-policies generate tools
+.PHONY: help demo test e2e check lint audit image bench bench-full bench-neighbors bench-policies generate tools
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ bench: bench-tools ## How fast and small at 10 and 100 organizations (ten minute
 
 bench-full: bench-tools ## The same up to 1,000 organizations, 10,000 users and 20,000 bindings (an hour)
 	$(BENCH) scale --operator "$$(hack/static-binary)" --organizations 10,100,1000 --runs 3,3,1 --json docs/benchmarks/full.json --pictures docs/benchmarks
+
+bench-neighbors: tools ## What the most expensive organization costs a quiet one beside it: time and memory (ten minutes)
+	BAILIWICK_OPERATOR="$$(hack/static-binary)" cargo test --test cluster the_most_expensive -- --nocapture
 
 bench-policies: bench-tools ## What each admission policy costs a write
 	$(BENCH) policies

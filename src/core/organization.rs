@@ -87,6 +87,14 @@ fn perhaps_privileged<'a>(world: &World, local: &'a Local) -> BTreeSet<&'a Name>
     groups.collect()
 }
 
+/// The roles that bindings give to a Group.
+#[derive(Default)]
+struct GroupRoles<'a> {
+    roles: BTreeSet<&'a (RoleKind, Name)>,
+    /// Whether one of them is privileged.
+    privileged: bool,
+}
+
 struct Namespace<'a> {
     world: &'a World,
     name: &'a Name,
@@ -100,8 +108,8 @@ struct Namespace<'a> {
     groups: BTreeMap<Name, Subjects>,
     budget: Budget<'a>,
     members: Members<'a>,
-    /// For each Group, the roles that bindings give to it, and whether one of them is privileged.
-    group_roles: BTreeMap<Name, (BTreeSet<&'a (RoleKind, Name)>, bool)>,
+    /// What bindings give to each Group.
+    group_roles: BTreeMap<&'a Name, GroupRoles<'a>>,
     holders: BTreeSet<(Name, Grantee)>,
     decision: Decision,
 }
@@ -172,7 +180,7 @@ impl<'a> Namespace<'a> {
     /// The objects of which nothing but the name is kept.
     fn beyond_limits(&mut self) {
         for meta in self.local.groups.excess() {
-            let privileged = self.group_roles.remove(&meta.name).is_some_and(|(_, privileged)| privileged);
+            let privileged = self.group_roles.remove(&meta.name).is_some_and(|held| held.privileged);
             let status =
                 GroupStatus { privileged: privileged || self.local.bindings.is_over(), ..GroupStatus::default() };
             self.status("Group", meta, Status::Group(status), beyond_limit("Groups"));
@@ -295,7 +303,7 @@ impl<'a> Namespace<'a> {
             self.members.hold(&who.granted, true);
             self.members.belong_by_group(&group.meta.name);
         }
-        let (roles, privileged) = self.group_roles.remove(&group.meta.name).unwrap_or_default();
+        let GroupRoles { roles, privileged } = self.group_roles.remove(&group.meta.name).unwrap_or_default();
         let privileged = privileged || stays_privileged(self.local, group);
         let mut findings =
             vec![about(C::MembersKnown, (Reason::Resolved, "Every member is known."), who.withheld.clone())];
@@ -416,10 +424,10 @@ impl<'a> Namespace<'a> {
     fn note_groups(&mut self, binding: &'a Binding, role: Option<&Assigned>) {
         for subject in &binding.subjects {
             if let Subject::Group(name) = subject {
-                let (roles, privileged) = self.group_roles.entry(name.clone()).or_default();
-                roles.insert(&binding.role);
+                let held = self.group_roles.entry(name).or_default();
+                held.roles.insert(&binding.role);
                 // A role that does not exist yet may turn out to be one, and what cannot be read may say anything.
-                *privileged |= binding.meta.unreadable.is_some() || role.is_none_or(|r| r.resolved.privileged);
+                held.privileged |= binding.meta.unreadable.is_some() || role.is_none_or(|r| r.resolved.privileged);
             }
         }
     }

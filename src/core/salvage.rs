@@ -52,6 +52,8 @@ pub fn read<K: DeserializeOwned>(mut value: Value) -> Found<K> {
         return Found::Whole(object);
     }
     let mut bare = value.clone();
+    // It is copied for every field, and annotations may be long.
+    bare["metadata"] = Value::Object(Map::new());
     bare["status"] = Value::Object(Map::new());
     // Everything that any of our kinds requires.
     bare["spec"] = json!({"roleRef": {"kind": "SiteRole", "name": ""}, "assignableTo": []});

@@ -545,7 +545,7 @@ impl Model {
 
     /// What follows from everything.
     fn all(&self) -> All {
-        All::from_scratch(&mut self.store.world(), self.time())
+        All::from_scratch(&mut self.store.world(), self.time(), &|key| self.present.contains_key(key))
     }
 
     /// Nobody has what they should not have, but by an object that is being written, or because their new grant waits for one.
@@ -874,10 +874,10 @@ fn bound_by(model: &Model, kind: &str, name: &str) -> BTreeSet<String> {
     subjects.flatten().collect()
 }
 
-/// One subject more or less can give all shards of a binding new names.
+/// One subject more, or a third less, gives all shards of a binding new names.
 #[rstest]
 #[case::one_more(128, 129)]
-#[case::one_less(129, 128)]
+#[case::a_third_less(129, 90)]
 fn who_keeps_a_role_has_it_while_the_shard_that_takes_over_cannot_be_created(
     #[case] before: usize,
     #[case] after: usize,
@@ -910,6 +910,25 @@ fn who_keeps_a_role_has_it_while_the_shard_that_takes_over_cannot_be_created(
     model.check_converged();
     assert_eq!(bound_by(&model, "RoleBinding", "robots").len(), after);
     assert_ne!(granted_by_bindings(&model), shards, "no shard has another name");
+}
+
+/// Found by a security review: around 8,192 holders of a SiteRole, one more or less rewrote some 200 objects, time after time.
+#[test]
+fn one_subject_more_or_less_rewrites_one_shard_and_not_all_of_them() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    apply(&mut model, &robots(0, 129));
+    model.rest(true);
+    let shards = granted_by_bindings(&model);
+    for subjects in [128, 129, 127, 130] {
+        apply(&mut model, &robots(0, subjects));
+        model.rest(true);
+        model.check_converged();
+        assert_eq!(granted_by_bindings(&model), shards);
+    }
+    apply(&mut model, &robots(0, 96));
+    model.rest(true);
+    assert_ne!(granted_by_bindings(&model), shards, "they are needed no more");
 }
 
 const ADA_AND_BOB: &str = "

@@ -262,3 +262,29 @@ fn a_role_is_resolved_again_only_when_something_that_it_rests_on_changes() {
     world.set_bounds(bailiwick::core::catalog::Bounds { catalog: Default::default(), ..bounds });
     assert_eq!(same(&third, &rights(&resolve(&world, known))), [false, false, false]);
 }
+
+/// Whoever may write Users fills no memory either, and takes nobody's access.
+#[test]
+fn of_too_many_users_the_oldest_count_and_the_others_are_unknown() {
+    let mut world = start();
+    let user = |n: usize, created: i64| {
+        let metadata = ObjectMeta { namespace: None, ..meta(&format!("u{n:06}-{}", "x".repeat(240)), created, 10_000) };
+        let username = Some(format!("{n:06}{}", "𝕏".repeat(120)));
+        let spec = api::UserSpec { username, ..api::UserSpec::default() };
+        records::User::from(&api::User { metadata, spec, status: None })
+    };
+    let count = 55_000;
+    let put = |world: &mut World, user: records::User| world.user(&user.meta.name.clone(), Some(user), None);
+    for n in 0..count {
+        put(&mut world, user(n, (count - n) as i64));
+    }
+    assert!(world.users.len() < count && world.users.is_over());
+    let known =
+        |world: &World, n: usize| world.standing(&user(n, 0).username) == bailiwick::core::world::Standing::Good;
+    // The last ones by name are the oldest, and came last.
+    assert!(known(&world, count - 1) && !known(&world, 0));
+    let left_out = world.users.excess().count();
+    let gone = user(count - 1, 1);
+    world.user(&gone.meta.name, None, Some(&gone.meta.uid));
+    assert_eq!(world.users.due().count(), 1, "one of {left_out} has a place");
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::core::claims::{self, Assignment};
 use bailiwick::core::conditions::{Status, StatusDraft};
-use bailiwick::core::decision::Decision;
+use bailiwick::core::decision::{Decision, Existing};
 use bailiwick::core::native::{Desired, Source};
 use bailiwick::core::uid::Uid;
 use bailiwick::core::world::{Affected, Change, Contribution, World};
@@ -32,9 +32,9 @@ pub struct All {
     pub users: BTreeMap<Name, (StatusDraft, Option<Timestamp>)>,
 }
 
-fn unit(world: &World, name: &Name, now: Timestamp) -> Unit {
+fn unit(world: &World, name: &Name, now: Timestamp, existing: Existing<'_>) -> Unit {
     let claim = claims::claim(world, name, now, true).map(|c| (c.namespace, c.organization));
-    Unit { decision: organization::decide(world, name, now, &|_| false), claim }
+    Unit { decision: organization::decide(world, name, now, existing), claim }
 }
 
 fn organization_status(all: &BTreeMap<Name, Unit>, world: &World, name: &Name) -> Option<StatusDraft> {
@@ -48,21 +48,21 @@ fn organization_status(all: &BTreeMap<Name, Unit>, world: &World, name: &Name) -
 
 impl All {
     /// Decides everything, from nothing. Fills in the holders that the site needs.
-    pub fn from_scratch(world: &mut World, now: Timestamp) -> Self {
+    pub fn from_scratch(world: &mut World, now: Timestamp, existing: Existing<'_>) -> Self {
         let mut all = Self::default();
         let spaces: BTreeSet<Name> = world.units().into_iter().chain(SPACES.map(Name::from)).collect();
         for name in &spaces {
-            let unit = unit(world, name, now);
+            let unit = unit(world, name, now, existing);
             world.set_contribution(&Contribution::default(), &unit.decision.contribution);
             all.units.insert(name.clone(), unit);
         }
         // Its members are those who belong to no other.
         for name in world.default_namespaces().collect::<Vec<_>>() {
-            let unit = unit(world, &name, now);
+            let unit = unit(world, &name, now, existing);
             world.set_contribution(&all.units[&name].decision.contribution, &unit.decision.contribution);
             all.units.insert(name, unit);
         }
-        all.site = site::decide(world, now, &|_| false);
+        all.site = site::decide(world, now, existing);
         for name in world.organizations.keys() {
             all.organizations.extend(organization_status(&all.units, world, name).map(|s| (name.clone(), s)));
         }
@@ -218,7 +218,7 @@ impl Shell {
     pub fn decide(&mut self) {
         let now = self.store.time();
         while let Some(name) = self.spaces.pop_first() {
-            let unit = unit(&self.world, &name, now);
+            let unit = unit(&self.world, &name, now, &|_| false);
             let nothing = Contribution::default();
             let before = self.all.units.get(&name).map_or(&nothing, |u| &u.decision.contribution);
             let change = self.world.set_contribution(before, &unit.decision.contribution);
@@ -291,7 +291,7 @@ impl Shell {
     /// What was decided bit by bit is what follows from everything.
     pub fn check(&self) {
         let mut world = self.store.world();
-        let should = All::from_scratch(&mut world, self.store.time());
+        let should = All::from_scratch(&mut world, self.store.time(), &|_| false);
         assert_same_all(&self.all, &should);
     }
 }

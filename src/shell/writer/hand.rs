@@ -37,8 +37,10 @@ use crate::shell::watch::{Item, SuspendedList};
 /// what the API server is to say.
 const PATIENCE: Duration = Duration::from_secs(35);
 
-/// So many Events are on their way at once: if more is wrong than that, the rest stands in statuses only.
-const EVENTS_AT_ONCE: usize = 8;
+/// How many Events there may be in a [`WINDOW`]: if more is wrong than that, the rest stands in statuses only. kube keeps each
+/// Event in memory for six minutes, so without an end to their number, breaking many objects would fill the memory.
+const EVENTS_IN_A_WINDOW: usize = 32;
+const WINDOW: Duration = Duration::from_secs(2);
 
 /// The longest note of an Event, in bytes, as the API has it.
 const LONGEST_NOTE: usize = 1024;
@@ -60,7 +62,7 @@ impl Hand {
     pub fn new(client: Client, namespace: String, gate: Gate, metrics: Arc<Metrics>) -> Self {
         let reporter = Reporter { controller: REPORTER.into(), instance: None };
         let recorder = Recorder::new(client.clone(), reporter);
-        Self { client, namespace, recorder, events: Arc::new(Semaphore::new(EVENTS_AT_ONCE)), gate, metrics }
+        Self { client, namespace, recorder, events: Arc::new(Semaphore::new(EVENTS_IN_A_WINDOW)), gate, metrics }
     }
 
     /// Carries out a job, if this replica leads.
@@ -362,7 +364,8 @@ impl Hand {
         let Ok(place) = self.events.clone().try_acquire_owned() else { return };
         let hand = self.clone();
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(PATIENCE, hand.publish(reference, reason, message)).await;
+            let published = tokio::time::timeout(PATIENCE, hand.publish(reference, reason, message));
+            let _ = tokio::join!(published, tokio::time::sleep(WINDOW));
             drop(place);
         });
     }

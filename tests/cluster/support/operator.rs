@@ -21,7 +21,9 @@ impl Operator {
             cluster.faults.as_ref().map_or_else(|| kubeconfig.clone(), |faults| faults.redirect(&kubeconfig, scratch));
         let number = std::fs::read_dir(scratch).unwrap().count();
         let log = scratch.join(format!("operator-{identity}-{number}.log"));
-        let mut command = dying_with_us(env!("CARGO_BIN_EXE_bailiwick"));
+        // A benchmark brings the static binary that an image holds.
+        let binary = std::env::var("BAILIWICK_OPERATOR").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bailiwick").to_owned());
+        let mut command = dying_with_us(&binary);
         command
             .args([
                 "run",
