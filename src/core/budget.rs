@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::Name;
-use super::records::{Binding, Rank};
+use super::records::{Binding, Counts, Rank};
 use crate::api::RoleKind;
 
 /// How many subjects the RoleBindings of one organization may have together, with the members of the Groups that they name.
@@ -37,10 +37,14 @@ impl<'a> Budget<'a> {
     }
 }
 
-/// The order in which bindings spend the budget: less is earlier. A binding that counted before comes before any that did
-/// not, so that no grant ends because somebody asks for more. Then privileged roles come first, then older bindings. What has
-/// expired comes last: it grants nothing, and only says who still belongs to the organization.
-pub(super) fn precedence(binding: &Binding, privileged: bool, expired: bool) -> (bool, bool, bool, Rank) {
-    let rank = binding.meta.rank();
-    (expired, rank.is_new(), !privileged, rank)
+/// The order in which bindings spend the budget: less is earlier. A binding that counts as it is comes before one that asks for
+/// more than its status says, and that before one that grants nothing yet, so that no grant ends because somebody asks for more.
+/// Then privileged roles come first, then older bindings.
+pub(super) fn precedence(binding: &Binding, privileged: bool, subjects: usize) -> (Counts, bool, Rank) {
+    let counts = match binding.meta.status.counts {
+        _ if binding.granted == 0 => Counts::NotYet,
+        Counts::Now if subjects > binding.granted as usize => Counts::Before,
+        counts => counts,
+    };
+    (counts, !privileged, binding.meta.rank())
 }

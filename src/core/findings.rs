@@ -21,6 +21,13 @@ pub(super) fn beyond_limit(kinds: &str) -> Vec<Finding> {
     vec![bad(C::Ready, Reason::TooLarge, message)]
 }
 
+/// The condition of an object that has grown beyond a limit.
+pub(super) fn only_a_part() -> Finding {
+    let message = "The object has grown beyond a documented limit of its organization. What it had before, and still asks for, \
+                   counts; what it asks for in addition does not. Delete or shrink other objects.";
+    bad(C::Ready, Reason::PartlyWithheld, message)
+}
+
 /// The conditions of a binding, of either kind.
 pub(super) fn binding_findings(
     role: Result<&Resolved, &Reason>,

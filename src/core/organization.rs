@@ -11,7 +11,7 @@ use super::budget::{self, Budget};
 use super::claims;
 use super::conditions::{Finding, Message, Status, StatusDraft, about, bad, good};
 use super::decision::{Decision, Existing, Place, RoleName};
-use super::findings::{beyond_limit, binding_findings, count, role_findings};
+use super::findings::{beyond_limit, binding_findings, count, only_a_part, role_findings};
 use super::members::Members;
 use super::native::{Grantee, Key, Source};
 use super::organization_status::member_role;
@@ -152,7 +152,7 @@ impl<'a> Namespace<'a> {
         let mut bindings: Vec<_> = bindings.collect();
         bindings.sort_by_cached_key(|(binding, role)| {
             let privileged = role.as_ref().is_ok_and(|role| role.resolved.privileged);
-            budget::precedence(binding, privileged, ended(binding, self.now))
+            budget::precedence(binding, privileged, subjects::size(binding, &self.groups))
         });
         for (binding, role) in bindings {
             self.binding(binding, role);
@@ -177,21 +177,25 @@ impl<'a> Namespace<'a> {
         self.decision
     }
 
-    /// The objects of which nothing but the name is kept.
+    /// The objects of which nothing but the name is kept. There may be very many, so a status that says so is not said again.
     fn beyond_limits(&mut self) {
-        for meta in self.local.groups.excess() {
+        let local = self.local;
+        let is_told = |meta: &&Meta| meta.status.left_out;
+        for meta in local.groups.excess() {
             let privileged = self.group_roles.remove(&meta.name).is_some_and(|held| held.privileged);
-            let status =
-                GroupStatus { privileged: privileged || self.local.bindings.is_over(), ..GroupStatus::default() };
-            self.status("Group", meta, Status::Group(status), beyond_limit("Groups"));
+            let privileged = privileged || local.bindings.is_over();
+            if privileged || !is_told(&meta) {
+                let status = GroupStatus { privileged, ..GroupStatus::default() };
+                self.status("Group", meta, Status::Group(status), beyond_limit("Groups"));
+            }
         }
-        for meta in self.local.bindings.excess() {
+        for meta in local.bindings.excess().filter(|meta| !is_told(meta)) {
             self.status("RoleBinding", meta, Status::Binding(BindingStatus::default()), beyond_limit("RoleBindings"));
         }
-        for meta in self.local.roles.excess() {
+        for meta in local.roles.excess().filter(|meta| !is_told(meta)) {
             self.status("CustomRole", meta, Status::Role(RoleStatus::default()), beyond_limit("CustomRoles"));
         }
-        self.decision.counts.beyond_limits += count(self.local.excess().count());
+        self.decision.counts.beyond_limits += count(local.excess().count());
     }
 
     fn binding(&mut self, binding: &'a Binding, role: Result<Assigned, Reason>) {
@@ -201,20 +205,23 @@ impl<'a> Namespace<'a> {
             _ if binding.meta.unreadable.is_some() => Some(Reason::Unreadable),
             _ if subjects::former(binding.meta.created, self.claimed_at) => Some(Reason::FromFormerOrganization),
             Err(reason) => Some(*reason),
+            Ok(_) if expired => Some(Reason::Expired),
             Ok(_) if !self.budget.take(binding, subjects::size(binding, &self.groups)) => {
                 self.decision.counts.beyond_limits += 1;
                 Some(Reason::TooLarge)
             }
             Ok(_) => None,
         };
-        let nothing = if expired {
-            refused.filter(|reason| *reason != Reason::TooLarge).or(Some(Reason::Expired))
-        } else {
-            refused
+        // Nobody becomes a member of the default organization because something ended, or others asked for too much.
+        let still_belong = match refused {
+            None => true,
+            Some(Reason::Expired) => binding.took_effect(),
+            Some(Reason::TooLarge) => binding.granted > 0,
+            Some(_) => false,
         };
         let mut who = Subjects::default();
-        if let (Ok(role), None) = (&role, refused)
-            && (!expired || binding.took_effect())
+        if let Ok(role) = &role
+            && still_belong
         {
             let asked = subjects::of_binding(
                 self.world,
@@ -227,7 +234,7 @@ impl<'a> Namespace<'a> {
             if role.implies_membership || !role.resolved.is_empty() || self.is_unreadable(&binding.role) {
                 self.members.belong_by(binding, &asked);
             }
-            if !expired {
+            if refused.is_none() {
                 self.members.hold(&asked.granted, role.implies_membership);
                 who = asked;
             }
@@ -238,7 +245,7 @@ impl<'a> Namespace<'a> {
             let asked = subjects::of_binding(world, self.local, &self.groups, binding, true, claimed_at);
             self.members.belong_by(binding, &asked);
         }
-        if let Some(reason) = nothing {
+        if let Some(reason) = refused {
             let subjects = binding.subjects.iter().enumerate();
             who.withheld =
                 Withheld::all(reason, subjects.map(|(index, subject)| Item::Subject(index, subject.clone())));
@@ -251,7 +258,7 @@ impl<'a> Namespace<'a> {
         let findings = binding_findings(
             role.as_ref().map(|r| &*r.resolved),
             &who,
-            nothing,
+            refused,
             self.trouble(&binding.meta).or_else(|| role.as_ref().ok().and_then(|role| self.trouble_with(role))),
             &format!("{} {:?}", binding.role.0.as_str(), binding.role.1),
         );
@@ -353,7 +360,17 @@ impl<'a> Namespace<'a> {
         self.status("CustomRole", &role.meta, Status::Role(status), findings);
     }
 
-    fn status(&mut self, kind: &'static str, meta: &Meta, status: Status, findings: Vec<Finding>) {
+    fn status(&mut self, kind: &'static str, meta: &Meta, status: Status, mut findings: Vec<Finding>) {
+        let (local, name) = (self.local, &meta.name);
+        let is_part = match kind {
+            "Group" => local.groups.get(name).is_some() && local.groups.is_excess(name),
+            "RoleBinding" => local.bindings.get(name).is_some() && local.bindings.is_excess(name),
+            _ => local.roles.get(name).is_some() && local.roles.is_excess(name),
+        };
+        if is_part {
+            self.decision.counts.beyond_limits += 1;
+            findings[0] = only_a_part();
+        }
         self.decision.statuses.push(StatusDraft::new(kind, meta, status, findings));
     }
 
@@ -455,10 +472,6 @@ impl<'a> Namespace<'a> {
     fn trouble(&self, meta: &Meta) -> Option<(Reason, String)> {
         self.world.troubles.first_of(&meta.uid)
     }
-}
-
-fn ended(binding: &Binding, now: Timestamp) -> bool {
-    binding.expires_at.is_some_and(|end| Timestamp::from(end) <= now)
 }
 
 /// A role as it stands in this namespace.

@@ -48,6 +48,8 @@ pub struct ObservedStatus {
     pub transitions: Box<[Transition]>,
     /// Whether it says that the object counts.
     pub counts: Counts,
+    /// It says that the object as it is does not count, because it is beyond a limit.
+    pub left_out: bool,
 }
 
 /// What the status of an object says about whether it counts. Where an organization has more objects than the operator can
@@ -74,12 +76,6 @@ impl Rank {
     pub fn name(&self) -> &Name {
         &self.2
     }
-
-    /// Whether it has not counted yet.
-    #[must_use]
-    pub fn is_new(&self) -> bool {
-        self.0 == Counts::NotYet
-    }
 }
 
 /// A record that a [`crate::core::world::Store`] can hold.
@@ -95,6 +91,10 @@ pub trait Record {
 
     /// About how many bytes the operator needs for it.
     fn weight(&self) -> usize;
+
+    /// What it asks for, as far as an older state of the same object asked for that too.
+    #[must_use]
+    fn part_of(&self, old: &Self) -> Self;
 }
 
 /// Since when a condition is as it is.
@@ -149,14 +149,23 @@ fn meta<S: Serialize>(metadata: &ObjectMeta, status: Option<&S>, conditions: &[C
                 })
                 .collect(),
             counts: counts(metadata.generation, conditions),
+            left_out: ready(conditions).is_some_and(|c| is_left_out(c) && c.observed_generation == metadata.generation),
         },
         unreadable: None,
     }
 }
 
+fn ready(conditions: &[Condition]) -> Option<&Condition> {
+    conditions.iter().find(|c| c.type_ == ConditionType::Ready.as_str())
+}
+
+fn is_left_out(ready: &Condition) -> bool {
+    ready.reason == Reason::TooLarge.as_str()
+}
+
 fn counts(generation: Option<i64>, conditions: &[Condition]) -> Counts {
-    match conditions.iter().find(|c| c.type_ == ConditionType::Ready.as_str()) {
-        Some(ready) if ready.reason == Reason::TooLarge.as_str() => Counts::NotYet,
+    match ready(conditions) {
+        Some(ready) if is_left_out(ready) => Counts::NotYet,
         Some(ready) if ready.observed_generation == generation => Counts::Now,
         Some(_) => Counts::Before,
         None => Counts::NotYet,
@@ -174,6 +183,12 @@ impl Meta {
     #[must_use]
     pub fn rank(&self) -> Rank {
         Rank(self.status.counts, self.created, self.name.clone())
+    }
+
+    /// Whether it is the same object with the same spec.
+    #[must_use]
+    pub fn is_same_spec(&self, other: &Self) -> bool {
+        self.uid == other.uid && self.generation == other.generation && self.generation != 0
     }
 
     /// As the source of native objects.
@@ -231,7 +246,7 @@ pub struct Group {
 }
 
 /// A subject of a binding, as it was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A username.
     User(Name),
@@ -272,6 +287,8 @@ pub struct Binding {
     pub expires_at: Option<Second>,
     /// When somebody last wrote its spec.
     pub written: Option<Second>,
+    /// How many subjects hold the role by it, as its status says.
+    pub granted: u32,
 }
 
 impl Binding {
@@ -391,6 +408,7 @@ impl From<&api::RoleBinding> for Binding {
             subjects: b.spec.subjects.iter().map(subject).collect(),
             expires_at: b.spec.expires_at.as_ref().map(|t| t.0.into()),
             written: written(&b.metadata),
+            granted: b.status.as_ref().map_or(0, |status| status.grants),
             meta,
         }
     }
@@ -414,6 +432,7 @@ impl From<&api::SiteRoleBinding> for Binding {
             subjects: b.spec.subjects.iter().map(subject).collect(),
             expires_at: b.spec.expires_at.as_ref().map(|t| t.0.into()),
             written: written(&b.metadata),
+            granted: b.status.as_ref().map_or(0, |status| status.grants),
         }
     }
 }

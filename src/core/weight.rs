@@ -3,6 +3,9 @@
 //! The weights are estimates from measurements: what an object costs while it is watched, decided and projected. A longer
 //! text costs more, and so does every entry of a list, however short it is.
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use super::Name;
 use super::records::{Binding, Group, Meta, Namespace, Organization, Record, Role, Subject, User};
 use super::rules::Rule;
@@ -43,8 +46,14 @@ fn permission(permission: &Permission) -> usize {
     names.iter().map(|name| name.len() + ENTRY).sum::<usize>() + ENTRY + permission.resource.len() + rights * RIGHT
 }
 
+/// The items of a list that are in another one too.
+fn common<T: Clone + Eq + Hash>(new: &[T], old: &[T]) -> Vec<T> {
+    let old: HashSet<&T> = old.iter().collect();
+    new.iter().filter(|item| old.contains(item)).cloned().collect()
+}
+
 macro_rules! record {
-    ($record:ty, $limit:expr, |$it:ident| $weight:expr) => {
+    ($record:ty, $limit:expr, |$it:ident| $weight:expr, |$new:ident, $old:ident| $part:expr) => {
         impl Record for $record {
             const LIMIT: usize = $limit;
 
@@ -60,19 +69,45 @@ macro_rules! record {
                 let $it = self;
                 $weight
             }
+
+            fn part_of(&self, $old: &Self) -> Self {
+                let $new = self.clone();
+                $part
+            }
         }
     };
 }
 
-record!(Organization, 8 * MIB, |it| SMALL + it.meta.name.len());
-record!(User, 64 * MIB, |it| SMALL + it.meta.name.len() + it.username.len());
-record!(Group, 8 * MIB, |it| OBJECT + texts(&it.members) + texts(&it.external));
-record!(Binding, 8 * MIB, |it| OBJECT + it.role.1.len() + it.subjects.iter().map(subject).sum::<usize>());
-record!(Role, 8 * MIB, |it| {
-    let inherits: usize = it.inherits.iter().map(|(_, name)| name.len() + ENTRY).sum();
-    let rules: usize = it.rules.iter().chain(&it.cluster_rules).map(rule).sum();
-    OBJECT + inherits + rules + it.permissions.iter().map(permission).sum::<usize>()
+record!(Organization, 8 * MIB, |it| SMALL + it.meta.name.len(), |new, _old| new);
+record!(User, 64 * MIB, |it| SMALL + it.meta.name.len() + it.username.len(), |new, _old| new);
+record!(Group, 8 * MIB, |it| OBJECT + texts(&it.members) + texts(&it.external), |new, old| Self {
+    members: common(&new.members, &old.members).into(),
+    external: common(&new.external, &old.external).into(),
+    ..new
 });
+record!(
+    Binding,
+    8 * MIB,
+    // Without the name of its role: changing that must not make a binding too large.
+    |it| OBJECT + it.subjects.iter().map(subject).sum::<usize>(),
+    |new, old| Self { subjects: common(&new.subjects, &old.subjects).into(), ..new }
+);
+record!(
+    Role,
+    8 * MIB,
+    |it| {
+        let inherits: usize = it.inherits.iter().map(|(_, name)| name.len() + ENTRY).sum();
+        let rules: usize = it.rules.iter().chain(&it.cluster_rules).map(rule).sum();
+        OBJECT + inherits + rules + it.permissions.iter().map(permission).sum::<usize>()
+    },
+    |new, old| Self {
+        permissions: new.permissions.iter().filter(|one| old.permissions.contains(one)).cloned().collect(),
+        rules: common(&new.rules, &old.rules),
+        cluster_rules: common(&new.cluster_rules, &old.cluster_rules),
+        inherits: common(&new.inherits, &old.inherits),
+        ..new
+    }
+);
 
 /// Tenants do not create Namespaces, and little is kept of each.
 impl Record for Namespace {
@@ -88,5 +123,9 @@ impl Record for Namespace {
 
     fn weight(&self) -> usize {
         0
+    }
+
+    fn part_of(&self, _old: &Self) -> Self {
+        self.clone()
     }
 }

@@ -279,8 +279,16 @@ impl Start<'_> {
             let config = config.timeout(LIFE);
             let watch = |config| watch_stream(api.clone(), config).backoff(retry::OfWatch::default()).boxed();
             let mut events = watch(config.clone().streaming_lists());
+            // A streamed list that does not end while the watch lives begins again, and would for ever.
+            let (mut streams, mut begun) = (true, 0);
             while let Some(event) = events.next().await {
-                if matches!(&event, Err(error) if cannot_stream(error)) {
+                begun = match &event {
+                    Ok(Event::Init) => begun + 1,
+                    Ok(Event::InitDone) => 0,
+                    _ => begun,
+                };
+                if streams && (begun > 2 || matches!(&event, Err(error) if cannot_stream(error))) {
+                    streams = false;
                     events = watch(config.clone().page_size(PAGE));
                     continue;
                 }

@@ -54,8 +54,8 @@ fn binding(name: &str, role: &str, created: i64, subjects: usize, length: usize)
     }
 }
 
-/// As it is after the operator has said `reason` of this generation.
-fn judged(mut binding: api::RoleBinding, reason: &str) -> api::RoleBinding {
+/// As it is after the operator has said `reason` of this generation, and that the binding has so many grants.
+fn judged(mut binding: api::RoleBinding, reason: &str, grants: u32) -> api::RoleBinding {
     let condition = Condition {
         type_: "Ready".into(),
         status: "True".into(),
@@ -64,7 +64,7 @@ fn judged(mut binding: api::RoleBinding, reason: &str) -> api::RoleBinding {
         observed_generation: binding.metadata.generation,
         last_transition_time: Time(tick(0)),
     };
-    binding.status = Some(api::BindingStatus { conditions: vec![condition], ..api::BindingStatus::default() });
+    binding.status = Some(api::BindingStatus { conditions: vec![condition], grants, ..api::BindingStatus::default() });
     binding
 }
 
@@ -125,20 +125,29 @@ fn an_object_that_grows_never_displaces_one_that_counts() {
     let mut old = binding("old", "harmless", -1, 1, 20);
     feed(&mut world, &old);
     assert!(left_out(&world).is_empty());
-    old.spec.subjects = largest("old", -1).spec.subjects;
+    old.spec.subjects.extend(largest("old", -1).spec.subjects.into_iter().skip(1));
     old.metadata = ObjectMeta { generation: Some(2), ..meta("old", -1, 10_001) };
     feed(&mut world, &old);
-    assert_eq!(left_out(&world), ["old"]);
-    assert!(grants(&world).iter().all(|(name, grants)| (*grants > 0) == (name != "old")));
+    assert!(left_out(&world).is_empty() && world.local["n0"].bindings.is_excess("old"));
+    // Nor does it lose what it had: whoever fills the limit must not make the next change of somebody else's object fatal.
+    assert!(grants(&world).iter().all(|(name, grants)| *grants == if name == "old" { 1 } else { 1000 }));
+    let version = |n| ObjectMeta { generation: Some(2), ..meta("old", -1, n) };
+    old.metadata = version(10_002);
+    feed(&mut world, &old);
+    assert!(grants(&world).contains(&("old".into(), 1)), "its status was written, no more");
+    delete(&mut world, &largest("c", 2));
+    assert_eq!(world.local["n0"].bindings.due().count(), 1);
+    feed(&mut world, &old);
+    assert!(grants(&world).contains(&("old".into(), 1000)) && !world.local["n0"].is_over());
 }
 
 #[test]
 fn after_a_restart_those_count_that_counted_before() {
     let mut world = start();
     // The oldest of them has grown until it did not count.
-    feed(&mut world, &judged(largest("old", 0), "TooLarge"));
+    feed(&mut world, &judged(largest("old", 0), "TooLarge", 0));
     for (name, age) in SEVEN.iter().zip(1..) {
-        feed(&mut world, &judged(largest(name, age), "Reconciled"));
+        feed(&mut world, &judged(largest(name, age), "Reconciled", 1000));
     }
     assert_eq!(left_out(&world), ["old"]);
 }
@@ -174,8 +183,8 @@ fn flood(world: &mut World, role: &str, created: i64) -> Vec<api::RoleBinding> {
 #[test]
 fn whoever_asks_for_more_than_there_is_takes_nothing_from_others() {
     let mut world = start();
-    feed(&mut world, &judged(binding("z-managers", "lead", 0, 3, 20), "Reconciled"));
-    feed(&mut world, &judged(binding("z-readers", "other", 0, 3, 20), "Reconciled"));
+    feed(&mut world, &judged(binding("z-managers", "lead", 0, 3, 20), "Reconciled", 3));
+    feed(&mut world, &judged(binding("z-readers", "other", 0, 3, 20), "Reconciled", 3));
     flood(&mut world, "harmless", 10).iter().for_each(|binding| feed(&mut world, binding));
     let grants = grants(&world);
     let of = |prefix: &str| grants.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, n)| *n).sum::<u32>();
@@ -195,7 +204,7 @@ fn what_one_role_leaves_is_there_for_new_bindings_and_privileged_roles_come_firs
     // One that counts stays, even if a privileged one comes that would need its place.
     let mut world = start();
     for binding in [flood(&mut world, "harmless", 0), flood(&mut world, "other", 1)].concat() {
-        feed(&mut world, &judged(binding, "Reconciled"));
+        feed(&mut world, &judged(binding, "Reconciled", 100));
     }
     feed(&mut world, &binding("z-managers", "lead", 10, 3, 20));
     assert!(grants(&world).contains(&("z-managers".into(), 0)));

@@ -1,7 +1,8 @@
 //! Taking in records: each keeps the indexes right and says what it may affect.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
 
 use super::store::Swapped;
 use super::{Affected, Ceilings, Local, Rank, Standing, World, rank};
@@ -39,8 +40,8 @@ fn is_as_readable(old: &Meta, new: &Meta) -> bool {
     old.unreadable.is_some() || new.unreadable.is_none()
 }
 
-fn within<T: Ord>(these: &[T], those: &[T]) -> bool {
-    let those: BTreeSet<&T> = those.iter().collect();
+fn within<T: Eq + Hash>(these: &[T], those: &[T]) -> bool {
+    let those: HashSet<&T> = those.iter().collect();
     these.iter().all(|one| those.contains(one))
 }
 
@@ -68,7 +69,7 @@ impl World {
     pub fn organization(&mut self, name: &Name, new: Option<Organization>, gone: Option<&Uid>) -> Affected {
         let default_before: Vec<Name> = self.default_namespaces().collect();
         let first_before = claims::desired_default(self).map(|o| o.meta.name.clone());
-        let Ok(Swapped { old, displaced }) = self.organizations.swap(name, new, gone) else {
+        let Ok(Swapped { old, displaced, is_old_news: false }) = self.organizations.swap(name, new, gone) else {
             return Affected::default();
         };
         for other in &displaced {
@@ -131,7 +132,7 @@ impl World {
 
     /// Takes in a User.
     pub fn user(&mut self, handle: &Name, new: Option<User>, gone: Option<&Uid>) -> Affected {
-        let Ok(Swapped { old, displaced }) = self.users.swap(handle, new, gone) else {
+        let Ok(Swapped { old, displaced, is_old_news: false }) = self.users.swap(handle, new, gone) else {
             return Affected::default();
         };
         let mut affected = self.changed_user(handle, old);
@@ -236,18 +237,19 @@ impl World {
 
     fn swap_group(&mut self, namespace: &Name, name: &Name, new: Option<Group>, gone: Option<&Uid>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
-        let Ok(Swapped { old, displaced }) = local.groups.swap(name, new, gone) else {
+        let was_part = local.groups.is_excess(name);
+        let Ok(Swapped { old, displaced, is_old_news: false }) = local.groups.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = local.groups.get(name);
-        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.vouched == new.vouched)
+        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.vouched == new.vouched && !was_part)
         {
             return Affected::default();
         }
         let urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| shrinks(old, new)));
         let after = new.map(|g| g.members.to_vec()).unwrap_or_default();
-        let before: Vec<Name> = old.into_iter().chain(displaced).flat_map(|group| group.members).collect();
-        self.mention(namespace, &before, &after);
+        self.mention(namespace, &old.map(|g| g.members).unwrap_or_default(), &after);
+        displaced.iter().for_each(|other| self.mention(namespace, &other.members, &[]));
         Affected { urgent, ..Affected::default() }.namespace(namespace)
     }
 
@@ -258,18 +260,19 @@ impl World {
 
     fn swap_binding(&mut self, namespace: &Name, name: &Name, new: Option<Binding>, gone: Option<&Uid>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
-        let Ok(Swapped { old, displaced }) = local.bindings.swap(name, new, gone) else {
+        let was_part = local.bindings.is_excess(name);
+        let Ok(Swapped { old, displaced, is_old_news: false }) = local.bindings.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = local.bindings.get(name);
-        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.written == new.written)
+        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.written == new.written && !was_part)
         {
             return Affected::default();
         }
         let urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| lessens(old, new)));
         let after: Vec<Name> = new.into_iter().flat_map(users_of).collect();
-        let before: Vec<Name> = old.iter().chain(&displaced).flat_map(|binding| users_of(binding)).collect();
-        self.mention(namespace, &before, &after);
+        self.mention(namespace, &old.as_deref().map(users_of).unwrap_or_default(), &after);
+        displaced.iter().for_each(|other| self.mention(namespace, &users_of(other), &[]));
         Affected { urgent, ..Affected::default() }.namespace(namespace)
     }
 
@@ -280,11 +283,12 @@ impl World {
 
     fn swap_custom_role(&mut self, namespace: &Name, name: &Name, new: Option<Role>, gone: Option<&Uid>) -> Affected {
         let local = self.local.entry(namespace.clone()).or_default();
-        let Ok(Swapped { old, .. }) = local.roles.swap(name, new, gone) else {
+        let was_part = local.roles.is_excess(name);
+        let Ok(Swapped { old, is_old_news: false, .. }) = local.roles.swap(name, new, gone) else {
             return Affected::default();
         };
         match (old, local.roles.get(name)) {
-            (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.in_force == new.in_force => {
+            (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && old.in_force == new.in_force && !was_part => {
                 Affected::default()
             }
             (old, new) => {
@@ -296,13 +300,14 @@ impl World {
 
     /// Takes in a SiteRole.
     pub fn site_role(&mut self, name: &Name, new: Option<Role>, gone: Option<&Uid>) -> Affected {
-        let Ok(Swapped { old, displaced }) = self.site_roles.swap(name, new, gone) else {
+        let was_part = self.site_roles.is_excess(name);
+        let Ok(Swapped { old, displaced, is_old_news: false }) = self.site_roles.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = self.site_roles.get(name);
         let status_only = matches!((&old, new), (Some(old), Some(new))
             if unchanged(&old.meta, &new.meta) && old.holder == new.holder && old.in_force == new.in_force
-                && displaced.is_empty());
+                && displaced.is_empty() && !was_part);
         if status_only {
             return Affected::default();
         }
@@ -312,7 +317,7 @@ impl World {
         let mentioned = self.site_mentions.keys().flat_map(|username| self.handles_of(username));
         Affected {
             users: mentioned.cloned().collect(),
-            organizations: self.organizations.keys().cloned().collect(),
+            organizations: self.organizations.names(),
             urgent,
             ..Affected::everything()
         }
@@ -320,11 +325,12 @@ impl World {
 
     /// Takes in a SiteRoleBinding.
     pub fn site_binding(&mut self, name: &Name, new: Option<Binding>, gone: Option<&Uid>) -> Affected {
-        let Ok(Swapped { old, displaced }) = self.site_bindings.swap(name, new, gone) else {
+        let was_part = self.site_bindings.is_excess(name);
+        let Ok(Swapped { old, displaced, is_old_news: false }) = self.site_bindings.swap(name, new, gone) else {
             return Affected::default();
         };
         let new = self.site_bindings.get(name);
-        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta)) {
+        if matches!((&old, new), (Some(old), Some(new)) if unchanged(&old.meta, &new.meta) && !was_part) {
             return Affected::default();
         }
         let urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| lessens(old, new)));
@@ -465,20 +471,21 @@ impl World {
 
     fn everything(&self) -> Affected {
         Affected {
-            users: self.users.keys().cloned().collect(),
-            organizations: self.organizations.keys().cloned().collect(),
+            users: self.users.names(),
+            organizations: self.organizations.names(),
             urgent: true,
             ..Affected::everything()
         }
     }
 
-    /// Counts who is mentioned by name in a namespace: a change of such a User concerns it.
+    /// Counts how many objects in a namespace mention a username: a change of such a User concerns it.
     fn mention(&mut self, namespace: &Name, before: &[Name], after: &[Name]) {
+        let (before, after): (HashSet<&Name>, HashSet<&Name>) = (before.iter().collect(), after.iter().collect());
         let place = |username: &Name| (username.clone(), namespace.clone());
-        for username in after {
+        for username in after.difference(&before) {
             *self.mentions.entry(place(username)).or_default() += 1;
         }
-        for username in before {
+        for username in before.difference(&after) {
             if let Entry::Occupied(mut count) = self.mentions.entry(place(username)) {
                 *count.get_mut() -= 1;
                 if *count.get() == 0 {

@@ -115,9 +115,7 @@ impl Local {
     /// When the newest of them was created.
     #[must_use]
     pub fn newest(&self) -> Option<Timestamp> {
-        let groups = self.groups.values().map(|group| &group.meta);
-        let bindings = self.bindings.values().map(|binding| &binding.meta);
-        let roles = self.roles.values().map(|role| &role.meta);
+        let (groups, bindings, roles) = (self.groups.metas(), self.bindings.metas(), self.roles.metas());
         groups.chain(bindings).chain(roles).filter_map(|meta| meta.created).max().map(Timestamp::from)
     }
 

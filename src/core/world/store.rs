@@ -3,7 +3,7 @@
 //! One organization must not fill the operator's memory, so the objects of each kind in a namespace have a limit, and so
 //! have the cluster-scoped kinds. The oldest objects count first, and an object that does not fit never displaces one that
 //! counted before. Of an object beyond the limit only a [`Stub`] is kept: enough to write its status, and to ask for the
-//! object again once there is room.
+//! object again once there is room. An object that counted and grows beyond the limit keeps what it had and still asks for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map};
 
@@ -49,6 +49,8 @@ pub(super) struct Swapped<T> {
     pub old: Option<Box<T>>,
     /// Records that made room for an older object, and do not count any more.
     pub displaced: Vec<Box<T>>,
+    /// An object beyond the limit was seen again and asks for nothing else: its status was written, say.
+    pub is_old_news: bool,
 }
 
 /// An event was about an object as it was before the one that is known.
@@ -83,6 +85,12 @@ impl<T> Store<T> {
         self.records.values().map(AsRef::as_ref)
     }
 
+    /// The names of all objects, those beyond the limit too.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<Name> {
+        self.records.keys().cloned().chain(self.excess().map(|meta| meta.name.clone())).collect()
+    }
+
     /// How many records there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -95,9 +103,9 @@ impl<T> Store<T> {
         self.records.is_empty() && self.excess.is_none()
     }
 
-    /// The objects beyond the limit, the oldest first.
+    /// The objects beyond the limit of which nothing counts, the oldest first.
     pub fn excess(&self) -> impl Iterator<Item = &Meta> {
-        self.stubs().map(|stub| &stub.meta)
+        self.stubs().map(|stub| &stub.meta).filter(|meta| !self.records.contains_key(&meta.name))
     }
 
     /// Whether anything is beyond the limit.
@@ -106,7 +114,7 @@ impl<T> Store<T> {
         self.excess.is_some()
     }
 
-    /// Whether the object of this name is beyond the limit.
+    /// Whether the object of this name is beyond the limit, or a part of it is.
     #[must_use]
     pub fn is_excess(&self, name: &str) -> bool {
         self.excess.as_ref().is_some_and(|excess| excess.rank_of.contains_key(name))
@@ -156,7 +164,11 @@ impl<T: Record> Store<T> {
         if let Some((old_uid, old_version)) = known {
             match (new.as_ref().map(T::version), gone) {
                 // A stub that is due waits for the very object that is known.
-                (Some((uid, version)), _) if uid == old_uid && version <= old_version && !due => return Err(Late),
+                (Some((uid, version)), _)
+                    if uid == old_uid && (version < old_version || version == old_version && !due) =>
+                {
+                    return Err(Late);
+                }
                 // Another object of this name that is older than the known one: the answer to a write came late.
                 (Some((uid, version)), _) if uid != old_uid && version < old_version => return Err(Late),
                 (None, Some(uid)) if uid != old_uid => return Err(Late),
@@ -165,10 +177,13 @@ impl<T: Record> Store<T> {
         }
         // Whether it counts was decided when it was first seen; growing must not cost others their place.
         let is_first = known.is_none();
+        let before = stub.filter(|stub| !stub.due).map(|stub| stub.meta.clone());
         let old = self.take(name);
-        let displaced = new.map_or_else(Vec::new, |new| self.put(name, new, is_first));
+        let displaced = new.map_or_else(Vec::new, |new| self.put(name, new, is_first, old.as_deref()));
+        let after = self.stub(name).map(|stub| &stub.meta);
+        let is_old_news = before.as_ref().zip(after).is_some_and(|(before, after)| before.is_same_spec(after));
         self.fill();
-        Ok(Swapped { old, displaced })
+        Ok(Swapped { old, displaced, is_old_news })
     }
 
     fn take(&mut self, name: &Name) -> Option<Box<T>> {
@@ -177,14 +192,16 @@ impl<T: Record> Store<T> {
         let Some(excess) = &mut self.excess else { return record };
         if let Some(rank) = record.as_deref().and_then(T::meta).map(Meta::rank) {
             excess.counted.remove(&rank);
-        } else if let Some(stub) = excess.rank_of.remove(name).and_then(|rank| excess.stubs.remove(&rank)) {
+        }
+        if let Some(stub) = excess.rank_of.remove(name).and_then(|rank| excess.stubs.remove(&rank)) {
             self.weight -= if stub.due { stub.weight } else { 0 };
         }
         record
     }
 
     /// Puts a new record where it belongs, and returns those that it displaces: younger ones, if a list shows it after them.
-    fn put(&mut self, name: &Name, new: T, may_displace: bool) -> Vec<Box<T>> {
+    /// `old`: the record that was there.
+    fn put(&mut self, name: &Name, new: T, may_displace: bool, old: Option<&T>) -> Vec<Box<T>> {
         let (Some(rank), weight) = (new.meta().map(Meta::rank), new.weight()) else {
             self.records.insert(name.clone(), Box::new(new));
             return Vec::new();
@@ -204,6 +221,10 @@ impl<T: Record> Store<T> {
             let younger: Vec<Rank> = younger.cloned().collect();
             if room < weight {
                 self.leave_out(name.clone(), &new);
+                let part = old.map(|old| new.part_of(old)).filter(|part| self.weight + part.weight() <= T::LIMIT);
+                if let Some(part) = part {
+                    self.insert(name, rank, part);
+                }
                 return displaced;
             }
             for rank in younger {
@@ -212,12 +233,16 @@ impl<T: Record> Store<T> {
                 displaced.push(record);
             }
         }
-        self.weight += weight;
+        self.insert(name, rank, new);
+        displaced
+    }
+
+    fn insert(&mut self, name: &Name, rank: Rank, record: T) {
+        self.weight += record.weight();
         if let Some(excess) = &mut self.excess {
             excess.counted.insert(rank);
         }
-        self.records.insert(name.clone(), Box::new(new));
-        displaced
+        self.records.insert(name.clone(), Box::new(record));
     }
 
     fn leave_out(&mut self, name: Name, record: &T) {

@@ -240,8 +240,8 @@ impl Engine {
             self.units.values_mut().for_each(UnitState::start_over);
             self.suspensions.start_over();
             self.affected(Affected {
-                users: self.world.users.keys().cloned().collect(),
-                organizations: self.world.organizations.keys().cloned().collect(),
+                users: self.world.users.names(),
+                organizations: self.world.organizations.names(),
                 ..Affected::everything()
             });
             // From the end: the site rests on every namespace, and the default organization on who belongs to another.

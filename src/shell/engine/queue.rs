@@ -53,7 +53,12 @@ pub(super) struct Queue {
     lanes: [Lane; 3],
     /// Where each of them waits: in which lane, and under which number.
     places: HashMap<Unit, (Urgency, i64)>,
+    /// How many were taken out so far.
+    taken: usize,
 }
+
+/// One in so many units is taken from the lane that goes last, so that no lane waits for ever.
+const LAST_FIRST: usize = 4;
 
 /// Units that are as urgent as each other, in order.
 #[derive(Debug, Default)]
@@ -97,7 +102,13 @@ impl Queue {
 
     /// The next, of those for which there is room.
     pub fn pop(&mut self, room: Room) -> Option<Unit> {
-        let (_, unit) = self.lanes[room.lanes()].iter_mut().find_map(|lane| lane.units.pop_first())?;
+        self.taken += 1;
+        let lanes = &mut self.lanes[room.lanes()];
+        let last_first = self.taken.is_multiple_of(LAST_FIRST);
+        let (_, unit) = match last_first {
+            true => lanes.iter_mut().rev().find_map(|lane| lane.units.pop_first()),
+            false => lanes.iter_mut().find_map(|lane| lane.units.pop_first()),
+        }?;
         self.places.remove(&unit);
         Some(unit)
     }
@@ -253,6 +264,7 @@ mod tests {
         while let Some(unit) = queue.pop(room(order.len() >= 2)) {
             order.push(unit);
         }
+        // The fourth of them comes from the last lane.
         assert_eq!(order, ["b", "c", "slow", "d", "a"].map(unit));
         assert!(queue.is_empty() && !queue.has_next(room(true)));
     }

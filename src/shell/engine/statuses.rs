@@ -159,7 +159,7 @@ impl Engine {
         let is_due =
             |unit: &&Unit| busy_since(unit).is_none() && !self.units.get(*unit).is_some_and(|state| state.rests());
         // What is said of the site is about every namespace. One that waits for a better time must not keep it from being said.
-        let waits = |unit: &Unit| self.units.get(unit).is_some_and(|state| state.wait_until.is_some());
+        let waits = |unit: &Unit| self.units.get(unit).is_some_and(|state| state.wait_until.is_some() || state.rests());
         let oldest = self.busy.iter().find(|(_, unit)| !waits(unit)).map(|(revision, _)| *revision);
         let is_told = |waiting: &&Waiting| oldest.is_none_or(|since| since > waiting.decided_at);
         let site = self.statuses.deferred.get(&Unit::Site).filter(is_told).map(|_| &Unit::Site);
@@ -266,8 +266,10 @@ impl Engine {
     /// is no place for statuses, must not keep it from being said.
     pub(super) fn makes_privileged(&self, draft: &StatusDraft) -> bool {
         let Status::Group(status) = &draft.status else { return false };
-        let known = self.world.local.get(&draft.target.namespace).and_then(|l| l.groups.get(&draft.target.name));
-        status.privileged && known.is_some_and(|group| !group.privileged)
+        let Some(local) = self.world.local.get(&draft.target.namespace) else { return false };
+        let known = local.groups.get(&draft.target.name);
+        // Where bindings are left out every Group becomes privileged, which may be thousands.
+        status.privileged && known.is_some_and(|group| !group.privileged) && !local.bindings.is_over()
     }
 
     fn count_not_ready(&mut self, draft: &StatusDraft) {
@@ -298,6 +300,7 @@ impl Engine {
             _ => return,
         };
         let target = Source { kind, namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
+        self.reading.remove(&target);
         // Another one may be there by now.
         if meta(&self.world, &target).is_some()
             && let Some(reason) = self.statuses.not_ready.remove(&slot(&target))

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 pub(super) use self::state::UnitState;
-use super::queue::Urgency;
-use super::statuses::weight;
+use super::queue::{Urgency, lane};
+use super::statuses::{meta, weight};
 use super::{Engine, Timer, Unit};
 use crate::core::claims::Claim;
 use crate::core::conditions::StatusDraft;
@@ -194,11 +194,15 @@ impl Engine {
         self.units.get(unit).is_some_and(|state| state.present.contains_key(key))
     }
 
-    /// A namespace that takes long to decide rests afterwards, so that it leaves most of the time to the others. The site is
-    /// nobody's in particular.
+    /// A namespace that takes long to decide, time after time, rests afterwards, so that it leaves most of the time to the
+    /// others. Once may be the machine's fault. The site is nobody's in particular, and whatever others do may concern
+    /// the default organization.
     pub(super) fn charge(&mut self, unit: &Unit, spent: Duration) {
-        if let (Unit::Namespace(_), Some(state)) = (unit, self.units.get_mut(unit)) {
-            state.is_slow = spent > FREE;
+        let Unit::Namespace(name) = unit else { return };
+        let is_default = self.world.default_namespaces().any(|default| default == *name);
+        if let Some(state) = self.units.get_mut(unit).filter(|_| !is_default) {
+            let was_slow = std::mem::replace(&mut state.was_slow, spent > FREE);
+            state.is_slow = was_slow && state.was_slow;
             if state.is_slow {
                 let until = self.now.clock + spent + (spent * REST).min(LONGEST_REST);
                 state.rest_until = Some(until);
@@ -214,8 +218,9 @@ impl Engine {
         {
             let Some(state) = self.units.get_mut(&unit).filter(|state| state.rest_until == Some(at)) else { continue };
             state.rest_until = None;
+            let lane = lane(state.may_revoke(), state.is_slow);
             if std::mem::take(&mut state.held) {
-                self.enqueue(unit);
+                self.queue.push(unit, lane);
             }
         }
     }
@@ -251,13 +256,15 @@ impl Engine {
 
     /// An object was read again, or could not be.
     pub(super) fn was_read(&mut self, target: &Source, result: Result<Box<Item>, Failure>) {
-        self.reading.remove(target);
         match result {
-            Ok(item) => self.item(*item),
-            Err(Failure::Gone) => {}
+            // The watch may have shown by now that the object is gone: an answer brings nothing back.
+            Ok(item) if meta(&self.world, target).is_some() => self.item(*item),
+            // The watch will say so. Until then it is not asked for again.
+            Ok(_) | Err(Failure::Gone) => return,
             // It is still due.
             Err(_) => self.say_later(target),
         }
+        self.reading.remove(target);
     }
 
     fn next_step(&self, unit: &Unit) -> Step {

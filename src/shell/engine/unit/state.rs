@@ -29,8 +29,10 @@ pub(in crate::shell::engine) struct UnitState {
     /// What the last decision means for the rest of the site.
     pub(super) contribution: Contribution,
     /// The last decision took long.
+    pub(super) was_slow: bool,
+    /// So did the one before.
     pub is_slow: bool,
-    /// Until when others go first, because the last decision took long.
+    /// Until when others go first for that.
     pub(super) rest_until: Option<Instant>,
     /// It was to be worked on while it rested.
     pub(super) held: bool,
