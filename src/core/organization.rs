@@ -401,7 +401,8 @@ impl<'a> Namespace<'a> {
                     let role = self.local.roles.get(&id.1);
                     let counts = role.is_some_and(|role| !subjects::former(role.meta.created, self.claimed_at));
                     let too_large = counts || self.local.roles.is_excess(&id.1);
-                    return Err(if too_large { Reason::TooLarge } else { Reason::RoleNotFound });
+                    // Its own status says why.
+                    return Err(if too_large { Reason::RoleGrantsNothing } else { Reason::RoleNotFound });
                 };
                 let implies = self.local.roles.get(&id.1).is_some_and(|r| r.implies_membership);
                 Ok(self.role(id.clone(), resolved.clone(), implies))

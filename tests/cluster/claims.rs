@@ -49,6 +49,8 @@ fn native_in(cluster: &Cluster, namespace: &str) -> Vec<String> {
 fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     let cluster = Cluster::with_operator(VALUES);
     let (ada, bob) = (question("ada", "alpha"), question("bob", "alpha"));
+    // Who belongs to no organization is a member of this one, which has no namespace.
+    cluster.apply(&organization("home", "{default: true}"));
     cluster.apply(&(users(&["ada", "bob", "eve"]) + &organization("first", "{namespace: alpha}")));
     cluster.await_reason(&organization_named("first"), "NamespaceAssigned", "Assigned");
     assert_eq!(record(&cluster, "alpha"), ("first".to_owned(), uid(&cluster, "first")));
