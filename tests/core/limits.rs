@@ -131,8 +131,7 @@ fn an_object_that_grows_never_displaces_one_that_counts() {
     assert!(left_out(&world).is_empty() && world.local["n0"].bindings.is_excess("old"));
     // Nor does it lose what it had: whoever fills the limit must not make the next change of somebody else's object fatal.
     assert!(grants(&world).iter().all(|(name, grants)| *grants == if name == "old" { 1 } else { 1000 }));
-    let version = |n| ObjectMeta { generation: Some(2), ..meta("old", -1, n) };
-    old.metadata = version(10_002);
+    old.metadata = ObjectMeta { generation: Some(2), ..meta("old", -1, 10_002) };
     feed(&mut world, &old);
     assert!(grants(&world).contains(&("old".into(), 1)), "its status was written, no more");
     delete(&mut world, &largest("c", 2));
