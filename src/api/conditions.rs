@@ -141,9 +141,9 @@ words! {
         UserNotFound,
         /// There is no such Group.
         GroupNotFound,
-        /// The binding is older than the Group, which was created by someone who may not bind it.
+        /// The binding may be older than the Group, and whoever created the Group may not bind it. Write the binding's spec again, or delete and recreate the binding.
         GroupNotVouched,
-        /// The object is older than its organization's claim on a namespace that another organization held before.
+        /// The object may be from before the namespace changed hands. Write its spec, or delete and recreate it.
         FromFormerOrganization,
         /// The binding's `expiresAt` has passed.
         Expired,

@@ -83,4 +83,7 @@ pub struct GroupStatus {
     /// How many members are withheld.
     #[serde(default)]
     pub withheld: u32,
+    /// The organization to which the group belongs, where its creation time leaves that open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
 }

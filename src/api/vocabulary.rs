@@ -16,6 +16,9 @@ pub const ORGANIZATION_UID: &str = "bailiwick.dev/organization-uid";
 pub const LAST_ORGANIZATION: &str = "bailiwick.dev/last-organization";
 /// Annotation on a Namespace that changed hands: objects of ours that are not younger than this are withheld.
 pub const CLAIMED_AT: &str = "bailiwick.dev/claimed-at";
+/// Annotation on a released Namespace: since when nobody has access by its former organization. The next organization's
+/// [`CLAIMED_AT`].
+pub const VACATED_AT: &str = "bailiwick.dev/vacated-at";
 /// Annotation on a Group, set by an admission policy: `"true"` when whoever created it may `bind` it.
 pub const VOUCHED: &str = "bailiwick.dev/vouched";
 /// Label on a User, set by an admission policy: suspended, and not yet seen to be so by the operator.

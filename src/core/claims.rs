@@ -30,17 +30,29 @@ pub enum Assignment {
     },
 }
 
-/// The record that should be written on a Namespace.
+/// The record that should be written on a Namespace: who holds it, or that nobody has access by its last organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     #[allow(missing_docs)]
     pub namespace: Name,
     #[allow(missing_docs)]
     pub namespace_uid: Uid,
-    /// Name and UID of the organization.
-    pub organization: (Name, Uid),
+    /// The organization that holds it.
+    pub organization: Option<Name>,
+    /// The organization that holds it or held it last, and its UID.
+    pub last_organization: (Name, Option<Uid>),
     /// Set when the namespace was another organization's.
     pub claimed_at: Option<Timestamp>,
+    /// Set when nobody has access by its last organization, until another one holds it.
+    pub vacated_at: Option<Timestamp>,
+}
+
+impl Claim {
+    /// Whether another claim records the same, perhaps at another time.
+    #[must_use]
+    pub fn is_same_step(&self, other: &Self) -> bool {
+        self.organization == other.organization && self.vacated_at.is_some() == other.vacated_at.is_some()
+    }
 }
 
 /// The whitelisted namespaces whose record names this organization. A record anywhere else counts for nothing: in many
@@ -163,7 +175,7 @@ pub fn holder<'a>(world: &'a World, namespace: &str) -> Option<&'a Organization>
     }
 }
 
-/// The record that should be written on a namespace next.
+/// The record that should be written on a namespace next. `vacated`: none of our native objects is left in it.
 #[must_use]
 pub fn claim(world: &World, name: &str, now: Timestamp, vacated: bool) -> Option<Claim> {
     let namespace = world.namespaces.get(name)?;
@@ -171,25 +183,43 @@ pub fn claim(world: &World, name: &str, now: Timestamp, vacated: bool) -> Option
         return None;
     }
     // One that cannot be read keeps what it holds, and others away from what it asks for.
-    let organization = winner(world, namespace).filter(|o| o.meta.unreadable.is_none())?;
-    if complete(namespace, organization) || recorded_on(world, &organization.meta.name).any(|n| **n != *name) {
-        return None;
-    }
-    let another = namespace.last_organization.as_ref().is_some_and(|last| *last != organization.meta.name);
+    let organization = winner(world, namespace).filter(|o| o.meta.unreadable.is_none());
+    let last = namespace.last_organization.as_ref();
+    let another = last.is_some_and(|last| organization.is_none_or(|o| o.meta.name != *last));
     // What the former organization held is taken away before the new one is let in.
     if another && !vacated {
         return None;
     }
-    // Creation times are whole seconds: up to the end of this one, objects may be the former organization's. So is all that is
-    // there by now, whatever the clock of the API server says.
-    let newest = world.local.get(name).and_then(Local::newest);
-    let last = newest.map_or(now, |newest| now.max(newest));
-    let claimed_at = if another { Timestamp::from_second(last.as_second() + 1).ok() } else { namespace.claimed_at };
+    if another && namespace.organization.as_ref() != last && namespace.vacated_at.is_none() {
+        return vacancy(world, namespace, now);
+    }
+    let organization = organization?;
+    if complete(namespace, organization) || recorded_on(world, &organization.meta.name).any(|n| **n != *name) {
+        return None;
+    }
     Some(Claim {
         namespace: namespace.name.clone(),
         namespace_uid: namespace.uid.clone(),
-        organization: (organization.meta.name.clone(), organization.meta.uid.clone()),
-        claimed_at,
+        organization: Some(organization.meta.name.clone()),
+        last_organization: (organization.meta.name.clone(), Some(organization.meta.uid.clone())),
+        claimed_at: if another { namespace.vacated_at } else { namespace.claimed_at },
+        vacated_at: None,
+    })
+}
+
+/// The record that nobody has access by the last organization any more.
+fn vacancy(world: &World, namespace: &Namespace, now: Timestamp) -> Option<Claim> {
+    // Creation times are whole seconds: up to the end of this one, objects may be the former organization's. So is all that
+    // is there by now, whatever the clock of the API server says.
+    let newest = world.local.get(&namespace.name).and_then(Local::newest);
+    let last = newest.map_or(now, |newest| now.max(newest));
+    Some(Claim {
+        namespace: namespace.name.clone(),
+        namespace_uid: namespace.uid.clone(),
+        organization: namespace.organization.clone(),
+        last_organization: (namespace.last_organization.clone()?, namespace.organization_uid.clone()),
+        claimed_at: namespace.claimed_at,
+        vacated_at: Some(Timestamp::from_second(last.as_second() + 1).ok()?),
     })
 }
 

@@ -14,6 +14,7 @@ mod findings;
 pub mod members;
 pub mod names;
 pub mod native;
+pub mod order;
 pub mod organization;
 pub mod organization_status;
 pub mod plan;

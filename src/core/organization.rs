@@ -14,11 +14,13 @@ use super::decision::{Decision, Existing, Place, RoleName};
 use super::findings::{beyond_limit, binding_findings, count, only_a_part, role_findings};
 use super::members::Members;
 use super::native::{Grantee, Key, Source};
+use super::order::{self, Handover};
 use super::organization_status::member_role;
 use super::records::{Binding, Group, Meta, Organization, Role, Subject};
 use super::roles::{self, Resolved};
 use super::second::Second;
 use super::subjects::{self, Subjects};
+use super::uid::Uid;
 use super::withheld::{Item, Withheld, expected};
 use super::world::{Local, World};
 use super::{Name, names};
@@ -102,7 +104,7 @@ struct Namespace<'a> {
     local: &'a Local,
     now: Timestamp,
     existing: Existing<'a>,
-    claimed_at: Option<Timestamp>,
+    handover: Option<Handover>,
     custom_roles: BTreeMap<Name, Arc<Resolved>>,
     /// The members of each Group, found once: many bindings may name it.
     groups: BTreeMap<Name, Subjects>,
@@ -123,8 +125,8 @@ impl<'a> Namespace<'a> {
         now: Timestamp,
         existing: Existing<'a>,
     ) -> Self {
-        let claimed_at = world.namespaces.get(name).and_then(|n| n.claimed_at);
-        let counts = |role: &Role| !subjects::former(role.meta.created, claimed_at);
+        let handover = Handover::of(world, name);
+        let counts = |role: &Role| !order::is_former(&role.meta, handover.as_ref());
         let resolved = roles::resolve_custom_roles(world, local.resolved.take(), &local.roles, counts);
         let custom_roles = local.roles.keys().filter_map(|name| Some((name.clone(), resolved.get(name)?.clone())));
         let custom_roles = custom_roles.collect();
@@ -136,7 +138,7 @@ impl<'a> Namespace<'a> {
             local,
             now,
             existing,
-            claimed_at,
+            handover,
             custom_roles,
             groups: local.groups.iter().map(|(name, group)| (name.clone(), subjects::members(world, group))).collect(),
             budget: Budget::new(),
@@ -203,7 +205,7 @@ impl<'a> Namespace<'a> {
         let expired = self.expired(binding.expires_at);
         let refused = match &role {
             _ if binding.meta.unreadable.is_some() => Some(Reason::Unreadable),
-            _ if subjects::former(binding.meta.created, self.claimed_at) => Some(Reason::FromFormerOrganization),
+            _ if self.is_former(&binding.meta) => Some(Reason::FromFormerOrganization),
             Err(reason) => Some(*reason),
             Ok(_) if expired => Some(Reason::Expired),
             Ok(_) if !self.budget.take(binding, subjects::size(binding, &self.groups)) => {
@@ -229,7 +231,7 @@ impl<'a> Namespace<'a> {
                 &self.groups,
                 binding,
                 role.resolved.privileged,
-                self.claimed_at,
+                self.handover.as_ref(),
             );
             if role.implies_membership || !role.resolved.is_empty() || self.is_unreadable(&binding.role) {
                 self.members.belong_by(binding, &asked);
@@ -241,8 +243,8 @@ impl<'a> Namespace<'a> {
         }
         if binding.meta.unreadable.is_some() {
             // Nobody becomes a member of the default organization because it cannot be read.
-            let (world, claimed_at) = (self.world, self.claimed_at);
-            let asked = subjects::of_binding(world, self.local, &self.groups, binding, true, claimed_at);
+            let (world, handover) = (self.world, self.handover.as_ref());
+            let asked = subjects::of_binding(world, self.local, &self.groups, binding, true, handover);
             self.members.belong_by(binding, &asked);
         }
         if let Some(reason) = refused {
@@ -265,6 +267,8 @@ impl<'a> Namespace<'a> {
         let status = BindingStatus {
             grants: count(who.granted.len()),
             withheld: count(who.withheld.len()),
+            organization: self.belongs_to(&binding.meta),
+            older_groups: self.older_groups(binding, role.as_ref().ok()),
             ..BindingStatus::default()
         };
         self.status("RoleBinding", &binding.meta, Status::Binding(status), findings);
@@ -300,7 +304,7 @@ impl<'a> Namespace<'a> {
     }
 
     fn group(&mut self, group: &'a Group) {
-        let former = subjects::former(group.meta.created, self.claimed_at);
+        let former = self.is_former(&group.meta);
         let mut who = self.groups.remove(&group.meta.name).unwrap_or_default();
         if former {
             let members = group.members.iter().enumerate();
@@ -331,6 +335,7 @@ impl<'a> Namespace<'a> {
             // A binding of which only the name is kept may name any Group.
             privileged: privileged || self.local.bindings.is_over(),
             withheld: count(who.withheld.len()),
+            organization: self.belongs_to(&group.meta),
             ..GroupStatus::default()
         };
         self.status("Group", &group.meta, Status::Group(status), findings);
@@ -345,10 +350,14 @@ impl<'a> Namespace<'a> {
                 let inherits = resolved.inherits.iter();
                 let inherits =
                     inherits.map(|(kind, name)| api::RoleRef { kind: *kind, name: name.to_string() }).collect();
-                (RoleStatus { inherits, withheld, ..RoleStatus::default() }, role_findings(resolved, trouble))
+                let organization = self.belongs_to(&role.meta);
+                (
+                    RoleStatus { inherits, withheld, organization, ..RoleStatus::default() },
+                    role_findings(resolved, trouble),
+                )
             }
             None => {
-                if subjects::former(role.meta.created, self.claimed_at) {
+                if self.is_former(&role.meta) {
                     let reason = Reason::FromFormerOrganization;
                     (RoleStatus::default(), vec![bad(C::Ready, reason, reason.meaning())])
                 } else {
@@ -398,11 +407,12 @@ impl<'a> Namespace<'a> {
         match id.0 {
             RoleKind::CustomRole => {
                 let Some(resolved) = self.custom_roles.get(&id.1) else {
-                    let role = self.local.roles.get(&id.1);
-                    let counts = role.is_some_and(|role| !subjects::former(role.meta.created, self.claimed_at));
-                    let too_large = counts || self.local.roles.is_excess(&id.1);
-                    // Its own status says why.
-                    return Err(if too_large { Reason::RoleGrantsNothing } else { Reason::RoleNotFound });
+                    return Err(match self.local.roles.meta(&id.1) {
+                        None => Reason::RoleNotFound,
+                        Some(role) if self.is_former(role) => Reason::FromFormerOrganization,
+                        // Its own status says why.
+                        Some(_) => Reason::RoleGrantsNothing,
+                    });
                 };
                 let implies = self.local.roles.get(&id.1).is_some_and(|r| r.implies_membership);
                 Ok(self.role(id.clone(), resolved.clone(), implies))
@@ -429,6 +439,30 @@ impl<'a> Namespace<'a> {
             None => (self.organization.meta.source("Organization"), Arc::default()),
         };
         Assigned { id, resolved, implies_membership, source }
+    }
+
+    /// Whether an object may be from before the namespace changed hands.
+    fn is_former(&self, meta: &Meta) -> bool {
+        order::is_former(meta, self.handover.as_ref())
+    }
+
+    /// What to record in an object's status, so that a restart does not bring a doubt back.
+    fn belongs_to(&self, meta: &Meta) -> Option<String> {
+        order::belongs_to(meta, self.handover.as_ref()).map(|organization| organization.to_string())
+    }
+
+    /// The Groups to record as older than a binding that gives them a privileged role.
+    fn older_groups(&self, binding: &Binding, role: Option<&Assigned>) -> Vec<String> {
+        if !role.is_some_and(|role| role.resolved.privileged) {
+            return Vec::new();
+        }
+        let groups = binding.subjects.iter().filter_map(|subject| match subject {
+            Subject::Group(name) => self.local.groups.get(name),
+            _ => None,
+        });
+        let unvouched = groups.filter(|group| !(group.vouched && self.world.bounds.groups_are_vouched));
+        let older: BTreeSet<_> = unvouched.filter_map(|group| order::older_group(binding, group)).collect();
+        older.into_iter().map(Uid::to_string).collect()
     }
 
     fn is_unreadable(&self, (kind, name): &(RoleKind, Name)) -> bool {

@@ -15,7 +15,9 @@ use super::rules::Rule;
 use super::second::Second;
 use super::uid::Uid;
 use crate::api::conditions::{ConditionType, Reason};
-use crate::api::vocabulary::{CLAIMED_AT, LAST_ORGANIZATION, ORGANIZATION, ORGANIZATION_UID, SUSPENSION, VOUCHED};
+use crate::api::vocabulary::{
+    CLAIMED_AT, LAST_ORGANIZATION, ORGANIZATION, ORGANIZATION_UID, SUSPENSION, VACATED_AT, VOUCHED,
+};
 use crate::api::{self, Permission, Place, RoleKind, SiteSubjectKind, SubjectKind};
 
 /// What every record has.
@@ -35,6 +37,10 @@ pub struct Meta {
     pub created: Option<Second>,
     /// The status as it stands.
     pub status: ObservedStatus,
+    /// The resource version at which the spec was last written, if the operator saw that happen; else zero.
+    pub written_version: u64,
+    /// The organization that the status names as the object's own: see [`super::order`].
+    pub belongs_to: Option<Name>,
     /// Why the object cannot be read (see [`super::salvage`]): it grants nothing, and goes on to guard what it guards.
     pub unreadable: Option<Name>,
 }
@@ -95,6 +101,10 @@ pub trait Record {
     /// What it asks for, as far as an older state of the same object asked for that too.
     #[must_use]
     fn part_of(&self, old: &Self) -> Self;
+
+    /// Takes over what only events tell from an older state of the same object. `meta`: all that is left of it if it did
+    /// not count.
+    fn continue_from(&mut self, meta: Option<&Meta>, record: Option<&Self>);
 }
 
 /// Since when a condition is as it is.
@@ -151,6 +161,8 @@ fn meta<S: Serialize>(metadata: &ObjectMeta, status: Option<&S>, conditions: &[C
             counts: counts(metadata.generation, conditions),
             left_out: ready(conditions).is_some_and(|c| is_left_out(c) && c.observed_generation == metadata.generation),
         },
+        written_version: 0,
+        belongs_to: None,
         unreadable: None,
     }
 }
@@ -189,6 +201,17 @@ impl Meta {
     #[must_use]
     pub fn is_same_spec(&self, other: &Self) -> bool {
         self.uid == other.uid && self.generation == other.generation && self.generation != 0
+    }
+
+    /// Takes over what an older state of the same object tells.
+    pub(super) fn continue_from(&mut self, known: Option<&Self>) {
+        match known.filter(|known| known.uid == self.uid) {
+            Some(known) if known.generation == self.generation => self.written_version = known.written_version,
+            Some(_) => {}
+            // The first that is seen of an object may be a change of its status.
+            None if self.generation != 1 || self.status.digest != 0 => self.written_version = 0,
+            None => {}
+        }
     }
 
     /// As the source of native objects.
@@ -243,6 +266,8 @@ pub struct Group {
     pub vouched: bool,
     /// What its status says, and policies read: it holds a privileged role.
     pub privileged: bool,
+    /// A resource version at which it existed: the lowest that the operator has seen.
+    pub first_version: u64,
 }
 
 /// A subject of a binding, as it was asked for.
@@ -289,6 +314,8 @@ pub struct Binding {
     pub written: Option<Second>,
     /// How many subjects hold the role by it, as its status says.
     pub granted: u32,
+    /// Groups that the status records as older than the binding: see [`super::order`].
+    pub older_groups: Box<[Uid]>,
 }
 
 impl Binding {
@@ -350,6 +377,10 @@ pub struct Namespace {
     pub last_organization: Option<Name>,
     /// When it changed hands.
     pub claimed_at: Option<Timestamp>,
+    /// Since when nobody has access by its last organization.
+    pub vacated_at: Option<Timestamp>,
+    /// A resource version at which it was vacated; zero when that is not known.
+    pub vacated_version: u64,
 }
 
 impl From<&api::Organization> for Organization {
@@ -380,8 +411,11 @@ impl From<&api::User> for User {
 impl From<&api::Group> for Group {
     fn from(g: &api::Group) -> Self {
         let names = |list: &[String]| list.iter().map(|n| pool::name(n)).collect();
+        let mut meta = meta(&g.metadata, g.status.as_ref(), g.status.as_ref().map_or(&[], |s| &s.conditions));
+        meta.belongs_to = g.status.as_ref().and_then(|s| s.organization.as_deref()).map(pool::name);
         Self {
-            meta: meta(&g.metadata, g.status.as_ref(), g.status.as_ref().map_or(&[], |s| &s.conditions)),
+            first_version: meta.version,
+            meta,
             members: names(&g.spec.members),
             external: names(&g.spec.external_groups),
             implies_membership: g.spec.implies_membership,
@@ -393,7 +427,9 @@ impl From<&api::Group> for Group {
 
 impl From<&api::RoleBinding> for Binding {
     fn from(b: &api::RoleBinding) -> Self {
-        let meta = meta(&b.metadata, b.status.as_ref(), b.status.as_ref().map_or(&[], |s| &s.conditions));
+        let mut meta = meta(&b.metadata, b.status.as_ref(), b.status.as_ref().map_or(&[], |s| &s.conditions));
+        meta.belongs_to = b.status.as_ref().and_then(|s| s.organization.as_deref()).map(pool::name);
+        let older_groups = b.status.iter().flat_map(|s| &s.older_groups).map(|uid| uid.as_str().into()).collect();
         let subject = |s: &api::Subject| {
             let name = pool::name(&s.name);
             match s.kind {
@@ -409,6 +445,7 @@ impl From<&api::RoleBinding> for Binding {
             expires_at: b.spec.expires_at.as_ref().map(|t| t.0.into()),
             written: written(&b.metadata),
             granted: b.status.as_ref().map_or(0, |status| status.grants),
+            older_groups,
             meta,
         }
     }
@@ -433,14 +470,17 @@ impl From<&api::SiteRoleBinding> for Binding {
             expires_at: b.spec.expires_at.as_ref().map(|t| t.0.into()),
             written: written(&b.metadata),
             granted: b.status.as_ref().map_or(0, |status| status.grants),
+            older_groups: Box::default(),
         }
     }
 }
 
 impl From<&api::CustomRole> for Role {
     fn from(r: &api::CustomRole) -> Self {
+        let mut meta = meta(&r.metadata, r.status.as_ref(), r.status.as_ref().map_or(&[], |s| &s.conditions));
+        meta.belongs_to = r.status.as_ref().and_then(|s| s.organization.as_deref()).map(pool::name);
         Self {
-            meta: meta(&r.metadata, r.status.as_ref(), r.status.as_ref().map_or(&[], |s| &s.conditions)),
+            meta,
             kind: RoleKind::CustomRole,
             permissions: r.spec.permissions.clone(),
             rules: r.spec.rules.iter().map(namespaced_rule).collect(),
@@ -479,6 +519,9 @@ impl From<&ObjectMeta> for Namespace {
     fn from(m: &ObjectMeta) -> Self {
         let annotation = |key: &str| m.annotations.as_ref().and_then(|a| a.get(key)).map(|v| pool::name(v));
         let text = |field: &Option<String>| pool::name(field.as_deref().unwrap_or_default());
+        // A time that cannot be read might have been any: everything is older.
+        let time = |key| annotation(key).map(|t| t.parse().unwrap_or(Timestamp::MAX));
+        let vacated_at = time(VACATED_AT);
         Self {
             name: text(&m.name),
             uid: m.uid.as_ref().into(),
@@ -487,8 +530,9 @@ impl From<&ObjectMeta> for Namespace {
             organization: m.labels.as_ref().and_then(|l| l.get(ORGANIZATION)).map(|v| pool::name(v)),
             organization_uid: annotation(ORGANIZATION_UID).map(|uid| (&*uid).into()),
             last_organization: annotation(LAST_ORGANIZATION),
-            // A time that cannot be read might have been any: everything is older.
-            claimed_at: annotation(CLAIMED_AT).map(|t| t.parse().unwrap_or(Timestamp::MAX)),
+            claimed_at: time(CLAIMED_AT),
+            vacated_at,
+            vacated_version: if vacated_at.is_some() { version(m) } else { 0 },
         }
     }
 }

@@ -78,10 +78,12 @@ fn record_claims(world: &mut World, now: Timestamp) -> bool {
         let Some(claim) = claims::claim(world, &name, now, true) else { continue };
         let Some(mut namespace) = world.namespaces.get(&name).cloned() else { continue };
         namespace.version += 1;
-        namespace.organization = Some(claim.organization.0.clone());
-        namespace.last_organization = Some(claim.organization.0);
-        namespace.organization_uid = Some(claim.organization.1);
+        namespace.organization = claim.organization;
+        let (last_organization, uid) = claim.last_organization;
+        namespace.last_organization = Some(last_organization);
+        namespace.organization_uid = uid;
         namespace.claimed_at = claim.claimed_at;
+        namespace.vacated_at = claim.vacated_at;
         world.namespace(&name, Some(namespace), None);
         news = true;
     }

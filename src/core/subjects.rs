@@ -4,12 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
 use super::Name;
 use super::native::Grantee;
+use super::order::{self, Handover};
 use super::records::{Binding, Group, Subject};
-use super::second::Second;
 use super::withheld::{Item, Withheld};
 use super::world::{Local, Standing, World};
 use crate::api::conditions::Reason;
@@ -103,19 +101,18 @@ pub fn of_binding(
     groups: &BTreeMap<Name, Subjects>,
     binding: &Binding,
     privileged: bool,
-    claimed_at: Option<Timestamp>,
+    handover: Option<&Handover>,
 ) -> Subjects {
     let group = |name: &Name| {
         let Some(group) = local.groups.get(name) else {
             return Err(if local.groups.is_excess(name) { Reason::TooLarge } else { Reason::GroupNotFound });
         };
-        if former(group.meta.created, claimed_at) {
+        if order::is_former(&group.meta, handover) {
             return Err(Reason::FromFormerOrganization);
         }
         // Nobody gets a role by creating a Group that someone's binding was waiting for.
-        let older = matches!((binding.written, group.meta.created), (Some(b), Some(g)) if b <= g);
         let vouched = group.vouched && world.bounds.groups_are_vouched;
-        if privileged && older && !vouched {
+        if privileged && !vouched && order::may_have_waited(binding, group) {
             return Err(Reason::GroupNotVouched);
         }
         Ok(groups.get(name).map(|members| members.granted.clone()).unwrap_or_default())
@@ -162,13 +159,6 @@ fn resolve(
         }
     }
     subjects
-}
-
-/// Whether an object dates from before its organization's claim on a namespace that another organization held. Times
-/// are whole seconds; where they are equal it is in doubt, so withheld.
-#[must_use]
-pub fn former(created: Option<Second>, claimed_at: Option<Timestamp>) -> bool {
-    matches!((created, claimed_at), (Some(created), Some(claimed)) if Timestamp::from(created) <= claimed)
 }
 
 /// FNV-1a: stable across versions of Rust and of Bailiwick, which the standard hasher is not.

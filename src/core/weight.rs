@@ -54,6 +54,10 @@ fn common<T: Clone + Eq + Hash>(new: &[T], old: &[T]) -> Vec<T> {
 
 macro_rules! record {
     ($record:ty, $limit:expr, |$it:ident| $weight:expr, |$new:ident, $old:ident| $part:expr) => {
+        record!($record, $limit, |$it| $weight, |$new, $old| $part, |_new, _known| ());
+    };
+    ($record:ty, $limit:expr, |$it:ident| $weight:expr, |$new:ident, $old:ident| $part:expr,
+     |$next:ident, $known:ident| $continue:expr) => {
         impl Record for $record {
             const LIMIT: usize = $limit;
 
@@ -74,17 +78,31 @@ macro_rules! record {
                 let $new = self.clone();
                 $part
             }
+
+            fn continue_from(&mut self, meta: Option<&Meta>, record: Option<&Self>) {
+                self.meta.continue_from(meta);
+                if let Some($known) = record.filter(|record| record.meta.uid == self.meta.uid) {
+                    let $next = self;
+                    $continue
+                }
+            }
         }
     };
 }
 
 record!(Organization, 8 * MIB, |it| SMALL + it.meta.name.len(), |new, _old| new);
 record!(User, 64 * MIB, |it| SMALL + it.meta.name.len() + it.username.len(), |new, _old| new);
-record!(Group, 8 * MIB, |it| OBJECT + texts(&it.members) + texts(&it.external), |new, old| Self {
-    members: common(&new.members, &old.members).into(),
-    external: common(&new.external, &old.external).into(),
-    ..new
-});
+record!(
+    Group,
+    8 * MIB,
+    |it| OBJECT + texts(&it.members) + texts(&it.external),
+    |new, old| Self {
+        members: common(&new.members, &old.members).into(),
+        external: common(&new.external, &old.external).into(),
+        ..new
+    },
+    |next, known| next.first_version = next.first_version.min(known.first_version)
+);
 record!(
     Binding,
     8 * MIB,
@@ -127,5 +145,16 @@ impl Record for Namespace {
 
     fn part_of(&self, _old: &Self) -> Self {
         self.clone()
+    }
+
+    fn continue_from(&mut self, _meta: Option<&Meta>, known: Option<&Self>) {
+        if let Some(known) = known.filter(|known| known.uid == self.uid) {
+            // The next organization's claim takes over the time at which the last one's access ended.
+            let is_same = match self.vacated_at {
+                Some(at) => known.vacated_at == Some(at),
+                None => self.claimed_at.is_some() && [known.vacated_at, known.claimed_at].contains(&self.claimed_at),
+            };
+            self.vacated_version = if is_same { known.vacated_version } else { self.vacated_version };
+        }
     }
 }

@@ -152,6 +152,20 @@ pub enum Item {
     PolicyFaults(Option<Vec<(Reason, String)>>),
 }
 
+impl Item {
+    /// Notes that this is the state right after a change. What a list or the answer to a write shows may have been changed
+    /// before.
+    pub fn is_event(&mut self) {
+        let meta = match self {
+            Item::Group(group) => &mut group.meta,
+            Item::RoleBinding(binding) => &mut binding.meta,
+            Item::CustomRole(role) => &mut role.meta,
+            _ => return,
+        };
+        meta.written_version = meta.version;
+    }
+}
+
 /// The list of suspended users, as it is.
 #[derive(Clone, Debug)]
 pub struct SuspendedList {
@@ -299,9 +313,16 @@ impl Start<'_> {
                 let seen = match event {
                     Ok(Event::Init) => Seen::Restarted(kind),
                     Ok(Event::InitDone) => Seen::Synced(kind),
-                    Ok(Event::Apply(object) | Event::InitApply(object)) => {
+                    Ok(Event::InitApply(object)) => {
                         let id = id(kind, &object);
                         item(object).map_or(Seen::Gone(id), |item| Seen::Item(Box::new(item)))
+                    }
+                    Ok(Event::Apply(object)) => {
+                        let id = id(kind, &object);
+                        item(object).map_or(Seen::Gone(id), |mut item| {
+                            item.is_event();
+                            Seen::Item(Box::new(item))
+                        })
                     }
                     Ok(Event::Delete(object)) => Seen::Gone(id(kind, &object)),
                     Err(error) => {

@@ -6,6 +6,10 @@ use crate::support::{Cluster, Question};
 /// Without the policy that keeps the default organization: what if it is deleted all the same?
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}, \
                       admissionPolicies: {defaultOrganization: {enabled: false}}}";
+fn patch(cluster: &Cluster, what: &[&str], patch: &str) {
+    cluster.run(&[&["patch", "--type=merge", "-p", patch], what].concat());
+}
+
 const DELETE: &[&str] = &["delete podtemplates"];
 const DELETER: &str = "{permissions: [{resource: templates, actions: [delete]}]}";
 const MEMBER: &[&str] = &["create deployments.apps"];
@@ -114,9 +118,18 @@ fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     cluster.settle();
     cluster.is_refused(&ada, &[DELETE, MEMBER].concat());
     cluster.is_refused(&bob, MEMBER);
-    // Editing them makes them no younger.
+    // A label makes none of them younger. Who writes the spec of one vouches for that one, not for the role that it names.
+    cluster.run(&["-n", "alpha", "label", "customroles.bailiwick.dev", "deleter", "seen=yes"]);
     cluster.apply(&binding("alpha", "deleters", "CustomRole/deleter", &["ada", "bob"]));
+    let deleters = ["-n", "alpha", "rolebindings.bailiwick.dev", "deleters"];
+    cluster.await_reason(&deleters, "RoleResolved", "FromFormerOrganization");
     cluster.settle();
+    cluster.is_refused(&ada, DELETE);
+    cluster.is_refused(&bob, DELETE);
+    patch(&cluster, &["-n", "alpha", "customroles.bailiwick.dev", "deleter"], r#"{"spec":{"displayName":"Deleters"}}"#);
+    cluster.can(&ada, DELETE);
+    cluster.can(&bob, DELETE);
+    cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "deleters"]);
     cluster.is_refused(&ada, DELETE);
     cluster.is_refused(&bob, DELETE);
     // What the new organization makes counts; times are whole seconds.

@@ -25,6 +25,7 @@ mod operator_rights;
 mod policies;
 mod restarts;
 mod revocation;
+mod same_second;
 mod storms;
 mod suspensions;
 mod unreadable;

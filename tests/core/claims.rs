@@ -176,7 +176,7 @@ spec: {roleRef: {kind: SiteRole, name: s0}, subjects: [{kind: User, name: ada}]}
     }
     // What is written from now on counts, but brings nothing old with it.
     shell.apply("{kind: RoleBinding, metadata: {name: new, namespace: n0}, spec: {roleRef: {kind: CustomRole, name: c0}, subjects: [{kind: Group, name: g0}]}}");
-    assert_eq!(shell.says(Kind::RoleBinding, "new", "RoleResolved"), "False RoleNotFound");
+    assert_eq!(shell.says(Kind::RoleBinding, "new", "RoleResolved"), "False FromFormerOrganization");
     // The former one comes back only when it is released again.
     shell.apply(&organization("a", "namespace: n0"));
     assert_eq!(shell.says(O, "a", "NamespaceAssigned"), "False AlreadyClaimed");
@@ -192,8 +192,13 @@ fn a_namespace_is_vacated_before_it_changes_hands() {
     let now = shell.store.time();
     assert_eq!(claims::claim(&shell.world, "n0", now, false), None, "something of a is still there");
     let claim = claims::claim(&shell.world, "n0", now, true).unwrap();
-    assert_eq!(&*claim.organization.0, "b");
-    assert!(claim.claimed_at.is_some_and(|at| at >= jiff::Timestamp::from_second(now.as_second()).unwrap()));
+    assert_eq!((claim.organization.as_deref(), &*claim.last_organization.0), (None, "a"), "first it is vacated");
+    let vacated_at = claim.vacated_at.filter(|at| *at >= jiff::Timestamp::from_second(now.as_second()).unwrap());
+    let events = crate::shell::record(&mut shell.store, &claim);
+    shell.take_in(events);
+    let claim = claims::claim(&shell.world, "n0", now, true).unwrap();
+    assert_eq!((claim.organization.as_deref(), claim.vacated_at), (Some("b"), None));
+    assert!(vacated_at.is_some() && claim.claimed_at == vacated_at, "{claim:?}");
 }
 
 #[rstest]
@@ -327,7 +332,7 @@ fn what_was_there_before_a_claim_is_the_former_organizations_whatever_the_clocks
     // The operator's clock is a minute behind that of the API server.
     let behind = shell.store.time() - jiff::SignedDuration::from_mins(1);
     let claim = claims::claim(&shell.world, "n0", behind, true).unwrap();
-    assert!(claim.claimed_at.unwrap() > created, "{claim:?}, and the Group of {created}");
+    assert!(claim.vacated_at.unwrap() > created, "{claim:?}, and the Group of {created}");
 }
 
 #[test]

@@ -1051,6 +1051,24 @@ fn who_stands_by_remembers_nothing_of_namespaces_that_are_gone() {
     model.check_converged();
 }
 
+/// Nothing was ever granted in it, so nothing is left to look at but the record.
+#[test]
+fn an_empty_namespace_that_is_released_goes_to_the_organization_that_waits_for_it() {
+    let mut model = Model::new();
+    let organization = |name: &str| {
+        format!("{{kind: Organization, metadata: {{name: {name}}}, spec: {{namespace: n0, memberRole: ''}}}}")
+    };
+    apply(&mut model, &organization("acme"));
+    model.rest(true);
+    apply(&mut model, &organization("heir"));
+    model.act(&Op::Delete((world::Kind::Organization, String::new(), "acme".to_owned())));
+    model.rest(true);
+    assert!(assigned(&model, "heir").starts_with("ReservedFor"));
+    model.act(&Op::Release("n0"));
+    model.wait(5);
+    assert!(assigned(&model, "heir").starts_with("Assigned"), "{}", assigned(&model, "heir"));
+}
+
 /// Or its write was carried out, and the answer was lost.
 #[test]
 fn a_status_that_somebody_edits_is_written_again() {

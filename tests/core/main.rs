@@ -27,6 +27,7 @@ mod purity;
 mod roles;
 mod rules;
 mod salvage;
+mod same_second;
 mod suspended;
 mod text;
 mod users;

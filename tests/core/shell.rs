@@ -3,11 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bailiwick::core::claims::{self, Assignment};
+use bailiwick::core::claims::{self, Assignment, Claim};
 use bailiwick::core::conditions::{Status, StatusDraft};
 use bailiwick::core::decision::{Decision, Existing};
 use bailiwick::core::native::{Desired, Source};
-use bailiwick::core::uid::Uid;
 use bailiwick::core::world::{Affected, Change, Contribution, World};
 use bailiwick::core::{Name, organization, organization_status, site, user};
 use jiff::Timestamp;
@@ -19,8 +18,8 @@ use crate::world::{Event, Kind, Op, SPACES, Slot, Store};
 #[derive(Debug, Default)]
 pub struct Unit {
     pub decision: Decision,
-    /// Namespace and organization.
-    pub claim: Option<(Name, (Name, Uid))>,
+    /// The record of the namespace that is due, but for its time.
+    pub claim: Option<Claim>,
 }
 
 /// Everything that follows from a world.
@@ -33,7 +32,8 @@ pub struct All {
 }
 
 fn unit(world: &World, name: &Name, now: Timestamp, existing: Existing<'_>) -> Unit {
-    let claim = claims::claim(world, name, now, true).map(|c| (c.namespace, c.organization));
+    let claim = claims::claim(world, name, now, true);
+    let claim = claim.map(|claim| Claim { vacated_at: claim.vacated_at.map(|_| Timestamp::MAX), ..claim });
     Unit { decision: organization::decide(world, name, now, existing), claim }
 }
 
@@ -300,14 +300,24 @@ impl Shell {
 pub fn record(store: &mut Store, claim: &claims::Claim) -> Vec<Event> {
     use bailiwick::api::vocabulary as v;
     store.edit_namespace(&claim.namespace, |m| {
-        let (name, uid) = (claim.organization.0.to_string(), claim.organization.1.to_string());
-        m.labels.get_or_insert_default().insert(v::ORGANIZATION.to_owned(), name.clone());
+        let labels = m.labels.get_or_insert_default();
+        match &claim.organization {
+            Some(name) => drop(labels.insert(v::ORGANIZATION.to_owned(), name.to_string())),
+            None => drop(labels.remove(v::ORGANIZATION)),
+        }
+        let (last, uid) = &claim.last_organization;
         let annotations = m.annotations.get_or_insert_default();
-        annotations.insert(v::ORGANIZATION_UID.to_owned(), uid);
-        annotations.insert(v::LAST_ORGANIZATION.to_owned(), name);
-        match claim.claimed_at {
-            Some(at) => drop(annotations.insert(v::CLAIMED_AT.to_owned(), at.to_string())),
-            None => drop(annotations.remove(v::CLAIMED_AT)),
+        let values = [
+            (v::LAST_ORGANIZATION, Some(last.to_string())),
+            (v::ORGANIZATION_UID, uid.as_ref().map(ToString::to_string)),
+            (v::CLAIMED_AT, claim.claimed_at.map(|at| at.to_string())),
+            (v::VACATED_AT, claim.vacated_at.map(|at| at.to_string())),
+        ];
+        for (key, value) in values {
+            match value {
+                Some(value) => drop(annotations.insert(key.to_owned(), value)),
+                None => drop(annotations.remove(key)),
+            }
         }
     })
 }

@@ -328,7 +328,9 @@ impl World {
     /// Every namespace that a decision may be about: where something of ours is, or may be.
     #[must_use]
     pub fn units(&self) -> BTreeSet<Name> {
-        let held = self.namespaces.values().filter(|n| n.organization.is_some()).map(|n| n.name.clone());
+        // One that was held may have to be recorded as vacated.
+        let held = self.namespaces.values().filter(|n| n.organization.is_some() || n.last_organization.is_some());
+        let held = held.map(|n| n.name.clone());
         let release = Name::from(self.bounds.release_namespace.as_str());
         held.chain(self.local.keys().cloned()).chain(self.named.keys().cloned()).chain([release]).collect()
     }

@@ -175,6 +175,10 @@ impl<T: Record> Store<T> {
                 _ => {}
             }
         }
+        let mut new = new;
+        if let Some(new) = &mut new {
+            new.continue_from(self.meta(name), self.get(name));
+        }
         // Whether it counts was decided when it was first seen; growing must not cost others their place.
         let is_first = known.is_none();
         let before = stub.filter(|stub| !stub.due).map(|stub| stub.meta.clone());

@@ -273,19 +273,25 @@ impl Hand {
     }
 
     async fn claim(&self, claim: Claim) -> Done {
-        let (organization, uid) = &claim.organization;
-        let mut annotations =
-            serde_json::json!({v::ORGANIZATION_UID: uid.to_string(), v::LAST_ORGANIZATION: &**organization});
-        if let Some(at) = claim.claimed_at {
-            annotations[v::CLAIMED_AT] = Value::from(at.to_string());
-        }
+        let (last, uid) = &claim.last_organization;
+        let annotations: BTreeMap<&str, String> = [
+            (v::LAST_ORGANIZATION, Some(last.to_string())),
+            (v::ORGANIZATION_UID, uid.as_ref().map(Uid::to_string)),
+            (v::CLAIMED_AT, claim.claimed_at.map(|at| at.to_string())),
+            (v::VACATED_AT, claim.vacated_at.map(|at| at.to_string())),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect();
+        let labels: BTreeMap<&str, &str> =
+            claim.organization.iter().map(|organization| (v::ORGANIZATION, &**organization)).collect();
         let document = serde_json::json!({
             "apiVersion": "v1",
             "kind": "Namespace",
             "metadata": {
                 "name": &*claim.namespace,
                 "uid": claim.namespace_uid.to_string(),
-                "labels": {v::ORGANIZATION: &**organization},
+                "labels": labels,
                 "annotations": annotations,
             },
         });

@@ -55,6 +55,7 @@ impl Engine {
         if state.decision.is_none() || state.stale {
             self.decide(unit);
         }
+        self.await_vacancy(unit);
         if let Some(claim) = self.first_claim(unit) {
             self.record(unit, claim);
             return;
@@ -100,7 +101,7 @@ impl Engine {
         }
         let Some(state) = self.units.get(unit) else { return };
         // A claim is recorded first, and when nothing else is under way.
-        if state.claiming || self.first_claim(unit).is_some() || self.is_gone(unit) {
+        if state.claiming.is_some() || self.first_claim(unit).is_some() || self.is_gone(unit) {
             return;
         }
         let Some(decision) = &state.decision else { return };
@@ -130,6 +131,7 @@ impl Engine {
     /// roles away, and where there is access to take away, which goes before everything else.
     pub(super) fn decide_first(&mut self, unit: &Unit) {
         self.decide(unit);
+        self.await_vacancy(unit);
         let step = self.next_step(unit);
         let Some(state) = self.units.get(unit) else { return };
         let waits = state.is_writing() || state.wait_until.is_some() || self.claim_due(unit).is_some();
@@ -291,7 +293,19 @@ impl Engine {
     /// The claim on a namespace that is not recorded yet.
     fn claim_due(&self, unit: &Unit) -> Option<Claim> {
         let (Unit::Namespace(name), Some(state)) = (unit, self.units.get(unit)) else { return None };
-        claims::claim(&self.world, name, self.now.time, state.present.is_empty())
+        claims::claim(&self.world, name, self.now.time, state.is_vacated(self.now.clock))
+    }
+
+    /// Has a namespace looked at again when its former organization has no access any more, if a claim waits for that.
+    fn await_vacancy(&mut self, unit: &Unit) {
+        let clock = self.now.clock;
+        let (Unit::Namespace(name), Some(state)) = (unit, self.units.get_mut(unit)) else { return };
+        if let Some(at) = state.vacated(clock).filter(|at| *at > clock)
+            && claims::claim(&self.world, name, self.now.time, false).is_none()
+            && claims::claim(&self.world, name, self.now.time, true).is_some()
+        {
+            self.pauses.insert((at, unit.clone()));
+        }
     }
 
     /// A claim that is not due is not refused.
@@ -315,7 +329,7 @@ impl Engine {
 
     fn record(&mut self, unit: &Unit, claim: Claim) {
         let Some(state) = self.units.get_mut(unit) else { return };
-        state.claiming = true;
+        state.claiming = Some(claim.clone());
         self.writing.begin(None, self.now.clock);
         let _ = self.jobs.send(Job::Claim(claim));
     }
@@ -359,8 +373,9 @@ impl Engine {
         if let Unit::Namespace(name) = unit {
             let organization = claims::holder(&self.world, name).map(|o| o.meta.name.clone());
             let rests = self.units.get(unit).is_some_and(|state| state.busy_since.is_none());
-            if organization.is_none() && idle && rests && next_change.is_none() && !self.world.local.contains_key(name)
-            {
+            let is_claimed = claims::claim(&self.world, name, now.time, true).is_some();
+            let of_use = organization.is_some() || is_claimed || self.world.local.contains_key(name);
+            if idle && rests && next_change.is_none() && !of_use {
                 self.units.remove(unit);
             }
             self.statuses.organizations.extend(organization);

@@ -35,7 +35,10 @@ impl Engine {
                     Ok(namespace) => {
                         let affected = self.world.namespace(&name, Some(namespace), None);
                         self.affected(affected);
-                        if self.claim_due(&unit).is_some() {
+                        let written = self.units.get(&unit).and_then(|state| state.claiming.as_ref());
+                        let again =
+                            self.claim_due(&unit).is_some_and(|due| written.is_some_and(|w| w.is_same_step(&due)));
+                        if again {
                             let stripped = "Something takes the record off again.".to_owned();
                             self.claim_failed(&unit, &name, Failure::Refused(stripped));
                         } else {
@@ -45,7 +48,7 @@ impl Engine {
                     Err(error) => self.claim_failed(&unit, &name, error),
                 }
                 if let Some(state) = self.units.get_mut(&unit) {
-                    state.claiming = false;
+                    state.claiming = None;
                     self.writing.end(None, self.now.clock);
                     self.go_on(&unit);
                 }

@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::core::claims::Claim;
 use crate::core::decision::{Counts, Decision};
 use crate::core::native::{Desired, Key, NativeKind, Observed};
 use crate::core::plan::{GivenUp, Present, UnderWay};
 use crate::core::uid::Uid;
 use crate::core::world::Contribution;
+
+/// For how long an API server may still authorize requests by an object that was deleted: it learns of that by watching.
+const AUTHORIZER_LAG: Duration = Duration::from_millis(100);
 
 /// The state of a unit.
 #[derive(Debug, Default)]
@@ -40,8 +44,10 @@ pub(in crate::shell::engine) struct UnitState {
     /// When the last decision changes by itself.
     pub(super) next_change: Option<Timestamp>,
     pub(super) under_way: UnderWay,
-    /// The claim on the namespace is being recorded.
-    pub(super) claiming: bool,
+    /// The claim on the namespace that is being recorded.
+    pub(super) claiming: Option<Claim>,
+    /// Since when none of our objects is there, as far as that was looked at.
+    empty_since: Option<Instant>,
     /// Since when, and how often, the API server has not let that be done.
     pub(super) claim_refused: Option<Streak>,
     /// Objects that could not be written, and when to try again.
@@ -172,7 +178,7 @@ impl UnitState {
 
     /// Whether writes to it are under way.
     pub fn is_writing(&self) -> bool {
-        self.claiming || !self.under_way.is_empty()
+        self.claiming.is_some() || !self.under_way.is_empty()
     }
 
     /// Whether what it does, or has to do, may take access away.
@@ -203,6 +209,17 @@ impl UnitState {
     /// Whether the whole of it waits.
     pub(super) fn waits(&self, now: Instant) -> bool {
         self.wait_until.is_some_and(|until| until > now)
+    }
+
+    /// When nobody has access here by one of our objects any more, if that is so.
+    pub(super) fn vacated(&mut self, now: Instant) -> Option<Instant> {
+        self.empty_since = self.present.is_empty().then(|| self.empty_since.unwrap_or(now));
+        self.empty_since.map(|since| since + AUTHORIZER_LAG)
+    }
+
+    /// Whether nobody has access here by one of our objects any more.
+    pub(super) fn is_vacated(&self, now: Instant) -> bool {
+        self.present.is_empty() && self.empty_since.is_some_and(|since| since + AUTHORIZER_LAG <= now)
     }
 
     /// Forgets what went wrong again and again: another replica may have led since.

@@ -1,0 +1,77 @@
+//! Which of two things came first, where creation times leave that open: they are whole seconds.
+//!
+//! Within a second the order of resource versions decides, as far as the operator has seen the changes themselves. What it
+//! finds is kept in the status of the object, because after a restart nobody knows the versions any more. What remains open
+//! is withheld. See `docs/decisions/2026-11-30-same-second.md`.
+
+use jiff::Timestamp;
+
+use super::Name;
+use super::claims;
+use super::records::{Binding, Group, Meta};
+use super::uid::Uid;
+use super::world::World;
+
+/// A namespace that changed hands: what was in it before belongs to the former organization.
+#[derive(Clone, Debug)]
+pub struct Handover {
+    /// What was created up to this time may be the former organization's.
+    at: Timestamp,
+    /// What was written after this resource version is not; zero when it is not known.
+    version: u64,
+    /// Who holds the namespace now.
+    organization: Name,
+}
+
+impl Handover {
+    /// The last handover of a namespace, if it ever changed hands.
+    #[must_use]
+    pub fn of(world: &World, namespace: &str) -> Option<Self> {
+        let record = world.namespaces.get(namespace)?;
+        let organization = claims::holder(world, namespace)?.meta.name.clone();
+        Some(Self { at: record.claimed_at?, version: record.vacated_version, organization })
+    }
+
+    fn is_open_by_time(&self, meta: &Meta) -> bool {
+        meta.created.is_some_and(|created| Timestamp::from(created) <= self.at)
+    }
+
+    fn is_later(&self, meta: &Meta) -> bool {
+        let seen = self.version > 0 && meta.written_version > self.version;
+        seen || meta.belongs_to.as_ref() == Some(&self.organization)
+    }
+}
+
+/// Whether an object may be from before a handover, so that nothing of it counts.
+#[must_use]
+pub fn is_former(meta: &Meta, handover: Option<&Handover>) -> bool {
+    handover.is_some_and(|handover| handover.is_open_by_time(meta) && !handover.is_later(meta))
+}
+
+/// The organization to record as the object's own, so that a restart does not bring the doubt back.
+#[must_use]
+pub fn belongs_to(meta: &Meta, handover: Option<&Handover>) -> Option<Name> {
+    let open = handover.filter(|handover| handover.is_open_by_time(meta) && handover.is_later(meta));
+    open.map(|handover| handover.organization.clone())
+}
+
+/// Whether a binding may have been written before a Group that it names was created: then whoever created the Group
+/// would get the role that the binding was waiting to give.
+#[must_use]
+pub fn may_have_waited(binding: &Binding, group: &Group) -> bool {
+    is_open(binding, group) && !is_older(group, binding)
+}
+
+/// The UID of a Group to record as older than the binding, so that a restart does not bring the doubt back.
+#[must_use]
+pub fn older_group<'a>(binding: &Binding, group: &'a Group) -> Option<&'a Uid> {
+    (is_open(binding, group) && is_older(group, binding)).then_some(&group.meta.uid)
+}
+
+fn is_open(binding: &Binding, group: &Group) -> bool {
+    matches!((binding.written, group.meta.created), (Some(written), Some(created)) if written <= created)
+}
+
+fn is_older(group: &Group, binding: &Binding) -> bool {
+    group.first_version < binding.meta.written_version || binding.older_groups.contains(&group.meta.uid)
+}

@@ -1,0 +1,135 @@
+//! What came first, where creation times are the same second.
+
+use bailiwick::api;
+use bailiwick::core::order::{self, Handover};
+use bailiwick::core::records::{Binding, Group};
+use bailiwick::core::world::World;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+const SECOND: &str = "2026-11-30T08:00:00Z";
+const NEXT: &str = "2026-11-30T08:00:01Z";
+
+fn metadata(name: &str, version: u64, created: &str) -> Value {
+    json!({
+        "name": name, "namespace": "n0", "uid": format!("uid-of-{name}"), "generation": 1,
+        "resourceVersion": version.to_string(), "creationTimestamp": created,
+    })
+}
+
+fn group(version: u64, created: &str) -> Group {
+    let group = json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": "Group", "metadata": metadata("g", version, created), "spec": {}});
+    (&serde_json::from_value::<api::Group>(group).unwrap()).into()
+}
+
+/// As a list shows it, or as the watch shows its creation.
+fn binding(version: u64, is_event: bool, older_groups: &[&str]) -> Binding {
+    let mut binding = json!({
+        "apiVersion": "bailiwick.dev/v1alpha1", "kind": "RoleBinding", "metadata": metadata("b", version, SECOND),
+        "spec": {"roleRef": {"kind": "SiteRole", "name": "s"}, "subjects": [{"kind": "Group", "name": "g"}]},
+    });
+    if !older_groups.is_empty() {
+        binding["status"] = json!({"olderGroups": older_groups});
+    }
+    let mut binding = Binding::from(&serde_json::from_value::<api::RoleBinding>(binding).unwrap());
+    binding.meta.written_version = if is_event { version } else { 0 };
+    binding
+}
+
+#[rstest]
+#[case::the_group_was_seen_first(group(5, SECOND), binding(6, true, &[]), false)]
+#[case::the_binding_was_seen_first(group(6, SECOND), binding(5, true, &[]), true)]
+#[case::only_lists_showed_them(group(5, SECOND), binding(6, false, &[]), true)]
+#[case::a_status_has_it_on_record(group(9, SECOND), binding(6, false, &["uid-of-g"]), false)]
+#[case::a_status_has_another_group_on_record(group(9, SECOND), binding(6, false, &["uid-of-h"]), true)]
+#[case::the_group_is_a_second_younger(group(9, NEXT), binding(6, false, &[]), true)]
+#[case::versions_say_more_than_clocks(group(5, NEXT), binding(6, true, &[]), false)]
+fn a_binding_may_have_waited_for_a_group(#[case] group: Group, #[case] binding: Binding, #[case] waited: bool) {
+    assert_eq!(order::may_have_waited(&binding, &group), waited);
+    assert_eq!(order::older_group(&binding, &group).is_some(), !waited, "what is not in doubt by time is not recorded");
+}
+
+#[test]
+fn a_binding_that_is_older_by_time_needs_no_record() {
+    let mut group = group(9, SECOND);
+    group.meta.created = Some("2026-11-30T07:59:59Z".parse::<jiff::Timestamp>().unwrap().into());
+    let binding = binding(6, false, &[]);
+    assert!(!order::may_have_waited(&binding, &group) && order::older_group(&binding, &group).is_none());
+}
+
+/// A later change of its status says nothing about when the spec was written.
+#[test]
+fn what_an_event_told_outlives_a_change_of_the_status_and_ends_with_a_change_of_the_spec() {
+    let mut world = World::default();
+    let mut show = |binding: Binding| {
+        world.binding(&"n0".into(), &"b".into(), Some(binding), None);
+        world.local["n0"].bindings.get("b").unwrap().meta.written_version
+    };
+    assert_eq!(show(binding(5, true, &[])), 5);
+    assert_eq!(show(binding(7, true, &[])), 5, "the status changed");
+    let mut written = binding(9, false, &[]);
+    written.meta.generation = 2;
+    assert_eq!(show(written.clone()), 0, "the spec changed at some version between");
+    written.meta.version = 11;
+    written.meta.generation = 3;
+    written.meta.written_version = 11;
+    assert_eq!(show(written), 11);
+}
+
+#[test]
+fn the_first_event_of_an_object_that_is_not_new_tells_nothing() {
+    let mut world = World::default();
+    let mut late = binding(5, true, &[]);
+    late.meta.generation = 2;
+    world.binding(&"n0".into(), &"b".into(), Some(late), None);
+    assert_eq!(world.local["n0"].bindings.get("b").unwrap().meta.written_version, 0);
+}
+
+/// A namespace that `new` holds since it changed hands, vacated at version 20 and up to [`SECOND`].
+fn handover() -> Handover {
+    let mut world = World::default();
+    world.bounds.namespace_whitelist.insert("n0".to_owned());
+    let organization = json!({
+        "apiVersion": "bailiwick.dev/v1alpha1", "kind": "Organization",
+        "metadata": {"name": "new", "uid": "uid-of-new", "resourceVersion": "1", "creationTimestamp": SECOND},
+        "spec": {"namespace": "n0"},
+    });
+    let organization: api::Organization = serde_json::from_value(organization).unwrap();
+    world.organization(&"new".into(), Some((&organization).into()), None);
+    let mut show = |version: u64, labels: Value, annotations: Value| {
+        let meta = json!({"name": "n0", "uid": "n", "resourceVersion": version.to_string(), "labels": labels, "annotations": annotations});
+        let meta: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta = serde_json::from_value(meta).unwrap();
+        world.namespace(&"n0".into(), Some((&meta).into()), None);
+    };
+    let last = "bailiwick.dev/last-organization";
+    show(20, json!({}), json!({last: "old", "bailiwick.dev/vacated-at": SECOND}));
+    show(
+        30,
+        json!({"bailiwick.dev/organization": "new"}),
+        json!({last: "new", "bailiwick.dev/organization-uid": "uid-of-new", "bailiwick.dev/claimed-at": SECOND}),
+    );
+    Handover::of(&world, "n0").unwrap()
+}
+
+#[rstest]
+#[case::written_before_it_was_vacated(19, true, None, true)]
+#[case::written_while_it_was_vacant(21, true, None, false)]
+#[case::written_after_the_claim(31, true, None, false)]
+#[case::only_a_list_showed_it(31, false, None, true)]
+#[case::a_status_has_it_on_record(19, false, Some("new"), false)]
+#[case::it_was_another_organizations(19, false, Some("old"), true)]
+fn an_object_of_the_second_of_a_handover(
+    #[case] version: u64,
+    #[case] is_event: bool,
+    #[case] recorded: Option<&str>,
+    #[case] former: bool,
+) {
+    let mut binding = binding(version, is_event, &[]);
+    binding.meta.belongs_to = recorded.map(Into::into);
+    let handover = handover();
+    assert_eq!(order::is_former(&binding.meta, Some(&handover)), former);
+    assert_eq!(order::belongs_to(&binding.meta, Some(&handover)).is_some(), !former);
+    binding.meta.created = Some(NEXT.parse::<jiff::Timestamp>().unwrap().into());
+    assert!(!order::is_former(&binding.meta, Some(&handover)), "its time is beyond doubt");
+    assert_eq!(order::belongs_to(&binding.meta, Some(&handover)), None, "and needs no record");
+}
