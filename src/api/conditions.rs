@@ -109,6 +109,8 @@ words! {
         IsDefault,
         /// It is not the default organization and does not ask to be.
         NotRequested,
+        /// Several objects ask for the same, and their creation times, which are whole seconds, do not tell which came first. Delete and recreate those that shall come later.
+        Undecided,
         /// It asks to be the default organization, but another one is.
         AlreadyTaken,
         /// Every reference resolves.

@@ -28,6 +28,11 @@ pub const SUSPENDED_CONFIG_MAP: &str = "bailiwick-suspended";
 /// Its keys.
 pub const SUSPENDED_KEYS: [&str; 2] = ["names-0", "names-1"];
 
+/// The ConfigMap with the decisions that a backup must bring back.
+pub const DECISIONS_CONFIG_MAP: &str = "bailiwick-decisions";
+/// Its key.
+pub const DECISIONS_KEY: &str = "decisions.json";
+
 /// The ceiling in organization namespaces: the native ClusterRole that the operator holds there.
 pub const CEILING: &str = "bailiwick-grantable";
 /// The ceiling for cluster-scoped kinds.

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Name;
-use super::records::{Namespace, Organization, by_age};
+use super::order::{self, First};
+use super::records::{Namespace, Organization};
 use super::uid::Uid;
 use super::world::{Local, World};
 use crate::api::conditions::Reason;
@@ -51,7 +52,9 @@ impl Claim {
     /// Whether another claim records the same, perhaps at another time.
     #[must_use]
     pub fn is_same_step(&self, other: &Self) -> bool {
-        self.organization == other.organization && self.vacated_at.is_some() == other.vacated_at.is_some()
+        self.organization == other.organization
+            && self.last_organization == other.last_organization
+            && self.vacated_at.is_some() == other.vacated_at.is_some()
     }
 }
 
@@ -86,7 +89,7 @@ fn wanted(world: &World, organization: &Organization) -> Option<Name> {
 
 fn free(world: &World, namespace: &str) -> bool {
     let unrecorded = world.namespaces.get(namespace).is_some_and(|n| n.organization.is_none());
-    unrecorded && !world.named.contains_key(namespace)
+    unrecorded && !world.named.contains_key(namespace) && !world.kept.claims.contains_key(namespace)
 }
 
 fn whitelisted(world: &World, namespace: &str) -> bool {
@@ -97,10 +100,13 @@ fn whitelisted(world: &World, namespace: &str) -> bool {
 fn winner<'a>(world: &'a World, namespace: &'a Namespace) -> Option<&'a Organization> {
     match &namespace.organization {
         Some(name) => world.organizations.get(name).filter(|o| wanted(world, o).as_ref() == Some(&namespace.name)),
-        None => claimants(world, &namespace.name)
-            .filter(|o| recorded_on(world, &o.meta.name).next().is_none())
-            .min_by_key(|o| by_age(&o.meta)),
+        None => first_claimant(world, namespace).known(),
     }
+}
+
+fn first_claimant<'a>(world: &'a World, namespace: &'a Namespace) -> First<&'a Organization> {
+    let free = |o: &&Organization| recorded_on(world, &o.meta.name).next().is_none();
+    order::first(claimants(world, &namespace.name).filter(free), |organization| &organization.meta)
 }
 
 /// The organizations that want a namespace.
@@ -155,6 +161,10 @@ pub fn assignment(world: &World, organization: &Organization) -> Assignment {
             Some(first) if first.meta.uid != organization.meta.uid => {
                 not(Reason::AlreadyClaimed, Some(&name), Some(&first.meta.name))
             }
+            None if matches!(first_claimant(world, namespace), First::Open(_)) => {
+                let other = claimants(world, &name).find(|other| other.meta.uid != organization.meta.uid);
+                not(Reason::Undecided, Some(&name), other.map(|other| &other.meta.name))
+            }
             _ => not(pending(world, &name), Some(&name), None),
         },
     }
@@ -182,6 +192,12 @@ pub fn claim(world: &World, name: &str, now: Timestamp, vacated: bool) -> Option
     if namespace.terminating || !whitelisted(world, name) {
         return None;
     }
+    if namespace.organization.is_none()
+        && namespace.last_organization.is_none()
+        && let Some(organization) = world.kept.claims.get(name)
+    {
+        return Some(lost_record(namespace, organization.as_str().into()));
+    }
     // One that cannot be read keeps what it holds, and others away from what it asks for.
     let organization = winner(world, namespace).filter(|o| o.meta.unreadable.is_none());
     let last = namespace.last_organization.as_ref();
@@ -207,6 +223,18 @@ pub fn claim(world: &World, name: &str, now: Timestamp, vacated: bool) -> Option
     })
 }
 
+/// The record of a namespace that was restored without it.
+fn lost_record(namespace: &Namespace, organization: Name) -> Claim {
+    Claim {
+        namespace: namespace.name.clone(),
+        namespace_uid: namespace.uid.clone(),
+        organization: Some(organization.clone()),
+        last_organization: (organization, None),
+        claimed_at: None,
+        vacated_at: None,
+    }
+}
+
 /// The record that nobody has access by the last organization any more.
 fn vacancy(world: &World, namespace: &Namespace, now: Timestamp) -> Option<Claim> {
     // Creation times are whole seconds: up to the end of this one, objects may be the former organization's. So is all that
@@ -224,11 +252,20 @@ fn vacancy(world: &World, namespace: &Namespace, now: Timestamp) -> Option<Claim
 }
 
 /// The organization that should be the default one: the incumbent, as long as it asks or nobody else does; without an
-/// incumbent the oldest that asks, else the oldest.
+/// incumbent the one that a backup kept, else the first that asks, else the first.
 #[must_use]
 pub fn desired_default(world: &World) -> Option<&Organization> {
-    let (.., name, _) = world.ranking.first()?;
-    world.organizations.get(name)
+    let (not_asking, not_default, created, name, _) = world.ranking.first()?;
+    if !not_default {
+        return world.organizations.get(name);
+    }
+    let kept = world.kept.default_organization.as_ref().filter(|_| world.recorded_defaults.is_empty());
+    // One that was restored has no status.
+    let restored = |o: &&Organization| o.meta.status.digest == 0 && o.asks_default != *not_asking;
+    let kept = kept.and_then(|name| world.organizations.get(name)).filter(restored);
+    let equal = world.ranking.iter().take_while(|(a, b, c, ..)| (a, b, c) == (not_asking, not_default, created));
+    let equal = equal.filter_map(|(.., name, _)| world.organizations.get(name));
+    kept.or_else(|| order::first(equal, |organization| &organization.meta).known())
 }
 
 /// The organization that *is* the default one: on record, and still meant.

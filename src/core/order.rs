@@ -4,6 +4,8 @@
 //! finds is kept in the status of the object, because after a restart nobody knows the versions any more. What remains open
 //! is withheld. See `docs/decisions/2026-11-30-same-second.md`.
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
 
 use super::Name;
@@ -11,6 +13,58 @@ use super::claims;
 use super::records::{Binding, Group, Meta};
 use super::uid::Uid;
 use super::world::World;
+
+/// The first of several objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First<T> {
+    /// This one. Or there is none.
+    Known(Option<T>),
+    /// Several are of the same second, and nobody has seen which came first. This one has the first name.
+    Open(T),
+}
+
+impl<T> First<T> {
+    /// The first one, if it is known.
+    pub fn known(self) -> Option<T> {
+        match self {
+            First::Known(first) => first,
+            First::Open(_) => None,
+        }
+    }
+}
+
+/// The first of several objects of one kind. Manifests that no API server has seen go by name.
+pub fn first<'a, T>(objects: impl Iterator<Item = &'a T>, meta: impl Fn(&T) -> &Meta) -> First<&'a T> {
+    let mut first: Option<&T> = None;
+    let mut is_open = false;
+    for object in objects {
+        let Some(other) = first.map(&meta) else {
+            first = Some(object);
+            continue;
+        };
+        let new = meta(object);
+        let by_name = (&new.name, &new.uid) < (&other.name, &other.uid);
+        let comes_first = match new.created.cmp(&other.created) {
+            Ordering::Equal if new.created.is_none() => by_name,
+            Ordering::Equal => {
+                let seen = new.written_version > 0 && other.written_version > 0;
+                is_open |= !seen;
+                if seen { new.written_version < other.written_version } else { by_name }
+            }
+            ordering => {
+                is_open &= ordering.is_gt();
+                ordering.is_lt()
+            }
+        };
+        if comes_first {
+            first = Some(object);
+        }
+    }
+    match first {
+        Some(object) if is_open => First::Open(object),
+        first => First::Known(first),
+    }
+}
 
 /// A namespace that changed hands: what was in it before belongs to the former organization.
 #[derive(Clone, Debug)]

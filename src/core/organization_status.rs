@@ -49,6 +49,7 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
         Some(other) if other.meta.uid != organization.meta.uid && organization.asks_default => {
             bad(C::Default, Reason::AlreadyTaken, format!("Organization {} is the default one.", other.meta.name))
         }
+        None => bad(C::Default, Reason::Undecided, Reason::Undecided.meaning()),
         _ if is_default => good(C::Default, Reason::IsDefault, Reason::IsDefault.meaning()),
         _ => bad(C::Default, Reason::NotRequested, Reason::NotRequested.meaning()),
     };

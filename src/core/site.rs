@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use super::conditions::{Status, StatusDraft};
 use super::decision::{Decision, Existing, Place, RoleName};
 use super::findings::{beyond_limit, binding_findings, count, role_findings};
-use super::records::{Binding, Role, Subject, by_age};
+use super::order;
+use super::records::{Binding, Role, Subject};
 use super::roles::{self, Resolved};
 use super::shards::Lists;
 use super::subjects::{self, Subjects};
@@ -102,7 +103,9 @@ pub(super) fn holders_of(world: &World, binding: &Binding) -> (Subjects, Result<
     };
     let resolved = role.and_then(|r| world.site_role_rights(&r.meta.name).cloned().ok_or(Reason::RoleNotFound));
     let who = match (role, &resolved) {
-        (Ok(role), Ok(_)) => subjects::of_site_binding(world, binding, |subject| is_not_the_holder(role, subject)),
+        (Ok(role), Ok(_)) => {
+            subjects::of_site_binding(world, binding, |subject| is_not_the_holder(world, role, subject))
+        }
         (Err(reason), _) | (Ok(_), &Err(reason)) => nobody(binding, reason),
     };
     (who, resolved)
@@ -115,11 +118,14 @@ fn nobody(binding: &Binding, reason: Reason) -> Subjects {
 }
 
 /// Of the subjects of a role with one holder, only the one on record gets it.
-fn is_not_the_holder(role: &Role, subject: &Subject) -> Option<Reason> {
+fn is_not_the_holder(world: &World, role: &Role, subject: &Subject) -> Option<Reason> {
     match subject {
         _ if !role.single_holder => None,
         Subject::User(name) if role.holder.as_ref() == Some(name) => None,
-        Subject::User(_) if role.holder.is_none() => Some(Reason::HolderPending),
+        Subject::User(_) if role.holder.is_none() => {
+            let is_open = desired_holder(world, role, Timestamp::MIN).is_none();
+            Some(if is_open { Reason::Undecided } else { Reason::HolderPending })
+        }
         Subject::User(_) => Some(Reason::HeldByAnother),
         _ => Some(Reason::OnlyUsers),
     }
@@ -135,23 +141,31 @@ fn desired_holder(world: &World, role: &Role, now: Timestamp) -> Option<Name> {
         return None;
     }
     let live = |b: &&Binding| b.role.1 == role.meta.name && !ended(b, now);
-    let mut bindings: Vec<&Binding> = world.site_bindings.values().filter(live).collect();
-    bindings.sort_by_key(|b| by_age(&b.meta));
-    let users = |b: &'_ Binding| {
-        let users =
-            b.subjects.iter().filter_map(|s| if let Subject::User(name) = s { Some(name.clone()) } else { None });
-        users.collect::<Vec<_>>()
-    };
+    let bindings = || world.site_bindings.values().filter(live);
     // A binding, or a User, that cannot be read gives the role to nobody, and takes it from nobody.
-    let keeps = |holder: &&Name| {
+    let keeps = |holder: &Name| {
         let may_hold = matches!(world.standing(holder), Standing::Good | Standing::Unreadable);
-        may_hold && subjects::valid_name(holder) && bindings.iter().any(|b| users(b).contains(holder))
+        may_hold && subjects::valid_name(holder) && bindings().any(|b| users_of(b).any(|name| name == holder))
     };
-    if let Some(holder) = role.holder.as_ref().filter(keeps) {
-        return Some(holder.clone());
+    // A role that was restored has no status.
+    let kept = || world.kept.holders.get(&*role.meta.name).filter(|_| role.meta.status.digest == 0);
+    let kept = || kept().map(|holder| Name::from(holder.as_str()));
+    if let Some(holder) = role.holder.clone().or_else(kept).filter(keeps) {
+        return Some(holder);
     }
-    let readable = bindings.iter().filter(|b| b.meta.unreadable.is_none());
-    readable.flat_map(|b| users(b)).find(|name| subjects::user(world, name).is_ok())
+    let first_user = |binding: &&Binding| {
+        let mut users = users_of(binding).filter(|name| subjects::user(world, name).is_ok());
+        users.next().filter(|_| binding.meta.unreadable.is_none()).cloned()
+    };
+    let giving = bindings().filter(|binding| first_user(binding).is_some());
+    order::first(giving, |binding| &binding.meta).known().and_then(|binding| first_user(&binding))
+}
+
+fn users_of(binding: &Binding) -> impl Iterator<Item = &Name> {
+    binding.subjects.iter().filter_map(|subject| match subject {
+        Subject::User(name) => Some(name),
+        _ => None,
+    })
 }
 
 fn ended(binding: &Binding, now: Timestamp) -> bool {

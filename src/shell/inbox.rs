@@ -65,6 +65,7 @@ fn weight(seen: &Seen) -> usize {
         | Item::Bounds(_)
         | Item::Settings(_)
         | Item::Suspended(_)
+        | Item::Kept(..)
         | Item::PolicyFaults(_)
         | Item::Configuration { .. } => 0,
     }

@@ -23,6 +23,7 @@ use crate::api::conditions::Reason;
 use crate::api::{self, vocabulary as v};
 use crate::core::Name;
 use crate::core::catalog::{Bounds, Settings};
+use crate::core::kept::Kept;
 use crate::core::native::{self, Key, NativeKind, Object, Observed};
 use crate::core::records;
 use crate::core::rules::Ceiling;
@@ -60,13 +61,15 @@ pub enum Kind {
     Settings,
     /// The list of suspended users.
     Suspended,
+    /// The record of decisions.
+    Kept,
     /// The chart's admission policies.
     Policies,
 }
 
 impl Kind {
     /// All of them: decisions wait until each has been seen once.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Organization,
         Kind::User,
         Kind::Group,
@@ -85,6 +88,7 @@ impl Kind {
         Kind::Bounds,
         Kind::Settings,
         Kind::Suspended,
+        Kind::Kept,
         Kind::Policies,
     ];
 }
@@ -148,6 +152,8 @@ pub enum Item {
         fault: Option<String>,
     },
     Suspended(SuspendedList),
+    /// The record of decisions, and what it says.
+    Kept(SuspendedList, Kept),
     /// Admission policies that are not as they should be; `None` when nothing says how they should be.
     PolicyFaults(Option<Vec<(Reason, String)>>),
 }
@@ -157,9 +163,11 @@ impl Item {
     /// before.
     pub fn is_event(&mut self) {
         let meta = match self {
+            Item::Organization(organization) => &mut organization.meta,
+            Item::User(user) => &mut user.meta,
             Item::Group(group) => &mut group.meta,
-            Item::RoleBinding(binding) => &mut binding.meta,
-            Item::CustomRole(role) => &mut role.meta,
+            Item::RoleBinding(binding) | Item::SiteRoleBinding(binding) => &mut binding.meta,
+            Item::CustomRole(role) | Item::SiteRole(role) => &mut role.meta,
             _ => return,
         };
         meta.written_version = meta.version;
@@ -177,10 +185,12 @@ pub struct SuspendedList {
     pub digest: u64,
 }
 
-impl From<&ConfigMap> for SuspendedList {
-    fn from(map: &ConfigMap) -> Self {
+impl SuspendedList {
+    /// What is known of a ConfigMap with texts under these keys.
+    pub(super) fn of<const N: usize>(map: &ConfigMap, keys: [&str; N]) -> Self {
         let data = map.data.as_ref();
-        let texts = v::SUSPENDED_KEYS.map(|key| data.and_then(|data| data.get(key)).map_or("", String::as_str));
+        let texts: Vec<&str> =
+            keys.iter().map(|key| data.and_then(|data| data.get(*key)).map_or("", String::as_str)).collect();
         Self {
             uid: map.metadata.uid.as_ref().into(),
             version: records::version(&map.metadata),
@@ -240,7 +250,21 @@ pub(super) fn spawn_all(client: &Client, release_namespace: &str, sender: &Sende
     }
     let lists: Api<Guarded<ConfigMap>> = Api::namespaced(c(), release_namespace);
     let only_list = only(v::SUSPENDED_CONFIG_MAP);
-    start.any(Kind::Suspended, lists, only_list, |o| o.whole().map(|o| Item::Suspended((&o).into())));
+    start.any(Kind::Suspended, lists, only_list, |o| {
+        o.whole().map(|o| Item::Suspended(SuspendedList::of(&o, v::SUSPENDED_KEYS)))
+    });
+    let records: Api<Guarded<ConfigMap>> = Api::namespaced(c(), release_namespace);
+    start.any(Kind::Kept, records, only(v::DECISIONS_CONFIG_MAP), |o| o.whole().map(|o| kept(&o)));
+}
+
+/// The record of decisions. One that cannot be read says nothing, and is written anew.
+fn kept(map: &ConfigMap) -> Item {
+    let text = map.data.as_ref().and_then(|data| data.get(v::DECISIONS_KEY)).map_or("{}", String::as_str);
+    let kept = serde_json::from_str(text).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the record of decisions (ConfigMap {}) cannot be read", v::DECISIONS_CONFIG_MAP);
+        Kept::default()
+    });
+    Item::Kept(SuspendedList::of(map, [v::DECISIONS_KEY]), kept)
 }
 
 fn only(name: &str) -> watcher::Config {

@@ -7,6 +7,7 @@ mod attacks;
 mod support;
 
 mod api;
+mod backups;
 mod bad_input;
 mod built_in_roles;
 mod claims;

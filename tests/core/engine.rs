@@ -400,6 +400,10 @@ impl Model {
                 self.to_show.entry(Kind::Suspended).or_default().push_back(seen);
                 Done::Suspended(Ok(self.list.clone()))
             }
+            Job::Keep { uid, text } => {
+                let map = SuspendedList { uid: uid.clone(), version: self.version, digest: digest(&[text]) };
+                Done::Kept(Ok(map))
+            }
             Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Ok(())),
             Job::Read { target, .. } => {
                 let object = self.store.objects.get(&slot_of(target));
@@ -653,6 +657,7 @@ fn undone(job: &Job, answered: bool) -> Done {
         Job::Claim(claim) if answered => Done::Claim(claim.namespace.clone(), Err(Failure::Refused(error()))),
         Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(Failure::Failed(error()))),
         Job::Suspended { .. } => Done::Suspended(Err(Failure::Failed(error()))),
+        Job::Keep { .. } => Done::Kept(Err(Failure::Failed(error()))),
         Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(Failure::Failed(error()))),
         Job::Status { target, .. } => Done::Status(target.clone(), Err(Failure::Failed(error()))),
         Job::Unread { .. } => Done::Unread,

@@ -15,6 +15,7 @@ mod conditions;
 mod engine;
 mod fuzz;
 mod grants;
+mod kept;
 mod limits;
 mod members;
 mod membership;

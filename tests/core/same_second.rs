@@ -1,8 +1,8 @@
 //! What came first, where creation times are the same second.
 
 use bailiwick::api;
-use bailiwick::core::order::{self, Handover};
-use bailiwick::core::records::{Binding, Group};
+use bailiwick::core::order::{self, First, Handover};
+use bailiwick::core::records::{self, Binding, Group};
 use bailiwick::core::world::World;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -132,4 +132,63 @@ fn an_object_of_the_second_of_a_handover(
     binding.meta.created = Some(NEXT.parse::<jiff::Timestamp>().unwrap().into());
     assert!(!order::is_former(&binding.meta, Some(&handover)), "its time is beyond doubt");
     assert_eq!(order::belongs_to(&binding.meta, Some(&handover)), None, "and needs no record");
+}
+
+fn user(name: &str, second: &str, seen_at: u64, suspended: bool) -> api::User {
+    let mut meta = metadata(name, seen_at.max(1), second);
+    meta.as_object_mut().unwrap().remove("namespace");
+    let user = json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": "User", "metadata": meta, "spec": {"username": "zed", "suspended": suspended}});
+    serde_json::from_value(user).unwrap()
+}
+
+/// Two Users with one username: the first one counts, and it is suspended or not.
+#[rstest]
+#[case::the_older_one(("a", SECOND, 0, false), ("b", NEXT, 0, true), "a")]
+#[case::the_older_one_is_suspended(("a", NEXT, 0, false), ("b", SECOND, 0, true), "b")]
+#[case::of_one_second_the_first_seen(("b", SECOND, 5, false), ("a", SECOND, 6, true), "b")]
+#[case::of_one_second_the_suspended_one(("a", SECOND, 0, false), ("b", SECOND, 0, true), "b")]
+#[case::only_one_was_seen(("a", SECOND, 5, false), ("b", SECOND, 0, true), "b")]
+#[case::both_are_active(("b", SECOND, 0, false), ("a", SECOND, 0, false), "a")]
+fn of_two_users_with_one_username_one_counts(
+    #[case] one: (&str, &str, u64, bool),
+    #[case] other: (&str, &str, u64, bool),
+    #[case] counts: &str,
+) {
+    for order in [[one, other], [other, one]] {
+        let mut world = World::default();
+        for (name, second, seen_at, suspended) in order {
+            let mut record = records::User::from(&user(name, second, seen_at, suspended));
+            record.meta.written_version = seen_at;
+            world.user(&name.into(), Some(record), None);
+        }
+        assert_eq!(&*world.speaker(&"zed".into()).unwrap().meta.name, counts);
+        assert_eq!(world.speakers().count(), 1);
+        assert_eq!(world.contested_usernames().count(), 1);
+    }
+}
+
+#[rstest]
+#[case::none(&[], Some(None))]
+#[case::one(&[("a", SECOND, 0)], Some(Some("a")))]
+#[case::a_tie(&[("a", SECOND, 0), ("b", SECOND, 0)], None)]
+#[case::a_tie_behind_the_first(&[("b", SECOND, 0), ("c", SECOND, 0), ("a", "2026-11-30T07:00:00Z", 0)], Some(Some("a")))]
+#[case::a_tie_of_three_with_one_seen(&[("a", SECOND, 3), ("b", SECOND, 0), ("c", SECOND, 2)], None)]
+#[case::a_tie_that_was_seen(&[("a", SECOND, 3), ("b", SECOND, 4), ("c", SECOND, 2)], Some(Some("c")))]
+fn the_first_of_several(#[case] objects: &[(&str, &str, u64)], #[case] first: Option<Option<&str>>) {
+    let users = objects.iter().map(|(name, second, seen_at)| {
+        let mut record = records::User::from(&user(name, second, *seen_at, false));
+        record.meta.written_version = *seen_at;
+        record
+    });
+    let mut users: Vec<records::User> = users.collect();
+    for _ in 0..users.len().max(1) {
+        let found = match order::first(users.iter(), |user| &user.meta) {
+            First::Known(user) => Some(user.map(|user| &*user.meta.name)),
+            First::Open(_) => None,
+        };
+        assert_eq!(found, first);
+        if !users.is_empty() {
+            users.rotate_left(1);
+        }
+    }
 }

@@ -291,6 +291,7 @@ impl Shell {
     /// What was decided bit by bit is what follows from everything.
     pub fn check(&self) {
         let mut world = self.store.world();
+        world.kept = self.world.kept.clone();
         let should = All::from_scratch(&mut world, self.store.time(), &|_| false);
         assert_same_all(&self.all, &should);
     }

@@ -16,7 +16,9 @@ use jiff::Timestamp;
 
 use crate::api::conditions::Reason;
 use crate::core::catalog::{Bounds, Settings};
+use crate::core::kept::Kept;
 use crate::core::native::Grantee;
+use crate::core::order::{self, First};
 use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, Subject, User, by_age};
 use crate::core::roles::{self, Resolved};
 use crate::core::rules::Ceiling;
@@ -59,6 +61,8 @@ pub struct World {
     pub unauthorized: BTreeSet<Name>,
     /// Namespaces on which the claim that is due cannot be recorded, and what the API server says.
     pub refused_claims: HashMap<Name, String>,
+    /// What a record of the release namespace says of decisions that were taken before.
+    pub kept: Kept,
     /// Which namespaces' records name an organization.
     pub(super) recorded: HashMap<Name, BTreeSet<Name>>,
     /// Which organizations name a namespace.
@@ -210,7 +214,7 @@ impl World {
         users.take_while(move |(name, _)| name == username).map(|(_, handle)| handle)
     }
 
-    /// Whether a username may hold anything. Of several Users with one username the oldest counts.
+    /// Whether a username may hold anything. Of several Users with one username the first counts.
     #[must_use]
     pub fn standing(&self, username: &Name) -> Standing {
         match self.speaker(username) {
@@ -224,19 +228,44 @@ impl World {
     /// The User who speaks for a username.
     #[must_use]
     pub fn speaker(&self, username: &Name) -> Option<&User> {
-        self.handles_of(username).filter_map(|h| self.users.get(h)).min_by_key(|u| by_age(&u.meta))
+        let users = || self.handles_of(username).filter_map(|handle| self.users.get(handle));
+        let kept = || self.kept.usernames.get(&**username);
+        if let Some(kept) = users().nth(1).and_then(|_| kept()).and_then(|kept| users().find(|u| u.meta.name == *kept))
+        {
+            return Some(kept);
+        }
+        match order::first(users(), |user| &user.meta) {
+            First::Known(first) => first,
+            // Where it is open which of them counts, nobody gets access back.
+            First::Open(first) => {
+                let same = |user: &&User| user.meta.created == first.meta.created;
+                users().filter(same).find(|user| user.suspended).or(Some(first))
+            }
+        }
+    }
+
+    /// The usernames that several Users have.
+    pub fn contested_usernames(&self) -> impl Iterator<Item = &Name> {
+        let usernames = self.handles.iter().map(|(username, _)| username);
+        let mut pairs = usernames.clone().zip(usernames.skip(1)).filter(|(one, next)| one == next).peekable();
+        std::iter::from_fn(move || {
+            let (username, _) = pairs.next()?;
+            while pairs.next_if(|(other, _)| *other == username).is_some() {}
+            Some(username)
+        })
     }
 
     /// For each username, in their order, the User who speaks for it.
     pub fn speakers(&self) -> impl Iterator<Item = &User> {
-        let names = self.handles.iter().map(|(username, handle)| (username, self.users.get(handle)));
-        let mut users = names.filter_map(|(username, user)| Some((username, user?))).peekable();
+        let mut usernames = self.handles.iter().map(|(username, _)| username).peekable();
         std::iter::from_fn(move || {
-            let (username, mut speaker) = users.next()?;
-            while let Some((_, other)) = users.next_if(|(name, _)| *name == username) {
-                speaker = std::cmp::min_by_key(speaker, other, |u| by_age(&u.meta));
+            loop {
+                let username = usernames.next()?;
+                while usernames.next_if(|other| *other == username).is_some() {}
+                if let Some(speaker) = self.speaker(username) {
+                    return Some(speaker);
+                }
             }
-            Some(speaker)
         })
     }
 

@@ -77,6 +77,7 @@ impl Engine {
             Item::Namespace(n) => world.namespace(&n.name.clone(), Some(n), None),
             Item::Native(key, observed) => return self.observe(key, observed),
             Item::Suspended(list) => return self.suspensions.take_in(list),
+            Item::Kept(map, kept) => return self.see_kept(map, kept),
             Item::PolicyFaults(faults) => {
                 let affected = world.set_policy_faults(faults);
                 self.synced_with(Kind::Policies);
@@ -144,6 +145,7 @@ impl Engine {
             // What was understood last stays in force.
             Kind::Bounds | Kind::Settings | Kind::Policies => return,
             Kind::Suspended => return self.suspensions.take_out(&id.uid),
+            Kind::Kept => return self.keeping.take_out(&id.uid),
             Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
                 return self.vanished(id);
             }
@@ -243,6 +245,10 @@ impl Engine {
                 let id = |uid| Id { kind, namespace: Name::default(), name: Name::default(), uid };
                 self.suspensions.uid().map(id).into_iter().collect()
             }
+            Kind::Kept => {
+                let id = |uid| Id { kind, namespace: Name::default(), name: Name::default(), uid };
+                self.keeping.uid().map(id).into_iter().collect()
+            }
             Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
                 self.known_native(kind)
             }
@@ -300,6 +306,9 @@ fn id(item: &Item) -> Option<Id> {
         }
         Item::Suspended(list) => {
             Id { kind: Kind::Suspended, namespace: Name::default(), name: Name::default(), uid: list.uid.clone() }
+        }
+        Item::Kept(map, _) => {
+            Id { kind: Kind::Kept, namespace: Name::default(), name: Name::default(), uid: map.uid.clone() }
         }
         Item::Bounds(_) | Item::Settings(_) | Item::Configuration { .. } | Item::PolicyFaults(_) => return None,
     })

@@ -6,6 +6,7 @@
 //! every step rests on the newest state.
 
 mod intake;
+mod kept;
 mod queue;
 mod statuses;
 mod suspensions;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
+use self::kept::Keeping;
 use self::queue::{Queue, Writing, lane};
 use self::statuses::Statuses;
 use self::suspensions::Suspensions;
@@ -88,6 +90,7 @@ pub struct Engine {
     undecided: Vec<Unit>,
     statuses: Statuses,
     suspensions: Suspensions,
+    keeping: Keeping,
     /// ConfigMaps of the chart that cannot be read, and why not.
     unread: BTreeMap<&'static str, (Uid, String)>,
     /// Decisions and writes begin when every kind has been seen once.
@@ -124,6 +127,7 @@ impl Engine {
             undecided: Vec::new(),
             statuses: Statuses::default(),
             suspensions: Suspensions::default(),
+            keeping: Keeping::default(),
             unread: BTreeMap::new(),
             synced: HashSet::new(),
             listed: HashMap::new(),
@@ -199,6 +203,7 @@ impl Engine {
                 }
             }
             self.settle_statuses(began);
+            self.keep();
         }
         self.count_busy();
     }
@@ -213,12 +218,18 @@ impl Engine {
         let pause = self.pauses.first().map(|(at, _)| *at);
         let suspensions = self.suspensions.waits_until().filter(|_| self.may_act());
         let rest = self.resting.first().map(|(at, _)| *at);
-        let clocks = [pause, rest, self.writing.stalls_at(self.now.clock), suspensions];
+        let keeping = self.keeping.waits_until().filter(|_| self.may_act());
+        let clocks = [pause, rest, self.writing.stalls_at(self.now.clock), suspensions, keeping];
         (self.timers.first().map(|(at, _)| *at), clocks.into_iter().flatten().min())
     }
 
     fn may_act(&self) -> bool {
-        self.leading && self.synced.len() == Kind::ALL.len()
+        self.leading && self.has_synced()
+    }
+
+    /// Whether everything that is watched has been seen once.
+    fn has_synced(&self) -> bool {
+        self.synced.len() == Kind::ALL.len()
     }
 
     /// Whether it wants its next turn at once.
@@ -295,6 +306,9 @@ impl Engine {
         }
         if affected.site {
             self.news_for(Unit::Site, affected.urgent);
+        }
+        if affected.site || !affected.organizations.is_empty() || !affected.users.is_empty() {
+            self.keeping.look_again();
         }
         self.statuses.users.extend(affected.users);
         self.statuses.organizations.extend(affected.organizations);

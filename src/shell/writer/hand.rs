@@ -24,7 +24,6 @@ use crate::core::claims::Claim;
 use crate::core::native::{self, Key, Native, NativeKind, Object, Observed, Owner, Source};
 use crate::core::plan::Write;
 use crate::core::salvage::Withhold;
-use crate::core::suspended::TEXTS;
 use crate::core::uid::Uid;
 use crate::shell::REPORTER;
 use crate::shell::guarded::Guarded;
@@ -87,7 +86,12 @@ impl Hand {
         match job {
             Job::Native(write) => self.native(verb, write).await,
             Job::Claim(claim) => self.claim(claim).await,
-            Job::Suspended { uid, texts } => Done::Suspended(self.list(&uid, texts).await),
+            Job::Suspended { uid, texts } => {
+                Done::Suspended(self.map(verb, v::SUSPENDED_CONFIG_MAP, &uid, v::SUSPENDED_KEYS, texts).await)
+            }
+            Job::Keep { uid, text } => {
+                Done::Kept(self.map(verb, v::DECISIONS_CONFIG_MAP, &uid, [v::DECISIONS_KEY], [text]).await)
+            }
             Job::Unlabel { handle, version } => {
                 let result = self.unlabel(&handle, version).await;
                 Done::Unlabelled(handle, result)
@@ -300,17 +304,25 @@ impl Hand {
         Done::Claim(claim.namespace, self.outcome("claim", result).map(|n| n.meta().into()))
     }
 
-    async fn list(&self, uid: &Uid, texts: [String; TEXTS]) -> Result<SuspendedList, Failure> {
-        let data: BTreeMap<&str, String> = v::SUSPENDED_KEYS.into_iter().zip(texts).collect();
+    /// Writes texts into a ConfigMap of the chart.
+    async fn map<const N: usize>(
+        &self,
+        verb: &'static str,
+        name: &str,
+        uid: &Uid,
+        keys: [&str; N],
+        texts: [String; N],
+    ) -> Result<SuspendedList, Failure> {
+        let data: BTreeMap<&str, String> = keys.into_iter().zip(texts).collect();
         let document = serde_json::json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": v::SUSPENDED_CONFIG_MAP, "uid": uid.to_string()},
+            "metadata": {"name": name, "uid": uid.to_string()},
             "data": data,
         });
         let api = Api::<corev1::ConfigMap>::namespaced(self.client.clone(), &self.namespace);
-        let result = api.patch(v::SUSPENDED_CONFIG_MAP, &apply(), &Patch::Apply(document)).await;
-        self.outcome("suspended", result).map(|map| (&map).into())
+        let result = api.patch(name, &apply(), &Patch::Apply(document)).await;
+        self.outcome(verb, result).map(|map| SuspendedList::of(&map, keys))
     }
 
     /// Somebody else's label, so an apply could not take it off.

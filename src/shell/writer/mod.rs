@@ -40,6 +40,13 @@ pub enum Job {
         #[allow(missing_docs)]
         texts: [String; TEXTS],
     },
+    /// The record of decisions.
+    Keep {
+        /// Of the ConfigMap: one that is gone is not made anew.
+        uid: Uid,
+        #[allow(missing_docs)]
+        text: String,
+    },
     /// The label of a User who was suspended a moment ago comes off.
     Unlabel {
         #[allow(missing_docs)]
@@ -88,6 +95,7 @@ impl Job {
             Job::Native(Write::Delete { .. }) => "delete",
             Job::Claim(_) => "claim",
             Job::Suspended { .. } => "suspended",
+            Job::Keep { .. } => "decisions",
             Job::Unlabel { .. } => "unlabel",
             Job::Status { .. } => "status",
             Job::Unread { .. } => "event",
@@ -100,6 +108,7 @@ impl Job {
             Job::Native(write) => Done::Native(write.key().clone(), outcome),
             Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(failure)),
             Job::Suspended { .. } => Done::Suspended(Err(failure)),
+            Job::Keep { .. } => Done::Kept(Err(failure)),
             Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(failure)),
             Job::Status { target, .. } => Done::Status(target.clone(), Err(failure)),
             Job::Unread { .. } => Done::Unread,
@@ -112,7 +121,7 @@ impl Job {
         match self {
             Job::Unlabel { .. } => Some(1),
             Job::Status { weight, .. } | Job::Read { weight, .. } => Some((1 + weight / WEIGHT_OF_A_PLACE).min(most)),
-            Job::Native(_) | Job::Claim(_) | Job::Suspended { .. } | Job::Unread { .. } => None,
+            Job::Native(_) | Job::Claim(_) | Job::Suspended { .. } | Job::Keep { .. } | Job::Unread { .. } => None,
         }
     }
 }
@@ -130,6 +139,8 @@ pub enum Done {
     Status(Source, Result<Box<Item>, Failure>),
     /// Of the list of suspended users.
     Suspended(Result<SuspendedList, Failure>),
+    /// Of the record of decisions.
+    Kept(Result<SuspendedList, Failure>),
     /// An Event is on its way.
     Unread,
     /// Of a User's label.

@@ -353,13 +353,16 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     let names = ["--type=merge", "-p", r#"{"data":{"names-0":"\nx\n"}}"#];
     let at_home = |name: &'static str| [&["-n", RELEASE, "patch", "configmap", name][..], &names].concat();
     operator.does(&at_home("bailiwick-suspended"));
+    operator.may_not(&at_home("bailiwick-decisions"), "writes its own keys only");
+    let decisions = r#"{"data":{"decisions.json":"{}"}}"#;
+    operator.does(&["-n", RELEASE, "patch", "configmap", "bailiwick-decisions", "--type=merge", "-p", decisions]);
     let list = |patch| ["-n", RELEASE, "patch", "configmap", "bailiwick-suspended", "--type=merge", "-p", patch];
     let rest = [r#"{"immutable":true}"#, r#"{"binaryData":{"a":"eA=="}}"#, r#"{"data":{"a":"b"}}"#];
     let unlabelled = r#"{"metadata":{"labels":{"app.kubernetes.io/part-of":null}}}"#;
     for patch in LABELLED_OR_ANNOTATED.into_iter().chain(rest).chain([FINALIZER, OWNED, unlabelled]) {
         operator.may_not(
             &list(patch),
-            "of the ConfigMap bailiwick-suspended the operator of Bailiwick writes the names only",
+            "of the ConfigMaps bailiwick-suspended and bailiwick-decisions the operator of Bailiwick writes its own keys only",
         );
     }
     for name in ["bailiwick-bounds", "bailiwick-config"] {

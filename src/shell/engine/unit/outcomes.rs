@@ -56,6 +56,7 @@ impl Engine {
             Done::Status(target, result) => self.status_done(&target, result),
             Done::Read(target, result) => self.was_read(&target, result),
             Done::Suspended(result) => self.list_written(result),
+            Done::Kept(result) => self.kept_written(result),
             Done::Unlabelled(handle, result) => self.label_taken_off(&handle, result),
             Done::Unread => {}
         }

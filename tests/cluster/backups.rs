@@ -1,0 +1,92 @@
+//! A backup is restored while no operator runs: the four decisions that rest on who was first are found again.
+
+use serde_json::{Value, json};
+
+use crate::support::manifests::{binding, organization, site_role, users};
+use crate::support::{Cluster, Question, RELEASE};
+
+const VALUES: &str = "{namespaceWhitelist: [alpha], defaultOrganization: {create: false}}";
+
+fn ask(user: &str, namespace: &str) -> Question {
+    Question::of(&format!("{user}@example.com"), namespace)
+}
+
+/// Everything of ours, as a backup tool restores it: in the order of names, without what the API server gave it. Objects
+/// with owners are left out, as Velero does not restore them to their owners.
+fn backup(cluster: &Cluster) -> Vec<Value> {
+    let kinds = ["users", "organizations", "siteroles", "siterolebindings", "groups", "customroles", "rolebindings"];
+    let kinds = kinds.map(|kind| format!("{kind}.bailiwick.dev")).join(",");
+    let mut objects = cluster.get(&[&kinds, "-A"])["items"].as_array().unwrap().clone();
+    for object in &mut objects {
+        object.as_object_mut().unwrap().remove("status");
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        metadata.retain(|key, _| ["name", "namespace", "labels", "annotations"].contains(&key.as_str()));
+    }
+    objects.sort_by_key(|object| object["metadata"]["name"].as_str().unwrap().to_owned());
+    objects
+}
+
+#[test]
+fn a_restored_site_decides_as_it_did() {
+    let mut cluster = Cluster::with_operator(VALUES);
+    let user = |name: &str, suspended: bool| {
+        json!({
+            "apiVersion": "bailiwick.dev/v1alpha1", "kind": "User", "metadata": {"name": name},
+            "spec": {"username": "zed@example.com", "suspended": suspended},
+        })
+        .to_string()
+    };
+    let one_by_one = |cluster: &Cluster, manifests: [String; 2], what: &str| {
+        for manifest in manifests {
+            cluster.apply(&manifest);
+            cluster.settle();
+            let now = jiff::Timestamp::now().as_second();
+            cluster.eventually(what, || jiff::Timestamp::now().as_second() > now);
+        }
+    };
+    // In each pair the one with the later name comes first.
+    cluster.apply(&users(&["ada", "bob"]));
+    one_by_one(&cluster, [user("zed", true), user("a-zed", false)], "another second");
+    one_by_one(
+        &cluster,
+        [organization("zeta", "{namespace: alpha}"), organization("eta", "{namespace: alpha}")],
+        "another second",
+    );
+    let seal = "{singleHolder: true, privileged: false, assignableTo: [Site], permissions: [{resource: organizations, actions: [create]}]}";
+    cluster.apply(&site_role("seal", seal));
+    let holder = |name: &str, user: &str| crate::support::manifests::site_binding(name, "seal", &[user]);
+    one_by_one(&cluster, [holder("z", "ada"), holder("a", "bob")], "another second");
+    cluster.apply(&binding("alpha", "zed", "SiteRole/organization-manager", &["zed"]));
+    cluster.settle();
+    let decided = |cluster: &Cluster| {
+        cluster.settle();
+        cluster.is_refused(&ask("zed", "alpha"), &["create rolebindings.bailiwick.dev"]);
+        cluster.can(&ask("ada", ""), &["create organizations.bailiwick.dev"]);
+        cluster.is_refused(&ask("bob", ""), &["create organizations.bailiwick.dev"]);
+        cluster.await_reason(&["organizations.bailiwick.dev", "zeta"], "NamespaceAssigned", "Assigned");
+        cluster.await_reason(&["organizations.bailiwick.dev", "zeta"], "Default", "IsDefault");
+        cluster.await_reason(&["organizations.bailiwick.dev", "eta"], "NamespaceAssigned", "AlreadyClaimed");
+    };
+    decided(&cluster);
+    let record = || cluster.get(&["-n", RELEASE, "configmap", "bailiwick-decisions"])["data"]["decisions.json"].clone();
+    let wanted = json!({
+        "defaultOrganization": "zeta", "claims": {"alpha": "zeta"}, "holders": {"seal": "ada@example.com"},
+        "usernames": {"zed@example.com": "zed"},
+    });
+    let is_recorded = || record().as_str().is_some_and(|text| serde_json::from_str::<Value>(text).unwrap() == wanted);
+    cluster.eventually_or(is_recorded, |_| format!("recorded: {}", record()));
+
+    // All of it is lost, the record on the namespace too, and comes back without statuses, in another order.
+    let objects = backup(&cluster);
+    cluster.kill_operator();
+    let kinds = "users,organizations,siteroles,siterolebindings";
+    let kinds = kinds.split(',').map(|kind| format!("{kind}.bailiwick.dev")).collect::<Vec<_>>().join(",");
+    cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "--all"]);
+    cluster.run(&["delete", &kinds, "--all"]);
+    cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization-"]);
+    let annotations = ["organization-uid-", "last-organization-"].map(|key| format!("bailiwick.dev/{key}"));
+    cluster.run(&["annotate", "namespace", "alpha", &annotations[0], &annotations[1]]);
+    cluster.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string());
+    cluster.start_operator();
+    decided(&cluster);
+}

@@ -1,0 +1,87 @@
+//! Decisions that a backup brings back: see `docs/operations.md`.
+
+use bailiwick::core::kept::Kept;
+use rstest::rstest;
+
+use crate::build::{given, objects};
+use crate::shell::Shell;
+use crate::world::{Kind, Op};
+
+/// Restores what a backup keeps of a site: specs, in the order of their names, without UIDs, statuses or times of before.
+/// `decisions`: whether the record of decisions is restored, too.
+fn restored(before: &Shell, yaml: &str, decisions: bool) -> Shell {
+    let mut shell = Shell::new();
+    if decisions {
+        shell.world.kept = Kept::of(&before.world);
+        let again: Kept = serde_json::from_str(&shell.world.kept.text()).unwrap();
+        assert_eq!(again, shell.world.kept);
+    }
+    // No operator runs meanwhile.
+    for object in objects(yaml) {
+        shell.store.now += 2;
+        let events = shell.store.act(&Op::Put(Box::new(object)));
+        shell.take_in(events);
+    }
+    shell.act(&Op::Wait(1));
+    shell.settle();
+    shell
+}
+
+const ZED: &str = "{kind: User, metadata: {name: zed-hr}, spec: {username: zed, suspended: true}}
+---
+{kind: Organization, metadata: {name: o}, spec: {namespace: n0}}
+---
+{kind: SiteRole, metadata: {name: s}, spec: {privileged: false, assignableTo: [Organization], rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]}}
+---
+{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: SiteRole, name: s}, subjects: [{kind: User, name: zed}]}}
+";
+const YOUNGER: &str = "{kind: User, metadata: {name: a-zed}, spec: {username: zed}}\n---\n";
+
+#[rstest]
+#[case::with_the_record(true, false)]
+#[case::without_it_the_older_one_counts(false, true)]
+fn of_two_users_with_one_username_the_same_one_counts(#[case] decisions: bool, #[case] can: bool) {
+    let mut before = given(ZED);
+    before.apply(YOUNGER);
+    assert!(!before.can("zed", "n0", "get pods"));
+    let after = restored(&before, &(YOUNGER.to_owned() + ZED), decisions);
+    assert_eq!(after.can("zed", "n0", "get pods"), can);
+}
+
+#[test]
+fn the_holder_of_a_role_and_the_default_organization_stay() {
+    let role = "{kind: SiteRole, metadata: {name: s}, spec: {singleHolder: true, privileged: false, assignableTo: [Site], clusterRules: [{nonResourceURLs: [/healthz], verbs: [get]}]}}\n---\n";
+    let user = |name: &str| format!("{{kind: User, metadata: {{name: {name}}}, spec: {{username: {name}}}}}\n---\n");
+    let bind = |name: &str, user: &str| {
+        format!(
+            "{{kind: SiteRoleBinding, metadata: {{name: {name}}}, spec: {{roleRef: {{name: s}}, subjects: [{{kind: User, name: {user}}}]}}}}\n---\n"
+        )
+    };
+    let organization = |name: &str| format!("{{kind: Organization, metadata: {{name: {name}}}}}\n---\n");
+    let site = |first: &str, second: &str, bindings: [String; 2]| {
+        organization(first) + &organization(second) + role + &user("ada") + &user("bob") + &bindings.concat()
+    };
+    let before = given(&site("zeta", "alpha", [bind("z", "ada"), bind("a", "bob")]));
+    let restore = site("alpha", "zeta", [bind("a", "bob"), bind("z", "ada")]);
+    let holds = |shell: &Shell| (shell.can("ada", "", "get /healthz"), shell.defaults());
+    assert_eq!(holds(&before), (true, vec!["zeta".to_owned()]));
+    assert_eq!(holds(&restored(&before, &restore, true)), (true, vec!["zeta".to_owned()]));
+    assert_eq!(holds(&restored(&before, &restore, false)), (false, vec!["alpha".to_owned()]), "who is older now");
+}
+
+#[test]
+fn a_namespace_stays_with_the_organization_that_held_it_until_it_is_released() {
+    let organization =
+        |name: &str| format!("{{kind: Organization, metadata: {{name: {name}}}, spec: {{namespace: n0}}}}\n---\n");
+    let before = given(&(organization("zeta") + &organization("alpha")));
+    assert_eq!(before.holds("zeta").as_deref(), Some("n0"));
+    let mut after = restored(&before, &organization("alpha"), true);
+    assert_eq!(after.says(Kind::Organization, "alpha", "NamespaceAssigned"), "False ReservedFor");
+    after.apply(&organization("zeta"));
+    assert_eq!(after.holds("zeta").as_deref(), Some("n0"));
+    after.delete(Kind::Organization, "", "zeta");
+    after.play(&[Op::Release("n0"), Op::Wait(4)]);
+    assert_eq!(after.holds("alpha").as_deref(), Some("n0"));
+    assert_eq!(Kept::of(&after.world).claims["n0"], "alpha");
+    assert_eq!(restored(&before, &organization("alpha"), false).holds("alpha").as_deref(), Some("n0"));
+}
