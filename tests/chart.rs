@@ -358,7 +358,7 @@ fn the_ceilings_are_those_that_render_reckons_with(#[case] role: &str, #[case] t
 #[case(
     "handingOutRoles",
     &["bailiwick-bindings", "bailiwick-customroles", "bailiwick-siteroles", "bailiwick-bind-rules", "bailiwick-privileged-groups",
-      "bailiwick-member-roles", "bailiwick-owners"]
+      "bailiwick-finalizers", "bailiwick-member-roles", "bailiwick-owners"]
 )]
 #[case("groupVouched", &["bailiwick-group-vouched"])]
 #[case("defaultOrganization", &["bailiwick-default-organization"])]

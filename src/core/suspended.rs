@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 
 use super::Name;
+use super::records::by_age;
 use super::subjects::{fnv, valid_name};
+use super::world::World;
 
 /// How many texts there are (`templates/policies/suspended-users.yaml` has an expression for each). Together they stay below
 /// the size limit of an object, 1 MiB.
@@ -26,12 +28,25 @@ pub struct List {
     pub left_out: BTreeSet<Name>,
 }
 
-/// The list of these names. Which of them have room depends on nothing but the names.
+/// The usernames of everybody who is suspended, in the order in which they get room on the list: holders of privileged site
+/// roles first, because not everyone who may suspend others may activate them, then the oldest User. So nobody who creates
+/// suspended Users takes another name off the list.
 #[must_use]
-pub fn list(suspended: &BTreeSet<Name>) -> List {
+pub fn in_order(world: &World) -> Vec<&Name> {
+    let mut names: Vec<&Name> = world.suspended.iter().collect();
+    names.sort_by_cached_key(|name| {
+        let age = world.speaker(name).map(|user| by_age(&user.meta));
+        (!world.holds_privileged_site_role(name), age)
+    });
+    names
+}
+
+/// The list of these names. The first ones get room.
+#[must_use]
+pub fn list<'a>(suspended: impl IntoIterator<Item = &'a Name>) -> List {
     let mut list = List::default();
     // A name with a line break in it could end another one's line.
-    for name in suspended.iter().filter(|name| valid_name(name)) {
+    for name in suspended.into_iter().filter(|name| valid_name(name)) {
         let text = &mut list.texts[usize::try_from(fnv(name.bytes()) % TEXTS as u64).unwrap_or(0)];
         if text.len() + name.len() + 2 > LARGEST {
             list.left_out.insert(name.clone());

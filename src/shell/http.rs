@@ -1,27 +1,58 @@
 //! What the kubelet and Prometheus ask for: `/healthz`, `/readyz`, `/metrics`.
+//!
+//! Every Pod of the cluster may be able to connect, so a connection is short, takes little memory, and keeps nobody else out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 
 use super::metrics::Metrics;
 
+/// How many connections there may be. One more closes the oldest, so that the kubelet can always ask.
+const CONNECTIONS: usize = 256;
+/// How long a connection may last, with one request and its answer.
+const LIFE: Duration = Duration::from_secs(10);
+/// The largest request, in bytes.
+const REQUEST: usize = 16 * 1024;
+/// How long to wait after a connection could not be accepted: there may be too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Serves until the process ends.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
     let app = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(text))
         .with_state(metrics);
-    axum::serve(listener, app).await
+    let service = TowerToHyperService::new(app);
+    let mut server = http1::Builder::new();
+    server.keep_alive(false).max_buf_size(REQUEST);
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let connection = server.serve_connection(TokioIo::new(stream), service.clone());
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        open.push_back(tokio::spawn(tokio::time::timeout(LIFE, connection)).abort_handle());
+    }
 }
 
 /// Ready is who has seen everything and goes on seeing it, leading or not: a replica that stands by must be able to take

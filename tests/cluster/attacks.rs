@@ -1,7 +1,10 @@
 //! What somebody would try, with the rights that they have: each test is an attack that worked once, or that a reader of
 //! the code might think of.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::support::manifests::{binding, group};
 use crate::support::{Cluster, Question};
@@ -302,4 +305,28 @@ fn who_writes_all_the_time_keeps_no_group_from_being_known_as_privileged() {
         writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
     assert!(rounds.iter().all(|rounds| *rounds > 5), "{rounds:?}");
+}
+
+/// Any Pod of the cluster can connect to the port with the metrics, as long as no NetworkPolicy names who may. A thousand requests
+/// that did not end took 250 MiB.
+#[test]
+fn who_can_connect_to_the_operator_neither_fills_its_memory_nor_keeps_others_out() {
+    let cluster = cluster();
+    let operator = cluster.operator.as_ref().unwrap();
+    let before = operator.highest_memory();
+    let address = operator.address().unwrap();
+    let connect = |_| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        // It may be closed by now.
+        let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nX-Endless: ");
+        stream
+    };
+    let mut open: Vec<TcpStream> = (0..1000).map(connect).collect();
+    let closed = open.iter_mut().filter_map(|stream| stream.write_all(&[b'a'; 300_000]).err()).count();
+    assert!(operator.is_ready());
+    suspend(&cluster, "ada");
+    cluster.cannot(&Question::of("ada", "alpha"), &["delete deployments.apps"]);
+    let more = operator.highest_memory() - before;
+    assert!(more < 64, "{more} MiB more, and {closed} of {} connections were closed", open.len());
 }

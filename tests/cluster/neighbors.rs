@@ -158,12 +158,8 @@ fn measure(cluster: &Cluster, rounds: usize, label: &str) -> Times {
     times
 }
 
-/// The most memory that the operator had so far, in MiB.
 fn highest_memory(cluster: &Cluster) -> u64 {
-    let pid = cluster.operator.as_ref().unwrap().pid();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+    cluster.operator.as_ref().unwrap().highest_memory()
 }
 
 /// Changes the spec of one large object, of another kind each time.

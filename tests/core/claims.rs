@@ -335,6 +335,30 @@ fn what_was_there_before_a_claim_is_the_former_organizations_whatever_the_clocks
     assert!(claim.vacated_at.unwrap() > created, "{claim:?}, and the Group of {created}");
 }
 
+/// It counts when there is room, and then it must not be taken for one of the new organization.
+#[test]
+fn what_is_beyond_a_limit_is_the_former_organizations_too() {
+    let mut shell = given(&organization("a", "namespace: n0"));
+    let names: Vec<String> = (0..8_000).map(|n| format!("'{n:04}{}'", "\u{1d54f}".repeat(120))).collect();
+    let names = names.join(", ");
+    for name in ["first", "second"] {
+        shell.apply(&format!(
+            "{{kind: Group, metadata: {{name: {name}, namespace: n0}}, spec: {{members: [{names}]}}}}"
+        ));
+    }
+    let local = &shell.world.local["n0"];
+    assert_eq!(local.groups.excess().map(|meta| &*meta.name).collect::<Vec<_>>(), ["second"]);
+    let created = |name: &str| local.groups.meta(name).unwrap().created.map(jiff::Timestamp::from).unwrap();
+    let (first, second) = (created("first"), created("second"));
+    assert!(first < second);
+    shell.delete(O, "", "a");
+    shell.act(&Op::Release("n0"));
+    shell.act(&Op::Put(Box::new(crate::build::objects(&organization("b", "namespace: n0")).remove(0))));
+    // The operator's clock is behind that of the API server.
+    let claim = claims::claim(&shell.world, "n0", first, true).unwrap();
+    assert!(claim.claimed_at.unwrap() >= second, "{claim:?}, and the Group of {second}");
+}
+
 #[test]
 fn a_namespace_that_nobody_asks_about_is_no_work_for_others() {
     let mut shell = given(&(organization("a", "namespace: n0") + &organization("b", "namespace: n1")));

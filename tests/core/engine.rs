@@ -1220,3 +1220,41 @@ fn who_leads_reports_a_config_map_that_cannot_be_read() {
     model.engine.lead(true);
     assert_eq!(says(&mut model, None), 0);
 }
+
+/// The watch may be faster than the answer.
+#[test]
+fn an_object_that_is_deleted_while_it_is_read_again_stays_gone() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    // Two that have no room beside each other.
+    let group = |name: &str, first: &str| {
+        let others = (0..8_000).map(|n| format!(", '{n:04}{}'", "\u{1d54f}".repeat(120)));
+        let members: String = others.collect();
+        format!("{{kind: Group, metadata: {{name: {name}, namespace: n0}}, spec: {{members: [{first}{members}]}}}}")
+    };
+    apply(&mut model, &group("first", "somebody"));
+    model.store.now += 4;
+    apply(&mut model, &group("second", "ada"));
+    apply(
+        &mut model,
+        "{kind: RoleBinding, metadata: {name: late, namespace: n0}, spec: {roleRef: {kind: SiteRole, name: viewer}, subjects: [{kind: Group, name: second}]}}",
+    );
+    model.rest(true);
+    let nobody = BTreeSet::new();
+    assert_eq!(bound_by(&model, "RoleBinding", "late"), nobody, "there was room for both");
+    let delete = |model: &mut Model, name: &str| {
+        model.act(&Op::Delete((world::Kind::Group, "n0".to_owned(), name.to_owned())));
+    };
+    delete(&mut model, "first");
+    model.see();
+    let is_read = |job: &Job| matches!(job, Job::Read { target, .. } if &*target.name == "second");
+    let at = model.under_way.iter().position(is_read).expect("it is not read again");
+    let job = model.under_way.remove(at);
+    let done = model.carry_out(&job);
+    delete(&mut model, "second");
+    model.rest(true);
+    model.answers.push(done);
+    model.rest(true);
+    assert_eq!(bound_by(&model, "RoleBinding", "late"), nobody);
+    model.check_converged();
+}

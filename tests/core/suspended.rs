@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bailiwick::core::Name;
-use bailiwick::core::suspended::list;
+use bailiwick::core::suspended::{in_order, list};
 use proptest::prelude::*;
 
 use crate::build::given;
@@ -45,6 +45,27 @@ fn what_has_no_room_is_counted() {
     let listed = list.texts.iter().flat_map(|text| text.lines()).filter(|line| !line.is_empty()).count();
     assert_eq!(listed + list.left_out.len(), many.len());
     assert!(list.left_out.iter().step_by(10_000).all(|name| !refuses(&list.texts, name)));
+}
+
+/// Who may suspend others could free somebody with them whom they may not activate.
+#[test]
+fn who_creates_suspended_users_takes_nobody_off_the_list() {
+    let suspended = |name: &str, username: &str| {
+        format!("{{kind: User, metadata: {{name: {name}}}, spec: {{username: '{username}', suspended: true}}}}")
+    };
+    let mut shell = given(&suspended("zoe", "zoe"));
+    for n in 0..20 {
+        shell.apply(&suspended(&format!("a{n}"), &format!("a{n}")));
+    }
+    shell.apply(&suspended("root", "zz-root"));
+    let binding = "{kind: SiteRoleBinding, metadata: {name: t}, spec: {roleRef: {name: later}, subjects: [{kind: User, name: zz-root}]}}";
+    shell.apply(binding);
+    let order: Vec<&str> = in_order(&shell.world).into_iter().map(|name| &**name).collect();
+    assert_eq!(order[..4], ["zz-root", "zoe", "a0", "a1"]);
+    // The text is full before the last of many names.
+    let many: Vec<Name> = (0..40_000).map(|i| Name::from(format!("{i:0>128}"))).collect();
+    let texts = list(in_order(&shell.world).into_iter().chain(&many)).texts;
+    assert!(["zz-root", "zoe"].iter().all(|name| refuses(&texts, name)));
 }
 
 /// Of several Users with one username the oldest counts.

@@ -57,8 +57,8 @@ pub(super) struct Queue {
     taken: usize,
 }
 
-/// One in so many units is taken from the lane that goes last, so that no lane waits for ever.
-const LAST_FIRST: usize = 4;
+/// How many units make a round. In each round every lane goes first once, so that none waits for ever.
+const ROUND: usize = 8;
 
 /// Units that are as urgent as each other, in order.
 #[derive(Debug, Default)]
@@ -103,12 +103,13 @@ impl Queue {
     /// The next, of those for which there is room.
     pub fn pop(&mut self, room: Room) -> Option<Unit> {
         self.taken += 1;
-        let lanes = &mut self.lanes[room.lanes()];
-        let last_first = self.taken.is_multiple_of(LAST_FIRST);
-        let (_, unit) = match last_first {
-            true => lanes.iter_mut().rev().find_map(|lane| lane.units.pop_first()),
-            false => lanes.iter_mut().find_map(|lane| lane.units.pop_first()),
-        }?;
+        let order = match self.taken % ROUND {
+            4 => [2, 1, 0],
+            0 => [1, 2, 0],
+            _ => [0, 1, 2],
+        };
+        let mut order = order.into_iter().filter(|lane| room.lanes().contains(lane));
+        let (_, unit) = order.find_map(|lane| self.lanes[lane].units.pop_first())?;
         self.places.remove(&unit);
         Some(unit)
     }
@@ -267,6 +268,30 @@ mod tests {
         // The fourth of them comes from the last lane.
         assert_eq!(order, ["b", "c", "slow", "d", "a"].map(unit));
         assert!(queue.is_empty() && !queue.has_next(room(true)));
+    }
+
+    #[test]
+    fn no_lane_waits_for_ever_while_urgent_units_keep_coming() {
+        let unit = |name: &str, n: usize| Unit::Namespace(format!("{name}{n}").into());
+        let room = Room { urgent: true, ordinary: true };
+        for others in [vec!["ordinary"], vec!["slow"], vec!["ordinary", "slow"]] {
+            let mut queue = Queue::default();
+            let mut taken = Vec::new();
+            for n in 0..10 * ROUND {
+                queue.push(unit("urgent", n), Urgency::Urgent);
+                for name in &others {
+                    let lane = if *name == "slow" { Urgency::UrgentAndSlow } else { Urgency::Ordinary };
+                    queue.push(unit(name, n), lane);
+                }
+                taken.push(queue.pop(room).unwrap());
+            }
+            for name in &others {
+                let of_lane = |unit: &&Unit| matches!(unit, Unit::Namespace(n) if n.starts_with(name));
+                assert!(taken.iter().filter(of_lane).count() >= 10, "{name}, of {others:?}: {taken:?}");
+            }
+            let urgent = taken.iter().filter(|unit| matches!(unit, Unit::Namespace(n) if n.starts_with("urgent")));
+            assert!(urgent.count() >= 60, "{others:?}: {taken:?}");
+        }
     }
 
     fn key(n: usize) -> Key {

@@ -104,7 +104,7 @@ impl Engine {
         self.suspensions.stale = false;
         self.suspensions.later = false;
         self.suspensions.wait_until = None;
-        let wanted = suspended::list(&self.world.suspended);
+        let wanted = suspended::list(suspended::in_order(&self.world));
         self.metrics.suspended_list_missing.set(self.suspensions.list.is_none().into());
         self.metrics.suspended_left_out.set(i64::try_from(wanted.left_out.len()).unwrap_or(i64::MAX));
         let right = self.suspensions.list.as_ref().is_some_and(|list| list.digest == digest(&wanted.texts));

@@ -149,3 +149,40 @@ fn an_owner_from_before_the_guard_is_no_way_to_delete_what_is_guarded() {
     // A namespace with guarded objects in it goes.
     cluster.run(&["delete", "namespace", "alpha", "--timeout=60s"]);
 }
+
+/// While no operator runs, a manager keeps no access by a finalizer on the binding that gives it.
+#[test]
+fn no_finalizer_keeps_the_garbage_collector_from_taking_access_away() {
+    let mut site = Site::with_operator(VALUES);
+    site.cluster.apply(
+        &(users(&["zoe"])
+            + &organization("alpha", "{namespace: alpha, default: true}")
+            + &binding("alpha", "managers", "SiteRole/organization-manager", &["zoe"])),
+    );
+    let manager = Question::of("zoe@example.com", "alpha");
+    site.cluster.can(&manager, &["update customroles.bailiwick.dev"]);
+    site.cluster.stop_operator();
+    let cluster = &site.cluster;
+    let zoe = site.person("zoe@example.com");
+    let refused = "a finalizer would keep what this gives when it is deleted: that needs the verb \"override\" on it";
+    let binding = ["-n", "alpha", "patch", "rolebindings.bailiwick.dev", "managers", "-p"];
+    for finalizer in ["orphan", "foregroundDeletion", "example.com/keep"] {
+        let patch = format!(r#"{{"metadata":{{"finalizers":["{finalizer}"]}}}}"#);
+        zoe.may_not(&[&binding[..], &[&patch, "--type=merge"]].concat(), refused);
+        zoe.may_not_create(
+            &format!(
+                "{{apiVersion: bailiwick.dev/v1alpha1, kind: CustomRole, metadata: {{generateName: kept-, namespace: alpha, finalizers: [{finalizer}]}}, spec: {{}}}}"
+            ),
+            refused,
+        );
+    }
+    // One that somebody with the right has put there may go and stay, and is no way to another one.
+    let patch = |list: &str| format!(r#"{{"metadata":{{"finalizers":{list},"labels":{{"a":"b"}}}}}}"#);
+    cluster.run(&[&binding[..], &[&patch(r#"["example.com/theirs"]"#), "--type=merge"]].concat());
+    zoe.does(&[&binding[..], &[r#"{"metadata":{"labels":{"c":"d"}}}"#, "--type=merge"]].concat());
+    zoe.may_not(&[&binding[..], &[&patch(r#"["example.com/theirs","orphan"]"#), "--type=merge"]].concat(), refused);
+    zoe.does(&[&binding[..], &[&patch("null"), "--type=merge"]].concat());
+    // A client that says nothing of dependents.
+    cluster.run(&["delete", "--raw", "/apis/bailiwick.dev/v1alpha1/namespaces/alpha/rolebindings/managers"]);
+    cluster.cannot(&manager, &["update customroles.bailiwick.dev"]);
+}

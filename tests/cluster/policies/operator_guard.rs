@@ -162,8 +162,23 @@ fn it_gives_no_right_that_is_every_right(operator: &Person, own: &Own) {
     ] {
         operator.may_not_create(&own.role(rule), "gives nobody a right to write native RBAC");
     }
+    // What it holds for its own work.
+    for rule in [
+        r#"{apiGroups: [""], resources: [namespaces], resourceNames: [alpha], verbs: [get, patch]}"#,
+        r#"{apiGroups: [""], resources: [pods, namespaces/finalize], verbs: [update]}"#,
+        "{apiGroups: [bailiwick.dev], resources: [users, users/status], verbs: [patch]}",
+        r#"{apiGroups: ["", bailiwick.dev], resources: [groups/status], verbs: [get, patch]}"#,
+        r#"{apiGroups: [""], resources: [configmaps], resourceNames: [bailiwick-suspended], verbs: [patch]}"#,
+        "{apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [other, bailiwick], verbs: [patch]}",
+    ] {
+        operator.may_not_create(&own.role(rule), "gives nobody a right to write statuses of its kinds, Namespaces");
+    }
     operator.creates(&own.role(
         "{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: [get, list, watch]}, \
+         {apiGroups: [bailiwick.dev], resources: [groups/status], verbs: [get]}, \
+         {apiGroups: ['', apps], resources: [namespaces, deployments/status], verbs: [get, list, watch]}, \
+         {apiGroups: [apps], resources: [deployments, deployments/status], verbs: [update, patch]}, \
+         {apiGroups: [''], resources: [configmaps], resourceNames: [bailiwick-config], verbs: [get, update, patch]}, \
          {apiGroups: [bailiwick.dev], resources: [siteroles, groups], verbs: [bind]}",
     ));
     let widen =

@@ -47,7 +47,8 @@ impl Operator {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn address(&self) -> Option<String> {
+    /// Where it listens.
+    pub fn address(&self) -> Option<String> {
         let log = self.log();
         let after = log.split("address=").nth(1)?;
         after.split_whitespace().next().map(str::to_owned)
@@ -123,6 +124,13 @@ impl Operator {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it had so far, in MiB.
+    pub fn highest_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
     }
 }
 
