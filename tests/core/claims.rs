@@ -356,7 +356,7 @@ fn what_is_beyond_a_limit_is_the_former_organizations_too() {
     shell.act(&Op::Put(Box::new(crate::build::objects(&organization("b", "namespace: n0")).remove(0))));
     // The operator's clock is behind that of the API server.
     let claim = claims::claim(&shell.world, "n0", first, true).unwrap();
-    assert!(claim.claimed_at.unwrap() >= second, "{claim:?}, and the Group of {second}");
+    assert!(claim.vacated_at.unwrap() >= second, "{claim:?}, and the Group of {second}");
 }
 
 #[test]
