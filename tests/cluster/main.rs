@@ -19,6 +19,7 @@ mod gitops;
 mod lifecycle_of_the_chart;
 mod main_job;
 mod messages;
+mod namespaces_of_the_chart;
 mod neighbors;
 mod no_gap;
 mod operator_rights;
