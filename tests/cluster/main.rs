@@ -15,6 +15,7 @@ mod crds_of_the_chart;
 mod default_organization;
 mod drift;
 mod examples;
+mod first_hour;
 mod gitops;
 mod lifecycle_of_the_chart;
 mod main_job;
