@@ -2,13 +2,13 @@
 //! message that helps, and the ceilings are the ones that `render` reckons with.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use rstest::rstest;
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn chart() -> PathBuf {
     charts().join("bailiwick")
@@ -107,13 +107,37 @@ fn they_have_the_version_of_the_binary() {
 
 #[test]
 fn every_object_is_labelled_and_its_name_is_fixed() {
-    for object in everything(Helm::Four) {
+    // A namespace is its team's: the next test.
+    for object in everything(Helm::Four).iter().filter(|object| object["kind"] != "Namespace") {
         let metadata = &object["metadata"];
         assert_eq!(metadata["labels"]["app.kubernetes.io/part-of"], "bailiwick", "{object}");
         assert_eq!(metadata["labels"]["helm.sh/chart"], format!("bailiwick-{}", env!("CARGO_PKG_VERSION")), "{object}");
-        let of_people = ["Namespace", "Organization", "SiteRole"].contains(&object["kind"].as_str().unwrap());
+        let of_people = ["Organization", "SiteRole"].contains(&object["kind"].as_str().unwrap());
         assert!(of_people || metadata["name"].as_str().unwrap().starts_with("bailiwick"), "{object}");
     }
+}
+
+/// As far as Helm cannot ask which exist: what it does where it can is in `tests/cluster/namespaces_of_the_chart.rs`.
+#[test]
+fn a_namespace_has_its_pod_security_level_and_what_values_say_and_no_label_of_the_chart() {
+    let namespaces = |extra: &[&str]| -> BTreeMap<String, Value> {
+        let all = objects(&[&["--set", "namespaceWhitelist={a,b,bailiwick-system}"], extra].concat()).into_iter();
+        let all = all.filter(|o| o["kind"] == "Namespace");
+        all.map(|o| (o["metadata"]["name"].as_str().unwrap().to_owned(), o["metadata"].clone())).collect()
+    };
+    let plain = namespaces(&[]);
+    assert_eq!(plain.keys().collect::<Vec<_>>(), ["a", "b"], "not the release namespace");
+    assert_eq!(plain["a"]["labels"], json!({"pod-security.kubernetes.io/enforce": "baseline"}));
+    let own = namespaces(&[
+        "--set",
+        "namespaceLabels.team=t,namespaceLabels.pod-security\\.kubernetes\\.io/enforce=restricted,namespaceAnnotations.mail=m",
+    ]);
+    assert_eq!(own["a"]["labels"], json!({"pod-security.kubernetes.io/enforce": "restricted", "team": "t"}));
+    assert_eq!(own["a"]["annotations"]["mail"], "m");
+    assert_eq!(own["a"]["annotations"]["helm.sh/resource-policy"], "keep");
+    assert!(own["a"]["annotations"].get("helm.sh/hook").is_none(), "Argo CD would run it at every sync");
+    assert_eq!(namespaces(&["--set", "createNamespaces={b}"]).keys().collect::<Vec<_>>(), ["b"]);
+    assert!(namespaces(&["--set", "createNamespaces=false"]).is_empty());
 }
 
 #[test]
@@ -201,8 +225,8 @@ fn the_network_policy_limits_what_leaves_only_when_asked_to() {
         let policy = objects.into_iter().find(|o| o["kind"] == "NetworkPolicy").unwrap();
         policy["spec"]["policyTypes"].clone()
     };
-    assert_eq!(types(objects(&[])), serde_json::json!(["Ingress"]));
-    assert_eq!(types(everything(Helm::Four)), serde_json::json!(["Ingress", "Egress"]));
+    assert_eq!(types(objects(&[])), json!(["Ingress"]));
+    assert_eq!(types(everything(Helm::Four)), json!(["Ingress", "Egress"]));
     for (value, kind) in [("networkPolicy.enabled=false", "NetworkPolicy"), ("flowSchema.enabled=false", "FlowSchema")]
     {
         assert!(kinds(&objects(&[])).contains(&kind) && !kinds(&objects(&["--set", value])).contains(&kind));
@@ -252,6 +276,12 @@ fn the_chart_of_crds_has_what_crds_has() {
 #[case::priority("flowSchema.priorityLevel=exempt", "a level for workloads")]
 #[case::spread("topologySpreadConstraints[0].maxSkew=1", "topologyKey")]
 #[case::wrong_type("namespaceWhitelist=a", "namespaceWhitelist")]
+#[case::created_and_not_whitelisted("createNamespaces={elsewhere}", "elsewhere is not in namespaceWhitelist")]
+#[case::forged_claim(
+    "namespaceLabels.bailiwick\\.dev/organization=mine",
+    "namespaceLabels/bailiwick.dev~1organization"
+)]
+#[case::hook_of_helm("namespaceAnnotations.helm\\.sh/hook=pre-delete", "left to Bailiwick and Helm")]
 #[case::not_a_name("namespaceWhitelist={Team A}", "namespaceWhitelist")]
 #[case::unknown_action("catalog.workspaces.rules.pods.actions={destroy}", "actions")]
 #[case::default_outside("defaultOrganization.namespace=elsewhere", "elsewhere")]
@@ -295,15 +325,17 @@ fn the_operator_gets_no_right_that_would_be_every_right() {
 }
 
 /// Argo CD heeds Helm's word only when an Application is deleted. It would prune a namespace that leaves the whitelist, and
-/// everything in it.
+/// everything in it; and an Application with something that it must not prune would be OutOfSync for good.
 #[test]
-fn what_helm_keeps_argo_cd_neither_prunes_nor_deletes() {
-    let kept = objects(&["--set", "namespaceWhitelist={a,b}"]);
-    let kept: Vec<&Value> =
-        kept.iter().map(|o| &o["metadata"]["annotations"]).filter(|a| a["helm.sh/resource-policy"] == "keep").collect();
-    assert!(kept.len() > 10, "two namespaces, the default organization, the built-in roles");
+fn what_helm_keeps_argo_cd_neither_prunes_nor_deletes_nor_counts() {
+    let mut all = objects(&["--set", "namespaceWhitelist={a,b}"]);
+    all.extend(parsed(helm(&["template", "bailiwick-crds", charts().join("bailiwick-crds").to_str().unwrap()])));
+    let annotations = |o: &'_ Value| o["metadata"]["annotations"].clone();
+    let kept: Vec<Value> = all.iter().map(annotations).filter(|a| a["helm.sh/resource-policy"] == "keep").collect();
+    assert!(kept.len() > 17, "two namespaces, the default organization, the built-in roles, the definitions");
     for annotations in kept {
         assert_eq!(annotations["argocd.argoproj.io/sync-options"], "Prune=false,Delete=false");
+        assert_eq!(annotations["argocd.argoproj.io/compare-options"], "IgnoreExtraneous");
     }
 }
 
@@ -410,7 +442,7 @@ fn every_policy_but_two_refuses_what_it_cannot_judge() {
                 assert_eq!(object["spec"]["failurePolicy"], expected, "{}", object["metadata"]["name"]);
             }
             "ValidatingAdmissionPolicyBinding" => {
-                assert_eq!(object["spec"]["validationActions"], serde_json::json!(["Deny"]));
+                assert_eq!(object["spec"]["validationActions"], json!(["Deny"]));
             }
             _ => {}
         }

@@ -157,10 +157,7 @@ fn every_kind_has_a_case_for_every_health() {
             found.insert(case["healthStatus"]["status"].as_str().unwrap().to_owned());
             named.insert(repository().join(&folder).join(case["inputPath"].as_str().unwrap()));
         }
-        let mut expected = BTreeSet::from(["Healthy", "Progressing", "Degraded"].map(str::to_owned));
-        if kind == "User" {
-            expected.insert("Suspended".to_owned());
-        }
+        let expected = BTreeSet::from(["Healthy", "Progressing", "Degraded"].map(str::to_owned));
         assert_eq!(found, expected, "{kind}");
         let there: BTreeSet<PathBuf> = files(&format!("{folder}/testdata")).into_iter().collect();
         assert_eq!(named, there, "a case for each object of {kind}, and an object for each case");
@@ -169,6 +166,24 @@ fn every_kind_has_a_case_for_every_health() {
             assert_eq!(object["kind"], kind, "{}", path.display());
             render(&[object]);
         }
+    }
+}
+
+/// One suspended person must not make the Application of the whole site `Suspended`, for which an app-of-apps waits.
+#[test]
+fn a_user_who_is_suspended_by_the_manifest_is_healthy_and_the_message_says_so() {
+    let folder = format!("{CUSTOMIZATIONS}/bailiwick.dev/User");
+    let read = |file: &str| yaml(&std::fs::read_to_string(repository().join(&folder).join(file)).unwrap()).remove(0);
+    let cases = read("health_test.yaml");
+    let of_suspended = |case: &&Value| {
+        let user = read(case["inputPath"].as_str().unwrap());
+        user["spec"]["suspended"] == true && user["status"]["state"] == "Suspended"
+    };
+    let cases: Vec<&Value> = cases["tests"].as_array().unwrap().iter().filter(of_suspended).collect();
+    assert!(!cases.is_empty());
+    for case in cases {
+        let health = json!({"status": "Healthy", "message": "The user is suspended and holds nothing."});
+        assert_eq!(case["healthStatus"], health);
     }
 }
 
@@ -224,12 +239,22 @@ fn every_application_is_in_a_project_that_allows_it_and_applies_on_the_server() 
         assert_eq!(policy["retry"]["refresh"], true, "{spec}");
     }
     assert_eq!(count, 5);
-    // Waves are between Applications only: a suspended User would stop whatever comes after.
+    // Waves are between Applications only: an object that is `Degraded` would stop whatever comes after.
     for object in &all {
         let wave = &object["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"];
         let ours = object["apiVersion"] == "bailiwick.dev/v1alpha1";
         assert!(!ours || wave.is_null(), "{object}");
     }
+}
+
+/// Argo CD applies the chart's manifests over and over, and cannot ask which namespaces exist.
+#[test]
+fn argo_cd_leaves_the_pod_security_level_of_a_namespace_that_exists() {
+    let all = objects("examples/argocd/apps");
+    let spec = &of_kind(&all, "Application")["bailiwick"]["spec"];
+    let pointer = "/metadata/labels/pod-security.kubernetes.io~1enforce";
+    assert_eq!(spec["ignoreDifferences"], json!([{"group": "", "kind": "Namespace", "jsonPointers": [pointer]}]));
+    assert!(strings(&spec["syncPolicy"]["syncOptions"]).contains(&"RespectIgnoreDifferences=true"));
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn assigned(world: &World, organization: &Organization) -> (Finding, Option<Name
             let why = namespace.as_ref().and_then(|n| world.refused_claims.get(n));
             let mut message = namespace.as_ref().map_or_else(String::new, |n| format!("Namespace {n}: "));
             message.push_str(reason.meaning());
+            message.push_str(&namespace.as_deref().map_or_else(String::new, |n| advice(world, reason, n)));
             if let Some(other) = other {
                 message.push_str(&format!(" ({other})"));
             }
@@ -141,5 +142,27 @@ fn assigned(world: &World, organization: &Organization) -> (Finding, Option<Name
             }
             (bad(kind, reason, message), None)
         }
+    }
+}
+
+/// What to do about a namespace that cannot be had yet. Often its name is mistyped, here or in the chart's values.
+fn advice(world: &World, reason: Reason, namespace: &str) -> String {
+    match reason {
+        Reason::NotWhitelisted => {
+            let whitelist = world.bounds.namespace_whitelist.iter();
+            let similar = whitelist.map(|name| (strsim::osa_distance(name, namespace), name)).min();
+            let similar = similar.filter(|(distance, _)| *distance <= 2);
+            let similar = similar.map_or_else(String::new, |(_, name)| format!(" The similar name {name} is."));
+            format!(
+                "{similar} Add the namespace to that value of the chart, or delete and recreate the Organization with \
+                 another one: `spec.namespace` is set once."
+            )
+        }
+        Reason::NamespaceNotFound => {
+            " Run `helm upgrade`, which creates whitelisted namespaces; where `createNamespaces` leaves this one out, \
+             create it first."
+                .to_owned()
+        }
+        _ => String::new(),
     }
 }

@@ -249,7 +249,7 @@ fn a_namespace_that_is_missing_goes_or_comes_back_without_the_chart_is_said_and_
     cluster.apply(&(users(&["ada", "bob"]) + &organization("beta", "{namespace: beta}")));
     cluster.apply(&organization("alpha", "{namespace: alpha}"));
     let message = cluster.await_reason(&beta, "NamespaceAssigned", "NamespaceNotFound");
-    assert!(message.contains("Namespace beta"), "{message}");
+    assert!(message.contains("Namespace beta") && message.contains("`helm upgrade`"), "{message}");
     let ada = question("ada", "beta");
 
     // Made by hand, it lacks the chart's RoleBindings for the operator. The claim stands, grants wait.

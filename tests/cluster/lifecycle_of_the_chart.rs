@@ -244,11 +244,7 @@ fn waiting_ends_by_the_conditions_of_our_objects() {
     cluster.start_operator();
     cluster.quiet();
     cluster.stop_operator();
-    // Nobody runs Deployments here. This one is as it would be with its Pods ready.
-    let status = r#"{"status":{"observedGeneration":1,"replicas":2,"updatedReplicas":2,"readyReplicas":2,"availableReplicas":2,
-        "conditions":[{"type":"Available","status":"True"},{"type":"Progressing","status":"True","reason":"NewReplicaSetAvailable"}]}}"#;
-    let patch = ["patch", "deployment", "bailiwick", "--subresource=status", "--type=merge", "-p", status];
-    cluster.run(&[&["-n", RELEASE], patch.as_slice()].concat());
+    cluster.pretend_that_the_pods_run();
 
     // Ready, but of an older generation.
     let upgrade = |cluster: &Cluster, name: &str, timeout: &str| {

@@ -217,6 +217,26 @@ fn a_namespace_has_to_be_available(#[case] spec: &str, #[case] said: &str) {
     assert_eq!(shell.says(O, "o", "Ready"), ready, "the member role is not there either");
 }
 
+/// `spec.namespace` is set once, so the message has to say all that can be done.
+#[rstest]
+#[case::a_letter_less("team-blu", Some("team-blue"))]
+#[case::two_letters_swapped("taem-blue", Some("team-blue"))]
+#[case::nothing_like_it("accounting", None)]
+fn a_mistyped_namespace_is_met_with_the_similar_one(#[case] name: &str, #[case] similar: Option<&str>) {
+    let mut shell = given(&organization("incumbent", "default: true, namespace: release"));
+    shell.play(&[Op::Bounds(vec!["team-blue", "team-green", RELEASE], false)]);
+    shell.apply(&organization("o", &format!("namespace: {name}")));
+    let message = shell.condition(O, "o", "NamespaceAssigned").message.to_string();
+    let hint = similar.map_or_else(String::new, |similar| format!(" The similar name {similar} is."));
+    assert_eq!(
+        message,
+        format!(
+            "Namespace {name}: The namespace is not in `namespaceWhitelist`.{hint} Add the namespace to that value of the \
+             chart, or delete and recreate the Organization with another one: `spec.namespace` is set once."
+        )
+    );
+}
+
 #[test]
 fn a_namespace_that_leaves_the_whitelist_leaves_its_grants() {
     let mut shell = given(

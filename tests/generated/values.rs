@@ -136,6 +136,10 @@ fn kind(node: &Value, schema: &Value) -> String {
         let (last, others) = words.split_last().unwrap();
         return format!("{} or {last}", others.join(", "));
     }
+    if let Some(types) = node["type"].as_array() {
+        let each = |kind_of: &Value| kind(&serde_json::json!({"type": kind_of, "items": node["items"]}), schema);
+        return types.iter().map(each).collect::<Vec<_>>().join(" or ");
+    }
     match node["type"].as_str() {
         Some("array") => format!("list of {}s", kind(&node["items"], schema)),
         Some("object") if node["additionalProperties"]["type"] == "string" => "map of strings".to_owned(),

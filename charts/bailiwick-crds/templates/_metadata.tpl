@@ -7,6 +7,10 @@
       "app.kubernetes.io/part-of" "bailiwick"
       "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_")
 }}
-{{- $annotations := dict "helm.sh/resource-policy" "keep" }}
+{{- $annotations := dict
+      "helm.sh/resource-policy" "keep"
+      "argocd.argoproj.io/sync-options" "Prune=false,Delete=false"
+      "argocd.argoproj.io/compare-options" "IgnoreExtraneous"
+}}
 {{- dict "labels" $labels "annotations" $annotations | toYaml | nindent 2 | trimPrefix "\n" }}
 {{ end }}

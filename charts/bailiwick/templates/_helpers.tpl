@@ -56,6 +56,52 @@ subjects:
 {{- .Values.namespaceWhitelist | default (list .Release.Namespace) | toJson }}
 {{- end }}
 
+{{/* The namespaces that this chart may create, as a JSON list. */}}
+{{- define "bailiwick.createNamespaces" -}}
+{{- $names := .Values.createNamespaces }}
+{{- if kindIs "bool" $names }}
+{{- $names = ternary (include "bailiwick.namespaceWhitelist" . | fromJsonArray) list $names }}
+{{- end }}
+{{- without $names .Release.Namespace | toJson }}
+{{- end }}
+
+{{/*
+What the cluster knows now of the namespaces that concern this release, as JSON: `asked`, whether Helm could ask at all
+(`helm template` and Argo CD cannot), and `namespaces`, the metadata by name.
+*/}}
+{{- define "bailiwick.cluster" -}}
+{{- $items := (lookup "v1" "Namespace" "" "").items | default list }}
+{{- $concerned := dict .Release.Namespace true }}
+{{- range include "bailiwick.namespaceWhitelist" . | fromJsonArray }}
+{{- $_ := set $concerned . true }}
+{{- end }}
+{{- $namespaces := dict }}
+{{- range $items }}
+{{- if or (hasKey $concerned .metadata.name) (eq (include "bailiwick.isOfTheRelease" (list $ .metadata)) "true") }}
+{{- $_ := set $namespaces .metadata.name (pick .metadata "labels" "annotations" "deletionTimestamp") }}
+{{- end }}
+{{- end }}
+{{- dict "asked" (not (empty $items)) "namespaces" $namespaces | toJson }}
+{{- end }}
+
+{{/* Whether Helm counts an object as part of this release: (list . metadata). */}}
+{{- define "bailiwick.isOfTheRelease" -}}
+{{- $release := (index . 0).Release }}
+{{- $annotations := (index . 1).annotations | default dict }}
+{{- and (eq (get $annotations "meta.helm.sh/release-name") $release.Name)
+        (eq (get $annotations "meta.helm.sh/release-namespace") $release.Namespace) }}
+{{- end }}
+
+{{/*
+Annotations of what outlives the release. Argo CD heeds Helm's word only when it deletes an Application, so it gets its own: not
+to prune the object, not to delete it, and not to count it as out of sync once the chart no longer has it.
+*/}}
+{{- define "bailiwick.kept" -}}
+helm.sh/resource-policy: keep
+argocd.argoproj.io/sync-options: Prune=false,Delete=false
+argocd.argoproj.io/compare-options: IgnoreExtraneous
+{{- end }}
+
 {{/* A list on one line, as people write it in RBAC rules. */}}
 {{- define "bailiwick.flow" -}}
 {{- toJson . | replace "\",\"" "\", \"" }}

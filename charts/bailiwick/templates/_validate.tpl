@@ -9,14 +9,30 @@
 {{- end }}
 {{- end }}
 
-{{- /*
-Said before anything is installed, where Helm can ask the cluster (`helm template` and Argo CD cannot: there, kube-system
-is not to be found either). Otherwise the API server says it, in the midst of it.
-*/}}
-{{- if and (not .Values.createNamespaces) (lookup "v1" "Namespace" "" "kube-system") }}
+{{- $creatable := include "bailiwick.createNamespaces" . | fromJsonArray }}
+{{- range $creatable }}
+{{- if not (has . $whitelist) }}
+{{- fail (printf "createNamespaces: %s is not in namespaceWhitelist (%s)." . (join ", " $whitelist)) }}
+{{- end }}
+{{- end }}
+
+{{- /* Checked before anything is installed, where Helm can ask the cluster. Elsewhere the API server refuses it halfway. */}}
+{{- $cluster := include "bailiwick.cluster" . | fromJson }}
+{{- if $cluster.asked }}
 {{- range without $whitelist .Release.Namespace }}
-{{- if not (lookup "v1" "Namespace" "" .) }}
-{{- fail (printf "namespaceWhitelist: there is no namespace %q, and createNamespaces is false. Make it first, or leave it out." .) }}
+{{- $live := get $cluster.namespaces . | default dict }}
+{{- if $live.deletionTimestamp }}
+{{- fail (printf "namespaceWhitelist: namespace %q is being deleted. Wait until it is gone, or leave it out." .) }}
+{{- end }}
+{{- if not (or (hasKey $cluster.namespaces .) (has . $creatable)) }}
+{{- fail (printf "namespaceWhitelist: there is no namespace %q, and createNamespaces does not include it. Check the spelling, then create the namespace, add it to createNamespaces, or leave it out." .) }}
+{{- end }}
+{{- end }}
+
+{{- /* A chart of before had namespaces in the release. Helm deletes one that is no longer there, unless it is marked. */}}
+{{- range $name, $live := $cluster.namespaces }}
+{{- if and (eq (include "bailiwick.isOfTheRelease" (list $ $live)) "true") (ne (get $live.annotations "helm.sh/resource-policy") "keep") }}
+{{- fail (printf "Helm would delete namespace %q with all that is in it. Mark it first: kubectl annotate namespace %s helm.sh/resource-policy=keep" $name $name) }}
 {{- end }}
 {{- end }}
 {{- end }}

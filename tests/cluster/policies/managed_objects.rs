@@ -129,7 +129,7 @@ fn what_the_chart_installs_is_changed_through_the_chart_only() {
     );
     every_object_of_the_chart_is_kept(&eve);
     nobody_imitates_it(&eve);
-    a_namespace_of_the_chart_is_not_its_tenants(&site);
+    a_namespace_is_its_teams_but_for_the_release_namespace(&site);
     // Who has `override` on one thing has it on that.
     eve.holds(
         RELEASE,
@@ -155,7 +155,6 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
         at_home(BINDING, "bailiwick-projector"),
         of_cluster("clusterrole", "bailiwick-grantable"),
         of_cluster("clusterrolebinding", "bailiwick-operator"),
-        of_cluster("namespace", "alpha"),
         of_cluster("customresourcedefinition", "users.bailiwick.dev"),
     ] {
         for words in [
@@ -183,26 +182,20 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
         r#"{"metadata":{"finalizers":["example.com/never"]}}"#,
         owned,
     ] {
-        for (place, kind, name) in [at_home("poddisruptionbudget", "bailiwick"), of_cluster("namespace", "alpha")] {
-            let patch = ["patch", kind, name, "--subresource=status", "--type=merge", "-p", metadata];
-            eve.may_not(&[&place[..], &patch].concat(), &format!("{name} belongs to the installation"));
-        }
+        let (place, kind, name) = at_home("poddisruptionbudget", "bailiwick");
+        let patch = ["patch", kind, name, "--subresource=status", "--type=merge", "-p", metadata];
+        eve.may_not(&[&place[..], &patch].concat(), &format!("{name} belongs to the installation"));
     }
     let deployment = ["patch", "deployment", "bailiwick", "--subresource=status", "--type=merge", "-p", owned];
     eve.may_not(&[&at_home("", "").0[..], &deployment].concat(), "bailiwick belongs to the installation");
     let release = ["patch", "namespace", RELEASE, "--subresource=status", "--type=merge", "-p", owned];
     eve.may_not(&release, "bailiwick-system belongs to the operator");
     // Without its finalizer a namespace is gone before what is in it.
-    for (name, whose) in [("alpha", "installation"), (RELEASE, "operator")] {
-        let mut namespace = eve.site.cluster.get(&["namespace", name]);
-        namespace["spec"]["finalizers"] = serde_json::json!([]);
-        let path = format!("/api/v1/namespaces/{name}/finalize");
-        eve.may_not_with(
-            &["replace", "--raw", &path],
-            &namespace.to_string(),
-            &format!("{name} belongs to the {whose} of Bailiwick"),
-        );
-    }
+    let mut namespace = eve.site.cluster.get(&["namespace", RELEASE]);
+    namespace["spec"]["finalizers"] = serde_json::json!([]);
+    let path = format!("/api/v1/namespaces/{RELEASE}/finalize");
+    let refused = format!("{RELEASE} belongs to the operator of Bailiwick");
+    eve.may_not_with(&["replace", "--raw", &path], &namespace.to_string(), &refused);
     // The status of a definition says whether its kind is served at all.
     for patch in
         [r#"{"status":{"acceptedNames":{"kind":"User","plural":"others"}}}"#, r#"{"status":{"conditions":[]}}"#]
@@ -211,15 +204,8 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
         eve.may_not(&words, "users.bailiwick.dev belongs to the installation of Bailiwick");
     }
     // A status is the controllers' business.
-    eve.does(&[
-        "patch",
-        "namespace",
-        "alpha",
-        "--subresource=status",
-        "--type=merge",
-        "-p",
-        r#"{"status":{"conditions":[]}}"#,
-    ]);
+    let status = ["patch", "deployment", "bailiwick", "--subresource=status", "--type=merge", "-p"];
+    eve.does(&[&at_home("", "").0[..], &status, &[r#"{"status":{"replicas":0}}"#]].concat());
     // What Helm remembers is what a rollback applies.
     let memory = "sh.helm.release.v1.bailiwick.v1";
     let helms = format!("{memory} belongs to the operator of Bailiwick");
@@ -325,15 +311,34 @@ fn nobody_has_a_controller_imitate_it(eve: &Person) {
     }
 }
 
-fn a_namespace_of_the_chart_is_not_its_tenants(site: &Site) {
-    // Kubernetes lets who has every right in a namespace change the Namespace itself.
+/// Controllers label it, set its Pod Security level, or delete it, as native RBAC says; the record of the claim has a
+/// policy of its own (`namespace_claims.rs`).
+fn a_namespace_is_its_teams_but_for_the_release_namespace(site: &Site) {
+    let controller = site.person("controller");
+    controller.holds(
+        "",
+        "[{apiGroups: [''], resources: [namespaces, namespaces/status, namespaces/finalize], verbs: ['*']}]",
+    );
+    // A chart of before put its label on the namespaces that it created.
+    for label in ["a=b", "pod-security.kubernetes.io/enforce=restricted", "app.kubernetes.io/part-of=bailiwick", "c=d"]
+    {
+        controller.does(&["label", "namespace", "alpha", "--overwrite", label]);
+    }
+    controller.does(&["annotate", "namespace", "alpha", "a=b"]);
+    let metadata = r#"{"metadata":{"annotations":{"c":"d"},"finalizers":["example.com/mine"]}}"#;
+    controller.does(&["patch", "namespace", "alpha", "--type=merge", "-p", metadata]);
+    controller.does(&["patch", "namespace", "alpha", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
+    controller.does(&["patch", "namespace", "alpha", "--subresource=status", "--type=merge", "-p", metadata]);
+    let mut namespace = site.cluster.get(&["namespace", "alpha"]);
+    namespace["spec"]["finalizers"] = serde_json::json!(["kubernetes", "example.com/mine"]);
+    controller.does_with(&["replace", "--raw", "/api/v1/namespaces/alpha/finalize"], &namespace.to_string());
+    controller.creates(
+        "{apiVersion: v1, kind: Namespace, metadata: {name: more, labels: {app.kubernetes.io/part-of: bailiwick}}}",
+    );
+    controller.does(&["delete", "namespace", "more", "--wait=false"]);
+    // Kubernetes lets who has every right in a namespace change the Namespace itself; not so the one that the operator
+    // runs in.
     let nat = site.person("nat");
-    site.cluster.run(&["-n", "alpha", "create", "rolebinding", "nat", "--clusterrole=cluster-admin", "--user=nat"]);
-    nat.does(&["-n", "alpha", "create", "configmap", "theirs"]);
-    let weaker = ["label", "namespace", "alpha", "pod-security.kubernetes.io/enforce=privileged", "--overwrite"];
-    nat.may_not(&weaker, "alpha belongs to the installation of Bailiwick");
-    nat.may_not(&["delete", "namespace", "alpha"], "alpha belongs to the installation of Bailiwick");
-    // Nor is the one that the operator runs in, which Helm made, or somebody else.
     site.cluster.run(&["-n", RELEASE, "create", "rolebinding", "nat", "--clusterrole=cluster-admin", "--user=nat"]);
     nat.may_not(&["delete", "namespace", RELEASE], "bailiwick-system belongs to the operator of Bailiwick: nat needs");
     let owned = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"gone","uid":"u"}]}}"#;
@@ -342,6 +347,9 @@ fn a_namespace_of_the_chart_is_not_its_tenants(site: &Site) {
         "bailiwick-system belongs to the operator of Bailiwick: nat needs",
     );
     nat.does(&["label", "namespace", RELEASE, "a=b"]);
+    // As before, one with the label of what the chart installs is guarded whole.
+    site.cluster.run(&["label", "namespace", RELEASE, "app.kubernetes.io/part-of=bailiwick"]);
+    nat.may_not(&["label", "namespace", RELEASE, "a=c", "--overwrite"], "belongs to the installation of Bailiwick");
 }
 
 #[test]

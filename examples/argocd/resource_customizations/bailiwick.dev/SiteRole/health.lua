@@ -1,5 +1,4 @@
--- The health of an object of Bailiwick. One script serves all seven kinds: they share the conditions, and only a User has
--- a state.
+-- The health of an object of Bailiwick. One script serves all seven kinds, because they share the conditions.
 local health = {}
 local generation = obj.metadata.generation
 local status = obj.status
@@ -32,9 +31,9 @@ if ready.status == "False" and not pending[ready.reason] then
   health.status = "Degraded"
 elseif ready.status ~= "True" then
   health.status = "Progressing"
-elseif status.state == "Suspended" then
-  health.status = "Suspended"
 else
+  -- A suspended User too: it is as its manifest says, and the message says so. Argo CD would wait for one that is
+  -- `Suspended`, and call the whole Application so.
   health.status = "Healthy"
 end
 return health
