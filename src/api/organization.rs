@@ -50,7 +50,7 @@ pub struct OrganizationSpec {
     pub namespace: Option<String>,
     /// Asks to be the default organization, of which users who belong to no organization are members. `status.default`
     /// says which one is.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub default: bool,
     /// The SiteRole that every member holds in the namespace: everyone who is in one of its Groups, or holds a role
     /// there that implies membership. `""` for none.
