@@ -3,8 +3,10 @@
 mod manifests;
 mod probe;
 mod render;
+mod scalar;
 pub mod schema;
 mod values;
+mod yaml;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

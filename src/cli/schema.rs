@@ -43,11 +43,15 @@ impl Schemas {
         self.kinds.keys().map(String::as_str)
     }
 
-    /// Checks one document. `None` if the kind is not ours.
+    /// Takes the fields that are null out of a document, and checks the rest. `None` if the kind is not ours.
     #[must_use]
-    pub fn check(&self, kind: &str, document: &Value) -> Option<Findings> {
+    pub fn check(&self, kind: &str, document: &mut Value) -> Option<Findings> {
         let (schema, namespaced) = self.kinds.get(kind)?;
         let mut findings = Findings::new();
+        without_nulls(schema, document);
+        if let Some(Value::Object(metadata)) = document.get_mut("metadata") {
+            metadata.retain(|_, value| !value.is_null());
+        }
         let metadata = document.get("metadata");
         let text = |key: &str| metadata.and_then(|m| m.get(key)).and_then(Value::as_str).unwrap_or_default();
         name(text("name"), "metadata.name", &mut findings);
@@ -84,6 +88,27 @@ fn compile(schema: &JSONSchemaProps, patterns: &mut Patterns) {
     schema.properties.iter().flat_map(|properties| properties.values()).for_each(|of| compile(of, patterns));
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
         compile(items, patterns);
+    }
+}
+
+/// A field that is known and null is absent, as it is to the API server and to the operator.
+fn without_nulls(schema: &JSONSchemaProps, value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let of = |key: &str| schema.properties.as_ref().and_then(|properties| properties.get(key));
+            fields.retain(|key, value| !value.is_null() || of(key).is_none());
+            for (key, value) in fields {
+                if let Some(schema) = of(key) {
+                    without_nulls(schema, value);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(JSONSchemaPropsOrArray::Schema(of)) = &schema.items {
+                items.iter_mut().for_each(|item| without_nulls(of, item));
+            }
+        }
+        _ => {}
     }
 }
 
@@ -223,8 +248,8 @@ mod tests {
     #[test]
     fn too_many_items_are_one_problem_and_nothing_else_is_said_of_them() {
         let members: Vec<String> = (0..20_000).map(|n| format!("u{n}")).collect();
-        let group = serde_json::json!({"metadata": {"name": "a", "namespace": "b"}, "spec": {"members": members}});
-        let findings = Schemas::default().check("Group", &group).unwrap();
+        let mut group = serde_json::json!({"metadata": {"name": "a", "namespace": "b"}, "spec": {"members": members}});
+        let findings = Schemas::default().check("Group", &mut group).unwrap();
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert_eq!(findings[0].0, "spec.members");
         assert!(findings[0].1.starts_with("has 20000 items"), "{findings:?}");
