@@ -60,28 +60,31 @@ impl Document {
         path.iter().try_fold(&self.value, |value, key| value.get(key)).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The items of a list, and of the lists in it. As to kubectl, a list is whatever has `items`; an item that does not say
-    /// of which kind it is has that of the list.
+    /// The object itself, or the items of a list. As to kubectl, a list is whatever has `items`; an item that does not say of
+    /// which kind it is has that of the list; and there is no list in a list.
     fn objects(mut self, objects: &mut Vec<Self>, problems: &mut Vec<Problem>) {
+        let (version, kind) = (self.text(&["apiVersion"]).to_owned(), self.text(&["kind"]).to_owned());
         let items = match self.value.get_mut("items").map(Value::take) {
-            None => return objects.push(self),
             Some(Value::Array(items)) => items,
-            Some(Value::Null) => Vec::new(),
-            Some(_) => return problems.push(self.problem("items", "has to be of type array")),
+            None | Some(Value::Null) if (&*version, &*kind) != ("v1", "List") => return objects.push(self),
+            _ => return problems.push(self.problem("items", "has to be of type array")),
         };
-        let (version, kind) = (self.text(&["apiVersion"]), self.text(&["kind"]));
-        let dot = if self.place.is_empty() { "" } else { "." };
         for (index, mut value) in items.into_iter().enumerate() {
             if let Value::Object(fields) = &mut value
                 && !fields.contains_key("apiVersion")
                 && !fields.contains_key("kind")
             {
-                fields.insert("apiVersion".to_owned(), version.into());
-                fields.insert("kind".to_owned(), kind.strip_suffix("List").unwrap_or(kind).into());
+                fields.insert("apiVersion".to_owned(), version.clone().into());
+                fields.insert("kind".to_owned(), kind.strip_suffix("List").unwrap_or(&kind).into());
             }
-            let place = format!("{}{dot}items[{index}]", self.place);
+            let is_list = value.get("items").is_some_and(Value::is_array);
+            let place = format!("items[{index}]");
             let item = Self { file: self.file.clone(), value, place, lines: Rc::clone(&self.lines) };
-            item.objects(objects, problems);
+            if is_list {
+                problems.push(item.problem("", "is a list in a list, which kubectl does not read"));
+            } else {
+                objects.push(item);
+            }
         }
     }
 }
@@ -181,11 +184,11 @@ mod tests {
     }
 
     #[test]
-    fn an_item_of_a_list_in_a_list_knows_its_place() {
-        let found = read("kind: List\napiVersion: v1\nitems:\n- kind: UserList\n  apiVersion: a/b\n  items:\n  - x: 1\n");
+    fn an_item_of_a_list_knows_its_place() {
+        let found = read("kind: UserList\napiVersion: a/b\nitems:\n- x: 1\n- kind: Y\n");
         assert_eq!(found[0].value, serde_json::json!({"kind": "User", "apiVersion": "a/b", "x": 1}));
-        let problem = found[0].problem("x", "is odd");
-        assert_eq!(problem.to_string(), "x.yaml:7: items[0].items[0].x: is odd");
+        assert_eq!(found[0].problem("x", "is odd").to_string(), "x.yaml:4: items[0].x: is odd");
+        assert_eq!(found[1].value, serde_json::json!({"kind": "Y"}));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Talks to people: the command line of `bailiwick`.
 
-mod manifests;
+pub mod manifests;
+mod metadata;
 mod probe;
-mod render;
+pub mod render;
 mod scalar;
 pub mod schema;
 mod values;

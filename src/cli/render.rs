@@ -65,6 +65,14 @@ pub fn run(options: &Options) -> Result<(), Error> {
     print(&settled)
 }
 
+/// What the API server would refuse, and so does `render`.
+#[must_use]
+pub fn check(documents: Vec<Document>) -> Vec<Problem> {
+    let mut intake = Intake::default();
+    documents.into_iter().for_each(|document| intake.check(document, false));
+    intake.problems
+}
+
 /// Builds the world that the manifests and values describe.
 fn intake(
     values: &Values,

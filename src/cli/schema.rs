@@ -8,6 +8,8 @@ use kube_cel::Validator;
 use regex::Regex;
 use serde_json::Value;
 
+use super::metadata;
+
 /// What is wrong: the field and the message.
 pub type Findings = Vec<(String, String)>;
 
@@ -49,17 +51,7 @@ impl Schemas {
         let (schema, namespaced) = self.kinds.get(kind)?;
         let mut findings = Findings::new();
         without_nulls(schema, document);
-        if let Some(Value::Object(metadata)) = document.get_mut("metadata") {
-            metadata.retain(|_, value| !value.is_null());
-        }
-        let metadata = document.get("metadata");
-        let text = |key: &str| metadata.and_then(|m| m.get(key)).and_then(Value::as_str).unwrap_or_default();
-        name(text("name"), "metadata.name", &mut findings);
-        if *namespaced {
-            name(text("namespace"), "metadata.namespace", &mut findings);
-        } else if !text("namespace").is_empty() {
-            findings.push(("metadata.namespace".into(), format!("{kind} is cluster-scoped: it has no namespace")));
-        }
+        metadata::check(document, *namespaced, &mut findings);
         for (key, value) in document.as_object().into_iter().flatten() {
             match (key.as_str(), schema.properties.as_ref().and_then(|p| p.get(key))) {
                 ("apiVersion" | "kind" | "metadata" | "status", _) => {}
@@ -131,21 +123,6 @@ fn without_transitions(schema: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(without_transitions),
         _ => {}
-    }
-}
-
-/// Names as Kubernetes has them (RFC 1123 subdomains).
-fn name(name: &str, field: &str, findings: &mut Findings) {
-    let label = |l: &str| {
-        !l.is_empty()
-            && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !l.starts_with('-')
-            && !l.ends_with('-')
-    };
-    if name.is_empty() {
-        findings.push((field.into(), "is required".into()));
-    } else if name.len() > 253 || !name.split('.').all(label) {
-        findings.push((field.into(), format!("{name:?} is not a name: lower case letters, digits, '-' and '.'")));
     }
 }
 

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attacks;
+#[path = "../samples.rs"]
+mod samples;
 mod support;
 
 mod api;
@@ -21,6 +23,7 @@ mod main_job;
 mod messages;
 mod neighbors;
 mod no_gap;
+mod nulls;
 mod operator_rights;
 mod policies;
 mod restarts;
@@ -28,3 +31,4 @@ mod revocation;
 mod storms;
 mod suspensions;
 mod unreadable;
+mod what_render_reads;
