@@ -61,13 +61,11 @@ fn integer(text: &str) -> Option<Value> {
     if digits.starts_with(['+', '-']) {
         return None;
     }
-    let size = u64::from_str_radix(digits, radix).ok()?;
-    match (i64::try_from(size), is_negative) {
-        (Ok(size), false) => Some(size.into()),
-        (Ok(size), true) => Some((-size).into()),
-        // The API server takes what does not fit into 64 bits with a sign for a fraction.
-        (Err(_), false) => text.parse::<f64>().ok().map(Value::from),
-        (Err(_), true) => None,
+    let size = i128::from(u64::from_str_radix(digits, radix).ok()?);
+    match i64::try_from(if is_negative { -size } else { size }) {
+        Ok(number) => Some(number.into()),
+        // What does not fit is a fraction to the API server.
+        Err(_) => text.parse::<f64>().ok().map(Value::from),
     }
 }
 
@@ -118,6 +116,7 @@ mod tests {
     #[case("2027-01-31", json!("2027-01-31"))]
     #[case("9223372036854775807", json!(i64::MAX))]
     #[case("9223372036854775808", json!(9_223_372_036_854_775_808.0))]
+    #[case("-9223372036854775808", json!(i64::MIN))]
     #[case("infinity", json!("infinity"))]
     #[case("<<", json!("<<"))]
     fn a_plain_word_means_what_it_means_to_kubectl(#[case] text: &str, #[case] means: Value) {
