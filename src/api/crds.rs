@@ -82,6 +82,11 @@ fn tidy(crd: &mut CustomResourceDefinition) {
                 property.default = Some(JSON(json!([])));
             } else {
                 property.nullable = Some(true);
+                // The API server finds a null in no enum, not even in one that has it.
+                if let Some(words) = property.enum_.take() {
+                    let words: Vec<&str> = words.iter().filter_map(|word| word.0.as_str()).collect();
+                    property.pattern = Some(format!("^({})$", words.join("|")));
+                }
             }
         }
         if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {

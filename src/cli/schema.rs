@@ -143,8 +143,8 @@ fn check(patterns: &Patterns, schema: &JSONSchemaProps, value: &Value, path: &st
     if let Some(words) = &schema.enum_
         && !words.iter().any(|word| word.0 == *value)
     {
-        let words: Vec<String> =
-            words.iter().map(|w| w.0.as_str().map_or_else(|| w.0.to_string(), str::to_owned)).collect();
+        let words: Vec<&str> =
+            words.iter().filter_map(|word| word.0.as_str()).collect();
         return wrong(format!("has to be one of {}", words.join(", ")));
     }
     match value {
