@@ -29,8 +29,9 @@ use serde::{Deserialize, Serialize};
         .message("the name of an Organization has at most 63 characters (it becomes a label on its namespace)")
 )]
 #[x_kube(
-    // Without optionalOldSelf the rule would not see a namespace that is removed and set again in two steps.
-    validation = Rule::new("!oldSelf.hasValue() || !has(oldSelf.value().namespace) || (has(self.namespace) && self.namespace == oldSelf.value().namespace)")
+    // Without optionalOldSelf the rule would not see a namespace that is removed and set again in two steps. Unlike `self`, the value
+    // of the optional has a null field.
+    validation = Rule::new("!oldSelf.hasValue() || !has(oldSelf.value().namespace) || dyn(oldSelf.value().namespace) == null || (has(self.namespace) && self.namespace == oldSelf.value().namespace)")
         .message("namespace is set once: it can never be changed or unset")
         .field_path(".namespace")
         .reason(Reason::FieldValueForbidden)
