@@ -32,7 +32,8 @@ fn plain(text: &str) -> Result<Value, String> {
         }
         _ => {}
     }
-    if matches!(text.trim_start_matches(['+', '-']), ".inf" | ".Inf" | ".INF") || [".nan", ".NaN", ".NAN"].contains(&text)
+    if matches!(text.trim_start_matches(['+', '-']), ".inf" | ".Inf" | ".INF")
+        || [".nan", ".NaN", ".NAN"].contains(&text)
     {
         return Err(format!("JSON has no number {text}"));
     }

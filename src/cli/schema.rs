@@ -143,8 +143,7 @@ fn check(patterns: &Patterns, schema: &JSONSchemaProps, value: &Value, path: &st
     if let Some(words) = &schema.enum_
         && !words.iter().any(|word| word.0 == *value)
     {
-        let words: Vec<&str> =
-            words.iter().filter_map(|word| word.0.as_str()).collect();
+        let words: Vec<&str> = words.iter().filter_map(|word| word.0.as_str()).collect();
         return wrong(format!("has to be one of {}", words.join(", ")));
     }
     match value {

@@ -111,7 +111,11 @@ fn render_refuses_every_object_that_the_api_server_refuses() {
         let (objects, problems) = manifests::read(std::slice::from_ref(&file), false).unwrap();
         let answer = cluster.kubectl(&["apply", "--dry-run=server", "-f", file.to_str().unwrap()]);
         let said = text(&answer);
-        if STRICTER.contains(&name(&file)) || !problems.is_empty() || said.contains("error parsing") || said.contains("error: unable to decode") {
+        if STRICTER.contains(&name(&file))
+            || !problems.is_empty()
+            || said.contains("error parsing")
+            || said.contains("error: unable to decode")
+        {
             continue;
         }
         let accepted = said.lines().filter_map(|line| line.strip_suffix(" created (server dry run)"));
@@ -132,7 +136,11 @@ fn render_refuses_every_object_that_the_api_server_refuses() {
             counts[usize::from(is_accepted)] += 1;
             if is_accepted == refused.is_some() {
                 let error = said.lines().find(|line| line.contains(&format!("{:?}", id.split('/').nth(1).unwrap())));
-                wrong.push(format!("{}: {id}\nrender: {refused:?}\nkubectl: {}", name(&file), error.unwrap_or("nothing")));
+                wrong.push(format!(
+                    "{}: {id}\nrender: {refused:?}\nkubectl: {}",
+                    name(&file),
+                    error.unwrap_or("nothing")
+                ));
             }
         }
     }
