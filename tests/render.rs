@@ -107,7 +107,8 @@ fn a_withheld_subject_is_a_warning_and_no_failure() {
 
 #[rstest]
 #[case::not_yaml("a: [1\n", "-:1", "unclosed")]
-#[case::only_one_of_two_parsers_reads_it("{? :*b }\n---\na: 1\n", "-:1", "unknown anchor")]
+#[case::unknown_anchor("a: *b\n---\na: 1\n", "-:1", "unknown anchor")]
+#[case::twice("a: 1\nb: {c: 1, c: 2}\n", "-:2: b.c", "this key is there twice")]
 #[case::no_kind("a: 1\n", "-:1", "is no Kubernetes object")]
 #[case::unknown_kind(
     "apiVersion: bailiwick.dev/v1alpha1\nkind: RoleBindng\nmetadata: {name: a}\n",

@@ -1,9 +1,10 @@
 //! The CustomResourceDefinitions, generated from the types beside this file.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 use kube::CustomResourceExt;
+use serde_json::json;
 
 use super::vocabulary::{FIELD_MANAGER, PART_OF};
 use super::{CustomRole, Group, Organization, RoleBinding, SiteRole, SiteRoleBinding, User};
@@ -51,32 +52,50 @@ fn require_spec(crd: &mut CustomResourceDefinition) {
     }
 }
 
-/// Takes `nullable` off every field: an explicit null would be a second way to say "absent", which `has()` in our CEL
-/// rules does not see in the same way. And Kubernetes knows no unsigned integers: kubectl warns of the format.
+/// Makes `null` mean the same as an absent field, which is what a template leaves behind that has nothing to put there. The API
+/// server drops such a null by itself, except in a server-side apply: that one is refused unless the field has a default or
+/// is nullable. Lists get a default, and booleans have one, so that our admission policies never see a null in them. Everything
+/// else is nullable. (CEL rules of a schema take a null for an absent field; admission policies do not.)
+///
+/// Kubernetes knows no unsigned integers: kubectl warns of the format.
 ///
 /// No default stands inside of a list: the API server would write it into the item, and whoever applied the list would find
 /// another one than theirs. A server-side apply of the same manifest then is a write, and Argo CD, which compares the lists of
 /// our kinds as a whole, a difference for ever. Our own types know what an absent field means.
 fn tidy(crd: &mut CustomResourceDefinition) {
-    fn clean(schema: &mut JSONSchemaProps) {
+    fn clean(schema: &mut JSONSchemaProps, in_list: bool) {
         schema.nullable = None;
+        if in_list {
+            schema.default = None;
+        }
         if schema.format.as_deref() == Some("uint32") {
             schema.format = None;
             schema.minimum = Some(0.0);
         }
-        schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(clean);
-        if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-            without_defaults(items);
-            clean(items);
+        let required = schema.required.clone().unwrap_or_default();
+        for (name, property) in schema.properties.iter_mut().flatten() {
+            clean(property, in_list);
+            if required.contains(name) || property.default.is_some() {
+                continue;
+            }
+            if property.type_.as_deref() == Some("array") && !in_list {
+                property.default = Some(JSON(json!([])));
+            } else {
+                property.nullable = Some(true);
+                // The API server finds a null in no enum, not even in one that has it.
+                if let Some(words) = property.enum_.take() {
+                    let words: Vec<&str> = words.iter().filter_map(|word| word.0.as_str()).collect();
+                    property.pattern = Some(format!("^({})$", words.join("|")));
+                }
+            }
         }
-    }
-    fn without_defaults(schema: &mut JSONSchemaProps) {
-        schema.default = None;
-        schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(without_defaults);
+        if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+            clean(items, true);
+        }
     }
     for version in &mut crd.spec.versions {
         if let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) {
-            clean(schema);
+            clean(schema, false);
         }
     }
 }

@@ -45,7 +45,7 @@ pub struct GroupSpec {
     pub external_groups: Vec<String>,
     /// Whether being in this group makes someone a member who holds the organization's member role. Say `false` for
     /// groups of people who shall hold nothing beyond the roles that they are given.
-    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    #[serde(default = "yes")]
     pub implies_membership: bool,
 }
 

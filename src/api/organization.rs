@@ -29,8 +29,9 @@ use serde::{Deserialize, Serialize};
         .message("the name of an Organization has at most 63 characters (it becomes a label on its namespace)")
 )]
 #[x_kube(
-    // Without optionalOldSelf the rule would not see a namespace that is removed and set again in two steps.
-    validation = Rule::new("!oldSelf.hasValue() || !has(oldSelf.value().namespace) || (has(self.namespace) && self.namespace == oldSelf.value().namespace)")
+    // Without optionalOldSelf the rule would not see a namespace that is removed and set again in two steps. Unlike `self`, the value
+    // of the optional has a null field.
+    validation = Rule::new("!oldSelf.hasValue() || !has(oldSelf.value().namespace) || dyn(oldSelf.value().namespace) == null || (has(self.namespace) && self.namespace == oldSelf.value().namespace)")
         .message("namespace is set once: it can never be changed or unset")
         .field_path(".namespace")
         .reason(Reason::FieldValueForbidden)
@@ -50,7 +51,7 @@ pub struct OrganizationSpec {
     pub namespace: Option<String>,
     /// Asks to be the default organization, of which users who belong to no organization are members. `status.default`
     /// says which one is.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub default: bool,
     /// The SiteRole that every member holds in the namespace: everyone who is in one of its Groups, or holds a role
     /// there that implies membership. `""` for none.

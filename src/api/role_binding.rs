@@ -40,6 +40,8 @@ pub struct RoleBindingSpec {
     /// When the grants end by themselves, as in `2027-01-31T18:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::option")]
     #[schemars(extend("pattern" = time::PATTERN))]
+    // Of a field with the format `date-time` the API server checks the type by no other means: a list would pass.
+    #[x_kube(validation = Rule::new("self == self").message("must be a time as in 2027-01-31T18:00:00Z"))]
     pub expires_at: Option<Time>,
 }
 

@@ -39,6 +39,8 @@ pub struct SiteRoleBindingSpec {
     /// When the grants end by themselves, as in `2027-01-31T18:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::option")]
     #[schemars(extend("pattern" = time::PATTERN))]
+    // Of a field with the format `date-time` the API server checks the type by no other means: a list would pass.
+    #[x_kube(validation = Rule::new("self == self").message("must be a time as in 2027-01-31T18:00:00Z"))]
     pub expires_at: Option<Time>,
 }
 
@@ -67,7 +69,8 @@ pub enum SiteRoleKind {
 #[x_kube(
     validation = Rule::new("!self.name.startsWith('system:')")
         .message("names that begin with system: are Kubernetes' own; for a service account use kind ServiceAccount"),
-    validation = Rule::new("(self.kind == 'ServiceAccount') == has(self.namespace)")
+    // A word of CEL is written so; kube-cel knows it by no other name.
+    validation = Rule::new("(self.kind == 'ServiceAccount') == has(self.__namespace__)")
         .message("namespace goes with kind ServiceAccount, and only with it"),
     validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")
         .message("the name of a ServiceAccount has lower case letters, digits, '-' and '.' only")

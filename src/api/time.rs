@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-/// What [`read`] can read. The format `date-time` alone lets through more: 20 fractional digits, an offset of 99 hours, and
-/// anything after another `t`.
+/// What [`read`] can read, but for leap seconds, which the API server does not know. The format `date-time` alone lets through
+/// more: 20 fractional digits, an offset of 99 hours, and anything after another `t`.
 pub const PATTERN: &str = concat!(
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?",
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?",
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 );
 

@@ -49,7 +49,7 @@ pub struct UserSpec {
     pub email: Option<String>,
     /// A suspended user loses every grant by name, and writes nothing in organizations. What a group of the identity provider lets them
     /// read goes on.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub suspended: bool,
 }
 
@@ -83,7 +83,7 @@ pub struct UserStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<UserState>,
     /// Whether a SiteRoleBinding gives the user a privileged role: then suspending takes the right to change who holds it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub privileged: bool,
     /// When the user was last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]

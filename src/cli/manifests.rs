@@ -1,15 +1,16 @@
-//! Reading manifests: files and directories of YAML (or JSON) into documents whose every field knows its line.
+//! Reads manifests: files and directories of YAML or JSON, into objects whose every field knows its line.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use granit_parser::{Event, Parser};
-use serde::Deserialize as _;
 use serde_json::Value;
 
-/// Something in a file that cannot be taken, for a person to mend.
+use super::yaml::{self, Lines};
+
+/// Something in a file that a person has to fix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The file; `-` is standard input.
@@ -32,38 +33,59 @@ impl fmt::Display for Problem {
     }
 }
 
-/// One document of a file.
+/// One object of a file: a document, or an item of a list.
 #[derive(Debug)]
 pub struct Document {
     /// The file.
     pub file: PathBuf,
     /// What it says.
     pub value: Value,
-    first_line: usize,
-    lines: BTreeMap<String, usize>,
+    /// Where it stands in its document, as in `items[0]`; empty if it is the document.
+    place: String,
+    lines: Rc<Lines>,
 }
 
 impl Document {
     /// A problem with a field of this document, at the line of the field or of the nearest one around it.
     #[must_use]
     pub fn problem(&self, field: &str, message: impl Into<String>) -> Problem {
-        let mut known = field;
-        let line = loop {
-            if let Some(line) = self.lines.get(known) {
-                break *line;
-            }
-            match known.rfind(['.', '[']) {
-                Some(end) => known = &known[..end],
-                None => break self.first_line,
-            }
-        };
-        Problem { file: self.file.clone(), line, field: field.to_owned(), message: message.into() }
+        let dot = if self.place.is_empty() || field.is_empty() { "" } else { "." };
+        let field = format!("{}{dot}{field}", self.place);
+        Problem { file: self.file.clone(), line: self.lines.of(&field), field, message: message.into() }
     }
 
     /// A text field at a path of keys.
     #[must_use]
     pub fn text(&self, path: &[&str]) -> &str {
         path.iter().try_fold(&self.value, |value, key| value.get(key)).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The object itself, or the items of a list. As to kubectl, a list is whatever has `items`; an item that does not say of
+    /// which kind it is has that of the list; and there is no list in a list.
+    fn objects(mut self, objects: &mut Vec<Self>, problems: &mut Vec<Problem>) {
+        let (version, kind) = (self.text(&["apiVersion"]).to_owned(), self.text(&["kind"]).to_owned());
+        let items = match self.value.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => items,
+            None | Some(Value::Null) if (&*version, &*kind) != ("v1", "List") => return objects.push(self),
+            _ => return problems.push(self.problem("items", "has to be of type array")),
+        };
+        for (index, mut value) in items.into_iter().enumerate() {
+            if let Value::Object(fields) = &mut value
+                && !fields.contains_key("apiVersion")
+                && !fields.contains_key("kind")
+            {
+                fields.insert("apiVersion".to_owned(), version.clone().into());
+                fields.insert("kind".to_owned(), kind.strip_suffix("List").unwrap_or(&kind).into());
+            }
+            let is_list = value.get("items").is_some_and(Value::is_array);
+            let place = format!("items[{index}]");
+            let item = Self { file: self.file.clone(), value, place, lines: Rc::clone(&self.lines) };
+            if is_list {
+                problems.push(item.problem("", "is a list in a list, which kubectl does not read"));
+            } else {
+                objects.push(item);
+            }
+        }
     }
 }
 
@@ -76,14 +98,14 @@ pub fn read(paths: &[PathBuf], recursive: bool) -> Result<(Vec<Document>, Vec<Pr
     let (mut documents, mut problems) = (Vec::new(), Vec::new());
     for path in paths {
         for file in files(path, recursive)? {
-            let text = if file.as_os_str() == "-" {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).map(|_| text)
+            let mut bytes = Vec::new();
+            let read = if file.as_os_str() == "-" {
+                std::io::stdin().read_to_end(&mut bytes)
             } else {
-                std::fs::read_to_string(&file)
+                std::fs::File::open(&file).and_then(|mut file| file.read_to_end(&mut bytes))
             };
-            let text = text.map_err(|source| super::Error::File { path: file.clone(), source })?;
-            parse(&file, &text, &mut documents, &mut problems);
+            read.map_err(|source| super::Error::File { path: file.clone(), source })?;
+            parse(&file, &bytes, &mut documents, &mut problems);
         }
     }
     Ok((documents, problems))
@@ -110,126 +132,34 @@ fn files(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, super::Error> {
     Ok(found)
 }
 
-fn parse(file: &Path, text: &str, documents: &mut Vec<Document>, problems: &mut Vec<Problem>) {
-    let lines = match lines(text) {
-        Ok(lines) => lines,
-        Err((line, message)) => {
-            problems.push(Problem { file: file.to_owned(), line, field: String::new(), message });
-            return;
-        }
+fn parse(file: &Path, bytes: &[u8], objects: &mut Vec<Document>, problems: &mut Vec<Problem>) {
+    let problem = |line, field, message| Problem { file: file.to_owned(), line, field, message };
+    let Some(text) = text(bytes) else {
+        let message = "is neither UTF-8, nor UTF-16 with a byte order mark".to_owned();
+        return problems.push(problem(1, String::new(), message));
     };
-    for (deserializer, (first_line, lines)) in serde_yaml::Deserializer::from_str(text).zip(lines) {
-        match Value::deserialize(deserializer) {
-            Ok(Value::Null) => {}
-            Ok(value) => documents.push(Document { file: file.to_owned(), value, first_line, lines }),
-            Err(error) => {
-                let line = error.location().map_or(first_line, |l| l.line());
-                problems.push(Problem {
-                    file: file.to_owned(),
-                    line,
-                    field: String::new(),
-                    message: error.to_string(),
-                });
-                // serde_yaml goes on in the middle of a document that it could not read, and panics there.
-                return;
+    for document in yaml::documents(&text) {
+        match document {
+            Ok(yaml::Document { value, lines }) => {
+                let document = Document { file: file.to_owned(), value, place: String::new(), lines: Rc::new(lines) };
+                document.objects(objects, problems);
             }
+            Err(error) => problems.push(problem(error.line, error.field, error.message)),
         }
     }
 }
 
-type Lines = (usize, BTreeMap<String, usize>);
-
-/// Where each field of each document stands. serde knows the lines of errors of its own only.
-fn lines(text: &str) -> Result<Vec<Lines>, (usize, String)> {
-    let mut documents = Vec::new();
-    let mut walk = Walk::default();
-    for next in Parser::new_from_str(text) {
-        let (event, span) = next.map_err(|error| (error.marker().line(), error.to_string()))?;
-        let line = span.start.line();
-        match event {
-            Event::DocumentStart(..) => walk = Walk { first: None, ..Walk::default() },
-            Event::DocumentEnd => {
-                documents.push((walk.first.unwrap_or(line), std::mem::take(&mut walk.lines)));
-            }
-            Event::MappingStart(..) => {
-                walk.node(line, None);
-                walk.open.push(Open::Mapping { key: None });
-            }
-            Event::SequenceStart(..) => {
-                walk.node(line, None);
-                walk.open.push(Open::Sequence { next: 0 });
-            }
-            Event::MappingEnd | Event::SequenceEnd => {
-                walk.open.pop();
-                walk.done();
-            }
-            Event::Scalar(text, ..) => {
-                walk.node(line, Some(&text));
-                walk.done();
-            }
-            Event::Alias(_) => {
-                walk.node(line, None);
-                walk.done();
-            }
-            _ => {}
-        }
-    }
-    Ok(documents)
-}
-
-#[derive(Default)]
-struct Walk {
-    first: Option<usize>,
-    open: Vec<Open>,
-    /// Whether the scalar that just ended was a key.
-    was_key: bool,
-    lines: BTreeMap<String, usize>,
-}
-
-enum Open {
-    Mapping { key: Option<String> },
-    Sequence { next: usize },
-}
-
-impl Walk {
-    fn node(&mut self, line: usize, scalar: Option<&str>) {
-        self.first.get_or_insert(line);
-        self.was_key = false;
-        if let Some(Open::Mapping { key: key @ None }) = self.open.last_mut() {
-            // A key of any other kind than text has no path that a person would write.
-            *key = Some(scalar.unwrap_or("?").to_owned());
-            self.was_key = true;
-        }
-        let path = self.path();
-        self.lines.entry(path).or_insert(line);
-    }
-
-    /// A value has ended: the next thing is a key, or the next item.
-    fn done(&mut self) {
-        if std::mem::take(&mut self.was_key) {
-            return;
-        }
-        match self.open.last_mut() {
-            Some(Open::Mapping { key }) => *key = None,
-            Some(Open::Sequence { next }) => *next += 1,
-            None => {}
-        }
-    }
-
-    fn path(&self) -> String {
-        let mut path = String::new();
-        for open in &self.open {
-            match open {
-                Open::Mapping { key } => {
-                    if !path.is_empty() {
-                        path.push('.');
-                    }
-                    path.push_str(key.as_deref().unwrap_or_default());
-                }
-                Open::Sequence { next } => path.push_str(&format!("[{next}]")),
-            }
-        }
-        path
+/// The text of a file, by its byte order mark if it has one.
+fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
+    let utf_16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (units, rest) = bytes.as_chunks::<2>();
+        let units: Vec<u16> = units.iter().map(|pair| unit(*pair)).collect();
+        rest.is_empty().then(|| String::from_utf16(&units).ok()).flatten().map(Cow::Owned)
+    };
+    match bytes {
+        [0xff, 0xfe, rest @ ..] => utf_16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf_16(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] | rest => std::str::from_utf8(rest).ok().map(Cow::Borrowed),
     }
 }
 
@@ -237,20 +167,34 @@ impl Walk {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_field_knows_its_line() {
-        let text = "# first\na: 1\nb:\n  - c: x\n    d: [1, 2]\n  - e\n---\nf: 2\n";
-        let found = lines(text).unwrap();
-        let first = &found[0].1;
-        assert_eq!((first["a"], first["b"], first["b[0].c"], first["b[0].d[1]"], first["b[1]"]), (2, 3, 4, 5, 6));
-        assert_eq!((found[1].0, found[1].1["f"]), (8, 8));
+    fn read(text: &str) -> Vec<Document> {
+        let (mut objects, mut problems) = (Vec::new(), Vec::new());
+        parse(Path::new("x.yaml"), text.as_bytes(), &mut objects, &mut problems);
+        assert!(problems.is_empty(), "{problems:?}");
+        objects
     }
 
     #[test]
-    fn an_unknown_field_is_reported_at_the_nearest_line() {
-        let mut documents = Vec::new();
-        parse(Path::new("x.yaml"), "spec:\n  subjects:\n  - kind: User\n", &mut documents, &mut Vec::new());
-        assert_eq!(documents[0].problem("spec.subjects[0].name", "is required").line, 3);
-        assert_eq!(documents[0].problem("metadata.name", "is required").line, 1);
+    fn every_field_knows_its_line_and_an_unknown_one_the_nearest() {
+        let found = read("# first\na: 1\nb:\n  - c: x\n    d: [1, 2]\n  - e\n---\nf: 2\n");
+        let line = |field: &str| found[0].problem(field, "").line;
+        assert_eq!((line("a"), line("b"), line("b[0].c"), line("b[0].d[1]"), line("b[1]")), (2, 3, 4, 5, 6));
+        assert_eq!((line("b[0].d[7].x"), line("metadata.name"), line("")), (5, 2, 2));
+        assert_eq!((found[1].problem("", "").line, found[1].problem("f", "").line), (8, 8));
+    }
+
+    #[test]
+    fn an_item_of_a_list_knows_its_place() {
+        let found = read("kind: UserList\napiVersion: a/b\nitems:\n- x: 1\n- kind: Y\n");
+        assert_eq!(found[0].value, serde_json::json!({"kind": "User", "apiVersion": "a/b", "x": 1}));
+        assert_eq!(found[0].problem("x", "is odd").to_string(), "x.yaml:4: items[0].x: is odd");
+        assert_eq!(found[1].value, serde_json::json!({"kind": "Y"}));
+    }
+
+    #[test]
+    fn json_objects_may_follow_one_another() {
+        let found = read("{\"a\":\t\"\\ud83e\\udd80\\/\"}\n{\"a\": [1e2]}");
+        assert_eq!(found[0].value["a"], "\u{1f980}/");
+        assert_eq!((&found[1].value["a"][0], found[1].problem("a", "").line), (&100.into(), 2));
     }
 }

@@ -1,10 +1,13 @@
 //! Talks to people: the command line of `bailiwick`.
 
-mod manifests;
+pub mod manifests;
+mod metadata;
 mod probe;
-mod render;
+pub mod render;
+mod scalar;
 pub mod schema;
 mod values;
+mod yaml;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

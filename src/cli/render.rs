@@ -23,12 +23,16 @@ use crate::core::world::World;
 /// What `render` is asked.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Files or directories with manifests; `-` is standard input. Objects of other API groups are passed over.
+    /// Files or directories with manifests; `-` is standard input. YAML and JSON are read as kubectl reads them, lists too.
+    /// Objects of other API groups are passed over and named.
     #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
     /// Go into the directories of directories.
     #[arg(short = 'R', long)]
     recursive: bool,
+    /// Fail if an object is passed over: one of another API group, or of a misspelled one.
+    #[arg(long)]
+    strict: bool,
     /// Values of the chart, as for `helm install --values`. May be given several times.
     #[arg(long, value_name = "FILE")]
     values: Vec<PathBuf>,
@@ -48,28 +52,38 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let now = options.at.unwrap_or_else(Timestamp::now);
     let values = Values::read(&options.values, &options.release_namespace)?;
     let (documents, problems) = manifests::read(&options.paths, options.recursive)?;
-    let (mut world, given) = world(&values, documents, problems, now)?;
+    let Intake { mut world, seen: given, passed_over, .. } = intake(&values, documents, problems, now, options.strict)?;
     let settled = settle(&mut world, now);
     // What the chart's own roles withhold is nothing that the author of these manifests could mend.
     let theirs = |target: &Source| {
         given.contains_key(&(target.kind.to_owned(), target.namespace.to_string(), target.name.to_string()))
     };
+    report(&passed_over);
     for draft in settled.statuses.iter().filter(|draft| theirs(&draft.target)) {
         warn(draft);
     }
     print(&settled)
 }
 
+/// What the API server would refuse, and so does `render`.
+#[must_use]
+pub fn check(documents: Vec<Document>) -> Vec<Problem> {
+    let mut intake = Intake::default();
+    documents.into_iter().for_each(|document| intake.check(document, false));
+    intake.problems
+}
+
 /// Builds the world that the manifests and values describe.
-fn world(
+fn intake(
     values: &Values,
     documents: Vec<Document>,
     problems: Vec<Problem>,
     now: Timestamp,
-) -> Result<(World, Given), Error> {
+    strict: bool,
+) -> Result<Intake, Error> {
     let mut intake = Intake { problems, now, ..Intake::default() };
-    for document in &documents {
-        intake.check(document);
+    for document in documents {
+        intake.check(document, strict);
     }
     // The chart's own objects, unless the manifests have others of the same name.
     for document in serde_yaml::Deserializer::from_str(SITE_ROLES) {
@@ -91,7 +105,7 @@ fn world(
     }
     world.set_settings(values.settings.clone());
     world.set_bounds(values.bounds.clone());
-    Ok((intake.world, intake.seen))
+    Ok(intake)
 }
 
 /// The objects of the manifests, by kind, namespace and name, and the file in which each stands.
@@ -103,22 +117,26 @@ struct Intake {
     world: World,
     problems: Vec<Problem>,
     seen: Given,
+    /// Objects of other API groups, for a person to read.
+    passed_over: Vec<String>,
     now: Timestamp,
 }
 
 impl Intake {
-    fn check(&mut self, document: &Document) {
+    fn check(&mut self, mut document: Document, strict: bool) {
         let version = document.text(&["apiVersion"]);
-        let kind = document.text(&["kind"]);
-        if kind == "List" && version == "v1" {
-            self.problems.push(document.problem("kind", "lists are not read: write the items as documents"));
-            return;
-        }
+        let kind = document.text(&["kind"]).to_owned();
         if version.is_empty() || kind.is_empty() {
             self.problems.push(document.problem("", "is no Kubernetes object: it has no apiVersion and kind"));
             return;
         }
         if version.split_once('/').is_none_or(|(group, _)| group != GROUP) {
+            if strict {
+                let message = format!("{version:?} is not {GROUP}/{VERSION}, and --strict passes over nothing");
+                self.problems.push(document.problem("apiVersion", message));
+            }
+            let name = [document.text(&["metadata", "namespace"]), document.text(&["metadata", "name"])].join("/");
+            self.passed_over.push(format!("{kind} {} ({version})", name.trim_start_matches('/')));
             return;
         }
         if version != format!("{GROUP}/{VERSION}") {
@@ -126,7 +144,7 @@ impl Intake {
             self.problems.push(document.problem("apiVersion", message));
             return;
         }
-        let Some(findings) = self.schemas.check(kind, &document.value) else {
+        let Some(findings) = self.schemas.check(&kind, &mut document.value) else {
             let kinds: Vec<&str> = self.schemas.kinds().collect();
             let message = format!("{kind:?} is not known; the kinds are {}", kinds.join(", "));
             self.problems.push(document.problem("kind", message));
@@ -136,17 +154,16 @@ impl Intake {
             self.problems.extend(findings.into_iter().map(|(field, message)| document.problem(&field, message)));
             return;
         }
-        let place = format!("{}", document.problem("metadata.name", "").file.display());
         let id = (
-            kind.to_owned(),
+            kind.clone(),
             document.text(&["metadata", "namespace"]).to_owned(),
             document.text(&["metadata", "name"]).to_owned(),
         );
-        if let Some(other) = self.seen.insert(id, place) {
+        if let Some(other) = self.seen.insert(id, document.file.display().to_string()) {
             self.problems.push(document.problem("metadata.name", format!("{kind} of this name stands in {other} too")));
             return;
         }
-        if let Err(error) = self.take(kind, &document.value) {
+        if let Err(error) = self.take(&kind, &document.value) {
             self.problems.push(document.problem("", error.to_string()));
         }
     }
@@ -219,6 +236,18 @@ where
     metadata.creation_timestamp = created.map(Time);
     metadata.managed_fields = None;
     Ok(object)
+}
+
+/// How many objects that were passed over are named.
+const NAMED: usize = 10;
+
+fn report(passed_over: &[String]) {
+    if passed_over.is_empty() {
+        return;
+    }
+    let named = passed_over.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if passed_over.len() > NAMED { ", …" } else { "" };
+    eprintln!("passed over: {}: {named}{more}", passed_over.len());
 }
 
 fn warn(draft: &StatusDraft) {

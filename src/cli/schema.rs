@@ -8,6 +8,8 @@ use kube_cel::Validator;
 use regex::Regex;
 use serde_json::Value;
 
+use super::metadata;
+
 /// What is wrong: the field and the message.
 pub type Findings = Vec<(String, String)>;
 
@@ -43,19 +45,13 @@ impl Schemas {
         self.kinds.keys().map(String::as_str)
     }
 
-    /// Checks one document. `None` if the kind is not ours.
+    /// Takes the fields that are null out of a document, and checks the rest. `None` if the kind is not ours.
     #[must_use]
-    pub fn check(&self, kind: &str, document: &Value) -> Option<Findings> {
+    pub fn check(&self, kind: &str, document: &mut Value) -> Option<Findings> {
         let (schema, namespaced) = self.kinds.get(kind)?;
         let mut findings = Findings::new();
-        let metadata = document.get("metadata");
-        let text = |key: &str| metadata.and_then(|m| m.get(key)).and_then(Value::as_str).unwrap_or_default();
-        name(text("name"), "metadata.name", &mut findings);
-        if *namespaced {
-            name(text("namespace"), "metadata.namespace", &mut findings);
-        } else if !text("namespace").is_empty() {
-            findings.push(("metadata.namespace".into(), format!("{kind} is cluster-scoped: it has no namespace")));
-        }
+        without_nulls(schema, document);
+        metadata::check(document, *namespaced, &mut findings);
         for (key, value) in document.as_object().into_iter().flatten() {
             match (key.as_str(), schema.properties.as_ref().and_then(|p| p.get(key))) {
                 ("apiVersion" | "kind" | "metadata" | "status", _) => {}
@@ -87,6 +83,27 @@ fn compile(schema: &JSONSchemaProps, patterns: &mut Patterns) {
     }
 }
 
+/// A field that is known and null is absent, as it is to the API server and to the operator.
+fn without_nulls(schema: &JSONSchemaProps, value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let of = |key: &str| schema.properties.as_ref().and_then(|properties| properties.get(key));
+            fields.retain(|key, value| !value.is_null() || of(key).is_none());
+            for (key, value) in fields {
+                if let Some(schema) = of(key) {
+                    without_nulls(schema, value);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(JSONSchemaPropsOrArray::Schema(of)) = &schema.items {
+                items.iter_mut().for_each(|item| without_nulls(of, item));
+            }
+        }
+        _ => {}
+    }
+}
+
 fn cel(schema: &JSONSchemaProps, document: &Value) -> Findings {
     let Ok(mut schema) = serde_json::to_value(schema) else { return Findings::new() };
     without_transitions(&mut schema);
@@ -109,21 +126,6 @@ fn without_transitions(schema: &mut Value) {
     }
 }
 
-/// Names as Kubernetes has them (RFC 1123 subdomains).
-fn name(name: &str, field: &str, findings: &mut Findings) {
-    let label = |l: &str| {
-        !l.is_empty()
-            && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && !l.starts_with('-')
-            && !l.ends_with('-')
-    };
-    if name.is_empty() {
-        findings.push((field.into(), "is required".into()));
-    } else if name.len() > 253 || !name.split('.').all(label) {
-        findings.push((field.into(), format!("{name:?} is not a name: lower case letters, digits, '-' and '.'")));
-    }
-}
-
 fn check(patterns: &Patterns, schema: &JSONSchemaProps, value: &Value, path: &str, findings: &mut Findings) {
     let mut wrong = |message: String| findings.push((path.to_owned(), message));
     let kind = schema.type_.as_deref().unwrap_or_default();
@@ -141,8 +143,7 @@ fn check(patterns: &Patterns, schema: &JSONSchemaProps, value: &Value, path: &st
     if let Some(words) = &schema.enum_
         && !words.iter().any(|word| word.0 == *value)
     {
-        let words: Vec<String> =
-            words.iter().map(|w| w.0.as_str().map_or_else(|| w.0.to_string(), str::to_owned)).collect();
+        let words: Vec<&str> = words.iter().filter_map(|word| word.0.as_str()).collect();
         return wrong(format!("has to be one of {}", words.join(", ")));
     }
     match value {
@@ -223,8 +224,8 @@ mod tests {
     #[test]
     fn too_many_items_are_one_problem_and_nothing_else_is_said_of_them() {
         let members: Vec<String> = (0..20_000).map(|n| format!("u{n}")).collect();
-        let group = serde_json::json!({"metadata": {"name": "a", "namespace": "b"}, "spec": {"members": members}});
-        let findings = Schemas::default().check("Group", &group).unwrap();
+        let mut group = serde_json::json!({"metadata": {"name": "a", "namespace": "b"}, "spec": {"members": members}});
+        let findings = Schemas::default().check("Group", &mut group).unwrap();
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert_eq!(findings[0].0, "spec.members");
         assert!(findings[0].1.starts_with("has 20000 items"), "{findings:?}");

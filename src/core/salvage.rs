@@ -172,7 +172,7 @@ impl<K> Withhold<K> for Role {
     }
 }
 
-/// Reads JSON down to a depth; what is deeper is left out.
+/// Reads JSON down to a depth; what is deeper is left out, and so is a field that is null.
 pub struct Shallow(usize);
 
 impl Default for Shallow {
@@ -239,7 +239,11 @@ impl<'de> Visitor<'de> for Shallow {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key()? {
-            map.insert(key, entries.next_value_seed(Shallow(self.0 - 1))?);
+            let value = entries.next_value_seed(Shallow(self.0 - 1))?;
+            // A null field is an absent one. Types of ours would need an attribute on each field to say so.
+            if !value.is_null() {
+                map.insert(key, value);
+            }
         }
         Ok(map.into())
     }

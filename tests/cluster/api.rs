@@ -298,7 +298,10 @@ fn mistakes() -> Vec<(Value, &'static str)> {
             "scope Own goes with read",
         ),
         (permission(json!({"resource": "templates", "actions": ["list"], "scope": "Own"})), "scope Own goes with read"),
-        (permission(json!({"resource": "templates", "actions": ["read"], "scope": "Everybody"})), "Unsupported value"),
+        (
+            permission(json!({"resource": "templates", "actions": ["read"], "scope": "Everybody"})),
+            "should match '^(All|Own)$'",
+        ),
         (permission(json!({"resource": "templates", "actions": ["write"]})), "Unsupported value"),
         (permission(json!({"resource": "templates", "actions": []})), "should have at least 1 items"),
         (permission(json!({"resource": "templates", "actions": ["read", "read"]})), "uplicate"),

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attacks;
+#[path = "../samples.rs"]
+mod samples;
 mod support;
 
 mod api;
@@ -24,6 +26,7 @@ mod messages;
 mod namespaces_of_the_chart;
 mod neighbors;
 mod no_gap;
+mod nulls;
 mod operator_rights;
 mod policies;
 mod restarts;
@@ -32,3 +35,4 @@ mod same_second;
 mod storms;
 mod suspensions;
 mod unreadable;
+mod what_render_reads;

@@ -6,6 +6,8 @@
 
 mod access;
 mod build;
+#[path = "../samples.rs"]
+mod samples;
 mod shell;
 mod world;
 
@@ -20,6 +22,7 @@ mod limits;
 mod members;
 mod membership;
 mod names;
+mod nulls;
 mod order;
 mod plan;
 mod plan_steps;

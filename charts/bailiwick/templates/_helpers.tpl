@@ -338,3 +338,21 @@ but one through `namespaces/status`, which only administrators of the cluster ma
 request.userInfo.username.size() > 128
 || !params.?data[?{{ squote . }}].orValue('').contains('\n' + request.userInfo.username + '\n')
 {{- end }}
+
+{{/* A list that a request may leave out, or give as null. */}}
+{{- define "bailiwick.orEmpty" -}}
+optional.ofNonZeroValue({{ . }}.orValue([])).orValue([])
+{{- end }}
+
+{{/*
+A mutation that sets one label or annotation. It is a JSON patch, because the API server would apply a configuration to a
+well-typed object only, and would answer for everything else with an error of the policy instead of one of the schema.
+*/}}
+{{- define "bailiwick.setMetadata" -}}
+{{- $field := index . 0 -}}
+patchType: JSONPatch
+jsonPatch:
+  expression: >-
+    (object.metadata.?{{ $field }}.orValue(null) == null ? [JSONPatch{op: 'add', path: '/metadata/{{ $field }}', value: {}}] : [])
+    + [JSONPatch{op: 'add', path: '/metadata/{{ $field }}/' + jsonpatch.escapeKey({{ index . 1 | squote }}), value: {{ index . 2 }}}]
+{{- end }}
