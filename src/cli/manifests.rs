@@ -185,10 +185,10 @@ mod tests {
 
     #[test]
     fn an_item_of_a_list_knows_its_place() {
-        let found = read("kind: UserList\napiVersion: a/b\nitems:\n- x: 1\n- kind: Y\n");
+        let found = read("kind: UserList\napiVersion: a/b\nitems:\n- x: 1\n- kind: Z\n");
         assert_eq!(found[0].value, serde_json::json!({"kind": "User", "apiVersion": "a/b", "x": 1}));
         assert_eq!(found[0].problem("x", "is odd").to_string(), "x.yaml:4: items[0].x: is odd");
-        assert_eq!(found[1].value, serde_json::json!({"kind": "Y"}));
+        assert_eq!(found[1].value, serde_json::json!({"kind": "Z"}));
     }
 
     #[test]

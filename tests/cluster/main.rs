@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attacks;
-#[path = "../samples.rs"]
+#[path = "../samples/mod.rs"]
 mod samples;
 mod support;
 

@@ -6,7 +6,7 @@
 
 mod access;
 mod build;
-#[path = "../samples.rs"]
+#[path = "../samples/mod.rs"]
 mod samples;
 mod shell;
 mod world;

@@ -10,7 +10,8 @@ pub fn samples() -> Vec<(&'static str, Value)> {
         "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}]);
     let permission = json!([{"resource": "w", "actions": ["read"], "scope": "All", "names": ["n"]}]);
     let rule = json!([{"apiGroups": [""], "resources": ["pods"], "resourceNames": ["n"], "verbs": ["get"]}]);
-    let binding_status = json!({"conditions": conditions, "observedGeneration": 1, "grants": 1, "withheld": 1});
+    let binding_status = json!({"conditions": conditions, "observedGeneration": 1, "grants": 1, "withheld": 1,
+        "organization": "o", "olderGroups": ["u"]});
     let role = json!({"kind": "SiteRole", "name": "r"});
     let cluster_rules = json!([rule[0], {"nonResourceURLs": ["/a"], "verbs": ["get"]}]);
     vec![
@@ -30,13 +31,14 @@ pub fn samples() -> Vec<(&'static str, Value)> {
             "Group",
             json!({"spec": {"displayName": "d", "members": ["m"], "externalGroups": ["e"], "impliesMembership": false},
                 "status": {"conditions": conditions, "observedGeneration": 1, "members": 1, "roles": ["r"],
-                    "privileged": true, "withheld": 1}}),
+                    "privileged": true, "withheld": 1, "organization": "o"}}),
         ),
         (
             "CustomRole",
             json!({"spec": {"displayName": "d", "description": "d", "permissions": permission, "rules": rule,
                     "inherits": [role], "privileged": true, "impliesMembership": true},
-                "status": {"conditions": conditions, "observedGeneration": 1, "inherits": [role], "withheld": 1}}),
+                "status": {"conditions": conditions, "observedGeneration": 1, "inherits": [role], "withheld": 1,
+                    "organization": "o"}}),
         ),
         (
             "RoleBinding",
