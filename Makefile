@@ -28,8 +28,9 @@ CORE := main_job:: claims:: revocation:: suspensions:: policies:: lifecycle_of_t
 
 test-versions: ## The core of the cluster tests on the oldest and the newest Kubernetes (VERSIONS="1.34 1.35": on those)
 	failed=; for version in $(VERSIONS); do \
-	  echo "Kubernetes $$version"; \
-	  BAILIWICK_KUBERNETES=$$version cargo test --test cluster --no-fail-fast -- $(CORE) || failed+=" $$version"; \
+	  echo "Kubernetes $$version"; export BAILIWICK_KUBERNETES=$$version; \
+	  cargo test --package control-plane --test lifecycle two_instances && \
+	  cargo test --test cluster -- $(CORE) || failed+=" $$version"; \
 	done; [ -z "$$failed" ] || { echo "failed on$$failed"; exit 1; }
 
 check: ## The quick part of `make test`: no cluster

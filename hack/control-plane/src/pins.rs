@@ -9,8 +9,7 @@ use sha2::{Digest, Sha256};
 
 /// The Kubernetes versions that Bailiwick supports, oldest first: of each minor version the newest patch that is published
 /// as a Go module. This list is the only place that names them; `make test-versions` runs on the first and the last one.
-pub const SUPPORTED: [&str; 8] =
-    ["v1.30.14", "v1.31.14", "v1.32.13", "v1.33.13", "v1.34.4", "v1.35.4", KUBERNETES, "v1.37.2"];
+pub const SUPPORTED: [&str; 4] = ["v1.34.4", "v1.35.4", KUBERNETES, "v1.37.2"];
 /// The default Kubernetes version, as `go.mod` requires it and as discovery reports it.
 pub const KUBERNETES: &str = "v1.36.3";
 /// The helm version, as `helm/go.mod` requires it.
