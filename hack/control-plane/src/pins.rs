@@ -191,6 +191,7 @@ pub(crate) fn go_arch() -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
