@@ -7,7 +7,7 @@ CACHE ?= $(or $(BAILIWICK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bailiwic
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help demo test e2e check lint audit image bench bench-full bench-neighbors bench-policies generate tools
+.PHONY: help demo test test-versions e2e check lint audit image bench bench-full bench-neighbors bench-policies generate tools
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,17 @@ test: lint tools ## Everything: format, lints, licences, unit, property, golden,
 
 e2e: ## The image in Pods of the chart on a real node: take-over, upgrade, rollback (root, Linux)
 	@hack/e2e/run
+
+# VERSIONS: by default the oldest and the newest supported one, which hack/control-plane/src/pins.rs names.
+VERSIONS ?= $(shell cargo run --quiet --package control-plane -- versions | sed -n '1p;$$p')
+CORE := main_job:: claims:: revocation:: suspensions:: policies:: lifecycle_of_the_chart:: crds_of_the_chart:: examples::
+
+test-versions: ## The core of the cluster tests on the oldest and the newest Kubernetes (VERSIONS="1.34 1.35": on those)
+	failed=; for version in $(VERSIONS); do \
+	  echo "Kubernetes $$version"; export BAILIWICK_KUBERNETES=$$version; \
+	  cargo test --package control-plane --test lifecycle two_instances && \
+	  cargo test --test cluster -- $(CORE) || failed+=" $$version"; \
+	done; [ -z "$$failed" ] || { echo "failed on$$failed"; exit 1; }
 
 check: ## The quick part of `make test`: no cluster
 	cargo test --workspace --lib --bins --test core --test generated --test render

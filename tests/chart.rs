@@ -56,7 +56,7 @@ fn template_of(version: Helm, extra: &[&str]) -> Output {
         "--namespace",
         "bailiwick-system",
         "--kube-version",
-        "1.36.3",
+        control_plane::pins::KUBERNETES,
     ];
     arguments.extend(extra);
     helm_of(version, &arguments)
@@ -447,4 +447,54 @@ fn every_policy_but_two_refuses_what_it_cannot_judge() {
             _ => {}
         }
     }
+}
+
+/// docs/reference/kubernetes-versions.md says what each version lacks. The charts render there as it says, and are refused on
+/// the version before the first one.
+#[test]
+fn the_table_of_kubernetes_versions_is_true() {
+    use control_plane::pins::{KUBERNETES, SUPPORTED};
+    let minor = |version: &str| version.split('.').nth(1).unwrap().parse::<u32>().unwrap();
+    let (oldest, newest) = (minor(SUPPORTED[0]), minor(SUPPORTED[SUPPORTED.len() - 1]));
+    assert!(SUPPORTED.contains(&KUBERNETES));
+    let page = std::fs::read_to_string(charts().join("../docs/reference/kubernetes-versions.md")).unwrap();
+    assert!(page.contains(&format!("Kubernetes 1.{oldest} to 1.{newest}")), "the page names the range");
+
+    let on = |version: &str| objects(&["--kube-version", version]);
+    let named = |objects: &[Value]| -> BTreeSet<(String, String)> {
+        let word = |value: &Value| value.as_str().unwrap().to_owned();
+        objects.iter().map(|object| (word(&object["kind"]), word(&object["metadata"]["name"]))).collect()
+    };
+    let everything = named(&on(SUPPORTED[SUPPORTED.len() - 1]));
+    let (mut stated, mut first_row) = (Vec::new(), u32::MAX);
+    for line in page.lines().filter(|line| line.starts_with("| 1.")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let (first, last) = cells[0].split_once(" to ").unwrap_or((cells[0], cells[0]));
+        first_row = first_row.min(minor(first));
+        let left_out: BTreeSet<&str> = cells[2].split('`').filter(|word| word.starts_with("bailiwick-")).collect();
+        // Those that nobody tests render alike.
+        let untested: Vec<String> = (minor(first)..oldest).map(|minor| format!("1.{minor}.0")).collect();
+        let tested = SUPPORTED.iter().filter(|version| (minor(first)..=minor(last)).contains(&minor(version)));
+        let tested: Vec<&str> = tested.copied().collect();
+        stated.extend(tested.iter().copied());
+        for version in untested.iter().map(String::as_str).chain(tested) {
+            let rendered = on(version);
+            let missing: Vec<_> = everything.difference(&named(&rendered)).cloned().collect();
+            assert!(missing.iter().all(|(kind, _)| kind.contains("AdmissionPolicy")), "{version}: {missing:?}");
+            let policies = missing.iter().filter(|(kind, _)| kind.ends_with("Policy")).map(|(_, name)| name.as_str());
+            assert_eq!(policies.collect::<BTreeSet<_>>(), left_out, "{version}");
+            let bounds = rendered.iter().find(|object| object["metadata"]["name"] == "bailiwick-bounds").unwrap();
+            let vouched = bounds["data"].to_string().contains("groupsAreVouched: true");
+            assert_eq!(vouched, !left_out.contains("bailiwick-group-vouched"), "{version}: the operator is told");
+        }
+    }
+    assert_eq!(stated, SUPPORTED, "each version is in one row, oldest first");
+
+    for chart in ["bailiwick", "bailiwick-crds"] {
+        let text = std::fs::read_to_string(charts().join(chart).join("Chart.yaml")).unwrap();
+        let chart: Value = serde_yaml::from_str(&text).unwrap();
+        assert_eq!(chart["kubeVersion"], format!(">=1.{first_row}.0-0"));
+    }
+    let output = template(&["--kube-version", &format!("1.{}.99", first_row - 1)]);
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("kubeVersion"), "{output:?}");
 }

@@ -297,9 +297,9 @@ fn everything_that_the_chart_can_install_is_accepted() {
     }
     cluster.run(&["label", "namespace", RELEASE, "pod-security.kubernetes.io/enforce=restricted"]);
     let values = repository().join("charts/bailiwick/ci/everything-values.yaml");
-    let versions = ["--kube-version", "1.36.3"];
+    let version = cluster.version()["gitVersion"].as_str().unwrap().to_owned();
     let values = std::fs::read_to_string(values).unwrap();
-    let text = Helm::Four.chart(&cluster, &["template", "bailiwick"], &values, &versions).unwrap();
+    let text = Helm::Four.chart(&cluster, &["template", "bailiwick"], &values, &["--kube-version", &version]).unwrap();
     let objects = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());
     // Of the Prometheus Operator's kinds, this cluster knows nothing.
     let ours = |object: &Value| !object.is_null() && object["apiVersion"] != "monitoring.coreos.com/v1";

@@ -178,7 +178,9 @@ fn seen(event: Event) -> (Kind, Seen) {
         }
         Event::Bounds(bounds) => is(Kind::Bounds, Item::Bounds(bounds)),
         Event::Settings(settings) => is(Kind::Settings, Item::Settings(settings)),
-        Event::Ceiling(which, Some(ceiling)) => is(ceiling_of(which), Item::Ceiling(ceiling_of(which), ceiling)),
+        Event::Ceiling(which, Some(ceiling)) => {
+            is(ceiling_of(which), Item::Ceiling(ceiling_of(which), ceiling, Uid::default()))
+        }
         Event::Ceiling(which, None) => {
             let kind = ceiling_of(which);
             let id = Id { kind, namespace: Name::default(), name: Name::default(), uid: "".into() };

@@ -10,6 +10,8 @@ use control_plane::executable::{self, Owner, Supervision};
 use control_plane::{ControlPlane, Error, Options, Tools};
 
 /// A real Kubernetes control plane on loopback: etcd, kube-apiserver and kube-controller-manager.
+///
+/// BAILIWICK_KUBERNETES chooses the version: a supported one as in 1.34, or any that is published, as in 1.34.2.
 #[derive(Debug, Parser)]
 #[command(version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -39,6 +41,8 @@ enum Command {
         #[arg(long)]
         helm_3: bool,
     },
+    /// List the supported Kubernetes versions, oldest first
+    Versions,
     /// Start an instance, and return when it is ready
     Up {
         #[command(flatten)]
@@ -141,6 +145,10 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
             if helm_3 && let Some(directory) = Tools::helm_3()?.parent() {
                 println!("{}", directory.display());
             }
+            Ok(())
+        }
+        Command::Versions => {
+            control_plane::pins::SUPPORTED.iter().for_each(|version| println!("{version}"));
             Ok(())
         }
         Command::Up { which, foreground, api_server_flags } => up(&which, foreground, api_server_flags),

@@ -56,6 +56,23 @@ pub enum Error {
         /// The last lines that go wrote.
         output: String,
     },
+    /// `BAILIWICK_KUBERNETES` names no version.
+    #[error(
+        "BAILIWICK_KUBERNETES is {wanted:?}: name a supported minor version (of {}), or a full version that is published \
+         as a Go module", crate::pins::SUPPORTED.join(", ")
+    )]
+    UnknownVersion {
+        /// What it names.
+        wanted: String,
+    },
+    /// Kubernetes' module could not be downloaded.
+    #[error("go cannot download k8s.io/kubernetes {version}: {reason}")]
+    Download {
+        /// The version.
+        version: String,
+        /// What go says.
+        reason: String,
+    },
     /// `KUBEBUILDER_ASSETS` lacks a binary.
     #[error(
         "KUBEBUILDER_ASSETS is {}, and there is no file {binary} in it; add it (the kubebuilder bundles lack \

@@ -3,6 +3,7 @@
 //! A directory in the cache is complete from the moment it has its name: it is built under another and renamed. A file
 //! lock keeps two processes from building at the same time. It must not build inside the repository.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::files::tail;
 use crate::pins::{self, Binary, Module};
-use crate::{Error, cache};
+use crate::{Error, cache, versions};
 
 /// How often a long build says that it is still at it.
 const PROGRESS: Duration = Duration::from_secs(15);
@@ -59,15 +60,11 @@ pub(crate) fn ensure(modules: &[&Module]) -> Result<PathBuf, Error> {
     for module in modules {
         // A module directory each: the second go.mod must not be found to be within the first.
         let source = tempfile::tempdir_in(work.path()).map_err(Error::file("create a directory in", work.path()))?;
-        let files = [("go.mod", module.go_mod), ("go.sum", module.go_sum)];
-        for (name, content) in files.into_iter().chain(module.main_go.map(|content| ("main.go", content))) {
-            let path = source.path().join(name);
-            fs::write(&path, content).map_err(Error::file("write", &path))?;
-        }
+        write_module(module, source.path())?;
         for binary in module.binaries {
             number += 1;
             let label = format!("{} ({number} of {count})", binary.name);
-            build(binary, &module.linker_flags(), source.path(), &output, &label, begin)?;
+            build(module, binary, source.path(), &output, &label, begin)?;
         }
     }
     // A directory by this name that `built` did not accept is broken.
@@ -104,9 +101,22 @@ fn remove_unfinished(parent: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+fn write_module(module: &Module, directory: &Path) -> Result<(), Error> {
+    let go_mod = match module.go_sum {
+        Some(_) => Cow::Borrowed(&*module.go_mod),
+        None => Cow::Owned(format!("{}{}", module.go_mod, versions::rest_of_go_mod(&module.version, directory)?)),
+    };
+    let files = [("go.mod", Some(&*go_mod)), ("go.sum", module.go_sum), ("main.go", module.main_go)];
+    for (name, content) in files.into_iter().filter_map(|(name, content)| Some((name, content?))) {
+        let path = directory.join(name);
+        fs::write(&path, content).map_err(Error::file("write", &path))?;
+    }
+    Ok(())
+}
+
 fn build(
+    module: &Module,
     binary: &Binary,
-    linker_flags: &str,
     source: &Path,
     output: &Path,
     label: &str,
@@ -116,7 +126,8 @@ fn build(
     let log = source.join("go.log");
     let log_file = File::create(&log).map_err(Error::file("create", &log))?;
     let mut child = Command::new("go")
-        .args(["build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags", linker_flags, "-o"])
+        .args(["build", if module.go_sum.is_some() { "-mod=readonly" } else { "-mod=mod" }])
+        .args(["-buildvcs=false", "-trimpath", "-ldflags", &module.linker_flags(), "-o"])
         .arg(output.join(binary.name))
         .arg(binary.package)
         .current_dir(source)

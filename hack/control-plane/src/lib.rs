@@ -10,7 +10,7 @@
 //! # }
 //! ```
 //!
-//! The data flows so: [`pins`](mod@pins) says what to build, `tools` finds or builds it, `launch` starts a
+//! The data flows so: [`pins`](mod@pins) says what to build, `versions` which of it, `tools` finds or builds it, `launch` starts a
 //! supervisor process, `supervisor` owns the three servers, and [`ControlPlane`] talks to it by a socket.
 //!
 //! It must not: run on anything but loopback, use a kubectl or helm that happens to be on `PATH`, write
@@ -34,6 +34,7 @@ mod port;
 mod protocol;
 mod supervisor;
 mod tools;
+mod versions;
 
 pub use cache::{instance_directory, instances};
 pub use error::Error;

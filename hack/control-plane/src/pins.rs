@@ -3,9 +3,14 @@
 //!
 //! It must not look at the machine, except for the operating system and architecture it was compiled for.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 
-/// The Kubernetes version, as `go.mod` requires it and as discovery reports it.
+/// The Kubernetes versions that Bailiwick supports, oldest first: of each minor version the newest patch that is published
+/// as a Go module. This list is the only place that names them; `make test-versions` runs on the first and the last one.
+pub const SUPPORTED: [&str; 4] = ["v1.34.4", "v1.35.4", KUBERNETES, "v1.37.2"];
+/// The default Kubernetes version, as `go.mod` requires it and as discovery reports it.
 pub const KUBERNETES: &str = "v1.36.3";
 /// The helm version, as `helm/go.mod` requires it.
 pub const HELM: &str = "v4.3.1";
@@ -18,9 +23,10 @@ pub const DNS: &str = "v1.15.0";
 pub(crate) struct Module {
     /// What its directory in the cache is called after.
     name: &'static str,
-    version: &'static str,
-    pub(crate) go_mod: &'static str,
-    pub(crate) go_sum: &'static str,
+    pub(crate) version: Cow<'static, str>,
+    pub(crate) go_mod: Cow<'static, str>,
+    /// `None` if `go_mod` names Kubernetes alone: its own `go.mod` says the rest, and Go's checksum database verifies it.
+    pub(crate) go_sum: Option<&'static str>,
     /// A main package of this repository's own, where no published one will do.
     pub(crate) main_go: Option<&'static str>,
     pub(crate) binaries: &'static [Binary],
@@ -37,9 +43,9 @@ pub(crate) struct Binary {
 /// The servers and kubectl.
 pub(crate) const CLUSTER: Module = Module {
     name: "kubernetes",
-    version: KUBERNETES,
-    go_mod: include_str!("../go.mod"),
-    go_sum: include_str!("../go.sum"),
+    version: Cow::Borrowed(KUBERNETES),
+    go_mod: Cow::Borrowed(include_str!("../go.mod")),
+    go_sum: Some(include_str!("../go.sum")),
     main_go: None,
     binaries: &[
         Binary { name: "etcd", package: "go.etcd.io/etcd/server/v3" },
@@ -53,9 +59,9 @@ pub(crate) const CLUSTER: Module = Module {
 /// Helm, apart: `helm/go.mod` says why.
 pub(crate) const CLIENT: Module = Module {
     name: "helm",
-    version: HELM,
-    go_mod: include_str!("../helm/go.mod"),
-    go_sum: include_str!("../helm/go.sum"),
+    version: Cow::Borrowed(HELM),
+    go_mod: Cow::Borrowed(include_str!("../helm/go.mod")),
+    go_sum: Some(include_str!("../helm/go.sum")),
     main_go: None,
     binaries: &[Binary { name: "helm", package: "helm.sh/helm/v4/cmd/helm" }],
     stamps: &[],
@@ -64,9 +70,9 @@ pub(crate) const CLIENT: Module = Module {
 /// Helm 3, in a directory of its own in the cache, so that only who asks for it waits until it is built.
 pub(crate) const CLIENT_3: Module = Module {
     name: "helm",
-    version: HELM_3,
-    go_mod: include_str!("../helm3/go.mod"),
-    go_sum: include_str!("../helm3/go.sum"),
+    version: Cow::Borrowed(HELM_3),
+    go_mod: Cow::Borrowed(include_str!("../helm3/go.mod")),
+    go_sum: Some(include_str!("../helm3/go.sum")),
     main_go: None,
     binaries: &[Binary { name: "helm", package: "helm.sh/helm/v3/cmd/helm" }],
     stamps: &[
@@ -78,9 +84,9 @@ pub(crate) const CLIENT_3: Module = Module {
 /// What a node runs beside the servers: Linux only, and only for `make e2e`.
 pub(crate) const NODE: Module = Module {
     name: "node",
-    version: KUBERNETES,
-    go_mod: include_str!("../node/go.mod"),
-    go_sum: include_str!("../node/go.sum"),
+    version: Cow::Borrowed(KUBERNETES),
+    go_mod: Cow::Borrowed(include_str!("../node/go.mod")),
+    go_sum: Some(include_str!("../node/go.sum")),
     main_go: None,
     binaries: &[
         Binary { name: "kubelet", package: "k8s.io/kubernetes/cmd/kubelet" },
@@ -93,19 +99,34 @@ pub(crate) const NODE: Module = Module {
 /// The cluster's DNS, for `make e2e`.
 pub(crate) const NAMES: Module = Module {
     name: "coredns",
-    version: DNS,
-    go_mod: include_str!("../dns/go.mod"),
-    go_sum: include_str!("../dns/go.sum"),
+    version: Cow::Borrowed(DNS),
+    go_mod: Cow::Borrowed(include_str!("../dns/go.mod")),
+    go_sum: Some(include_str!("../dns/go.sum")),
     main_go: Some(include_str!("../dns/main.go")),
     binaries: &[Binary { name: "coredns", package: "." }],
     stamps: &[],
 };
 
+/// The servers and kubectl of any version. Only the default one has its `go.mod` and `go.sum` checked in.
+pub(crate) fn cluster(version: &str) -> Module {
+    if version == KUBERNETES {
+        return CLUSTER;
+    }
+    let go_mod =
+        format!("module bailiwick.dev/hack/control-plane\n\ngo 1.26.0\n\nrequire k8s.io/kubernetes {version}\n");
+    Module { version: Cow::Owned(version.to_owned()), go_mod: Cow::Owned(go_mod), go_sum: None, ..CLUSTER }
+}
+
 impl Module {
     /// All flags of the linker for this module's programs.
     pub(crate) fn linker_flags(&self) -> String {
         let stamps = self.stamps.iter().map(|(variable, value)| format!(" -X {variable}={value}"));
-        std::iter::once(linker_flags()).chain(stamps).collect()
+        std::iter::once(linker_flags(self.kubernetes())).chain(stamps).collect()
+    }
+
+    /// The Kubernetes version that is stamped into its programs. Helm reckons with it where it has no cluster to ask.
+    fn kubernetes(&self) -> &str {
+        if self.name == CLUSTER.name { &self.version } else { KUBERNETES }
     }
 }
 
@@ -113,13 +134,13 @@ impl Module {
 ///
 /// Without them discovery says `v0.0.0-master+$Format:%H$`. The variables are those of `hack/lib/version.sh` in
 /// kubernetes and of helm's `Makefile`; a variable that a program does not link is ignored by the linker.
-fn linker_flags() -> String {
+fn linker_flags(kubernetes: &str) -> String {
     let mut flags = vec!["-s -w".to_owned()];
-    let mut digits = KUBERNETES.trim_start_matches('v').split('.');
+    let mut digits = kubernetes.trim_start_matches('v').split('.');
     let (major, minor) = (digits.next().unwrap_or_default(), digits.next().unwrap_or_default());
     for package in ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"] {
         for (variable, value) in
-            [("gitVersion", KUBERNETES), ("gitMajor", major), ("gitMinor", minor), ("gitTreeState", "clean")]
+            [("gitVersion", kubernetes), ("gitMajor", major), ("gitMinor", minor), ("gitTreeState", "clean")]
         {
             flags.push(format!("-X {package}.{variable}={value}"));
         }
@@ -138,10 +159,10 @@ pub(crate) fn key(modules: &[&Module]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     };
-    update(&linker_flags());
+    update(&linker_flags(modules.first().map_or(KUBERNETES, |module| module.kubernetes())));
     for module in modules {
-        update(module.go_mod);
-        update(module.go_sum);
+        update(&module.go_mod);
+        update(module.go_sum.unwrap_or_default());
         module.main_go.iter().for_each(|source| update(source));
         module.binaries.iter().for_each(|binary| update(binary.package));
         module.stamps.iter().for_each(|(variable, value)| [variable, value].into_iter().for_each(|part| update(part)));
@@ -170,6 +191,7 @@ pub(crate) fn go_arch() -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -187,6 +209,23 @@ mod tests {
         for module in [&CLUSTER, &NODE] {
             assert!(names(module, &format!("k8s.io/client-go => k8s.io/client-go {staging}")));
         }
+    }
+
+    #[test]
+    fn another_version_has_a_directory_and_linker_flags_of_its_own() {
+        let other = cluster("v1.34.4");
+        let (own, default) = (key(&[&other]), key(&[&CLUSTER]));
+        assert!(own.starts_with("kubernetes-v1.34.4-"), "{own}");
+        assert_ne!(own.rsplit('-').next(), default.rsplit('-').next());
+        assert!(other.linker_flags().contains("-X k8s.io/component-base/version.gitMinor=34 "));
+        assert_eq!(key(&[&cluster(KUBERNETES)]), default);
+    }
+
+    #[test]
+    fn the_supported_versions_are_one_of_each_minor_version_in_order() {
+        let minors: Vec<u32> =
+            SUPPORTED.iter().map(|version| version.split('.').nth(1).unwrap().parse().unwrap()).collect();
+        assert!(minors.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{minors:?}");
     }
 
     #[test]
@@ -210,13 +249,13 @@ mod tests {
     #[test]
     fn helm_3_says_its_own_version_and_nobody_else_is_built_anew_for_it() {
         assert!(CLIENT_3.linker_flags().contains("-X helm.sh/helm/v3/internal/version.version=v3.22.0"));
-        assert_eq!(CLUSTER.linker_flags(), linker_flags());
-        assert_eq!(CLIENT.linker_flags(), linker_flags());
+        assert_eq!(CLUSTER.linker_flags(), linker_flags(KUBERNETES));
+        assert_eq!(CLIENT.linker_flags(), linker_flags(KUBERNETES));
     }
 
     #[test]
     fn discovery_gets_its_version_from_the_linker() {
-        let flags = linker_flags();
+        let flags = linker_flags(KUBERNETES);
         assert!(flags.contains("-X k8s.io/component-base/version.gitVersion=v1.36.3 "));
         assert!(flags.contains("-X k8s.io/component-base/version.gitMinor=36 "));
     }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, gobuild, pins};
+use crate::pins::KUBERNETES;
+use crate::{Error, gobuild, pins, versions};
 
 /// Paths of the programs of a control plane.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,15 +23,31 @@ pub struct Tools {
 impl Tools {
     /// Finds the programs, and builds them first if need be. That takes minutes, and says so on standard error.
     ///
+    /// `BAILIWICK_KUBERNETES` names another version than the default one, and wins over `KUBEBUILDER_ASSETS`: whoever asks
+    /// for a version must not get whatever lies there.
+    ///
     /// # Errors
-    /// When `KUBEBUILDER_ASSETS` is set and lacks a server, or `go` is missing or fails.
+    /// When `BAILIWICK_KUBERNETES` names no version, `KUBEBUILDER_ASSETS` is used and lacks a server, or `go` is missing or
+    /// fails.
     pub fn locate() -> Result<Self, Error> {
-        match env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()) {
-            Some(directory) => Self::from_assets(Path::new(&directory)),
-            None => {
+        let assets = env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty());
+        match (versions::chosen()?, assets) {
+            (None, Some(directory)) => Self::from_assets(Path::new(&directory)),
+            (Some(version), _) if version != KUBERNETES => {
+                Ok(Self::new(&gobuild::ensure(&[&pins::cluster(&version)])?, &Self::helm_4()?))
+            }
+            (None | Some(_), _) => {
                 let built = gobuild::ensure(&[&pins::CLUSTER, &pins::CLIENT])?;
                 Ok(Self::new(&built, &built))
             }
+        }
+    }
+
+    /// Where helm is. It may have been built together with the default version's servers.
+    fn helm_4() -> Result<PathBuf, Error> {
+        match gobuild::built(&[&pins::CLUSTER, &pins::CLIENT])? {
+            Some(built) => Ok(built),
+            None => gobuild::ensure(&[&pins::CLIENT]),
         }
     }
 
@@ -44,12 +61,7 @@ impl Tools {
         if directory.join("helm").is_file() {
             return Ok(Self::new(&directory, &directory));
         }
-        // Everything may have been built before KUBEBUILDER_ASSETS was set; then helm is there already.
-        let helm = match gobuild::built(&[&pins::CLUSTER, &pins::CLIENT])? {
-            Some(built) => built,
-            None => gobuild::ensure(&[&pins::CLIENT])?,
-        };
-        Ok(Self::new(&directory, &helm))
+        Ok(Self::new(&directory, &Self::helm_4()?))
     }
 
     fn new(cluster: &Path, client: &Path) -> Self {
@@ -84,7 +96,7 @@ impl Tools {
     }
 
     /// The directory of kubelet, kube-scheduler, kube-proxy and coredns, which are built when this is called for the first
-    /// time. Containers need more than these: a container runtime, which is the machine's.
+    /// time, always of the default version. Containers need more than these: a container runtime, which is the machine's.
     ///
     /// # Errors
     /// When `go` is missing or fails.
@@ -92,7 +104,7 @@ impl Tools {
         gobuild::ensure(&[&pins::NODE, &pins::NAMES])
     }
 
-    /// The directories that the programs lie in: one, or two when helm is not in `KUBEBUILDER_ASSETS`.
+    /// The directories that the programs lie in: one, or two when helm is not beside the servers.
     #[must_use]
     pub fn directories(&self) -> Vec<&Path> {
         let mut directories: Vec<&Path> = [&self.kubectl, &self.helm].iter().filter_map(|path| path.parent()).collect();
