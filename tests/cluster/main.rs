@@ -24,6 +24,7 @@ mod no_gap;
 mod operator_rights;
 mod policies;
 mod restarts;
+mod restores;
 mod revocation;
 mod storms;
 mod suspensions;

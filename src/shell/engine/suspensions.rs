@@ -56,6 +56,11 @@ impl Suspensions {
         self.list.as_ref().map(|list| list.uid.clone())
     }
 
+    /// Which list is known, and which version of it.
+    pub fn version(&self) -> Option<(&Uid, u64)> {
+        self.list.as_ref().map(|list| (&list.uid, list.version))
+    }
+
     /// A User, or that it is gone.
     pub fn note_user(&mut self, handle: &Name, user: Option<&User>) {
         if user.is_some_and(|u| u.suspended_now) {

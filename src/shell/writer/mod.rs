@@ -15,9 +15,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::hand::Hand;
+use super::engine::kind_and_version;
+use super::history::History;
 use super::lease::Gate;
 use super::metrics::Metrics;
-use super::watch::{Item, SuspendedList};
+use super::watch::{Item, Kind, SuspendedList};
 use crate::core::Name;
 use crate::core::claims::Claim;
 use crate::core::native::{Key, Observed, Source};
@@ -136,6 +138,21 @@ pub enum Done {
     Unlabelled(Name, Result<(), Failure>),
 }
 
+impl Done {
+    /// What was answered, and its version.
+    fn saw(&self) -> Option<(Kind, u64)> {
+        match self {
+            Done::Native(key, Outcome::Is(observed) | Outcome::Altered(observed) | Outcome::Found(observed)) => {
+                Some((key.kind.into(), observed.version))
+            }
+            Done::Claim(_, Ok(namespace)) => Some((Kind::Namespace, namespace.version)),
+            Done::Read(_, Ok(item)) | Done::Status(_, Ok(item)) => kind_and_version(item),
+            Done::Suspended(Ok(list)) => Some((Kind::Suspended, list.version)),
+            _ => None,
+        }
+    }
+}
+
 /// What became of a write to a native object.
 #[derive(Debug)]
 pub enum Outcome {
@@ -192,12 +209,13 @@ pub(super) async fn run(
     mut jobs: mpsc::UnboundedReceiver<Job>,
     done: mpsc::UnboundedSender<Done>,
     metrics: Arc<Metrics>,
+    history: Arc<History>,
 ) {
     let hand = Hand::new(client, namespace, gate, metrics);
-    let mut running = JoinSet::new();
+    let mut running = JoinSet::<(usize, Done)>::new();
     // Statuses, labels and reads: the places that they take, and those that wait for one.
     let (mut taken, mut waiting) = (0, VecDeque::<(usize, Job)>::new());
-    let spawn = |running: &mut JoinSet<(usize, Done)>, places, job| {
+    let spawn = |running: &mut JoinSet<_>, places, job| {
         let hand = hand.clone();
         running.spawn(async move { (places, hand.write(job).await) });
     };
@@ -207,6 +225,9 @@ pub(super) async fn run(
             Some(finished) = running.join_next() => {
                 let Ok((places, outcome)) = finished else { return };
                 taken -= places;
+                if let Some((kind, version)) = outcome.saw() {
+                    history.saw(kind, version);
+                }
                 if done.send(outcome).is_err() {
                     return;
                 }

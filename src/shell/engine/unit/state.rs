@@ -170,6 +170,11 @@ impl UnitState {
         settled.map(|(key, observed)| (key, &**observed))
     }
 
+    /// Which object of this name is known to be there, and which version of it.
+    pub fn version(&self, key: &Key) -> Option<(&Uid, u64)> {
+        self.present.get(key).map(|known| (&known.uid, known.version))
+    }
+
     /// Whether writes to it are under way.
     pub fn is_writing(&self) -> bool {
         self.claiming || !self.under_way.is_empty()
