@@ -53,12 +53,11 @@ impl Engine {
     /// cluster has gone back. What is newer than that may have been known first: from the answer to a write, say.
     fn note_listed(&mut self, id: Id, item: &Item) {
         let Some(floor) = self.listed.get(&id.kind).map(|list| list.floor) else { return };
-        if let (Some(new), Some((uid, known))) = (version_of(item), self.known_version(item))
+        if let (Some(new), Some(known)) = (version_of(item), self.known_version(item))
             && known <= floor
-            && (new < known || (new == known && *uid != id.uid))
+            && (1..known).contains(&new)
         {
-            let Id { kind, namespace, name, .. } = &id;
-            let path = format!("{kind:?} {namespace}/{name}");
+            let path = format!("{:?} {}/{}", id.kind, id.namespace, id.name);
             self.gone_back.get_or_insert(format!("{path} is listed at resource version {new} after {known} was seen"));
         }
         if let Some(list) = self.listed.get_mut(&id.kind) {
@@ -66,15 +65,15 @@ impl Engine {
         }
     }
 
-    /// The newest version of the object of this name that is known, and whose it is.
-    fn known_version(&self, item: &Item) -> Option<(&Uid, u64)> {
+    /// The newest version of the object of this name that is known.
+    fn known_version(&self, item: &Item) -> Option<u64> {
         match item {
-            Item::Namespace(n) => self.world.namespaces.get(&n.name).map(|known| (&known.uid, known.version)),
+            Item::Namespace(n) => self.world.namespaces.get(&n.name).map(|known| known.version),
             Item::Native(key, _) => self.units.get(&self.unit_of(key))?.version(key),
             Item::Suspended(_) => self.suspensions.version(),
             _ => {
                 let (kind, new) = object_of(item)?;
-                meta_of_name(&self.world, &new.source(kind)).map(|known| (&known.uid, known.version))
+                meta_of_name(&self.world, &new.source(kind)).map(|known| known.version)
             }
         }
     }

@@ -56,9 +56,9 @@ impl Suspensions {
         self.list.as_ref().map(|list| list.uid.clone())
     }
 
-    /// Which list is known, and which version of it.
-    pub fn version(&self) -> Option<(&Uid, u64)> {
-        self.list.as_ref().map(|list| (&list.uid, list.version))
+    /// Which version of the list is known.
+    pub fn version(&self) -> Option<u64> {
+        self.list.as_ref().map(|list| list.version)
     }
 
     /// A User, or that it is gone.

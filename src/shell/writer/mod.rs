@@ -219,9 +219,11 @@ pub(super) async fn run(
         let hand = hand.clone();
         running.spawn(async move { (places, hand.write(job).await) });
     };
+    let mut state = history.state();
     loop {
         tokio::select! {
             biased;
+            _ = state.changed() => {}
             Some(finished) = running.join_next() => {
                 let Ok((places, outcome)) = finished else { return };
                 taken -= places;
@@ -240,7 +242,9 @@ pub(super) async fn run(
                 None => return,
             }
         }
-        while waiting.front().is_some_and(|(places, _)| taken + places <= most_statuses)
+        // What waits for a place waits for the end of a doubt, too. The engine asks for nothing else meanwhile.
+        let is_in_doubt = state.borrow_and_update().is_in_doubt();
+        while waiting.front().is_some_and(|(places, _)| !is_in_doubt && taken + places <= most_statuses)
             && let Some((places, job)) = waiting.pop_front()
         {
             taken += places;

@@ -19,7 +19,9 @@ impl Model {
 
     /// The API server is gone, and comes back with this. Nothing is listed yet.
     fn restore(&mut self, copy: Copy) {
-        Kind::ALL.into_iter().for_each(|kind| drop(self.floor(kind)));
+        for kind in Kind::ALL {
+            self.floor(kind);
+        }
         self.goes_back = true;
         self.to_show.clear();
         for job in std::mem::take(&mut self.under_way) {

@@ -170,9 +170,9 @@ impl UnitState {
         settled.map(|(key, observed)| (key, &**observed))
     }
 
-    /// Which object of this name is known to be there, and which version of it.
-    pub fn version(&self, key: &Key) -> Option<(&Uid, u64)> {
-        self.present.get(key).map(|known| (&known.uid, known.version))
+    /// Which version of the object of this name is known.
+    pub fn version(&self, key: &Key) -> Option<u64> {
+        self.present.get(key).map(|known| known.version)
     }
 
     /// Whether writes to it are under way.
