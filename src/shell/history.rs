@@ -301,6 +301,17 @@ mod tests {
         assert!(!is_back("5", "5", 0, 0), "the first look");
     }
 
+    #[test]
+    fn an_api_server_that_refuses_is_no_outage() {
+        let refused = |code| {
+            let status = kube::core::Status { code, ..kube::core::Status::default() };
+            is_outage(&watcher::Error::WatchStartFailed(kube::Error::Api(status.boxed())))
+        };
+        assert!([403, 404, 422, 429].into_iter().all(|code| !refused(code)));
+        assert!([410, 500, 503].into_iter().all(refused));
+        assert!(is_outage(&watcher::Error::WatchFailed(kube::Error::LinesCodecMaxLineLengthExceeded)));
+    }
+
     /// An API server that has this one list, and goes away as often as it is watched.
     fn client(asked: Arc<Mutex<Vec<String>>>) -> Client {
         let answer = move |request: Request<Body>| {

@@ -37,6 +37,7 @@ use self::engine::{Engine, Moment};
 use self::history::History;
 use self::lease::Lease;
 use self::metrics::Metrics;
+use self::writer::Hand;
 use crate::api::vocabulary::FIELD_MANAGER;
 
 /// How long the API server may take to hear that this replica ends. The process ends a second after that, at the latest.
@@ -151,22 +152,14 @@ impl Parts {
         let mut watches = JoinSet::new();
         let namespace = &options.namespace;
         watch::spawn_all(&mut watches, client, namespace, &seen_in, metrics, &history);
-        let (client, namespace) = (client.clone(), namespace.clone());
-        watches.spawn(policies::follow(client.clone(), namespace.clone(), seen_in, metrics.clone(), history.clone()));
+        let policies = policies::follow(client.clone(), namespace.clone(), seen_in, metrics.clone(), history.clone());
+        watches.spawn(policies);
         let in_flight = usize::from(options.writes_in_flight);
         let engine = Engine::new(metrics.clone(), jobs, in_flight, Moment::now());
         let engine = on_a_thread("engine", engine.run(seen, done, lease.leading(), history.clone()))?;
-        let writer = writer::run(
-            client,
-            namespace,
-            in_flight,
-            lease.gate(),
-            jobs_out,
-            done_in,
-            metrics.clone(),
-            history.clone(),
-        );
-        Ok(Self { history, lease, watches, engine, writer: tokio::spawn(writer) })
+        let hand = Hand::new(client.clone(), namespace.clone(), lease.gate(), metrics.clone());
+        let writer = tokio::spawn(writer::run(hand, in_flight, jobs_out, done_in, history.clone()));
+        Ok(Self { history, lease, watches, engine, writer })
     }
 
     /// Returns when one of them has ended, which none should.

@@ -201,6 +201,8 @@ impl Supervisor {
 
     /// As administrators do it: everything is stopped, etcd gets the copy, and everything is started again.
     fn restore_etcd(&mut self) -> Result<(), Error> {
+        let copy = self.layout.etcd_copy();
+        std::fs::metadata(&copy).map_err(Error::file("find", &copy))?;
         self.stop_api_server()?;
         self.cluster.kill();
         self.cluster.restore_etcd()?;

@@ -57,8 +57,9 @@ impl Engine {
             && known <= floor
             && (1..known).contains(&new)
         {
-            let path = format!("{:?} {}/{}", id.kind, id.namespace, id.name);
-            self.gone_back.get_or_insert(format!("{path} is listed at resource version {new} after {known} was seen"));
+            let path = [&*format!("{:?}", id.kind), &*id.namespace, &*id.name].join(" ");
+            let words = path.split_whitespace().collect::<Vec<_>>().join(" ");
+            self.gone_back.get_or_insert(format!("{words} is listed at resource version {new} after {known} was seen"));
         }
         if let Some(list) = self.listed.get_mut(&id.kind) {
             list.seen.insert(id);

@@ -9,16 +9,13 @@ mod hand;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use kube::Client;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use self::hand::Hand;
+pub(super) use self::hand::Hand;
 use super::engine::kind_and_version;
 use super::history::History;
-use super::lease::Gate;
-use super::metrics::Metrics;
 use super::watch::{Item, Kind, SuspendedList};
 use crate::core::Name;
 use crate::core::claims::Claim;
@@ -202,16 +199,12 @@ pub enum Failure {
 
 /// Writes what it is given, until nobody can give it anything any more.
 pub(super) async fn run(
-    client: Client,
-    namespace: String,
+    hand: Hand,
     most_statuses: usize,
-    gate: Gate,
     mut jobs: mpsc::UnboundedReceiver<Job>,
     done: mpsc::UnboundedSender<Done>,
-    metrics: Arc<Metrics>,
     history: Arc<History>,
 ) {
-    let hand = Hand::new(client, namespace, gate, metrics);
     let mut running = JoinSet::<(usize, Done)>::new();
     // Statuses, labels and reads: the places that they take, and those that wait for one.
     let (mut taken, mut waiting) = (0, VecDeque::<(usize, Job)>::new());

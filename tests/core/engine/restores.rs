@@ -58,10 +58,10 @@ const ANOTHER_MEMBER: &str = "
 ";
 
 #[rstest]
-#[case::a_user(ADA_IS_SUSPENDED, Kind::User, "User /ada")]
-#[case::the_list_of_suspended_users(ADA_IS_SUSPENDED, Kind::Suspended, "Suspended /")]
-#[case::a_binding(ADA_HOLDS_ANOTHER_ROLE, Kind::RoleBinding, "RoleBinding n0/b")]
-#[case::a_native_binding(ANOTHER_MEMBER, Kind::NativeRoleBinding, "NativeRoleBinding n0/")]
+#[case::a_user(ADA_IS_SUSPENDED, Kind::User, "User ada")]
+#[case::the_list_of_suspended_users(ADA_IS_SUSPENDED, Kind::Suspended, "Suspended is")]
+#[case::a_binding(ADA_HOLDS_ANOTHER_ROLE, Kind::RoleBinding, "RoleBinding n0 b")]
+#[case::a_native_binding(ANOTHER_MEMBER, Kind::NativeRoleBinding, "NativeRoleBinding n0 ")]
 fn a_list_that_shows_an_object_as_it_was_before_proves_a_restore(
     #[case] lost: &str,
     #[case] kind: Kind,
