@@ -79,6 +79,8 @@ fn restore(cluster: &Cluster, operators: &[&Operator], times: i64) -> Vec<String
         done.store(true, Ordering::Release);
         said = watcher.join().unwrap();
     });
+    // An API server that has just started refuses writes until its policies have their parameters.
+    cluster.await_policies();
     said
 }
 
