@@ -9,13 +9,12 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch_stream};
 use kube::{Api, Client};
 use tokio::task::JoinHandle;
 
 use super::guarded::Guarded;
+use super::history::{self, History};
 use super::metrics::{MapLabels, Metrics};
-use super::retry;
 use super::watch::{Item, Kind, LIFE};
 use crate::api::vocabulary as v;
 use crate::core::catalog::{Bounds, Settings};
@@ -95,10 +94,9 @@ fn all_policies(map: &ConfigMap) -> Result<Policies, Error> {
 type Events = BoxStream<'static, Result<Event<Guarded<ConfigMap>>, watcher::Error>>;
 
 /// The events of one ConfigMap.
-pub(super) fn watch(client: &Client, namespace: &str, map: &str) -> Events {
+pub(super) fn watch(client: &Client, namespace: &str, map: &str, history: Arc<History>) -> Events {
     let config = watcher::Config::default().fields(&format!("metadata.name={map}")).timeout(LIFE);
-    let api = Api::namespaced(client.clone(), namespace);
-    watch_stream(api, config).backoff(retry::OfWatch::default()).boxed()
+    history::events(Api::namespaced(client.clone(), namespace), config, history)
 }
 
 /// Follows a ConfigMap, until nobody wants to be told any more.

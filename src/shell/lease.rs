@@ -19,8 +19,9 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
+use super::history::{self, History};
 use super::watch::LIFE;
 use super::{Options, retry};
 
@@ -49,15 +50,16 @@ impl Gate {
 pub struct Lease {
     gate: Gate,
     leading: watch::Receiver<bool>,
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     keeper: JoinHandle<()>,
-    watcher: JoinHandle<()>,
+    /// Follow the Lease, and compare it with what it was.
+    watchers: JoinSet<()>,
 }
 
 impl Lease {
     /// Starts to try for the Lease, and never stops trying.
     #[must_use]
-    pub fn start(client: Client, options: &Options) -> Self {
+    pub(super) fn start(client: Client, options: &Options, history: &Arc<History>) -> Self {
         // Two replicas of one name would both believe that they lead.
         let identity = format!("{}-{}", options.identity, std::process::id());
         let (namespace, seconds, name) = (options.namespace.clone(), options.lease_seconds, identity.clone());
@@ -71,12 +73,14 @@ impl Lease {
         };
         let (stop, stopped) = oneshot::channel();
         let free = Arc::new(Notify::new());
-        let keeper = tokio::spawn(keep(builder, stopped, free.clone()));
+        let keeper = tokio::spawn(keep(builder, stopped, free.clone(), history.clone()));
         let gate = Gate::default();
         let (leading_in, leading) = watch::channel(false);
-        let api = Api::namespaced(client, &options.namespace);
-        let watcher = tokio::spawn(follow(api, identity, seconds, gate.clone(), leading_in, free));
-        Self { gate, leading, stop, keeper, watcher }
+        let api: Api<coordination::Lease> = Api::namespaced(client, &options.namespace);
+        let mut watchers = JoinSet::new();
+        watchers.spawn(history::look_at_lease(api.clone(), NAME, history.clone()));
+        watchers.spawn(follow(api, identity, seconds, gate.clone(), leading_in, free, history.clone()));
+        Self { gate, leading, stop: Some(stop), keeper, watchers }
     }
 
     /// Asked before every write.
@@ -92,18 +96,30 @@ impl Lease {
     }
 
     /// Gives the Lease back, so that another replica need not wait for it to run out.
-    pub async fn release(self) {
+    pub async fn release(mut self) {
         self.gate.open_until(0);
-        self.watcher.abort();
-        drop(self.stop);
-        if let Err(error) = self.keeper.await {
+        self.watchers.abort_all();
+        self.stop = None;
+        if let Err(error) = (&mut self.keeper).await {
             tracing::warn!(%error, "the lease could not be released; it runs out by itself");
         }
     }
 }
 
+impl Drop for Lease {
+    /// Stops without giving the Lease back.
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
 /// Takes the Lease and renews it, until it is told to stop. Then it gives the Lease back.
-async fn keep(builder: impl Fn() -> LeaseManagerBuilder, mut stopped: oneshot::Receiver<()>, free: Arc<Notify>) {
+async fn keep(
+    builder: impl Fn() -> LeaseManagerBuilder,
+    mut stopped: oneshot::Receiver<()>,
+    free: Arc<Notify>,
+    history: Arc<History>,
+) {
     let mut manager = None;
     loop {
         tokio::select! {
@@ -111,6 +127,11 @@ async fn keep(builder: impl Fn() -> LeaseManagerBuilder, mut stopped: oneshot::R
             _ = &mut stopped => break,
             // Only a new manager looks at the Lease at once.
             () = free.notified() => manager = None,
+            // The Lease as it is tells whether the cluster has gone back, so it is looked at before it is renewed.
+            () = history.doubted() => tokio::select! {
+                _ = &mut stopped => break,
+                () = history.certain() => {}
+            },
             () = try_for(&builder, &mut manager) => {}
         }
     }
@@ -144,13 +165,15 @@ async fn follow(
     gate: Gate,
     leading: watch::Sender<bool>,
     free: Arc<Notify>,
+    history: Arc<History>,
 ) {
     // A watch whose connection has ended without a word keeps the gate shut while the manager goes on renewing.
     let life = u32::try_from(seconds).unwrap_or(LIFE).min(LIFE);
     let config = watcher::Config::default().fields(&format!("metadata.name={NAME}")).timeout(life);
-    let mut leases = watcher(api, config).backoff(retry::OfWatch::default()).touched_objects().boxed();
+    let mut leases = history::events(api, config, history.clone()).touched_objects().boxed();
     while let Some(lease) = leases.next().await {
         let Ok(lease) = lease else { continue };
+        history.saw_lease(&lease);
         let until = lease.spec.as_ref().and_then(|spec| {
             let ours = spec.holder_identity.as_deref() == Some(&identity);
             let seconds = i64::from(spec.lease_duration_seconds?);

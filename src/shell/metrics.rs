@@ -1,7 +1,7 @@
 //! Metrics, for Prometheus.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,10 @@ pub struct Metrics {
     pub configuration_unreadable: Family<MapLabels, Gauge>,
     /// 1 in the replica that writes.
     pub leading: Gauge,
+    /// Times that the cluster went back to an older state.
+    restores: Counter,
+    /// What showed that, the last time.
+    evidence: Mutex<Option<String>>,
     /// Everything that is watched has been seen once.
     pub synced: AtomicBool,
 }
@@ -113,6 +117,8 @@ impl Default for Metrics {
             suspended_left_out: Gauge::default(),
             configuration_unreadable: Family::default(),
             leading: Gauge::default(),
+            restores: Counter::default(),
+            evidence: Mutex::default(),
             synced: AtomicBool::new(false),
         };
         registry.register("writes", "Writes to the API server", metrics.writes.clone());
@@ -130,6 +136,8 @@ impl Default for Metrics {
         registry.register("suspended_left_out", "Suspended users that the list has no room for", left_out);
         let unreadable = metrics.configuration_unreadable.clone();
         registry.register("configuration_unreadable", "1 while a ConfigMap of the chart cannot be read", unreadable);
+        let restores = "Times that the cluster went back to an older state: etcd was restored";
+        registry.register("cluster_restores", restores, metrics.restores.clone());
         registry.register("leading", "1 in the replica that writes", metrics.leading.clone());
         Self { registry, ..metrics }
     }
@@ -155,6 +163,24 @@ impl Metrics {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
         broken.retain(|_, failures| failures.last.elapsed() < BROKEN);
         broken.iter().filter(|(_, failures)| failures.times > 1).map(|(kind, _)| *kind).collect()
+    }
+
+    /// The cluster went back to an older state, as this shows: nothing that was known counts any more.
+    pub fn start_over(&self, evidence: String) {
+        self.restores.inc();
+        *self.evidence.lock().unwrap_or_else(PoisonError::into_inner) = Some(evidence);
+        self.synced.store(false, Ordering::Release);
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.not_ready.clear();
+        for gauge in [&self.leading, &self.units_busy, &self.refused] {
+            gauge.set(0);
+        }
+    }
+
+    /// What shows that the cluster has gone back, if it ever has.
+    #[must_use]
+    pub fn evidence(&self) -> Option<String> {
+        self.evidence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The ConfigMaps of the chart that cannot be read at the moment.

@@ -11,6 +11,7 @@
 mod configuration;
 pub mod engine;
 mod guarded;
+mod history;
 mod http;
 mod inbox;
 mod lease;
@@ -29,11 +30,14 @@ use kube::Client;
 use kube::client::ClientBuilder;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
 use tower::util::MapRequestLayer;
 
 use self::engine::{Engine, Moment};
+use self::history::History;
 use self::lease::Lease;
 use self::metrics::Metrics;
+use self::writer::Hand;
 use crate::api::vocabulary::FIELD_MANAGER;
 
 /// How long the API server may take to hear that this replica ends. The process ends a second after that, at the latest.
@@ -99,40 +103,81 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let address = listener.local_addr().map_or(options.listen, |address| address);
     tracing::info!(%address, namespace = options.namespace, "started");
 
-    let lease = Lease::start(client.clone(), &options);
-    let (seen_in, seen) = inbox::channel();
-    let (jobs, jobs_out) = mpsc::unbounded_channel();
-    let (done_in, done) = mpsc::unbounded_channel();
-    watch::spawn_all(&client, &options.namespace, &seen_in, &metrics);
-    tokio::spawn(policies::follow(client.clone(), options.namespace.clone(), seen_in, metrics.clone()));
-    let in_flight = usize::from(options.writes_in_flight);
-    let engine = Engine::new(metrics.clone(), jobs, in_flight, Moment::now()).run(seen, done, lease.leading());
-    let engine = on_a_thread("engine", engine)?;
-    let writer = tokio::spawn(writer::run(
-        client,
-        options.namespace,
-        in_flight,
-        lease.gate(),
-        jobs_out,
-        done_in,
-        metrics.clone(),
-    ));
-    let http = tokio::spawn(http::serve(listener, metrics));
-
-    let ended = tokio::select! {
-        result = engine => Err(Error::Ended(format!("engine: {result:?}"))),
-        result = writer => Err(Error::Ended(format!("writer: {result:?}"))),
-        result = http => Err(Error::Ended(format!("http: {result:?}"))),
-        _ = stop => {
-            tracing::info!("stopping: the lease is released");
-            Ok(())
+    let mut http = tokio::spawn(http::serve(listener, metrics.clone()));
+    let mut pauses = retry::OfWatch::default();
+    tokio::pin!(stop);
+    loop {
+        let mut parts = Parts::start(&client, &options, &metrics)?;
+        let history = parts.history.clone();
+        let ended = tokio::select! {
+            ended = parts.ended() => Err(ended),
+            result = &mut http => Err(Error::Ended(format!("http: {result:?}"))),
+            _ = &mut stop => {
+                tracing::info!("stopping: the lease is released");
+                Ok(())
+            }
+            evidence = history.ended() => {
+                tracing::error!(evidence, "the cluster has gone back to an older state: everything is read again");
+                metrics.start_over(evidence);
+                parts.abort().await;
+                // API servers of which some are still to be restarted may show this again and again.
+                tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+                continue;
+            }
+        };
+        // Another replica need not wait for its end, whatever it was that ended.
+        if tokio::time::timeout(PATIENCE, parts.lease.release()).await.is_err() {
+            tracing::warn!("the lease could not be released in time; it runs out by itself");
         }
-    };
-    // Another replica need not wait for its end, whatever it was that ended.
-    if tokio::time::timeout(PATIENCE, lease.release()).await.is_err() {
-        tracing::warn!("the lease could not be released in time; it runs out by itself");
+        return ended;
     }
-    ended
+}
+
+/// All that knows anything of the cluster. If the cluster goes back to an older state, all of it is started anew.
+struct Parts {
+    history: Arc<History>,
+    lease: Lease,
+    watches: JoinSet<()>,
+    engine: oneshot::Receiver<()>,
+    writer: JoinHandle<()>,
+}
+
+impl Parts {
+    fn start(client: &Client, options: &Options, metrics: &Arc<Metrics>) -> Result<Self, Error> {
+        let history = Arc::new(History::default());
+        let lease = Lease::start(client.clone(), options, &history);
+        let (seen_in, seen) = inbox::channel();
+        let (jobs, jobs_out) = mpsc::unbounded_channel();
+        let (done_in, done) = mpsc::unbounded_channel();
+        let mut watches = JoinSet::new();
+        let namespace = &options.namespace;
+        watch::spawn_all(&mut watches, client, namespace, &seen_in, metrics, &history);
+        let policies = policies::follow(client.clone(), namespace.clone(), seen_in, metrics.clone(), history.clone());
+        watches.spawn(policies);
+        let in_flight = usize::from(options.writes_in_flight);
+        let engine = Engine::new(metrics.clone(), jobs, in_flight, Moment::now());
+        let engine = on_a_thread("engine", engine.run(seen, done, lease.leading(), history.clone()))?;
+        let hand = Hand::new(client.clone(), namespace.clone(), lease.gate(), metrics.clone());
+        let writer = tokio::spawn(writer::run(hand, in_flight, jobs_out, done_in, history.clone()));
+        Ok(Self { history, lease, watches, engine, writer })
+    }
+
+    /// Returns when one of them has ended, which none should.
+    async fn ended(&mut self) -> Error {
+        tokio::select! {
+            result = &mut self.engine => Error::Ended(format!("engine: {result:?}")),
+            result = &mut self.writer => Error::Ended(format!("writer: {result:?}")),
+        }
+    }
+
+    /// Ends them all at once, and returns when nothing is left. The Lease is not given back.
+    async fn abort(mut self) {
+        self.writer.abort();
+        self.watches.shutdown().await;
+        drop(self.lease);
+        // It ends when nobody is left to send it anything.
+        let _ = self.engine.await;
+    }
 }
 
 async fn client() -> Result<Client, Error> {
@@ -142,8 +187,9 @@ async fn client() -> Result<Client, Error> {
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
     config.write_timeout = Some(Duration::from_secs(30));
-    // A connection may end without a word. A watch that lives says something before that, or is ended by the API server.
-    config.read_timeout = Some(Duration::from_secs(u64::from(watch::LIFE) + 15));
+    // A connection may end without a word. A watch that lives says something before that, or is ended by the API server. It is
+    // an error before kube's own end of a watch, five seconds after its life, which is none: everything is listed again.
+    config.read_timeout = Some(Duration::from_secs(u64::from(watch::LIFE) + 3));
     config.reset_reader_on_write = true;
     let builder = ClientBuilder::try_from(config).map_err(|e| Error::Client(Box::new(e)))?;
     Ok(builder.with_layer(&MapRequestLayer::new(watch::consistent)).build())

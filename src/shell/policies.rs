@@ -10,15 +10,16 @@ use std::time::Duration;
 use futures::stream::{BoxStream, SelectAll, StreamExt};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch_stream};
 use kube::{Client, ResourceExt};
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
+use super::configuration;
+use super::history::{self, History};
 use super::inbox::Sender;
 use super::metrics::{Metrics, StateLabels};
 use super::watch::{Item, LIFE, Seen};
-use super::{configuration, retry};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary as v;
 use crate::core::policies::{self, Policies};
@@ -34,14 +35,22 @@ enum News {
 }
 
 /// Follows the policies until nobody wants to know any more.
-pub async fn follow(client: Client, namespace: String, sender: Sender, metrics: Arc<Metrics>) {
+pub(super) async fn follow(
+    client: Client,
+    namespace: String,
+    sender: Sender,
+    metrics: Arc<Metrics>,
+    history: Arc<History>,
+) {
     let mut watches = SelectAll::new();
     let (news_in, news) = mpsc::unbounded_channel();
     let unfold = futures::stream::unfold(news, async |mut news| Some((News::Expected(news.recv().await?), news)));
     watches.push(unfold.boxed());
     let reports = sender.clone();
-    let events = configuration::watch(&client, &namespace, v::POLICIES_CONFIG_MAP);
-    tokio::spawn(configuration::follow(events, configuration::POLICIES, metrics.clone(), async move |news| {
+    let events = configuration::watch(&client, &namespace, v::POLICIES_CONFIG_MAP, history.clone());
+    // It ends with this task.
+    let mut reader = JoinSet::new();
+    reader.spawn(configuration::follow(events, configuration::POLICIES, metrics.clone(), async move |news| {
         let told = reports.send(Seen::Item(Box::new(news.report()))).await;
         told.is_ok() && news_in.send(news.read).is_ok()
     }));
@@ -70,7 +79,7 @@ pub async fn follow(client: Client, namespace: String, sender: Sender, metrics: 
                     Ok(policies) => {
                         for (kind, _) in policies.keys() {
                             if watched.insert(kind.clone()) {
-                                watches.push(of_kind(client.clone(), kind.clone()));
+                                watches.push(of_kind(client.clone(), kind.clone(), history.clone()));
                             }
                         }
                         expected = Some(policies);
@@ -118,12 +127,11 @@ fn count(metrics: &Metrics, expected: usize, faults: &[(Reason, String)]) {
 }
 
 /// The policies of a kind that the chart installed.
-fn of_kind(client: Client, kind: String) -> BoxStream<'static, News> {
+fn of_kind(client: Client, kind: String, history: Arc<History>) -> BoxStream<'static, News> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", &kind));
     let api: Api<DynamicObject> = Api::all_with(client, &resource);
     let config = watcher::Config::default().labels(&format!("{}={}", v::PART_OF, v::FIELD_MANAGER)).timeout(LIFE);
-    let events = watch_stream(api, config).backoff(retry::OfWatch::default());
-    let news = events.filter_map(move |event| {
+    let news = history::events(api, config, history).filter_map(move |event| {
         let kind = kind.clone();
         std::future::ready(match event {
             Ok(event) => Some(News::Live(kind, Box::new(event))),

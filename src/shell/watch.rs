@@ -10,15 +10,15 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::rbac::v1;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch_stream};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
 
 use super::configuration::{self, News};
 use super::guarded::Guarded;
+use super::history::{self, History};
 use super::inbox::Sender;
 use super::metrics::Metrics;
-use super::retry;
 use crate::api::conditions::Reason;
 use crate::api::{self, vocabulary as v};
 use crate::core::Name;
@@ -107,8 +107,8 @@ impl From<NativeKind> for Kind {
 /// What a watch tells the engine.
 #[derive(Debug)]
 pub enum Seen {
-    /// A list of all objects of this kind follows.
-    Restarted(Kind),
+    /// A list of all objects of this kind follows, which shows everything up to this version at least.
+    Restarted(Kind, u64),
     /// That list is complete: what was not in it is gone.
     Synced(Kind),
     /// An object, new or changed.
@@ -200,9 +200,16 @@ impl SuspendedList {
 }
 
 /// Starts every watch.
-pub(super) fn spawn_all(client: &Client, release_namespace: &str, sender: &Sender, metrics: &Arc<Metrics>) {
+pub(super) fn spawn_all(
+    tasks: &mut JoinSet<()>,
+    client: &Client,
+    release_namespace: &str,
+    sender: &Sender,
+    metrics: &Arc<Metrics>,
+    history: &Arc<History>,
+) {
     let c = || client.clone();
-    let start = Start { sender, metrics };
+    let mut start = Start { tasks, sender, metrics, history };
     start.ours::<api::Organization, _>(Kind::Organization, Api::all(c()), Item::Organization);
     start.ours::<api::User, _>(Kind::User, Api::all(c()), Item::User);
     start.ours::<api::Group, _>(Kind::Group, Api::all(c()), Item::Group);
@@ -237,8 +244,8 @@ pub(super) fn spawn_all(client: &Client, release_namespace: &str, sender: &Sende
 
     for source in [configuration::BOUNDS, configuration::SETTINGS] {
         let (sender, metrics) = (sender.clone(), metrics.clone());
-        let events = configuration::watch(client, release_namespace, source.map);
-        tokio::spawn(configuration::follow(events, source, metrics, async move |news: News<Item>| {
+        let events = configuration::watch(client, release_namespace, source.map, history.clone());
+        start.tasks.spawn(configuration::follow(events, source, metrics, async move |news: News<Item>| {
             let items = [Some(news.report()), news.read.ok()];
             for item in items.into_iter().flatten() {
                 if sender.send(Seen::Item(Box::new(item))).await.is_err() {
@@ -272,13 +279,15 @@ fn only(name: &str) -> watcher::Config {
 }
 
 struct Start<'a> {
+    tasks: &'a mut JoinSet<()>,
     sender: &'a Sender,
     metrics: &'a Arc<Metrics>,
+    history: &'a Arc<History>,
 }
 
 impl Start<'_> {
     /// One of our kinds. An object that cannot be read (written under another schema) grants nothing, and stops no other.
-    fn ours<K, R>(&self, kind: Kind, api: Api<Guarded<K>>, item: fn(R) -> Item)
+    fn ours<K, R>(&mut self, kind: Kind, api: Api<Guarded<K>>, item: fn(R) -> Item)
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
         R: for<'a> From<&'a K> + Withhold<K> + 'static,
@@ -291,7 +300,7 @@ impl Start<'_> {
     }
 
     /// A kind of native RBAC.
-    fn native<K>(&self, kind: Kind, api: Api<Guarded<K>>, object: fn(K) -> Object)
+    fn native<K>(&mut self, kind: Kind, api: Api<Guarded<K>>, object: fn(K) -> Object)
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
@@ -304,7 +313,7 @@ impl Start<'_> {
     }
 
     fn any<K>(
-        &self,
+        &mut self,
         kind: Kind,
         api: Api<K>,
         config: watcher::Config,
@@ -312,10 +321,12 @@ impl Start<'_> {
     ) where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
-        let (sender, metrics) = (self.sender.clone(), self.metrics.clone());
-        tokio::spawn(async move {
+        let (sender, metrics, history) = (self.sender.clone(), self.metrics.clone(), self.history.clone());
+        self.tasks.spawn(async move {
             let config = config.timeout(LIFE);
-            let watch = |config| watch_stream(api.clone(), config).backoff(retry::OfWatch::default()).boxed();
+            let watch = |config| history::events(api.clone(), config, history.clone());
+            // Read before a list is asked for: only what was received by then has to be in it.
+            let mut floor = history.floor(kind);
             let mut events = watch(config.clone().streaming_lists());
             // A streamed list that does not end while the watch lives begins again, and would for ever.
             let (mut streams, mut begun) = (true, 0);
@@ -334,8 +345,11 @@ impl Start<'_> {
                 if matches!(&event, Ok(event) if !matches!(event, Event::Init)) {
                     metrics.watch_works(kind);
                 }
+                if let Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = &event {
+                    history.saw(kind, records::version(object.meta()));
+                }
                 let seen = match event {
-                    Ok(Event::Init) => Seen::Restarted(kind),
+                    Ok(Event::Init) => Seen::Restarted(kind, floor),
                     Ok(Event::InitDone) => Seen::Synced(kind),
                     Ok(Event::InitApply(object)) => {
                         let id = id(kind, &object);
@@ -350,6 +364,7 @@ impl Start<'_> {
                     }
                     Ok(Event::Delete(object)) => Seen::Gone(id(kind, &object)),
                     Err(error) => {
+                        floor = history.floor(kind);
                         metrics.watch_broke(kind);
                         tracing::warn!(?kind, %error, "a watch broke; it starts again");
                         continue;

@@ -30,6 +30,7 @@ mod nulls;
 mod operator_rights;
 mod policies;
 mod restarts;
+mod restores;
 mod revocation;
 mod same_second;
 mod storms;

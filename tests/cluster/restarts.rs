@@ -193,6 +193,8 @@ fn an_api_server_that_dies_in_the_middle_changes_nothing_about_the_end() {
     cluster.run(&["delete", "users.bailiwick.dev", "zoe"]);
     cluster.cannot(&Question::of("zoe@example.com", "alpha"), &["delete podtemplates", "create deployments.apps"]);
     cluster.quiet();
+    let operator = cluster.operator.as_ref().unwrap();
+    assert_eq!(operator.metric("cluster_restores_total"), 0, "nobody restored anything\n{}", operator.log());
     let survived = cluster.native_content();
     assert_same(&survived, &made_from_nothing(&mut cluster));
 }

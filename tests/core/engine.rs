@@ -2,6 +2,8 @@
 //! else has written meanwhile. However that goes: it comes to rest with what follows from everything, and what takes access
 //! away waits for no write but one of its own object.
 
+mod restores;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -131,6 +133,10 @@ struct Model {
     began: Instant,
     seen: Vec<Seen>,
     answers: Vec<Done>,
+    /// The highest versions that there were: of what the store has, of native objects, and of the list.
+    highest: [u64; 3],
+    /// Whether it goes back in time.
+    goes_back: bool,
 }
 
 fn kind_of(kind: world::Kind) -> Kind {
@@ -178,9 +184,7 @@ fn seen(event: Event) -> (Kind, Seen) {
         }
         Event::Bounds(bounds) => is(Kind::Bounds, Item::Bounds(bounds)),
         Event::Settings(settings) => is(Kind::Settings, Item::Settings(settings)),
-        Event::Ceiling(which, Some(ceiling)) => {
-            is(ceiling_of(which), Item::Ceiling(ceiling_of(which), ceiling, Uid::default()))
-        }
+        Event::Ceiling(which, Some(ceiling)) => is(ceiling_of(which), Item::Ceiling(ceiling_of(which), ceiling)),
         Event::Ceiling(which, None) => {
             let kind = ceiling_of(which);
             let id = Id { kind, namespace: Name::default(), name: Name::default(), uid: "".into() };
@@ -223,6 +227,8 @@ impl Model {
             began,
             seen: Vec::new(),
             answers: Vec::new(),
+            highest: [0; 3],
+            goes_back: false,
         };
         model.engine.lead(true);
         Kind::ALL.into_iter().for_each(|kind| model.relist(kind));
@@ -245,9 +251,22 @@ impl Model {
         }
     }
 
+    /// What a list has to show at least that is asked for now, after everything that there is was received.
+    fn floor(&mut self, kind: Kind) -> u64 {
+        let now = [self.store.version(), self.version, self.list.version];
+        self.highest = std::array::from_fn(|n| self.highest[n].max(now[n]));
+        match kind {
+            Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
+                self.highest[1]
+            }
+            Kind::Suspended => self.highest[2],
+            _ => self.highest[0],
+        }
+    }
+
     /// A watch begins anew: what it had not shown yet is lost, and a list shows what is there.
     fn relist(&mut self, kind: Kind) {
-        let mut list = VecDeque::from([Seen::Restarted(kind)]);
+        let mut list = VecDeque::from([Seen::Restarted(kind, self.floor(kind))]);
         let is = |item| Seen::Item(Box::new(item));
         list.extend(self.store.list().into_iter().map(seen).filter(|(of, _)| *of == kind).map(|(_, seen)| seen));
         let native = self.present.iter().filter(|(key, _)| Kind::from(key.kind) == kind);
@@ -482,6 +501,7 @@ impl Model {
         for _ in 0..1000 {
             let (answers, seen) = (std::mem::take(&mut self.answers), std::mem::take(&mut self.seen));
             self.engine.turn(self.moment(), answers.into_iter(), seen.into_iter());
+            assert!(self.goes_back || self.engine.gone_back().is_none(), "{:?}", self.engine.gone_back());
             while let Ok(job) = self.sent.try_recv() {
                 let others = || self.under_way.iter().chain(self.held.iter().map(|(job, _)| job));
                 let natives = others().filter_map(key_of).count();

@@ -727,7 +727,7 @@ proptest! {
             let mut desired = Desired::new();
             let content = Content::Rules([rule("a")].into());
             desired.insert(key(NativeKind::Role, "r0"), Native { content, source: source("r0") });
-            for (shard, list) in shards::split(&people, shards::needed(people.len()), seed) {
+            for (shard, list) in shards::split(&people, shards::needed(people.len())) {
                 assert!(list.len() <= 2 * shards::SHARD_SIZE);
                 let name = names::binding(&["role-binding", "x"], (RoleKind::SiteRole, "r0"), shard);
                 let content = Content::Binding { role: "r0".into(), subjects: list };

@@ -297,6 +297,11 @@ impl Store {
         tick(self.now)
     }
 
+    /// The newest version of anything.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Does something; returns what a watch shows of it.
     pub fn act(&mut self, op: &Op) -> Vec<Event> {
         match op {

@@ -100,6 +100,15 @@ impl Component {
         }
     }
 
+    /// Stops the server for a moment, or lets it go on. What it has written meanwhile is what a sudden death would leave.
+    pub(crate) fn freeze(&self, frozen: bool) -> Result<(), Error> {
+        let signal = if frozen { Signal::STOP } else { Signal::CONT };
+        match &self.child {
+            Some(child) => kill_process(Pid::from_child(child), signal).map_err(Error::system("signal a server")),
+            None => Ok(()),
+        }
+    }
+
     /// Ends the server now, and returns when it is gone.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -103,6 +103,16 @@ enum Command {
         #[command(flatten)]
         which: Which,
     },
+    /// Keep a copy of etcd's data as they are at this moment
+    CopyEtcd {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Stop everything, put the copy of etcd's data back, and start everything again
+    RestoreEtcd {
+        #[command(flatten)]
+        which: Which,
+    },
     /// Be the supervisor of an instance
     #[command(hide = true)]
     Supervise {
@@ -173,6 +183,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
         Command::StopApiserver { which } => which.attach()?.stop_api_server(),
         Command::StartApiserver { which } => which.attach()?.start_api_server(),
         Command::KillApiserver { which } => which.attach()?.kill_api_server(),
+        Command::CopyEtcd { which } => which.attach()?.copy_etcd(),
+        Command::RestoreEtcd { which } => which.attach()?.restore_etcd(),
         Command::Supervise { directory, owned, api_server_flags } => {
             let owner = if owned { Owner::StandardInput } else { Owner::Nobody };
             executable::supervise_announced(&Supervision { directory, owner, api_server_flags })

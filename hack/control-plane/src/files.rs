@@ -25,6 +25,24 @@ pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Makes `to` a copy of the directory `from`, and nothing else.
+pub(crate) fn copy_directory(from: &Path, to: &Path) -> Result<(), Error> {
+    if to.exists() {
+        fs::remove_dir_all(to).map_err(Error::file("remove", to))?;
+    }
+    create_private_directory(to)?;
+    for entry in fs::read_dir(from).map_err(Error::file("read", from))? {
+        let entry = entry.map_err(Error::file("read", from))?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_directory(&from, &to)?;
+        } else {
+            fs::copy(&from, &to).map_err(Error::file("copy", &from))?;
+        }
+    }
+    Ok(())
+}
+
 /// Opens a log to append to.
 pub(crate) fn open_log(path: &Path) -> Result<File, Error> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(Error::file("open", path))
@@ -42,6 +60,19 @@ pub(crate) fn tail(path: &Path, lines: usize) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_copy_of_a_directory_has_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        fs::create_dir_all(from.join("inner")).unwrap();
+        fs::write(from.join("inner/file"), "new").unwrap();
+        fs::create_dir_all(to.join("inner")).unwrap();
+        fs::write(to.join("inner/other"), "old").unwrap();
+        copy_directory(&from, &to).unwrap();
+        assert_eq!(fs::read_to_string(to.join("inner/file")).unwrap(), "new");
+        assert!(!to.join("inner/other").exists());
+    }
 
     #[test]
     fn the_tail_of_a_log_is_its_last_lines() {

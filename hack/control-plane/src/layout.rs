@@ -46,6 +46,11 @@ impl Layout {
         self.root.join("etcd")
     }
 
+    /// What etcd's data are restored from.
+    pub(crate) fn etcd_copy(&self) -> PathBuf {
+        self.root.join("etcd-copy")
+    }
+
     pub(crate) fn pki(&self, file: &str) -> PathBuf {
         self.root.join("pki").join(file)
     }

@@ -200,6 +200,23 @@ impl ControlPlane {
         ask(&self.layout, Request::KillApiServer).map(drop)
     }
 
+    /// Keeps a copy of etcd's data as they are at this moment, in place of an earlier one.
+    ///
+    /// # Errors
+    /// When the data cannot be copied, or the supervisor does not answer.
+    pub fn copy_etcd(&self) -> Result<(), Error> {
+        ask(&self.layout, Request::CopyEtcd).map(drop)
+    }
+
+    /// Stops everything, puts the copy of etcd's data back, starts everything again, and returns when the API server is
+    /// ready.
+    ///
+    /// # Errors
+    /// When there is no copy, or the API server does not get ready.
+    pub fn restore_etcd(&self) -> Result<(), Error> {
+        ask(&self.layout, Request::RestoreEtcd).map(drop)
+    }
+
     /// Stops the instance, whoever started it, and removes its directory.
     ///
     /// # Errors

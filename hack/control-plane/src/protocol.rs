@@ -18,6 +18,8 @@ pub(crate) enum Request {
     StopApiServer,
     StartApiServer,
     KillApiServer,
+    CopyEtcd,
+    RestoreEtcd,
     Down,
 }
 

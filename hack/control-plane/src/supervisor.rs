@@ -170,6 +170,8 @@ impl Supervisor {
             Request::StopApiServer => self.stop_api_server()?,
             Request::StartApiServer => self.start_api_server()?,
             Request::KillApiServer => self.cluster.api_server.kill(),
+            Request::CopyEtcd => self.cluster.copy_etcd()?,
+            Request::RestoreEtcd => self.restore_etcd()?,
             // `serve` sees to it, and does not come here.
             Request::Down => {}
         }
@@ -195,6 +197,18 @@ impl Supervisor {
         }
         self.cluster.api_server.forget();
         Ok(())
+    }
+
+    /// As administrators do it: everything is stopped, etcd gets the copy, and everything is started again.
+    fn restore_etcd(&mut self) -> Result<(), Error> {
+        let copy = self.layout.etcd_copy();
+        std::fs::metadata(&copy).map_err(Error::file("find", &copy))?;
+        self.stop_api_server()?;
+        self.cluster.kill();
+        self.cluster.restore_etcd()?;
+        self.cluster.start_etcd()?;
+        self.start_api_server()?;
+        self.cluster.start_controller_manager()
     }
 
     /// Waits for a condition of the cluster that can only be asked for, while looking out for all that is reported.

@@ -147,6 +147,23 @@ fn the_api_server_restarts_with_its_data_on_its_port() {
 }
 
 #[test]
+fn the_cluster_goes_back_to_a_copy() {
+    let plane = start(options());
+    let admin = plane.admin_kubeconfig();
+    let create = |name: &str| output_of(plane.kubectl(&admin).args(["create", "namespace", name]));
+    let exists = |name: &str| plane.kubectl(&admin).args(["get", "namespace", name]).output().unwrap().status.success();
+    assert!(plane.restore_etcd().is_err(), "there is no copy");
+    create("kept");
+    plane.copy_etcd().unwrap();
+    create("lost");
+    // As often as one likes.
+    for _ in 0..2 {
+        plane.restore_etcd().unwrap();
+        assert!(exists("kept") && !exists("lost"));
+    }
+}
+
+#[test]
 fn killing_the_process_that_used_the_library_leaves_nothing() {
     let mut user = Command::new(EXECUTABLE).arg("hold").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut directory = String::new();

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::statuses::meta;
+use super::statuses::{meta, meta_of_name};
 use super::{Engine, Unit};
 use crate::core::Name;
 use crate::core::names::RELEASE_PREFIX;
@@ -16,21 +16,27 @@ use crate::core::world::Affected;
 use crate::shell::watch::{Id, Item, Kind, Seen};
 use crate::shell::writer::Job;
 
+/// A list that is being read.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// It shows everything up to this version at least.
+    floor: u64,
+    seen: HashSet<Id>,
+}
+
 impl Engine {
     pub(super) fn seen(&mut self, seen: Seen) {
         match seen {
-            Seen::Restarted(kind) => {
-                self.listed.insert(kind, HashSet::new());
+            Seen::Restarted(kind, floor) => {
+                self.listed.insert(kind, Listing { floor, seen: HashSet::new() });
                 if let Some(kind) = of_native(kind) {
                     self.units.values_mut().for_each(|state| state.list_begins(kind));
                 }
             }
             Seen::Synced(kind) => self.listing_complete(kind),
             Seen::Item(item) => {
-                if let Some(id) = id(&item)
-                    && let Some(listed) = self.listed.get_mut(&id.kind)
-                {
-                    listed.insert(id);
+                if let Some(id) = id(&item) {
+                    self.note_listed(id, &item);
                 }
                 let edited = self.edited_status(&item);
                 self.item(*item);
@@ -40,6 +46,36 @@ impl Engine {
                 }
             }
             Seen::Gone(id) => self.gone(&id),
+        }
+    }
+
+    /// An object of a list, perhaps. One that is older than what was known before the list was asked for proves that the
+    /// cluster has gone back. What is newer than that may have been known first: from the answer to a write, say.
+    fn note_listed(&mut self, id: Id, item: &Item) {
+        let Some(floor) = self.listed.get(&id.kind).map(|list| list.floor) else { return };
+        if let (Some(new), Some(known)) = (version_of(item), self.known_version(item))
+            && known <= floor
+            && (1..known).contains(&new)
+        {
+            let path = [&*format!("{:?}", id.kind), &*id.namespace, &*id.name].join(" ");
+            let words = path.split_whitespace().collect::<Vec<_>>().join(" ");
+            self.gone_back.get_or_insert(format!("{words} is listed at resource version {new} after {known} was seen"));
+        }
+        if let Some(list) = self.listed.get_mut(&id.kind) {
+            list.seen.insert(id);
+        }
+    }
+
+    /// The newest version of the object of this name that is known.
+    fn known_version(&self, item: &Item) -> Option<u64> {
+        match item {
+            Item::Namespace(n) => self.world.namespaces.get(&n.name).map(|known| known.version),
+            Item::Native(key, _) => self.units.get(&self.unit_of(key))?.version(key),
+            Item::Suspended(_) => self.suspensions.version(),
+            _ => {
+                let (kind, new) = object_of(item)?;
+                meta_of_name(&self.world, &new.source(kind)).map(|known| known.version)
+            }
         }
     }
 
@@ -195,7 +231,7 @@ impl Engine {
     /// A list is complete: what it did not show is gone, unless we wrote it after the list began.
     fn listing_complete(&mut self, kind: Kind) {
         if let Some(listed) = self.listed.remove(&kind) {
-            let missing: Vec<Id> = self.known(kind).into_iter().filter(|id| !listed.contains(id)).collect();
+            let missing: Vec<Id> = self.known(kind).into_iter().filter(|id| !listed.seen.contains(id)).collect();
             for id in missing {
                 self.gone(&id);
             }
@@ -312,6 +348,20 @@ fn id(item: &Item) -> Option<Id> {
         }
         Item::Bounds(_) | Item::Settings(_) | Item::Configuration { .. } | Item::PolicyFaults(_) => return None,
     })
+}
+
+/// What an object is, and at which resource version; `None` for what is taken in whatever its version.
+pub(in crate::shell) fn kind_and_version(item: &Item) -> Option<(Kind, u64)> {
+    Some((id(item)?.kind, version_of(item)?))
+}
+
+fn version_of(item: &Item) -> Option<u64> {
+    match item {
+        Item::Namespace(n) => Some(n.version),
+        Item::Native(_, observed) => Some(observed.version),
+        Item::Suspended(list) => Some(list.version),
+        _ => object_of(item).map(|(_, meta)| meta.version),
+    }
 }
 
 /// Of our kinds, which one it is, and of what.

@@ -20,14 +20,17 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
+use self::intake::Listing;
+pub(super) use self::intake::kind_and_version;
 use self::kept::Keeping;
 use self::queue::{Queue, Writing, lane};
 use self::statuses::Statuses;
 use self::suspensions::Suspensions;
 use self::unit::UnitState;
+use super::history::History;
 use super::inbox;
 use super::metrics::Metrics;
-use super::watch::{Id, Kind, Seen};
+use super::watch::{Kind, Seen};
 use super::writer::{Done, Job};
 use crate::core::Name;
 use crate::core::native::Source;
@@ -95,8 +98,12 @@ pub struct Engine {
     unread: BTreeMap<&'static str, (Uid, String)>,
     /// Decisions and writes begin when every kind has been seen once.
     synced: HashSet<Kind>,
-    /// Objects seen since a watch began to list.
-    listed: HashMap<Kind, HashSet<Id>>,
+    /// What lists have shown that are not complete.
+    listed: HashMap<Kind, Listing>,
+    /// It is in doubt whether the cluster is still what it was.
+    held: bool,
+    /// What shows that the cluster has gone back: nothing that is known counts any more.
+    gone_back: Option<String>,
     /// When units are to be looked at again that wait because something failed.
     pauses: BTreeSet<(Instant, Unit)>,
     /// Namespaces that took long to decide, and until when others go first.
@@ -131,6 +138,8 @@ impl Engine {
             unread: BTreeMap::new(),
             synced: HashSet::new(),
             listed: HashMap::new(),
+            held: false,
+            gone_back: None,
             pauses: BTreeSet::new(),
             resting: BTreeSet::new(),
             reading: HashSet::new(),
@@ -151,8 +160,10 @@ impl Engine {
         mut seen: inbox::Receiver,
         mut done: mpsc::UnboundedReceiver<Done>,
         mut leading: watch::Receiver<bool>,
+        history: Arc<History>,
     ) {
         let (mut events, mut outcomes) = (Vec::new(), Vec::new());
+        let mut state = history.state();
         loop {
             let (time, clock) = self.wakes_at();
             tokio::select! {
@@ -162,6 +173,7 @@ impl Engine {
                     let leads = *leading.borrow_and_update();
                     self.lead(leads);
                 }
+                _ = state.changed() => {}
                 n = done.recv_many(&mut outcomes, EVENTS_A_TURN) => if n == 0 { return },
                 n = seen.recv_many(&mut events, EVENTS_A_TURN) => if n == 0 { return },
                 () = until(time), if time.is_some() => {}
@@ -171,8 +183,23 @@ impl Engine {
             // Both are looked at in every turn, so that neither starves the other.
             while outcomes.len() < EVENTS_A_TURN && done.try_recv().map(|d| outcomes.push(d)).is_ok() {}
             while events.len() < EVENTS_A_TURN && seen.try_recv().map(|s| events.push(s)).is_ok() {}
+            self.hold(state.borrow_and_update().is_in_doubt());
             self.turn(Moment::now(), outcomes.drain(..), events.drain(..).map(|letter| letter.seen));
+            if let Some(evidence) = &self.gone_back {
+                history.gone_back(evidence.clone());
+            }
         }
+    }
+
+    /// Whether it begins nothing new, because it is in doubt whether the cluster is still what it was.
+    pub fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// What shows that the cluster has gone back, if anything does.
+    #[must_use]
+    pub fn gone_back(&self) -> Option<&str> {
+        self.gone_back.as_deref()
     }
 
     /// Takes in what became of writes, and what was seen, and goes on with the work.
@@ -186,7 +213,7 @@ impl Engine {
         }
         self.ring();
         self.end_rests();
-        if self.may_act() {
+        if self.may_begin() {
             let began = Instant::now();
             self.keep_suspensions();
             self.read_due_of_site();
@@ -216,9 +243,9 @@ impl Engine {
     #[must_use]
     pub fn wakes_at(&self) -> (Option<Timestamp>, Option<Instant>) {
         let pause = self.pauses.first().map(|(at, _)| *at);
-        let suspensions = self.suspensions.waits_until().filter(|_| self.may_act());
+        let suspensions = self.suspensions.waits_until().filter(|_| self.may_begin());
         let rest = self.resting.first().map(|(at, _)| *at);
-        let keeping = self.keeping.waits_until().filter(|_| self.may_act());
+        let keeping = self.keeping.waits_until().filter(|_| self.may_begin());
         let clocks = [pause, rest, self.writing.stalls_at(self.now.clock), suspensions, keeping];
         (self.timers.first().map(|(at, _)| *at), clocks.into_iter().flatten().min())
     }
@@ -232,12 +259,16 @@ impl Engine {
         self.synced.len() == Kind::ALL.len()
     }
 
+    fn may_begin(&self) -> bool {
+        self.may_act() && !self.held && self.gone_back.is_none()
+    }
+
     /// Whether it wants its next turn at once.
     #[must_use]
     pub fn has_work(&self) -> bool {
         let room = self.writing.room(self.now.clock);
         let waits = !self.undecided.is_empty() || self.queue.has_next(room) || self.statuses.more;
-        self.may_act() && waits
+        self.may_begin() && waits
     }
 
     /// Whether this replica leads, from now on.

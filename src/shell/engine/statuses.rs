@@ -380,16 +380,20 @@ pub(super) fn weight(world: &World, target: &Source) -> usize {
 
 /// What is known of an object of ours.
 pub(super) fn meta<'a>(world: &'a World, target: &Source) -> Option<&'a Meta> {
+    meta_of_name(world, target).filter(|meta| meta.uid == target.uid)
+}
+
+/// What is known of the object of this kind and name, whatever its UID.
+pub(super) fn meta_of_name<'a>(world: &'a World, target: &Source) -> Option<&'a Meta> {
     let local = world.local.get(&target.namespace);
     let name = &target.name;
-    let meta = match target.kind {
-        "Organization" => world.organizations.meta(name)?,
-        "User" => world.users.meta(name)?,
-        "Group" => local?.groups.meta(name)?,
-        "RoleBinding" => local?.bindings.meta(name)?,
-        "CustomRole" => local?.roles.meta(name)?,
-        "SiteRole" => world.site_roles.meta(name)?,
-        _ => world.site_bindings.meta(name)?,
-    };
-    (meta.uid == target.uid).then_some(meta)
+    match target.kind {
+        "Organization" => world.organizations.meta(name),
+        "User" => world.users.meta(name),
+        "Group" => local?.groups.meta(name),
+        "RoleBinding" => local?.bindings.meta(name),
+        "CustomRole" => local?.roles.meta(name),
+        "SiteRole" => world.site_roles.meta(name),
+        _ => world.site_bindings.meta(name),
+    }
 }

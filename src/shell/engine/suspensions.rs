@@ -56,6 +56,11 @@ impl Suspensions {
         self.list.as_ref().map(|list| list.uid.clone())
     }
 
+    /// Which version of the list is known.
+    pub fn version(&self) -> Option<u64> {
+        self.list.as_ref().map(|list| list.version)
+    }
+
     /// A User, or that it is gone.
     pub fn note_user(&mut self, handle: &Name, user: Option<&User>) {
         if user.is_some_and(|u| u.suspended_now) {

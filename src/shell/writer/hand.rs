@@ -46,7 +46,7 @@ const LONGEST_NOTE: usize = 1024;
 
 /// What a task needs to carry out one job.
 #[derive(Clone)]
-pub(super) struct Hand {
+pub(in crate::shell) struct Hand {
     client: Client,
     /// Of the release.
     namespace: String,

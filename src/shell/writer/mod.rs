@@ -9,15 +9,14 @@ mod hand;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use kube::Client;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use self::hand::Hand;
-use super::lease::Gate;
-use super::metrics::Metrics;
-use super::watch::{Item, SuspendedList};
+pub(super) use self::hand::Hand;
+use super::engine::kind_and_version;
+use super::history::History;
+use super::watch::{Item, Kind, SuspendedList};
 use crate::core::Name;
 use crate::core::claims::Claim;
 use crate::core::native::{Key, Observed, Source};
@@ -147,6 +146,21 @@ pub enum Done {
     Unlabelled(Name, Result<(), Failure>),
 }
 
+impl Done {
+    /// What was answered, and its version.
+    fn saw(&self) -> Option<(Kind, u64)> {
+        match self {
+            Done::Native(key, Outcome::Is(observed) | Outcome::Altered(observed) | Outcome::Found(observed)) => {
+                Some((key.kind.into(), observed.version))
+            }
+            Done::Claim(_, Ok(namespace)) => Some((Kind::Namespace, namespace.version)),
+            Done::Read(_, Ok(item)) | Done::Status(_, Ok(item)) => kind_and_version(item),
+            Done::Suspended(Ok(list)) => Some((Kind::Suspended, list.version)),
+            _ => None,
+        }
+    }
+}
+
 /// What became of a write to a native object.
 #[derive(Debug)]
 pub enum Outcome {
@@ -196,28 +210,30 @@ pub enum Failure {
 
 /// Writes what it is given, until nobody can give it anything any more.
 pub(super) async fn run(
-    client: Client,
-    namespace: String,
+    hand: Hand,
     most_statuses: usize,
-    gate: Gate,
     mut jobs: mpsc::UnboundedReceiver<Job>,
     done: mpsc::UnboundedSender<Done>,
-    metrics: Arc<Metrics>,
+    history: Arc<History>,
 ) {
-    let hand = Hand::new(client, namespace, gate, metrics);
-    let mut running = JoinSet::new();
+    let mut running = JoinSet::<(usize, Done)>::new();
     // Statuses, labels and reads: the places that they take, and those that wait for one.
     let (mut taken, mut waiting) = (0, VecDeque::<(usize, Job)>::new());
-    let spawn = |running: &mut JoinSet<(usize, Done)>, places, job| {
+    let spawn = |running: &mut JoinSet<_>, places, job| {
         let hand = hand.clone();
         running.spawn(async move { (places, hand.write(job).await) });
     };
+    let mut state = history.state();
     loop {
         tokio::select! {
             biased;
+            _ = state.changed() => {}
             Some(finished) = running.join_next() => {
                 let Ok((places, outcome)) = finished else { return };
                 taken -= places;
+                if let Some((kind, version)) = outcome.saw() {
+                    history.saw(kind, version);
+                }
                 if done.send(outcome).is_err() {
                     return;
                 }
@@ -230,7 +246,9 @@ pub(super) async fn run(
                 None => return,
             }
         }
-        while waiting.front().is_some_and(|(places, _)| taken + places <= most_statuses)
+        // What waits for a place waits for the end of a doubt, too. The engine asks for nothing else meanwhile.
+        let is_in_doubt = state.borrow_and_update().is_in_doubt();
+        while waiting.front().is_some_and(|(places, _)| !is_in_doubt && taken + places <= most_statuses)
             && let Some((places, job)) = waiting.pop_front()
         {
             taken += places;

@@ -160,6 +160,8 @@ impl Cluster {
     #[track_caller]
     pub fn is_as_desired(&self, before: &BTreeSet<String>) {
         self.quiet();
+        let restores = self.operator.as_ref().map_or(0, |operator| operator.metric("cluster_restores_total"));
+        assert_eq!(restores, 0, "nobody restored anything\n{}", self.operator_log());
         let desired = self.desired();
         let mut there = self.rbac();
         there.retain(|name, _| !before.contains(name));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::child::Component;
-use crate::files::{create_private_directory, write_private};
+use crate::files::{copy_directory, create_private_directory, write_private};
 use crate::kubeconfig::{self, Credential};
 use crate::layout::Layout;
 use crate::pki::{Authority, Subject, token_signing_keys};
@@ -118,6 +118,19 @@ impl Cluster {
         for component in [&mut self.controller_manager, &mut self.api_server, &mut self.etcd] {
             component.kill();
         }
+    }
+
+    /// Keeps a copy of etcd's data as they are at this moment.
+    pub(super) fn copy_etcd(&self) -> Result<(), Error> {
+        self.etcd.freeze(true)?;
+        let copied = copy_directory(&self.layout.etcd_data(), &self.layout.etcd_copy());
+        self.etcd.freeze(false)?;
+        copied
+    }
+
+    /// Puts the copy back. Nothing may run.
+    pub(super) fn restore_etcd(&self) -> Result<(), Error> {
+        copy_directory(&self.layout.etcd_copy(), &self.layout.etcd_data())
     }
 
     /// The names of those that have ended since the last call.

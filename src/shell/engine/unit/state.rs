@@ -176,6 +176,11 @@ impl UnitState {
         settled.map(|(key, observed)| (key, &**observed))
     }
 
+    /// Which version of the object of this name is known.
+    pub fn version(&self, key: &Key) -> Option<u64> {
+        self.present.get(key).map(|known| known.version)
+    }
+
     /// Whether writes to it are under way.
     pub fn is_writing(&self) -> bool {
         self.claiming.is_some() || !self.under_way.is_empty()
