@@ -40,7 +40,9 @@ pub fn check(document: &mut Value, namespaced: bool, findings: &mut Findings) {
                 *value = "".into();
             }
             let field = format!("metadata.{map}.{key}");
-            if !is_qualified_name(key) {
+            // The API server compares the keys of annotations in lower case.
+            let name = if map == "annotations" { key.to_lowercase() } else { key.clone() };
+            if !is_qualified_name(&name) {
                 findings.push((field, format!("{key:?} is not a name of {map}")));
             } else if map == "labels" && value.as_str().is_some_and(|text| !text.is_empty() && !is_label(text)) {
                 findings.push((field, format!("{value} is no label: at most 63 letters, digits, '-', '_' and '.'")));

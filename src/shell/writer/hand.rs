@@ -41,6 +41,9 @@ const PATIENCE: Duration = Duration::from_secs(35);
 const EVENTS_IN_A_WINDOW: usize = 32;
 const WINDOW: Duration = Duration::from_secs(2);
 
+/// Fields of statuses that CRDs of earlier versions do not have. The operator does without them then.
+const NEWER_FIELDS: [&str; 2] = ["organization", "olderGroups"];
+
 /// The longest note of an Event, in bytes, as the API has it.
 const LONGEST_NOTE: usize = 1024;
 
@@ -362,8 +365,17 @@ impl Hand {
         }
     }
 
-    async fn status(&self, target: Source, document: Value, event: Option<(&'static str, String)>) -> Done {
-        let result = match (Request { client: &self.client, target: &target, status: Some(document) }).send().await {
+    async fn status(&self, target: Source, mut document: Value, event: Option<(&'static str, String)>) -> Done {
+        let send = |document| Request { client: &self.client, target: &target, status: Some(document) }.send();
+        let mut result = send(document.clone()).await;
+        // CRDs of before know fewer fields: Helm does not upgrade them.
+        if result.as_ref().is_err_and(is_of_an_older_schema)
+            && let Some(status) = document["status"].as_object_mut()
+        {
+            status.retain(|field, _| !NEWER_FIELDS.contains(&field.as_str()));
+            result = send(document).await;
+        }
+        let result = match result {
             Ok(None) => Err(Failure::Gone),
             Ok(Some(item)) => {
                 self.count("status", "ok");
@@ -400,6 +412,11 @@ impl Hand {
             tracing::debug!(%error, kind = reference.kind, name = reference.name, "an Event was not written");
         }
     }
+}
+
+/// Whether the API server does not know a field. It says so in a text, and with the code of an internal error.
+fn is_of_an_older_schema(error: &kube::Error) -> bool {
+    api_status(error).is_some_and(|status| status.message.contains("field not declared in schema"))
 }
 
 fn reference(target: &Source) -> corev1::ObjectReference {
