@@ -347,9 +347,11 @@ fn invented_subjects_keep_nobody_elsewhere_out_of_a_role() {
         native.iter().filter(of_it).filter_map(|o| Some(o["subjects"].as_array()?.len())).collect()
     };
     cluster.eventually("the crowd is bound", || bound(&cluster).iter().sum::<usize>() > CROWD);
-    cluster.apply(&(user_of(victim) + &binding("beta", "new", "SiteRole/organization-manager", &[victim])));
-    let victim = Question::of(&format!("{victim}@example.com"), "");
-    cluster.can(&victim, &["bind siteroles.bailiwick.dev organization-member"]);
+    cluster.apply(&user_of(victim));
+    let question = Question::of(&format!("{victim}@example.com"), "");
+    cluster.cannot(&question, &["get users.bailiwick.dev"]);
+    cluster.apply(&binding("beta", "new", "SiteRole/organization-manager", &[victim]));
+    cluster.can(&question, &["get users.bailiwick.dev"]);
     let bound = bound(&cluster);
     assert!(bound.iter().all(|subjects| *subjects < 2 * shards::SHARD_SIZE), "{bound:?}");
 }
