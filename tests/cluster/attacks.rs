@@ -316,7 +316,7 @@ fn who_writes_all_the_time_keeps_no_group_from_being_known_as_privileged() {
 /// belong beside somebody else made that binding too large to be written.
 #[test]
 fn invented_subjects_keep_nobody_elsewhere_out_of_a_role() {
-    const CROWD: usize = 2000;
+    const CROWD: usize = 1600;
     const ROLE: &str = "bailiwick:site-role:organization-manager";
     let cluster = cluster();
     // Names of a kilobyte, and a victim: all in one of the shards, if their names alone decided.
