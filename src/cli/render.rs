@@ -1,4 +1,6 @@
 //! `bailiwick render`: our objects in, native RBAC out, without a cluster, by the same core as the operator.
+//!
+//! Only bindings of more than 128 subjects have other names in a cluster, where a secret decides who is in which.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -6,7 +6,7 @@ use super::conditions::StatusDraft;
 use super::names::{self, Shard};
 use super::native::{Content, Desired, Grantee, Key, Native, NativeKind, Source};
 use super::rules::Rule;
-use super::shards::Lists;
+use super::shards::{Lists, Seed};
 use super::world::Contribution;
 use super::{Name, shards};
 use crate::api::RoleKind;
@@ -50,6 +50,8 @@ pub(super) struct Place<'a> {
     pub namespace: &'a Name,
     pub desired: &'a mut Desired,
     pub existing: Existing<'a>,
+    /// By which lists of subjects are split.
+    pub seed: Seed,
 }
 
 /// Which role a native binding refers to, and under which name it stands in this place.
@@ -78,7 +80,7 @@ impl Place<'_> {
 
     /// Wants these subjects to hold a role, by as many native bindings as it takes. Returns how many grants that are.
     pub fn bind(&mut self, path: &[&str], role: &RoleName<'_>, subjects: &BTreeSet<Grantee>, source: &Source) -> u32 {
-        let lists = shards::split(subjects, self.shards(path, role, subjects.len()));
+        let lists = shards::split(subjects, self.shards(path, role, subjects.len()), self.seed);
         self.bind_shards(path, role, &lists, source);
         u32::try_from(subjects.len()).unwrap_or(u32::MAX)
     }
@@ -88,7 +90,7 @@ impl Place<'_> {
         let needed = shards::needed(subjects);
         let count = u32::try_from(2 * needed).unwrap_or(u32::MAX);
         let is_there = |index| {
-            let shard = Shard { index, count };
+            let shard = Shard { index, count, seed: self.seed };
             (self.existing)(&self.key(false, names::binding(path, (role.kind, role.name), shard)))
         };
         // One of the shards may be empty.
@@ -113,13 +115,18 @@ mod tests {
     #[test]
     fn one_subject_more_or_less_does_not_split_again() {
         let role = RoleName { kind: RoleKind::SiteRole, name: "r", native: "r".into() };
+        let seed = Seed::default();
         let count = |subjects, there: u32| {
             let names: Vec<Name> = (0..there)
-                .map(|index| names::binding(&["a"], (role.kind, role.name), Shard { index, count: there }))
+                .map(|index| names::binding(&["a"], (role.kind, role.name), Shard { index, count: there, seed }))
                 .collect();
             let (namespace, mut desired) = (Name::default(), Desired::new());
             let existing = |key: &Key| names.contains(&key.name);
-            Place { namespace: &namespace, desired: &mut desired, existing: &existing }.shards(&["a"], &role, subjects)
+            Place { namespace: &namespace, desired: &mut desired, existing: &existing, seed }.shards(
+                &["a"],
+                &role,
+                subjects,
+            )
         };
         assert_eq!((count(8192, 0), count(8193, 0)), (64, 128));
         assert_eq!((count(8192, 64), count(8193, 64)), (64, 128));

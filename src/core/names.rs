@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 use super::Name;
+use super::shards::Seed;
 use crate::api::RoleKind;
 
 /// What every native object of ours begins with. The operator deletes nothing whose name does not.
@@ -37,7 +38,7 @@ pub fn release_role(name: &str) -> Name {
 }
 
 /// One shard of a binding. `role` is part of the identity, so that a changed role is a new native object beside the old
-/// one; the number of shards is, so that no subject ever moves between two shards of the same identity.
+/// one; the number of shards and their seed are, so that no subject ever moves between two shards of the same identity.
 #[must_use]
 pub fn binding(source: &[&str], role: (RoleKind, &str), shard: Shard) -> Name {
     let mut hash = Sha256::new();
@@ -47,6 +48,9 @@ pub fn binding(source: &[&str], role: (RoleKind, &str), shard: Shard) -> Name {
     }
     hash.update(shard.index.to_be_bytes());
     hash.update(shard.count.to_be_bytes());
+    if shard.count > 1 {
+        hash.update(shard.seed.bytes());
+    }
     let hash = short_hex(&hash.finalize());
     let mut parts = source.to_vec();
     parts.push(&hash);
@@ -60,6 +64,8 @@ pub struct Shard {
     pub index: u32,
     /// A power of two.
     pub count: u32,
+    /// By which they are split.
+    pub seed: Seed,
 }
 
 fn word(kind: RoleKind) -> &'static str {
@@ -94,9 +100,10 @@ fn short_hex(digest: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeSet;
 
-    const ONE: Shard = Shard { index: 0, count: 1 };
+    use super::*;
+    use crate::core::uid::Uid;
 
     #[test]
     fn long_names_are_cut_and_stay_apart() {
@@ -108,9 +115,21 @@ mod tests {
 
     #[test]
     fn another_role_is_another_object() {
-        let binding = |role| binding(&["role-binding", "leads"], role, ONE);
+        let binding =
+            |role| binding(&["role-binding", "leads"], role, Shard { index: 0, count: 1, seed: Seed::default() });
         assert_ne!(binding((RoleKind::SiteRole, "a")), binding((RoleKind::SiteRole, "b")));
         assert_ne!(binding((RoleKind::SiteRole, "a")), binding((RoleKind::CustomRole, "a")));
+    }
+
+    #[test]
+    fn another_seed_is_another_object_where_it_decides_who_is_in_it() {
+        let seeds = [Seed::default(), Seed::from(&Uid::from("a")), Seed::from(&Uid::from("b"))];
+        let names = |count| {
+            let of =
+                |seed| binding(&["role-binding", "leads"], (RoleKind::SiteRole, "a"), Shard { index: 0, count, seed });
+            seeds.map(of).into_iter().collect::<BTreeSet<_>>().len()
+        };
+        assert_eq!((names(1), names(2)), (1, 3));
     }
 
     #[test]

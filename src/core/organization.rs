@@ -390,8 +390,12 @@ impl<'a> Namespace<'a> {
         }
         if !role.resolved.namespaced.is_empty() {
             let native = names::role(role.id.0, &role.id.1);
-            let mut place =
-                Place { namespace: self.name, desired: &mut self.decision.desired, existing: self.existing };
+            let mut place = Place {
+                namespace: self.name,
+                desired: &mut self.decision.desired,
+                existing: self.existing,
+                seed: self.world.seed,
+            };
             place.role(&native, &role.resolved.rules.namespaced, role.source.clone());
             let reference = RoleName { kind: role.id.0, name: &role.id.1, native };
             self.decision.counts.grants += place.bind(path, &reference, &who.granted, source);

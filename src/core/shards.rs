@@ -1,13 +1,22 @@
 //! How the subjects of a grant are split over native bindings, so that a change of one subject rewrites one of them.
+//!
+//! Organizations share the bindings of a SiteRole's cluster-scoped part, and may name subjects that do not exist. So a secret
+//! seed decides who is in which: nobody can invent names that all fall into the binding of somebody else, and make it too
+//! large to be written.
 
 use std::cell::OnceCell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::hash::Hasher as _;
 use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use siphasher::sip::SipHasher24;
 
 use super::names::Shard;
 use super::native::Grantee;
-use super::subjects::fnv;
+use super::uid::Uid;
 
 /// How many subjects one native binding holds before it is split.
 pub const SHARD_SIZE: usize = 128;
@@ -15,14 +24,60 @@ pub const SHARD_SIZE: usize = 128;
 /// The shards of a grant that are not empty, and who is in each; sorted.
 pub type Lists = Vec<(Shard, Arc<[Grantee]>)>;
 
-/// Splits subjects into so many shards. Which shard a subject is in depends on nothing but itself and their number.
+/// What decides, with a name, which shard a subject is in. It stays the same for as long as the secret does from which it is
+/// made, and all shards have other names when it changes.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seed([u8; 16]);
+
+impl From<&Uid> for Seed {
+    /// A UID that nobody can read who may name subjects. The empty one makes the seed that everybody knows.
+    fn from(uid: &Uid) -> Self {
+        let mut seed = Self::default();
+        if *uid != Uid::default() {
+            seed.0.copy_from_slice(&Sha256::digest(uid.to_string())[..16]);
+        }
+        seed
+    }
+}
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed")
+    }
+}
+
+impl Seed {
+    /// For the names of shards, which do not give it away.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Which of so many shards a subject is in.
+    fn index(self, grantee: &Grantee, count: usize) -> usize {
+        let parts: [&str; 3] = match grantee {
+            Grantee::User(name) => ["u", "", name],
+            Grantee::Group(name) => ["g", "", name],
+            Grantee::ServiceAccount { namespace, name } => ["s", namespace, name],
+        };
+        // Not the standard hasher: another version of Rust may have another one.
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        for part in parts {
+            hasher.write(part.as_bytes());
+            hasher.write(&[0]);
+        }
+        usize::try_from(hasher.finish() % count as u64).unwrap_or(0)
+    }
+}
+
+/// Splits subjects into so many shards. Which shard a subject is in depends on nothing but itself, their number and the seed.
 #[must_use]
-pub fn split(subjects: &BTreeSet<Grantee>, count: usize) -> Lists {
+pub fn split(subjects: &BTreeSet<Grantee>, count: usize, seed: Seed) -> Lists {
     let mut lists = vec![Vec::new(); count];
     for grantee in subjects {
-        lists[index(grantee, count)].push(grantee.clone());
+        lists[seed.index(grantee, count)].push(grantee.clone());
     }
-    numbered(lists.into_iter().map(Into::into))
+    numbered(lists.into_iter().map(Into::into), seed)
 }
 
 /// Subjects who are asked for by several, kept split: for a grant to everybody, of which a change must not cost as much as
@@ -31,6 +86,7 @@ pub fn split(subjects: &BTreeSet<Grantee>, count: usize) -> Lists {
 pub struct Shards {
     parts: Vec<Part>,
     len: usize,
+    seed: Seed,
 }
 
 #[derive(Debug, Default)]
@@ -42,12 +98,24 @@ struct Part {
 }
 
 impl Shards {
+    /// Nobody yet.
+    #[must_use]
+    pub fn new(seed: Seed) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    /// Splits them anew.
+    pub fn reseed(&mut self, seed: Seed) {
+        self.seed = seed;
+        self.distribute(self.parts.len());
+    }
+
     /// Asks for a subject once more.
     pub fn add(&mut self, grantee: &Grantee) {
         if self.parts.is_empty() {
             self.parts.push(Part::default());
         }
-        let index = index(grantee, self.parts.len());
+        let index = self.seed.index(grantee, self.parts.len());
         let part = &mut self.parts[index];
         if let Some(count) = part.counts.get_mut(grantee) {
             *count += 1;
@@ -61,7 +129,7 @@ impl Shards {
 
     /// Asks for a subject once less; says whether nobody does any more.
     pub fn remove(&mut self, grantee: &Grantee) -> bool {
-        let index = index(grantee, self.parts.len().max(1));
+        let index = self.seed.index(grantee, self.parts.len().max(1));
         let Some(part) = self.parts.get_mut(index) else { return false };
         let Entry::Occupied(mut count) = part.counts.entry(grantee.clone()) else { return false };
         *count.get_mut() -= 1;
@@ -79,7 +147,8 @@ impl Shards {
     /// subjects.
     #[must_use]
     pub fn with(&self, more: &BTreeSet<Grantee>, into: impl Fn(usize) -> usize) -> Lists {
-        let parts = self.parts.len();
+        let (parts, seed) = (self.parts.len(), self.seed);
+        let index = |grantee: &Grantee, count| seed.index(grantee, count);
         let is_new = |grantee: &&Grantee| {
             self.parts.get(index(grantee, parts.max(1))).is_none_or(|part| !part.counts.contains_key(*grantee))
         };
@@ -87,7 +156,7 @@ impl Shards {
         let count = into(self.len + new.len());
         if count != parts {
             let all = self.parts.iter().flat_map(|part| part.counts.keys()).chain(new);
-            return split(&all.cloned().collect(), count);
+            return split(&all.cloned().collect(), count, seed);
         }
         let lists = self.parts.iter().enumerate().map(|(n, part)| {
             let mut here = new.iter().filter(|grantee| index(grantee, parts) == n).peekable();
@@ -97,27 +166,30 @@ impl Shards {
             let all: BTreeSet<&Grantee> = part.counts.keys().chain(here.copied()).collect();
             all.into_iter().cloned().collect()
         });
-        numbered(lists)
+        numbered(lists, seed)
     }
 
     /// Splits anew when there are too many for the number of shards, or too few.
     fn resize(&mut self) {
         let count = needed(self.len);
-        if count == self.parts.len() {
-            return;
+        if count != self.parts.len() {
+            self.distribute(count);
         }
+    }
+
+    fn distribute(&mut self, count: usize) {
         let before = std::mem::take(&mut self.parts);
         self.parts.resize_with(count, Part::default);
         for (grantee, times) in before.into_iter().flat_map(|part| part.counts) {
-            self.parts[index(&grantee, count)].counts.insert(grantee, times);
+            self.parts[self.seed.index(&grantee, count)].counts.insert(grantee, times);
         }
     }
 }
 
-fn numbered(lists: impl ExactSizeIterator<Item = Arc<[Grantee]>>) -> Lists {
+fn numbered(lists: impl ExactSizeIterator<Item = Arc<[Grantee]>>, seed: Seed) -> Lists {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let count = number(lists.len());
-    let numbered = lists.enumerate().map(|(index, list)| (Shard { index: number(index), count }, list));
+    let numbered = lists.enumerate().map(|(index, list)| (Shard { index: number(index), count, seed }, list));
     numbered.filter(|(_, list)| !list.is_empty()).collect()
 }
 
@@ -133,20 +205,6 @@ pub fn nearly_need_more(subjects: usize) -> bool {
     subjects * 4 > needed(subjects) * SHARD_SIZE * 3
 }
 
-/// Which of so many shards a subject is in.
-fn index(grantee: &Grantee, count: usize) -> usize {
-    usize::try_from(hash(grantee) % count as u64).unwrap_or(0)
-}
-
-fn hash(grantee: &Grantee) -> u64 {
-    let parts: [&str; 3] = match grantee {
-        Grantee::User(name) => ["u", "", name],
-        Grantee::Group(name) => ["g", "", name],
-        Grantee::ServiceAccount { namespace, name } => ["s", namespace, name],
-    };
-    fnv(parts.iter().flat_map(|p| p.bytes().chain([0])))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -159,6 +217,46 @@ mod tests {
         Grantee::User(format!("user-{n}@example.com").into())
     }
 
+    fn seed(secret: &str) -> Seed {
+        Seed::from(&Uid::from(secret))
+    }
+
+    /// Another answer would give every binding of a site other subjects under the same name.
+    #[test]
+    fn a_subject_is_in_the_same_shard_in_every_version() {
+        let indexes = |seed: Seed| {
+            let account = |namespace: &str, name: &str| Grantee::ServiceAccount {
+                namespace: namespace.into(),
+                name: name.into(),
+            };
+            let grantees =
+                [user(0), user(1), Grantee::Group("user-0@example.com".into()), account("a", "b"), account("b", "a")];
+            grantees.map(|grantee| seed.index(&grantee, 1 << 16))
+        };
+        assert_eq!(indexes(Seed::default()), [54030, 52701, 41602, 39857, 61481]);
+        assert_eq!(indexes(seed("7b1a6cbb-9d0c-4c07-8f6e-0d4b6f5a2c11")), [38104, 1848, 64880, 10380, 16407]);
+    }
+
+    /// Found by a security review: tens of thousands of external groups that all belonged into the binding of one user of
+    /// another organization made it too large.
+    #[test]
+    fn nobody_can_crowd_a_shard_whose_seed_they_do_not_know() {
+        let (known, victim) = (Seed::default(), user(0));
+        let beside = |grantee: &Grantee| known.index(grantee, 64) == known.index(&victim, 64);
+        let names = (0..).map(|n| Grantee::Group(format!("crowd-{n}").into())).filter(beside);
+        let all: BTreeSet<Grantee> = names.take(4000).chain([victim.clone()]).collect();
+        let largest = |seed| split(&all, needed(all.len()), seed).iter().map(|(_, list)| list.len()).max();
+        assert_eq!(largest(known), Some(all.len()));
+        assert!(largest(seed("a secret")).is_some_and(|len| len < 2 * SHARD_SIZE));
+    }
+
+    #[test]
+    fn a_seed_does_not_show() {
+        let text = format!("{:?} {:?}", seed("a secret"), seed("another"));
+        assert_eq!(text, "Seed Seed");
+        assert_ne!(seed("a secret"), seed("another"));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -168,6 +266,7 @@ mod tests {
             begin in 0..1100_u16,
             changes in proptest::collection::vec((any::<bool>(), 0..1200_u16), 0..200),
             more in proptest::collection::vec(0..2400_u16, 0..40),
+            reseeded in 0..200_usize,
         ) {
             let (mut kept, mut expected) = (Shards::default(), BTreeMap::<Grantee, u32>::new());
             for n in 0..begin {
@@ -175,7 +274,12 @@ mod tests {
                 expected.insert(user(n), 1);
             }
             let more: BTreeSet<Grantee> = more.into_iter().map(user).collect();
+            let mut by = Seed::default();
             for (step, (add, n)) in changes.into_iter().enumerate() {
+                if step == reseeded {
+                    by = seed("a secret");
+                    kept.reseed(by);
+                }
                 let count = expected.entry(user(n)).or_default();
                 if add {
                     kept.add(&user(n));
@@ -187,9 +291,9 @@ mod tests {
                 expected.retain(|_, count| *count > 0);
                 let some = if step % 2 == 0 { &more } else { &BTreeSet::new() };
                 let all: BTreeSet<Grantee> = expected.keys().chain(some).cloned().collect();
-                prop_assert_eq!(kept.with(some, needed), split(&all, needed(all.len())));
+                prop_assert_eq!(kept.with(some, needed), split(&all, needed(all.len()), by));
                 let twice = |n| 2 * needed(n);
-                prop_assert_eq!(kept.with(some, twice), split(&all, twice(all.len())));
+                prop_assert_eq!(kept.with(some, twice), split(&all, twice(all.len()), by));
             }
         }
     }

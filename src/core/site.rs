@@ -75,7 +75,7 @@ fn cluster_part(
         if rules.is_empty() {
             continue;
         }
-        let mut place = Place { namespace: &namespace, desired: &mut decision.desired, existing };
+        let mut place = Place { namespace: &namespace, desired: &mut decision.desired, existing, seed: world.seed };
         let reference = RoleName { kind: RoleKind::SiteRole, name, native: native.clone() };
         let who = everyone_with(world, role, now, |subjects| place.shards(&path, &reference, subjects));
         if who.is_empty() {

@@ -140,7 +140,8 @@ pub enum Item {
     SiteRoleBinding(records::Binding),
     Namespace(records::Namespace),
     Native(Key, Observed),
-    Ceiling(Kind, Ceiling),
+    /// With the UID of its ClusterRole.
+    Ceiling(Kind, Ceiling, Uid),
     Bounds(Bounds),
     Settings(Settings),
     /// Whether a ConfigMap of the chart can be read.
@@ -237,8 +238,9 @@ pub(super) fn spawn_all(
     ];
     for (kind, name) in ceilings {
         start.any(kind, Api::all(c()), only(name), move |o: Guarded<v1::ClusterRole>| {
-            let rules = o.whole()?.rules.unwrap_or_default();
-            Some(Item::Ceiling(kind, Ceiling::new(native::from_rules(&rules))))
+            let role = o.whole()?;
+            let ceiling = Ceiling::new(native::from_rules(&role.rules.unwrap_or_default()));
+            Some(Item::Ceiling(kind, ceiling, role.metadata.uid.as_ref().into()))
         });
     }
 

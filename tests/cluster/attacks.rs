@@ -1,12 +1,17 @@
 //! What somebody would try, with the rights that they have: each test is an attack that worked once, or that a reader of
 //! the code might think of.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::support::manifests::{binding, group};
+use bailiwick::core::native::Grantee;
+use bailiwick::core::shards::{self, Seed};
+use serde_json::Value;
+
+use crate::support::manifests::{binding, group, user as user_of};
 use crate::support::{Cluster, Question};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
@@ -305,6 +310,50 @@ fn who_writes_all_the_time_keeps_no_group_from_being_known_as_privileged() {
         writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
     assert!(rounds.iter().all(|rounds| *rounds > 5), "{rounds:?}");
+}
+
+/// Which binding of a SiteRole's cluster-scoped part a subject is in must not be known to who invents subjects: so many that
+/// belong beside somebody else made that binding too large to be written.
+#[test]
+fn invented_subjects_keep_nobody_elsewhere_out_of_a_role() {
+    const CROWD: usize = 1600;
+    const ROLE: &str = "bailiwick:site-role:organization-manager";
+    let cluster = cluster();
+    // Names of a kilobyte, and a victim: all in one of the shards, if their names alone decided.
+    let shards = |all: &BTreeSet<Grantee>| {
+        let shards = shards::split(all, shards::needed(CROWD), Seed::default());
+        shards.into_iter().map(|(shard, list)| (shard.index, list)).collect::<BTreeMap<_, _>>()
+    };
+    let some = |name: &dyn Fn(usize) -> Grantee, count| (0..count).map(name).collect::<BTreeSet<_>>();
+    let group = |n| Grantee::Group(format!("{n:06}{}", "\u{10348}".repeat(250)).into());
+    let index = 3;
+    let crowd: Vec<String> = shards(&some(&group, 18 * CROWD))[&index]
+        .iter()
+        .take(CROWD)
+        .map(|grantee| if let Grantee::Group(name) = grantee { format!("ExternalGroup/{name}") } else { String::new() })
+        .collect();
+    assert_eq!(crowd.len(), CROWD);
+    let user = |n| Grantee::User(format!("v{n}@example.com").into());
+    let Grantee::User(victim) = &shards(&some(&user, 400))[&index][0] else { panic!() };
+    let victim = victim.strip_suffix("@example.com").unwrap();
+
+    for (n, some) in crowd.chunks(1000).enumerate() {
+        let some: Vec<&str> = some.iter().map(String::as_str).collect();
+        cluster.apply(&binding("alpha", &format!("crowd-{n}"), "SiteRole/organization-manager", &some));
+    }
+    let bound = |cluster: &Cluster| -> Vec<usize> {
+        let of_it = |o: &&Value| o["kind"] == "ClusterRoleBinding" && o["roleRef"]["name"] == ROLE;
+        let native = cluster.native();
+        native.iter().filter(of_it).filter_map(|o| Some(o["subjects"].as_array()?.len())).collect()
+    };
+    cluster.eventually("the crowd is bound", || bound(&cluster).iter().sum::<usize>() > CROWD);
+    cluster.apply(&user_of(victim));
+    let question = Question::of(&format!("{victim}@example.com"), "");
+    cluster.cannot(&question, &["get users.bailiwick.dev"]);
+    cluster.apply(&binding("beta", "new", "SiteRole/organization-manager", &[victim]));
+    cluster.can(&question, &["get users.bailiwick.dev"]);
+    let bound = bound(&cluster);
+    assert!(bound.iter().all(|subjects| *subjects < 2 * shards::SHARD_SIZE), "{bound:?}");
 }
 
 /// Any Pod of the cluster can connect to the port with the metrics, as long as no NetworkPolicy names who may. A thousand requests

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use bailiwick::core::names::RELEASE_PREFIX;
-use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, Observed};
+use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed};
 use bailiwick::core::plan::{Present, Write};
 use bailiwick::core::records::digest;
 use bailiwick::core::rules::{Rule, RuleSet, words};
@@ -114,6 +114,8 @@ struct Model {
     store: Store,
     present: Present,
     version: u64,
+    /// By which shards are split.
+    secret: Uid,
     list: SuspendedList,
     engine: Engine,
     metrics: Arc<Metrics>,
@@ -184,7 +186,9 @@ fn seen(event: Event) -> (Kind, Seen) {
         }
         Event::Bounds(bounds) => is(Kind::Bounds, Item::Bounds(bounds)),
         Event::Settings(settings) => is(Kind::Settings, Item::Settings(settings)),
-        Event::Ceiling(which, Some(ceiling)) => is(ceiling_of(which), Item::Ceiling(ceiling_of(which), ceiling)),
+        Event::Ceiling(which, Some(ceiling)) => {
+            is(ceiling_of(which), Item::Ceiling(ceiling_of(which), ceiling, Uid::default()))
+        }
         Event::Ceiling(which, None) => {
             let kind = ceiling_of(which);
             let id = Id { kind, namespace: Name::default(), name: Name::default(), uid: "".into() };
@@ -213,6 +217,7 @@ impl Model {
             store: Store::new().0,
             present: Present::new(),
             version: 0,
+            secret: Uid::default(),
             list: SuspendedList { uid: "list".into(), version: 1, digest: 0 },
             engine: Engine::new(metrics.clone(), jobs, AT_ONCE, at_first),
             metrics,
@@ -571,7 +576,9 @@ impl Model {
 
     /// What follows from everything.
     fn all(&self) -> All {
-        All::from_scratch(&mut self.store.world(), self.time(), &|key| self.present.contains_key(key))
+        let mut world = self.store.world();
+        world.set_seed(&self.secret);
+        All::from_scratch(&mut world, self.time(), &|key| self.present.contains_key(key))
     }
 
     /// Nobody has what they should not have, but by an object that is being written, or because their new grant waits for one.
@@ -937,6 +944,49 @@ fn who_keeps_a_role_has_it_while_the_shard_that_takes_over_cannot_be_created(
     model.check_converged();
     assert_eq!(bound_by(&model, "RoleBinding", "robots").len(), after);
     assert_ne!(granted_by_bindings(&model), shards, "no shard has another name");
+}
+
+/// The ceiling was made anew, or the operator is the first that knows a seed.
+#[test]
+fn another_seed_gives_all_shards_other_names_and_takes_nothing_from_anybody() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    apply(
+        &mut model,
+        "{kind: SiteRole, metadata: {name: reader}, spec: {privileged: false, assignableTo: [Organization], rules: [{apiGroups: [''], resources: [pods], verbs: [get]}], clusterRules: [{nonResourceURLs: [/healthz], verbs: [get]}]}}",
+    );
+    apply(&mut model, &robots(0, 129));
+    model.rest(true);
+    let shards = |model: &Model| -> BTreeMap<NativeKind, BTreeSet<Name>> {
+        let mut shards = BTreeMap::<_, BTreeSet<Name>>::new();
+        for (key, observed) in &model.present {
+            if matches!(&observed.content, Some(Content::Binding { subjects, .. }) if subjects.len() > 1) {
+                shards.entry(key.kind).or_default().insert(key.name.clone());
+            }
+        }
+        shards
+    };
+    let held = |model: &Model| {
+        [("RoleBinding", "robots"), ("SiteRole", "reader")].map(|(kind, name)| bound_by(model, kind, name))
+    };
+    let (before, all) = (shards(&model), held(&model));
+    let of = |kind| before.get(&kind).map(BTreeSet::len);
+    assert_eq!((of(NativeKind::RoleBinding), of(NativeKind::ClusterRoleBinding)), (Some(2), Some(2)));
+    assert_eq!(all.each_ref().map(BTreeSet::len), [129, 130]);
+
+    model.fault = |write| matches!(write, Write::Create { .. }).then(failed);
+    model.secret = "7b1a6cbb-9d0c-4c07-8f6e-0d4b6f5a2c11".into();
+    let ceiling = model.store.ceilings[&Which::Cluster].clone();
+    let item = Item::Ceiling(Kind::CeilingCluster, ceiling, model.secret.clone());
+    model.seen.push(Seen::Item(Box::new(item)));
+    model.wait(60);
+    assert_eq!(held(&model), all, "the old shards stay until the new ones are there");
+    model.fault = |_| None;
+    model.rest(true);
+    model.check_converged();
+    assert_eq!(held(&model), all);
+    let after = shards(&model);
+    assert!(before.iter().all(|(kind, names)| after[kind].is_disjoint(names) && after[kind].len() == 2));
 }
 
 /// Found by a security review: around 8,192 holders of a SiteRole, one more or less rewrote some 200 objects, time after time.

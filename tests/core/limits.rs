@@ -2,8 +2,11 @@
 
 use bailiwick::api::{self, RoleKind, RoleRef, SubjectKind};
 use bailiwick::core::conditions::Status;
+use bailiwick::core::native::{self, Content, Grantee, Key, Native, NativeKind, Object, Source};
 use bailiwick::core::records;
 use bailiwick::core::roles::{self, LARGEST, MOST_RIGHTS};
+use bailiwick::core::shards::{self, Seed};
+use bailiwick::core::uid::Uid;
 use bailiwick::core::world::World;
 use bailiwick::core::{Name, budget, organization};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
@@ -300,4 +303,18 @@ fn of_too_many_users_the_oldest_count_and_the_others_are_unknown() {
     let gone = user(count - 1, 1);
     world.user(&gone.meta.name, None, Some(&gone.meta.uid));
     assert_eq!(world.users.due().count(), 1, "one of {left_out} has a place");
+}
+
+/// etcd takes 1.5 MiB.
+#[test]
+fn a_binding_of_the_longest_names_is_far_from_what_the_api_server_takes() {
+    let subjects = (0..8192).map(|n| Grantee::User(format!("{n:04}{}", "\u{10348}".repeat(252)).into())).collect();
+    let shards = shards::split(&subjects, shards::needed(subjects.len()), Seed::from(&Uid::from("a secret")));
+    let largest = shards.into_iter().map(|(_, list)| list).max_by_key(|list| list.len()).unwrap();
+    let source = Source { kind: "SiteRole", namespace: Name::default(), name: "r".into(), uid: "u".into() };
+    let native = Native { content: Content::Binding { role: "r".into(), subjects: largest }, source };
+    let key = Key { kind: NativeKind::ClusterRoleBinding, namespace: Name::default(), name: "b".into() };
+    let Object::ClusterRoleBinding(binding) = native::to_object(&key, &native, None) else { panic!() };
+    let bytes = serde_json::to_vec(&binding).unwrap().len();
+    assert!((100_000..300_000).contains(&bytes), "{bytes}");
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bailiwick::api::RoleKind;
 use bailiwick::core::Name;
 use bailiwick::core::names::{self, Shard};
+use bailiwick::core::shards::Seed;
 use proptest::prelude::*;
 
 use crate::cases;
@@ -47,11 +48,12 @@ fn named(what: &What) -> (bool, Name) {
     match what {
         What::Role(kind, name) => (true, names::role(*kind, name)),
         What::ReleaseRole(name) => (true, names::release_role(name)),
-        What::Binding(path, name, kind, role, index, count) => {
-            (false, names::binding(&[path, name], (*kind, role), Shard { index: *index, count: *count }))
-        }
+        What::Binding(path, name, kind, role, index, count) => (
+            false,
+            names::binding(&[path, name], (*kind, role), Shard { index: *index, count: *count, seed: Seed::default() }),
+        ),
         What::ReleaseBinding(name, index, count) => {
-            let shard = Shard { index: *index, count: *count };
+            let shard = Shard { index: *index, count: *count, seed: Seed::default() };
             (false, names::binding(&["release", "site-role", name], (RoleKind::SiteRole, name), shard))
         }
     }

@@ -717,17 +717,23 @@ proptest! {
         }
     }
 
-    /// More subjects than one shard holds: growing past the size renames every shard, and nobody notices.
+    /// More subjects than one shard holds: growing past the size renames every shard, as another seed does (and as a version
+    /// did that knew no seeds), and nobody notices.
     #[test]
-    fn shards_split_and_merge_without_a_gap(before in 1usize..1200, after in 1usize..1200, shuffle in any::<u64>()) {
+    fn shards_split_and_merge_without_a_gap(
+        before in 1usize..1200, after in 1usize..1200, reseeded in any::<bool>(), shuffle in any::<u64>(),
+    ) {
         use bailiwick::api::RoleKind;
+        use bailiwick::core::shards::Seed;
+        use bailiwick::core::uid::Uid;
         use bailiwick::core::{names, shards};
-        let state = |n: usize| {
+        let seeds = [Seed::default(), if reseeded { Seed::from(&Uid::from("a secret")) } else { Seed::default() }];
+        let state = |n: usize, seed: Seed| {
             let people = (0..n).map(|i| Grantee::User(format!("user-{i}").into())).collect();
             let mut desired = Desired::new();
             let content = Content::Rules([rule("a")].into());
             desired.insert(key(NativeKind::Role, "r0"), Native { content, source: source("r0") });
-            for (shard, list) in shards::split(&people, shards::needed(people.len())) {
+            for (shard, list) in shards::split(&people, shards::needed(people.len()), seed) {
                 assert!(list.len() <= 2 * shards::SHARD_SIZE);
                 let name = names::binding(&["role-binding", "x"], (RoleKind::SiteRole, "r0"), shard);
                 let content = Content::Binding { role: "r0".into(), subjects: list };
@@ -735,8 +741,8 @@ proptest! {
             }
             desired
         };
-        let mut cluster = Cluster::with(&state(before));
-        let new = state(after);
+        let mut cluster = Cluster::with(&state(before, seeds[0]));
+        let new = state(after, seeds[1]);
         let (small, _) = (before.min(after), shuffle);
         for _ in 0..30 {
             let writes = plan::next(&new, &cluster.present, &GivenUp::default()).writes;

@@ -12,6 +12,7 @@ use crate::core::catalog::{Bounds, Settings};
 use crate::core::native::Grantee;
 use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, Subject, User};
 use crate::core::rules::Ceiling;
+use crate::core::shards::{Seed, Shards};
 use crate::core::uid::Uid;
 use crate::core::{Name, claims, pool, roles, subjects};
 
@@ -195,7 +196,7 @@ impl World {
     /// Keeps it right who may hold grants: everybody of them holds one SiteRole.
     fn note_activity(&mut self, username: &Name) {
         let grantee = subjects::user(self, username);
-        let holders = self.holders.entry(pool::name(MEMBER_ROLE)).or_default();
+        let holders = self.holders.entry(pool::name(MEMBER_ROLE)).or_insert_with(|| Shards::new(self.seed));
         match grantee {
             Ok(grantee) => {
                 if self.active.insert(username.clone()) {
@@ -456,6 +457,17 @@ impl World {
         }
         *place = ceiling;
         self.rules_changed()
+    }
+
+    /// Takes in the secret by which lists of subjects are split over native bindings: see [`Seed`].
+    pub fn set_seed(&mut self, secret: &Uid) -> Affected {
+        let seed = Seed::from(secret);
+        if seed == self.seed {
+            return Affected::default();
+        }
+        self.seed = seed;
+        self.holders.values_mut().for_each(|holders| holders.reseed(seed));
+        Affected::everything()
     }
 
     fn rules_changed(&mut self) -> Affected {

@@ -23,7 +23,7 @@ use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, 
 use crate::core::roles::{self, Resolved};
 use crate::core::rules::Ceiling;
 use crate::core::second::Second;
-use crate::core::shards::{self, Lists, Shards};
+use crate::core::shards::{self, Lists, Seed, Shards};
 use crate::core::troubles::Troubles;
 use crate::core::uid::Uid;
 use crate::core::{Name, claims};
@@ -84,6 +84,8 @@ pub struct World {
     active: BTreeSet<Name>,
     /// For each SiteRole, who holds it through organizations, or because everybody does.
     holders: BTreeMap<Name, Shards>,
+    /// By which lists of subjects are split over native bindings.
+    pub(super) seed: Seed,
     resolved_site_roles: roles::Cache,
     /// Counts changes of the catalog and the ceilings, on which every resolved role rests.
     pub(crate) rules_version: u64,
@@ -302,7 +304,7 @@ impl World {
     pub fn holders_with(&self, role: &str, more: &BTreeSet<Grantee>, into: impl Fn(usize) -> usize) -> Lists {
         match self.holders.get(role) {
             Some(holders) => holders.with(more, into),
-            None => shards::split(more, into(more.len())),
+            None => shards::split(more, into(more.len()), self.seed),
         }
     }
 
@@ -320,7 +322,7 @@ impl World {
         }
         let mut change = Change::MayGain;
         for (role, grantee) in after {
-            self.holders.entry(role.clone()).or_default().add(grantee);
+            self.holders.entry(role.clone()).or_insert_with(|| Shards::new(self.seed)).add(grantee);
         }
         for (role, grantee) in before {
             if self.holders.get_mut(role).is_some_and(|holders| holders.remove(grantee)) {

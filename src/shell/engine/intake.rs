@@ -130,7 +130,14 @@ impl Engine {
                 }
                 affected
             }
-            Item::Ceiling(kind, ceiling) => self.ceiling(kind, Some(ceiling)),
+            Item::Ceiling(kind, ceiling, uid) => {
+                // No role of ours lets anybody read a ClusterRole. While it is gone, the last one stays in effect.
+                if kind == Kind::CeilingCluster {
+                    let affected = world.set_seed(&uid);
+                    self.affected(affected);
+                }
+                self.ceiling(kind, Some(ceiling))
+            }
             Item::Bounds(bounds) => {
                 let affected = world.set_bounds(bounds);
                 self.synced_with(Kind::Bounds);
@@ -337,7 +344,7 @@ fn id(item: &Item) -> Option<Id> {
             name: key.name.clone(),
             uid: observed.uid.clone(),
         },
-        Item::Ceiling(kind, _) => {
+        Item::Ceiling(kind, ..) => {
             Id { kind: *kind, namespace: Name::default(), name: Name::default(), uid: Uid::default() }
         }
         Item::Suspended(list) => {
