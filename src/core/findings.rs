@@ -2,9 +2,12 @@
 //! SiteRoles.
 
 use super::conditions::{Finding, Message, about, bad, good};
+use super::effect::Effect;
 use super::roles::Resolved;
 use super::subjects::Subjects;
-use super::withheld::expected;
+use super::withheld::{expected, short};
+use super::native::Grantee;
+use std::collections::BTreeSet;
 use crate::api::conditions::{ConditionType as C, Reason};
 
 /// A count for a status.
@@ -32,6 +35,7 @@ pub(super) fn only_a_part() -> Finding {
 pub(super) fn binding_findings(
     role: Result<&Resolved, &Reason>,
     who: &Subjects,
+    effect: &Effect,
     nothing: Option<Reason>,
     trouble: Option<(Reason, String)>,
     role_name: &str,
@@ -46,7 +50,10 @@ pub(super) fn binding_findings(
         Ok(_) => good(C::RoleResolved, Reason::Resolved, format!("{role_name} is assigned.")),
     };
     let fine = (Reason::Resolved, "Every subject holds the role.");
-    let subjects = about(C::SubjectsResolved, fine, who.withheld.clone());
+    let subjects = match &effect.because {
+        Some((reason, message)) => bad(C::SubjectsResolved, *reason, not_in_effect(effect, who, message)),
+        None => about(C::SubjectsResolved, fine, who.withheld.clone()),
+    };
     let faults = who.withheld.faults();
     let pending = faults > 0 && faults == who.withheld.only(|reason| reason == Reason::HolderPending).len();
     let ready = match (trouble, nothing) {
@@ -62,6 +69,33 @@ pub(super) fn binding_findings(
         (None, None) => good(C::Ready, Reason::Reconciled, "All grants are in effect."),
     };
     vec![ready, resolved, subjects]
+}
+
+/// How many grantees such a message names.
+const NAMED: usize = 5;
+
+/// What is said where what is there is not what was decided.
+fn not_in_effect(effect: &Effect, who: &Subjects, why: &str) -> String {
+    let list = |grantees: &BTreeSet<Grantee>| {
+        let named: Vec<String> = grantees.iter().take(NAMED).map(|grantee| short(&grantee.to_string())).collect();
+        match grantees.len().saturating_sub(NAMED) {
+            0 => named.join(", "),
+            more => format!("{} and {more} more", named.join(", ")),
+        }
+    };
+    let mut message = String::new();
+    if !effect.missing.is_empty() {
+        let (missing, all) = (effect.missing.len(), who.granted.len());
+        message += &format!("{missing} of {all} subjects do not hold the role: {}. ", list(&effect.missing));
+    }
+    if !effect.still.is_empty() {
+        message += &format!("Subjects still hold the role and should not: {}. ", list(&effect.still));
+    }
+    message += why;
+    if !who.withheld.is_empty() {
+        message += &format!(" {}", who.withheld);
+    }
+    message
 }
 
 /// The conditions of a role, of either kind.

@@ -11,6 +11,7 @@ pub mod claims;
 pub mod conditions;
 pub mod decision;
 mod findings;
+pub mod effect;
 pub mod kept;
 pub mod members;
 pub mod names;

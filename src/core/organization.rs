@@ -11,6 +11,7 @@ use super::budget::{self, Budget};
 use super::claims;
 use super::conditions::{Finding, Message, Status, StatusDraft, about, bad, good};
 use super::decision::{Decision, Existing, Place, RoleName};
+use super::effect::{Effect, Grant};
 use super::findings::{beyond_limit, binding_findings, count, only_a_part, role_findings};
 use super::members::Members;
 use super::native::{Grantee, Key, Source};
@@ -252,20 +253,22 @@ impl<'a> Namespace<'a> {
             who.withheld =
                 Withheld::all(reason, subjects.map(|(index, subject)| Item::Subject(index, subject.clone())));
         }
+        let mut effect = Effect::default();
         if let Ok(role) = &role {
             let source = binding.meta.source("RoleBinding");
-            self.grant(&["role-binding", &binding.meta.name], role, &who, &source);
+            effect = self.grant(&["role-binding", &binding.meta.name], role, &who, &source);
         }
         self.decision.counts.withheld += count(who.withheld.len());
         let findings = binding_findings(
             role.as_ref().map(|r| &*r.resolved),
             &who,
+            &effect,
             refused,
             self.trouble(&binding.meta).or_else(|| role.as_ref().ok().and_then(|role| self.trouble_with(role))),
             &format!("{} {:?}", binding.role.0.as_str(), binding.role.1),
         );
         let status = BindingStatus {
-            grants: count(who.granted.len()),
+            grants: count(effect.count(who.granted.len())),
             withheld: count(who.withheld.len()),
             organization: self.belongs_to(&binding.meta),
             older_groups: self.older_groups(binding, role.as_ref().ok()),
@@ -384,22 +387,30 @@ impl<'a> Namespace<'a> {
     }
 
     /// Wants a role and its holders to be in the namespace, and remembers them for the role's part beyond it.
-    fn grant(&mut self, path: &[&str], role: &Assigned, who: &Subjects, source: &Source) {
+    /// Returns what came of it so far.
+    fn grant(&mut self, path: &[&str], role: &Assigned, who: &Subjects, source: &Source) -> Effect {
+        let native = names::role(role.id.0, &role.id.1);
+        let grant = Grant { namespace: self.name, role: &native, source: &source.uid };
         if who.granted.is_empty() {
-            return;
+            let effect = Effect::of(self.world, self.existing, &grant, &self.decision.desired, &who.granted);
+            self.decision.counts.grants += count(effect.count(0));
+            return effect;
         }
+        let mut effect = Effect::default();
         if !role.resolved.namespaced.is_empty() {
-            let native = names::role(role.id.0, &role.id.1);
             let mut place =
                 Place { namespace: self.name, desired: &mut self.decision.desired, existing: self.existing };
             place.role(&native, &role.resolved.rules.namespaced, role.source.clone());
-            let reference = RoleName { kind: role.id.0, name: &role.id.1, native };
-            self.decision.counts.grants += place.bind(path, &reference, &who.granted, source);
+            let reference = RoleName { kind: role.id.0, name: &role.id.1, native: native.clone() };
+            place.bind(path, &reference, &who.granted, source);
+            effect = Effect::of(self.world, self.existing, &grant, &self.decision.desired, &who.granted);
+            self.decision.counts.grants += count(effect.count(who.granted.len()));
         }
         let beyond = !role.resolved.cluster.is_empty() || !role.resolved.release.is_empty();
         if beyond && source.kind != "SiteRoleBinding" {
             self.holders.extend(who.granted.iter().map(|grantee| (role.id.1.clone(), grantee.clone())));
         }
+        effect
     }
 
     /// The role of a RoleBinding, if it may be assigned in an organization.

@@ -54,7 +54,8 @@ impl fmt::Display for Item {
     }
 }
 
-fn short(text: &str) -> String {
+/// A name as a message has it.
+pub(super) fn short(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

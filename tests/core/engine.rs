@@ -549,7 +549,7 @@ impl Model {
 
     /// What follows from everything.
     fn all(&self) -> All {
-        All::from_scratch(&mut self.store.world(), self.time(), &|key| self.present.contains_key(key))
+        All::from_scratch(&mut self.store.world(), self.time(), &self.present)
     }
 
     /// Nobody has what they should not have, but by an object that is being written, or because their new grant waits for one.

@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use super::statuses::meta;
 use super::{Engine, Unit};
 use crate::core::Name;
-use crate::core::names::RELEASE_PREFIX;
 use crate::core::native::{Key, NativeKind, Observed, Source};
 use crate::core::records::Meta;
 use crate::core::uid::Uid;
@@ -155,11 +154,7 @@ impl Engine {
 
     /// Which unit a native object belongs to.
     pub(super) fn unit_of(&self, key: &Key) -> Unit {
-        let cluster = matches!(key.kind, NativeKind::ClusterRole | NativeKind::ClusterRoleBinding);
-        // By name alone: an answer that could change (with the bounds, which are seen when they are) would leave the
-        // object, and a write under way, with a unit that does not expect it.
-        let site = cluster || key.name.starts_with(RELEASE_PREFIX);
-        if site { Unit::Site } else { Unit::Namespace(key.namespace.clone()) }
+        Unit::of(key)
     }
 
     fn observe(&mut self, key: Key, observed: Observed) {

@@ -30,7 +30,8 @@ use super::metrics::Metrics;
 use super::watch::{Id, Kind, Seen};
 use super::writer::{Done, Job};
 use crate::core::Name;
-use crate::core::native::Source;
+use crate::core::names::RELEASE_PREFIX;
+use crate::core::native::{Key, NativeKind, Source};
 use crate::core::uid::Uid;
 use crate::core::world::{Affected, World};
 
@@ -69,6 +70,17 @@ enum Unit {
     Site,
     /// A namespace.
     Namespace(Name),
+}
+
+impl Unit {
+    /// The unit that a native object belongs to.
+    fn of(key: &Key) -> Self {
+        let cluster = matches!(key.kind, NativeKind::ClusterRole | NativeKind::ClusterRoleBinding);
+        // By name alone: an answer that could change (with the bounds, which are seen when they are) would leave the
+        // object, and a write under way, with a unit that does not expect it.
+        let site = cluster || key.name.starts_with(RELEASE_PREFIX);
+        if site { Unit::Site } else { Unit::Namespace(key.namespace.clone()) }
+    }
 }
 
 /// What a timer is about.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::unit::Units;
 use super::{Engine, LONGEST_TURN, Timer, UNITS_A_TURN, Unit};
 use crate::api::conditions::Reason;
 use crate::core::conditions::{Status, StatusDraft};
@@ -174,7 +175,7 @@ impl Engine {
         let drafts = match (unit, self.statuses.take(unit).map(|waiting| waiting.what)) {
             (_, Some(Deferred::Site(drafts))) => drafts,
             (Unit::Namespace(name), Some(Deferred::Namespace(time))) => {
-                organization::decide(&self.world, name, time, &|key| self.exists(unit, key)).statuses
+                organization::decide(&self.world, name, time, &Units(&self.units)).statuses
             }
             _ => return,
         };

@@ -197,7 +197,10 @@ impl Engine {
         let until = clock + if resists { pause.min(LONGEST_WHEN_REVOKING) } else { pause };
         state.failing.insert(key.clone(), Failing { times, until, resists });
         self.pauses.insert((until, unit.clone()));
-        let source = state.decision.as_ref().and_then(|d| d.desired.get(&key)).map(|n| n.source.uid.clone());
+        let wanted = state.decision.as_ref().and_then(|d| d.desired.get(&key)).map(|n| n.source.uid.clone());
+        // What is not wanted any more, and stays, is the affair of the object that asked for it.
+        let there = || state.present.get(&key).and_then(|observed| observed.source()).map(|source| source.uid);
+        let source = wanted.or_else(there);
         tracing::warn!(%key, %reason, message, "a native object is refused");
         let trouble = Trouble { source: source.unwrap_or_default(), reason, message };
         if !self.world.troubles.get(&key).is_some_and(|known| known.is_as(&trouble)) {
