@@ -12,7 +12,7 @@ use super::claims;
 use super::conditions::{Finding, Message, Status, StatusDraft, about, bad, good};
 use super::decision::{Decision, Existing, Place, RoleName};
 use super::effect::{Effect, Grant};
-use super::findings::{beyond_limit, binding_findings, count, only_a_part, role_findings};
+use super::findings::{beyond_limit, binding_findings, count, only_a_part, role_findings, role_problem};
 use super::members::Members;
 use super::native::{Grantee, Key, Source};
 use super::order::{self, Handover};
@@ -47,8 +47,15 @@ pub fn decide(world: &World, namespace: &Name, now: Timestamp, existing: Existin
 fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
     let wanting = claims::claimants(world, namespace).next();
     let message = match wanting {
-        Some(o) => format!("Organization {} wants namespace {namespace} but does not hold it.", o.meta.name),
-        None => format!("No organization holds namespace {namespace}."),
+        Some(o) => format!(
+            "Organization {0} wants namespace {namespace} but does not hold it: \
+             `kubectl describe organizations.bailiwick.dev {0}` says why.",
+            o.meta.name
+        ),
+        None => format!(
+            "No organization holds namespace {namespace}, so nothing here has an effect. Create an Organization with \
+             `spec.namespace: {namespace}`, or move this object to a namespace that an organization holds."
+        ),
     };
     let finding = || vec![bad(C::Ready, Reason::NoOrganization, message.clone())];
     let mut statuses = Vec::new();
@@ -260,12 +267,12 @@ impl<'a> Namespace<'a> {
         }
         self.decision.counts.withheld += count(who.withheld.len());
         let findings = binding_findings(
-            role.as_ref().map(|r| &*r.resolved),
+            role.as_ref().map(|r| &*r.resolved).map_err(|reason| (*reason, role_problem(self.world, binding, *reason))),
             &who,
             &effect,
             refused,
             self.trouble(&binding.meta).or_else(|| role.as_ref().ok().and_then(|role| self.trouble_with(role))),
-            &format!("{} {:?}", binding.role.0.as_str(), binding.role.1),
+            binding,
         );
         let status = BindingStatus {
             grants: count(effect.count(who.granted.len())),
@@ -323,6 +330,12 @@ impl<'a> Namespace<'a> {
             vec![about(C::MembersKnown, (Reason::Resolved, "Every member is known."), who.withheld.clone())];
         let ready = match who.withheld.faults() {
             _ if former => bad(C::Ready, Reason::FromFormerOrganization, Reason::FromFormerOrganization.meaning()),
+            0 if exceeds_an_annotation(group) => good(
+                C::Ready,
+                Reason::Reconciled,
+                "The group is in effect. It is too large for plain `kubectl apply`, which keeps a copy in an annotation: \
+                 use `kubectl apply --server-side`.",
+            ),
             0 => good(C::Ready, Reason::Reconciled, "The group is in effect."),
             _ => {
                 bad(C::Ready, Reason::PartlyWithheld, Message::Withheld(who.withheld.only(|reason| !expected(reason))))
@@ -518,6 +531,13 @@ impl<'a> Namespace<'a> {
     fn trouble(&self, meta: &Meta) -> Option<(Reason, String)> {
         self.world.troubles.first_of(&meta.uid)
     }
+}
+
+/// Whether a Group, as JSON, is larger than all annotations of an object may be (256 KiB).
+fn exceeds_an_annotation(group: &Group) -> bool {
+    // Of each name also the quotes and a comma.
+    let size: usize = group.members.iter().chain(&*group.external).map(|name| name.len() + 3).sum();
+    size > 256 * 1024 - 512
 }
 
 /// A role as it stands in this namespace.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::conditions::{Status, StatusDraft};
 use super::decision::{Decision, Existing, Place, RoleName};
 use super::effect::{Effect, Grant};
-use super::findings::{beyond_limit, binding_findings, count, role_findings};
+use super::findings::{beyond_limit, binding_findings, count, role_findings, role_problem};
 use super::order;
 use super::records::{Binding, Role, Subject};
 use super::roles::{self, Resolved};
@@ -223,7 +223,6 @@ fn binding_status(
     if expired {
         who = nobody(binding, Reason::Expired);
     }
-    let name = format!("SiteRole {:?}", binding.role.1);
     let mut effect = Effect::default();
     if let (false, Some(site_role), Ok(resolved)) = (world.troubles.is_empty(), world.site_roles.get(&binding.role.1), &role)
     {
@@ -234,7 +233,8 @@ fn binding_status(
         }
     }
     let trouble = world.troubles.first_of(&binding.meta.uid).or_else(|| effect.because.clone());
-    let findings = binding_findings(role.as_deref(), &who, &effect, nothing, trouble, &name);
+    let role = role.as_deref().map_err(|reason| (*reason, role_problem(world, binding, *reason)));
+    let findings = binding_findings(role, &who, &effect, nothing, trouble, binding);
     let status = BindingStatus {
         grants: count(effect.count(who.granted.len())),
         withheld: count(who.withheld.len()),
