@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::budget::{self, Budget};
-use super::claims;
+use super::claims::{self, Assignment};
 use super::conditions::{Finding, Message, Status, StatusDraft, about, bad, good};
 use super::decision::{Decision, Existing, Place, RoleName};
 use super::effect::{Effect, Grant};
@@ -46,7 +46,13 @@ pub fn decide(world: &World, namespace: &Name, now: Timestamp, existing: Existin
 /// Without an organization nothing is granted, and everything that asks is told why.
 fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
     let wanting = claims::claimants(world, namespace).next();
+    // On its way, and nobody's to fix.
+    let pending = |o: &Organization| {
+        matches!(claims::assignment(world, o), Assignment::Not { reason: Reason::ClaimPending, .. })
+    };
+    let is_pending = claims::claimants(world, namespace).any(pending);
     let message = match wanting {
+        _ if is_pending => format!("Namespace {namespace}: {}", Reason::ClaimPending.meaning()),
         Some(o) => format!(
             "Organization {0} wants namespace {namespace} but does not hold it: \
              `kubectl describe organizations.bailiwick.dev {0}` says why.",
@@ -57,7 +63,8 @@ fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
              `spec.namespace: {namespace}`, or move this object to a namespace that an organization holds."
         ),
     };
-    let finding = || vec![bad(C::Ready, Reason::NoOrganization, message.clone())];
+    let reason = if is_pending { Reason::ClaimPending } else { Reason::NoOrganization };
+    let finding = || vec![bad(C::Ready, reason, message.clone())];
     let mut statuses = Vec::new();
     let privileged = perhaps_privileged(world, local);
     for meta in local.groups.metas() {

@@ -300,6 +300,11 @@ impl World {
             })
     }
 
+    /// The organizations on record as the default one.
+    pub fn recorded_defaults(&self) -> impl Iterator<Item = &Name> {
+        self.recorded_defaults.iter()
+    }
+
     /// The namespace of the default organization, if it holds one.
     pub fn default_namespaces(&self) -> impl Iterator<Item = Name> + '_ {
         let default = claims::default_organization(self);

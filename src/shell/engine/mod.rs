@@ -7,6 +7,7 @@
 
 mod intake;
 mod kept;
+mod log;
 mod queue;
 mod statuses;
 mod suspensions;
@@ -122,6 +123,8 @@ pub struct Engine {
     /// Units with work to do, by the revision since which they have it.
     busy: BTreeSet<(u64, Unit)>,
     writing: Writing,
+    /// The object whose change is being taken in, for the log.
+    cause: Option<String>,
     leading: bool,
     metrics: Arc<Metrics>,
     jobs: mpsc::UnboundedSender<Job>,
@@ -151,6 +154,7 @@ impl Engine {
             revision: 0,
             busy: BTreeSet::new(),
             writing: Writing::new(writes_at_once),
+            cause: None,
             leading: false,
             metrics,
             jobs,
@@ -261,6 +265,8 @@ impl Engine {
             // Another replica may have led meanwhile.
             self.world.refused_claims.clear();
             self.units.values_mut().for_each(UnitState::start_over);
+            // What was there before is no news.
+            self.units.values_mut().for_each(|state| state.changes = Default::default());
             self.suspensions.start_over();
             self.affected(Affected {
                 users: self.world.users.names(),
@@ -339,6 +345,7 @@ impl Engine {
         let revision = self.revision;
         let state = self.units.entry(unit.clone()).or_default();
         state.stale = true;
+        state.changes.caused_by(self.cause.as_ref());
         if state.busy_since.is_none() {
             state.busy_since = Some(revision);
             self.busy.insert((revision, unit.clone()));
@@ -408,7 +415,12 @@ impl Engine {
             Timer::Unit(unit) => {
                 let ends = self.units.get(&unit).is_some_and(|state| state.ends_by(self.now.time));
                 self.revision += 1;
+                if ends && self.may_act() {
+                    self.log_expiry(&unit);
+                    self.cause = Some("expiresAt".to_owned());
+                }
                 self.mark(unit, ends);
+                self.cause = None;
             }
             Timer::User(handle) => drop(self.statuses.users.insert(handle)),
             Timer::Organization(name) => drop(self.statuses.organizations.insert(name)),

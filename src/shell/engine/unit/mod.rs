@@ -379,6 +379,7 @@ impl Engine {
             self.statuses.say_now(first);
             self.statuses.defer(unit, decided_at, others, now.clock);
         }
+        self.log_grants(unit);
         self.forget_troubles(unit);
         if let Unit::Namespace(name) = unit {
             let organization = claims::holder(&self.world, name).map(|o| o.meta.name.clone());
