@@ -3,16 +3,16 @@
 
 use super::conditions::{Finding, Message, about, bad, good};
 use super::effect::Effect;
+use super::native::Grantee;
+use super::records::{Binding, Subject};
 use super::roles::Resolved;
 use super::subjects::Subjects;
 use super::withheld::{expected, short};
-use super::native::Grantee;
-use super::records::{Binding, Subject};
 use super::world::World;
 use crate::api::RoleKind;
+use crate::api::conditions::{ConditionType as C, Reason};
 use std::collections::BTreeSet;
 use std::fmt;
-use crate::api::conditions::{ConditionType as C, Reason};
 
 /// A count for a status.
 pub(super) fn count(n: usize) -> u32 {

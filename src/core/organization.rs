@@ -47,9 +47,8 @@ pub fn decide(world: &World, namespace: &Name, now: Timestamp, existing: Existin
 fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
     let wanting = claims::claimants(world, namespace).next();
     // On its way, and nobody's to fix.
-    let pending = |o: &Organization| {
-        matches!(claims::assignment(world, o), Assignment::Not { reason: Reason::ClaimPending, .. })
-    };
+    let pending =
+        |o: &Organization| matches!(claims::assignment(world, o), Assignment::Not { reason: Reason::ClaimPending, .. });
     let is_pending = claims::claimants(world, namespace).any(pending);
     let message = match wanting {
         _ if is_pending => format!("Namespace {namespace}: {}", Reason::ClaimPending.meaning()),

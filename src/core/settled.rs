@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::plan::Present;
 use super::Name;
 use super::conditions::{Status, StatusDraft};
 use super::decision::Decision;
 use super::native::Desired;
+use super::plan::Present;
 use super::world::{Contribution, World};
 use super::{claims, organization, organization_status, site, user};
 

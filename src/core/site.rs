@@ -108,7 +108,8 @@ fn effect_in_namespaces(
 ) -> Effect {
     let (source, native) = (binding.meta.source("SiteRoleBinding"), names::role(RoleKind::SiteRole, &role.meta.name));
     let of_binding = world.troubles.of(&source.uid).map(|(key, _)| &key.namespace);
-    let of_role = world.troubles.of(&role.meta.uid).filter(|(key, _)| key.name == native).map(|(key, _)| &key.namespace);
+    let of_role =
+        world.troubles.of(&role.meta.uid).filter(|(key, _)| key.name == native).map(|(key, _)| &key.namespace);
     let namespaces: BTreeSet<&Name> = of_binding.chain(of_role).filter(|namespace| !namespace.is_empty()).collect();
     let mut effect = Effect::default();
     for namespace in namespaces {
@@ -224,7 +225,8 @@ fn binding_status(
         who = nobody(binding, Reason::Expired);
     }
     let mut effect = Effect::default();
-    if let (false, Some(site_role), Ok(resolved)) = (world.troubles.is_empty(), world.site_roles.get(&binding.role.1), &role)
+    if let (false, Some(site_role), Ok(resolved)) =
+        (world.troubles.is_empty(), world.site_roles.get(&binding.role.1), &role)
     {
         effect = effect_in_namespaces(world, existing, binding, site_role, resolved, &who);
         if let Some(beyond) = beyond {

@@ -175,7 +175,8 @@ fn a_binding_that_a_quota_refuses_grants_nothing_and_says_so() {
     for key in given.refuse(NativeKind::RoleBinding, "b") {
         given.present.remove(&key);
     }
-    let says = "false RefusedByApiServer: 2 of 2 subjects do not hold the role: User \"ada\", User \"bob\". exceeded quota";
+    let says =
+        "false RefusedByApiServer: 2 of 2 subjects do not hold the role: User \"ada\", User \"bob\". exceeded quota";
     assert_eq!(given.of_the_binding(), (0, says.to_owned()));
     assert_eq!(given.decide().counts.grants, all - 2, "the organization's count");
 }
@@ -185,12 +186,17 @@ fn a_binding_that_cannot_grow_grants_what_is_there() {
     let mut given =
         Refused::given(&(TWO.to_owned() + &binding("{kind: User, name: ada}, {kind: User, name: bob}", "")));
     for key in given.refuse(NativeKind::RoleBinding, "b") {
-        let Some(Content::Binding { subjects, .. }) = &mut given.present.get_mut(&key).unwrap().content else { panic!() };
+        let Some(Content::Binding { subjects, .. }) = &mut given.present.get_mut(&key).unwrap().content else {
+            panic!()
+        };
         *subjects = [Grantee::User("ada".into())].into();
     }
     let (grants, says) = given.of_the_binding();
     assert_eq!(grants, 1);
-    assert!(says.starts_with("false RefusedByApiServer: 1 of 2 subjects do not hold the role: User \"bob\"."), "{says}");
+    assert!(
+        says.starts_with("false RefusedByApiServer: 1 of 2 subjects do not hold the role: User \"bob\"."),
+        "{says}"
+    );
 }
 
 /// The subject is in an object of another name while the one that is to replace it is refused.
@@ -238,7 +244,9 @@ fn who_does_not_become_the_default_organization_is_not_ready() {
     assert_eq!(shell.says(Kind::Organization, "one", "Ready"), "True Reconciled");
     assert_eq!(shell.says(Kind::Organization, "two", "Ready"), "False AlreadyTaken");
     let message = shell.condition(Kind::Organization, "two", "Ready").message.to_string();
-    assert!(message.contains("Organization one is the default one") && message.contains("`spec.default: false` on one"));
+    assert!(
+        message.contains("Organization one is the default one") && message.contains("`spec.default: false` on one")
+    );
 }
 
 #[rstest]
@@ -292,7 +300,10 @@ fn a_role_of_the_other_kind_is_named() {
 fn a_group_that_plain_apply_cannot_keep_says_which_does() {
     let group = |count: usize| {
         let names: Vec<String> = (0..count).map(|n| format!("{n:04}{}", "\u{1d504}".repeat(250))).collect();
-        format!("{{kind: Group, metadata: {{name: g, namespace: n0}}, spec: {{externalGroups: [{}]}}}}", names.join(", "))
+        format!(
+            "{{kind: Group, metadata: {{name: g, namespace: n0}}, spec: {{externalGroups: [{}]}}}}",
+            names.join(", ")
+        )
     };
     let mut shell = given(START);
     shell.apply(&group(258));

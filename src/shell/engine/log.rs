@@ -121,7 +121,11 @@ pub(super) fn log_claim(claim: &Claim) {
         }
         _ => {
             let last = &*claim.last_organization.0;
-            tracing::info!(namespace = &**namespace, organization = last, "nobody has access by the former organization");
+            tracing::info!(
+                namespace = &**namespace,
+                organization = last,
+                "nobody has access by the former organization"
+            );
         }
     }
 }
