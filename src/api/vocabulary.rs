@@ -55,3 +55,7 @@ pub const POLICIES_CONFIG_MAP: &str = "bailiwick-policies";
 pub const MEMBER_ROLE: &str = "member";
 /// The SiteRole that members of an organization hold unless it says otherwise.
 pub const ORGANIZATION_MEMBER_ROLE: &str = "organization-member";
+/// The chart's ClusterRole for the operator, and its bindings.
+pub const OPERATOR_ROLE: &str = "bailiwick-operator";
+/// The chart's ClusterRole with which the operator writes RBAC in a namespace, and its bindings.
+pub const PROJECTOR_ROLE: &str = "bailiwick-projector";

@@ -106,14 +106,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(options: shell::Options) -> Result<(), Error> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        tracing_subscriber::EnvFilter::new("info,kube_client=off,kube_runtime=off,kube_lease_manager=off")
-    });
+    // A mistyped directive must not keep the operator from running: it is left out, and said on standard error.
+    let filter = tracing_subscriber::EnvFilter::new(&options.log);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    if std::env::var("BAILIWICK_LOG_FORMAT").is_ok_and(|format| format == "json") {
+    if options.log_format == shell::LogFormat::Json {
         log.json().init();
     } else {
         log.init();

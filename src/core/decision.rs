@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::conditions::StatusDraft;
+use super::effect;
 use super::names::{self, Shard};
 use super::native::{Content, Desired, Grantee, Key, Native, NativeKind, Source};
 use super::rules::Rule;
@@ -42,8 +43,8 @@ pub struct Counts {
 }
 
 /// Which native objects of ours are there. It is asked only to keep a grant in as many shards as it is in, where one subject
-/// more or less would rewrite all of them.
-pub type Existing<'a> = &'a dyn Fn(&Key) -> bool;
+/// more or less would rewrite all of them, and to say what came of writes that are refused.
+pub type Existing<'a> = &'a dyn effect::Existing;
 
 /// A place for native objects: a namespace, or the cluster.
 pub(super) struct Place<'a> {
@@ -78,11 +79,10 @@ impl Place<'_> {
         self.desired.entry(key).or_insert_with(|| Native { content: Content::Rules(rules.clone()), source });
     }
 
-    /// Wants these subjects to hold a role, by as many native bindings as it takes. Returns how many grants that are.
-    pub fn bind(&mut self, path: &[&str], role: &RoleName<'_>, subjects: &BTreeSet<Grantee>, source: &Source) -> u32 {
+    /// Wants these subjects to hold a role, by as many native bindings as it takes.
+    pub fn bind(&mut self, path: &[&str], role: &RoleName<'_>, subjects: &BTreeSet<Grantee>, source: &Source) {
         let lists = shards::split(subjects, self.shards(path, role, subjects.len()), self.seed);
         self.bind_shards(path, role, &lists, source);
-        u32::try_from(subjects.len()).unwrap_or(u32::MAX)
     }
 
     /// Into how many shards to split so many subjects: twice as many as they need, while they nearly need them and are split so.
@@ -91,7 +91,8 @@ impl Place<'_> {
         let count = u32::try_from(2 * needed).unwrap_or(u32::MAX);
         let is_there = |index| {
             let shard = Shard { index, count, seed: self.seed };
-            (self.existing)(&self.key(false, names::binding(path, (role.kind, role.name), shard)))
+            let key = self.key(false, names::binding(path, (role.kind, role.name), shard));
+            self.existing.get(&key).is_some()
         };
         // One of the shards may be empty.
         let keeps = shards::nearly_need_more(subjects) && (0..2).any(is_there);
@@ -111,6 +112,9 @@ impl Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::native::{Observed, Owner};
+    use crate::core::plan::Present;
+    use crate::core::uid::Uid;
 
     #[test]
     fn one_subject_more_or_less_does_not_split_again() {
@@ -121,7 +125,18 @@ mod tests {
                 .map(|index| names::binding(&["a"], (role.kind, role.name), Shard { index, count: there, seed }))
                 .collect();
             let (namespace, mut desired) = (Name::default(), Desired::new());
-            let existing = |key: &Key| names.contains(&key.name);
+            let key = |name| Key { kind: NativeKind::ClusterRoleBinding, namespace: Name::default(), name };
+            let observed = || Observed {
+                uid: Uid::default(),
+                version: 1,
+                content: None,
+                owner: Owner::None,
+                origin: None,
+                labelled: true,
+                stuck: false,
+                terminating: false,
+            };
+            let existing: Present = names.into_iter().map(|name| (key(name), Box::new(observed()))).collect();
             Place { namespace: &namespace, desired: &mut desired, existing: &existing, seed }.shards(
                 &["a"],
                 &role,

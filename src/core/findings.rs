@@ -2,10 +2,17 @@
 //! SiteRoles.
 
 use super::conditions::{Finding, Message, about, bad, good};
+use super::effect::Effect;
+use super::native::Grantee;
+use super::records::{Binding, Subject};
 use super::roles::Resolved;
 use super::subjects::Subjects;
-use super::withheld::expected;
+use super::withheld::{expected, short};
+use super::world::World;
+use crate::api::RoleKind;
 use crate::api::conditions::{ConditionType as C, Reason};
+use std::collections::BTreeSet;
+use std::fmt;
 
 /// A count for a status.
 pub(super) fn count(n: usize) -> u32 {
@@ -30,30 +37,43 @@ pub(super) fn only_a_part() -> Finding {
 
 /// The conditions of a binding, of either kind.
 pub(super) fn binding_findings(
-    role: Result<&Resolved, &Reason>,
+    role: Result<&Resolved, (Reason, String)>,
     who: &Subjects,
+    effect: &Effect,
     nothing: Option<Reason>,
     trouble: Option<(Reason, String)>,
-    role_name: &str,
+    binding: &Binding,
 ) -> Vec<Finding> {
+    let name = RoleName(binding);
     let resolved = match role {
-        Err(reason) => bad(C::RoleResolved, *reason, format!("{role_name}: {}", reason.meaning())),
-        Ok(role) if role.is_empty() => bad(
+        Err((reason, message)) => bad(C::RoleResolved, reason, message),
+        Ok(role) if role.is_empty() => bad(C::RoleResolved, Reason::RoleGrantsNothing, name.grants_nothing()),
+        Ok(role) if role.withheld.faults() > 0 => good(
             C::RoleResolved,
-            Reason::RoleGrantsNothing,
-            format!("{role_name}: {}", Reason::RoleGrantsNothing.meaning()),
+            Reason::Resolved,
+            format!("{name} is assigned. The role withholds {}: {}.", rights(role.withheld.faults()), name.describe()),
         ),
-        Ok(_) => good(C::RoleResolved, Reason::Resolved, format!("{role_name} is assigned.")),
+        Ok(_) => good(C::RoleResolved, Reason::Resolved, format!("{name} is assigned.")),
     };
-    let fine = (Reason::Resolved, "Every subject holds the role.");
-    let subjects = about(C::SubjectsResolved, fine, who.withheld.clone());
+    let named = |subject: &Subject| matches!(subject, Subject::ServiceAccount { .. });
+    let fine = if binding.subjects.iter().any(named) {
+        "Every subject holds the role. Whether a ServiceAccount exists is not checked: `kubectl get serviceaccounts` shows."
+    } else {
+        "Every subject holds the role."
+    };
+    let fine = (Reason::Resolved, fine);
+    let subjects = match &effect.because {
+        Some((reason, message)) => bad(C::SubjectsResolved, *reason, not_in_effect(effect, who, message)),
+        None => about(C::SubjectsResolved, fine, who.withheld.clone()),
+    };
     let faults = who.withheld.faults();
     let pending = faults > 0 && faults == who.withheld.only(|reason| reason == Reason::HolderPending).len();
     let ready = match (trouble, nothing) {
         (Some((reason, message)), _) => bad(C::Ready, reason, message),
         (None, Some(Reason::Expired)) => good(C::Ready, Reason::Expired, Reason::Expired.meaning()),
+        (None, Some(reason)) if reason == resolved.reason => bad(C::Ready, reason, resolved.message.clone()),
         (None, Some(reason)) => bad(C::Ready, reason, reason.meaning()),
-        (None, None) if !resolved.good => bad(C::Ready, Reason::RoleGrantsNothing, Reason::RoleGrantsNothing.meaning()),
+        (None, None) if !resolved.good => bad(C::Ready, Reason::RoleGrantsNothing, resolved.message.clone()),
         (None, None) if pending => bad(C::Ready, Reason::HolderPending, subjects.message.clone()),
         (None, None) if faults > 0 && who.granted.is_empty() => {
             bad(C::Ready, Reason::NothingGranted, subjects.message.clone())
@@ -62,6 +82,99 @@ pub(super) fn binding_findings(
         (None, None) => good(C::Ready, Reason::Reconciled, "All grants are in effect."),
     };
     vec![ready, resolved, subjects]
+}
+
+fn rights(count: usize) -> String {
+    if count == 1 { "1 right".to_owned() } else { format!("{count} rights") }
+}
+
+/// The role of a binding, in messages.
+struct RoleName<'a>(&'a Binding);
+
+impl fmt::Display for RoleName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, name) = &self.0.role;
+        write!(f, "{} {:?}", kind.as_str(), short(name))
+    }
+}
+
+impl RoleName<'_> {
+    /// The command that shows what is wrong with it.
+    fn describe(&self) -> String {
+        let name = short(&self.0.role.1);
+        match self.0.role.0 {
+            RoleKind::SiteRole => format!("`kubectl describe siteroles.bailiwick.dev {name}`"),
+            RoleKind::CustomRole => {
+                format!("`kubectl describe customroles.bailiwick.dev {name} --namespace {}`", self.0.meta.namespace)
+            }
+        }
+    }
+
+    fn grants_nothing(&self) -> String {
+        format!("{self} grants nothing for now. Its own conditions say why: {}.", self.describe())
+    }
+}
+
+/// What is wrong with the role of a binding, and what to do about it.
+pub(super) fn role_problem(world: &World, binding: &Binding, reason: Reason) -> String {
+    let (name, (kind, role), namespace) = (RoleName(binding), &binding.role, &binding.meta.namespace);
+    match (reason, kind) {
+        (Reason::RoleNotFound, RoleKind::CustomRole) => {
+            let site = world.site_roles.meta(role).map_or("", |_| " There is a SiteRole of this name: is it meant?");
+            format!(
+                "{name} does not exist in namespace {namespace}. Create it, or name another role in \
+                 `roleRef`: `kubectl get customroles.bailiwick.dev --namespace {namespace}` lists them.{site}"
+            )
+        }
+        (Reason::RoleNotFound, RoleKind::SiteRole) => {
+            let local = world.local.get(namespace).and_then(|local| local.roles.meta(role));
+            let custom = local.map_or("", |_| " There is a CustomRole of this name here: is it meant?");
+            format!(
+                "{name} does not exist. Name another role in `roleRef`: `kubectl get siteroles.bailiwick.dev` \
+                 lists them.{custom}"
+            )
+        }
+        (Reason::RoleNotAssignableHere, _) => {
+            let known = world.site_roles.get(role);
+            let fix = match (namespace.is_empty(), known.is_some_and(|role| role.single_holder)) {
+                (false, true) => "it has `singleHolder`, so only a SiteRoleBinding can assign it.",
+                (false, false) => {
+                    "its `assignableTo` does not name Organization. Use a SiteRoleBinding, or another role."
+                }
+                (true, _) => "its `assignableTo` does not name Site. Use RoleBindings in namespaces, or another role.",
+            };
+            format!("{name} cannot be assigned here: {fix}")
+        }
+        (Reason::RoleGrantsNothing, _) => name.grants_nothing(),
+        _ => format!("{name}: {}", reason.meaning()),
+    }
+}
+
+/// How many grantees such a message names.
+const NAMED: usize = 5;
+
+/// What is said where what is there is not what was decided.
+fn not_in_effect(effect: &Effect, who: &Subjects, why: &str) -> String {
+    let list = |grantees: &BTreeSet<Grantee>| {
+        let named: Vec<String> = grantees.iter().take(NAMED).map(|grantee| short(&grantee.to_string())).collect();
+        match grantees.len().saturating_sub(NAMED) {
+            0 => named.join(", "),
+            more => format!("{} and {more} more", named.join(", ")),
+        }
+    };
+    let mut message = String::new();
+    if !effect.missing.is_empty() {
+        let (missing, all) = (effect.missing.len(), who.granted.len());
+        message += &format!("{missing} of {all} subjects do not hold the role: {}. ", list(&effect.missing));
+    }
+    if !effect.still.is_empty() {
+        message += &format!("Subjects still hold the role and should not: {}. ", list(&effect.still));
+    }
+    message += why;
+    if !who.withheld.is_empty() {
+        message += &format!(" {}", who.withheld);
+    }
+    message
 }
 
 /// The conditions of a role, of either kind.

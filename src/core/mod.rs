@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod claims;
 pub mod conditions;
 pub mod decision;
+pub mod effect;
 mod findings;
 pub mod kept;
 pub mod members;

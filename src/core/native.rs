@@ -80,6 +80,16 @@ pub enum Grantee {
     },
 }
 
+impl std::fmt::Display for Grantee {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Grantee::User(name) => write!(f, "User {name:?}"),
+            Grantee::Group(name) => write!(f, "ExternalGroup {name:?}"),
+            Grantee::ServiceAccount { namespace, name } => write!(f, "ServiceAccount {namespace}/{name}"),
+        }
+    }
+}
+
 /// What a native object says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::budget::{self, Budget};
-use super::claims;
+use super::claims::{self, Assignment};
 use super::conditions::{Finding, Message, Status, StatusDraft, about, bad, good};
 use super::decision::{Decision, Existing, Place, RoleName};
-use super::findings::{beyond_limit, binding_findings, count, only_a_part, role_findings};
+use super::effect::{Effect, Grant};
+use super::findings::{beyond_limit, binding_findings, count, only_a_part, role_findings, role_problem};
 use super::members::Members;
 use super::native::{Grantee, Key, Source};
 use super::order::{self, Handover};
@@ -45,11 +46,24 @@ pub fn decide(world: &World, namespace: &Name, now: Timestamp, existing: Existin
 /// Without an organization nothing is granted, and everything that asks is told why.
 fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
     let wanting = claims::claimants(world, namespace).next();
+    // On its way, and nobody's to fix.
+    let pending =
+        |o: &Organization| matches!(claims::assignment(world, o), Assignment::Not { reason: Reason::ClaimPending, .. });
+    let is_pending = claims::claimants(world, namespace).any(pending);
     let message = match wanting {
-        Some(o) => format!("Organization {} wants namespace {namespace} but does not hold it.", o.meta.name),
-        None => format!("No organization holds namespace {namespace}."),
+        _ if is_pending => format!("Namespace {namespace}: {}", Reason::ClaimPending.meaning()),
+        Some(o) => format!(
+            "Organization {0} wants namespace {namespace} but does not hold it: \
+             `kubectl describe organizations.bailiwick.dev {0}` says why.",
+            o.meta.name
+        ),
+        None => format!(
+            "No organization holds namespace {namespace}, so nothing here has an effect. Create an Organization with \
+             `spec.namespace: {namespace}`, or move this object to a namespace that an organization holds."
+        ),
     };
-    let finding = || vec![bad(C::Ready, Reason::NoOrganization, message.clone())];
+    let reason = if is_pending { Reason::ClaimPending } else { Reason::NoOrganization };
+    let finding = || vec![bad(C::Ready, reason, message.clone())];
     let mut statuses = Vec::new();
     let privileged = perhaps_privileged(world, local);
     for meta in local.groups.metas() {
@@ -252,20 +266,22 @@ impl<'a> Namespace<'a> {
             who.withheld =
                 Withheld::all(reason, subjects.map(|(index, subject)| Item::Subject(index, subject.clone())));
         }
+        let mut effect = Effect::default();
         if let Ok(role) = &role {
             let source = binding.meta.source("RoleBinding");
-            self.grant(&["role-binding", &binding.meta.name], role, &who, &source);
+            effect = self.grant(&["role-binding", &binding.meta.name], role, &who, &source);
         }
         self.decision.counts.withheld += count(who.withheld.len());
         let findings = binding_findings(
-            role.as_ref().map(|r| &*r.resolved),
+            role.as_ref().map(|r| &*r.resolved).map_err(|reason| (*reason, role_problem(self.world, binding, *reason))),
             &who,
+            &effect,
             refused,
             self.trouble(&binding.meta).or_else(|| role.as_ref().ok().and_then(|role| self.trouble_with(role))),
-            &format!("{} {:?}", binding.role.0.as_str(), binding.role.1),
+            binding,
         );
         let status = BindingStatus {
-            grants: count(who.granted.len()),
+            grants: count(effect.count(who.granted.len())),
             withheld: count(who.withheld.len()),
             organization: self.belongs_to(&binding.meta),
             older_groups: self.older_groups(binding, role.as_ref().ok()),
@@ -320,6 +336,12 @@ impl<'a> Namespace<'a> {
             vec![about(C::MembersKnown, (Reason::Resolved, "Every member is known."), who.withheld.clone())];
         let ready = match who.withheld.faults() {
             _ if former => bad(C::Ready, Reason::FromFormerOrganization, Reason::FromFormerOrganization.meaning()),
+            0 if exceeds_an_annotation(group) => good(
+                C::Ready,
+                Reason::Reconciled,
+                "The group is in effect. It is too large for plain `kubectl apply`, which keeps a copy in an annotation: \
+                 use `kubectl apply --server-side`.",
+            ),
             0 => good(C::Ready, Reason::Reconciled, "The group is in effect."),
             _ => {
                 bad(C::Ready, Reason::PartlyWithheld, Message::Withheld(who.withheld.only(|reason| !expected(reason))))
@@ -384,12 +406,17 @@ impl<'a> Namespace<'a> {
     }
 
     /// Wants a role and its holders to be in the namespace, and remembers them for the role's part beyond it.
-    fn grant(&mut self, path: &[&str], role: &Assigned, who: &Subjects, source: &Source) {
+    /// Returns what came of it so far.
+    fn grant(&mut self, path: &[&str], role: &Assigned, who: &Subjects, source: &Source) -> Effect {
+        let native = names::role(role.id.0, &role.id.1);
+        let grant = Grant { namespace: self.name, role: &native, source: &source.uid };
         if who.granted.is_empty() {
-            return;
+            let effect = Effect::of(self.world, self.existing, &grant, &self.decision.desired, &who.granted);
+            self.decision.counts.grants += count(effect.count(0));
+            return effect;
         }
+        let mut effect = Effect::default();
         if !role.resolved.namespaced.is_empty() {
-            let native = names::role(role.id.0, &role.id.1);
             let mut place = Place {
                 namespace: self.name,
                 desired: &mut self.decision.desired,
@@ -397,13 +424,16 @@ impl<'a> Namespace<'a> {
                 seed: self.world.seed,
             };
             place.role(&native, &role.resolved.rules.namespaced, role.source.clone());
-            let reference = RoleName { kind: role.id.0, name: &role.id.1, native };
-            self.decision.counts.grants += place.bind(path, &reference, &who.granted, source);
+            let reference = RoleName { kind: role.id.0, name: &role.id.1, native: native.clone() };
+            place.bind(path, &reference, &who.granted, source);
+            effect = Effect::of(self.world, self.existing, &grant, &self.decision.desired, &who.granted);
+            self.decision.counts.grants += count(effect.count(who.granted.len()));
         }
         let beyond = !role.resolved.cluster.is_empty() || !role.resolved.release.is_empty();
         if beyond && source.kind != "SiteRoleBinding" {
             self.holders.extend(who.granted.iter().map(|grantee| (role.id.1.clone(), grantee.clone())));
         }
+        effect
     }
 
     /// The role of a RoleBinding, if it may be assigned in an organization.
@@ -511,6 +541,13 @@ impl<'a> Namespace<'a> {
     fn trouble(&self, meta: &Meta) -> Option<(Reason, String)> {
         self.world.troubles.first_of(&meta.uid)
     }
+}
+
+/// Whether a Group, as JSON, is larger than all annotations of an object may be (256 KiB).
+fn exceeds_an_annotation(group: &Group) -> bool {
+    // Of each name also the quotes and a comma.
+    let size: usize = group.members.iter().chain(&*group.external).map(|name| name.len() + 3).sum();
+    size > 256 * 1024 - 512
 }
 
 /// A role as it stands in this namespace.

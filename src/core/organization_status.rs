@@ -5,10 +5,13 @@ use super::claims::{self, Assignment};
 use super::conditions::{Finding, Status, StatusDraft, bad, good};
 use super::decision::Counts;
 use super::findings;
+use super::names;
+use super::native::{Key, NativeKind};
 use super::records::{Meta, Organization};
 use super::roles;
 use super::world::{Local, World};
 use crate::api::conditions::{ConditionType as C, Reason};
+use crate::api::vocabulary::MEMBER_ROLE;
 use crate::api::{self, OrganizationStatus};
 
 /// The SiteRole that members hold implicitly.
@@ -39,29 +42,43 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
         (Some(name), Ok(_)) => {
             good(C::MemberRoleResolved, Reason::Resolved, format!("Members hold SiteRole {name:?}."))
         }
-        (Some(name), Err(reason)) => {
-            bad(C::MemberRoleResolved, reason, format!("memberRole {name:?}: {}", reason.meaning()))
-        }
+        (Some(name), Err(reason)) => bad(
+            C::MemberRoleResolved,
+            reason,
+            format!("memberRole {name:?}: {} Correct `spec.memberRole`, or set it to \"\".", reason.meaning()),
+        ),
         (None, _) => good(C::MemberRoleResolved, Reason::NotConfigured, "Members hold no role by being members."),
     };
     let is_default = claims::should_record_default(world, organization);
     let default = match claims::desired_default(world) {
         Some(other) if other.meta.uid != organization.meta.uid && organization.asks_default => {
-            bad(C::Default, Reason::AlreadyTaken, format!("Organization {} is the default one.", other.meta.name))
+            let message = format!(
+                "Organization {0} is the default one, so users who belong to no organization are members there and not here. \
+                 Set `spec.default: false` on {0} to move it here, or on this Organization to leave it there.",
+                other.meta.name
+            );
+            bad(C::Default, Reason::AlreadyTaken, message)
         }
-        None => bad(C::Default, Reason::Undecided, Reason::Undecided.meaning()),
+        None => bad(C::Default, Reason::Undecided, undecided_default(world)),
         _ if is_default => good(C::Default, Reason::IsDefault, Reason::IsDefault.meaning()),
         _ => bad(C::Default, Reason::NotRequested, Reason::NotRequested.meaning()),
     };
     // An organization without a namespace is legal and has no effect: it is as its author wrote it.
     let inert = assigned.reason == Reason::NotSet;
-    let ready = match world.troubles.first_of(&organization.meta.uid) {
+    let trouble = world.troubles.first_of(&organization.meta.uid).or_else(|| {
+        let roles = [organization.member_role.as_deref(), Some(MEMBER_ROLE)];
+        roles.into_iter().flatten().find_map(|role| trouble_with(world, namespace.as_ref()?, role))
+    });
+    let ready = match trouble {
         // What keeps it from its namespace explains why the API server refuses what it refuses there.
         _ if !assigned.good && !inert => bad(C::Ready, assigned.reason, assigned.message.clone()),
         Some((reason, message)) => bad(C::Ready, reason, message),
         None if inert => good(C::Ready, Reason::NotSet, "It has no namespace, so nothing is granted in it."),
         None if !role.good => bad(C::Ready, role.reason, role.message.clone()),
-        None => good(C::Ready, Reason::Reconciled, "All grants are in effect."),
+        None if organization.asks_default && matches!(default.reason, Reason::AlreadyTaken | Reason::Undecided) => {
+            bad(C::Ready, default.reason, default.message.clone())
+        }
+        None => good(C::Ready, Reason::Reconciled, "It holds its namespace, and its members hold their roles."),
     };
     let status = OrganizationStatus {
         namespace: namespace.map(|n| n.to_string()),
@@ -78,6 +95,21 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
         findings.push(configuration(world));
     }
     StatusDraft::new("Organization", &organization.meta, Status::Organization(status), findings)
+}
+
+/// Why the native role for what members hold is not as it should be in a namespace.
+fn trouble_with(world: &World, namespace: &Name, role: &str) -> Option<(Reason, String)> {
+    let key =
+        Key { kind: NativeKind::Role, namespace: namespace.clone(), name: names::role(api::RoleKind::SiteRole, role) };
+    world.troubles.get(&key).map(|trouble| (trouble.reason, trouble.message.clone()))
+}
+
+/// Those among whom it is open which is the default organization.
+fn undecided_default(world: &World) -> String {
+    let Some((not_asking, not_default, created, ..)) = world.ranking.first() else { return String::new() };
+    let equal = world.ranking.iter().take_while(|(a, b, c, ..)| (a, b, c) == (not_asking, not_default, created));
+    let named: Vec<&str> = equal.map(|(.., name, _)| &**name).take(5).collect();
+    format!("Organizations {}: {}", named.join(", "), Reason::Undecided.meaning())
 }
 
 /// The status of an Organization that does not count, because there are too many.
@@ -131,38 +163,61 @@ fn assigned(world: &World, organization: &Organization) -> (Finding, Option<Name
         Assignment::Holds(name) => (good(kind, Reason::Assigned, format!("It holds namespace {name}.")), Some(name)),
         Assignment::Not { reason, namespace, other } => {
             let why = namespace.as_ref().and_then(|n| world.refused_claims.get(n));
-            let mut message = namespace.as_ref().map_or_else(String::new, |n| format!("Namespace {n}: "));
-            message.push_str(reason.meaning());
-            message.push_str(&namespace.as_deref().map_or_else(String::new, |n| advice(world, reason, n)));
-            if let Some(other) = other {
-                message.push_str(&format!(" ({other})"));
-            }
-            if let (Reason::ClaimRefused, Some(why)) = (reason, why) {
-                message.push_str(&format!(" ({why})"));
-            }
-            (bad(kind, reason, message), None)
+            (bad(kind, reason, unassigned(world, reason, namespace.as_deref(), other.as_deref(), why)), None)
         }
     }
 }
 
-/// What to do about a namespace that cannot be had yet. Often its name is mistyped, here or in the chart's values.
-fn advice(world: &World, reason: Reason, namespace: &str) -> String {
-    match reason {
-        Reason::NotWhitelisted => {
-            let whitelist = world.bounds.namespace_whitelist.iter();
-            let similar = whitelist.map(|name| (strsim::osa_distance(name, namespace), name)).min();
-            let similar = similar.filter(|(distance, _)| *distance <= 2);
-            let similar = similar.map_or_else(String::new, |(_, name)| format!(" The similar name {name} is."));
-            format!(
-                "{similar} Add the namespace to that value of the chart, or delete and recreate the Organization with \
-                 another one: `spec.namespace` is set once."
-            )
+/// Why an organization does not hold its namespace, and what to do about it.
+fn unassigned(
+    world: &World,
+    reason: Reason,
+    namespace: Option<&str>,
+    other: Option<&str>,
+    why: Option<&String>,
+) -> String {
+    let Some(namespace) = namespace else { return reason.meaning().to_owned() };
+    let release = |namespace: &str| format!("`kubectl label namespace {namespace} bailiwick.dev/organization-`");
+    match (reason, other) {
+        (Reason::NotWhitelisted, _) => format!(
+            "Namespace {namespace} is not available.{} Add {namespace:?} to the Helm value `namespaceWhitelist` and \
+             upgrade the release, or recreate this Organization with another `spec.namespace`.",
+            similar(world, namespace)
+        ),
+        (Reason::AlreadyClaimed, Some(other)) => format!(
+            "Namespace {namespace} is claimed by Organization {other}. `spec.namespace` is set once: recreate this \
+             Organization with another one."
+        ),
+        (Reason::ReservedFor, Some(other)) => format!(
+            "Namespace {namespace} is kept for Organization {other}, which held it. An administrator (verb `override` on \
+             the Namespace) releases it: {}",
+            release(namespace)
+        ),
+        (Reason::ReservedElsewhere, Some(other)) => format!(
+            "Namespace {namespace}: this Organization is recorded on namespace {other}. An administrator (verb `override` \
+             on the Namespace) has to release that first: {}",
+            release(other)
+        ),
+        (Reason::NamespaceNotFound, _) => format!(
+            "Namespace {namespace}: {} Run `helm upgrade`, which creates whitelisted namespaces; where \
+             `createNamespaces` leaves this one out, create it first.",
+            reason.meaning()
+        ),
+        (Reason::Undecided, Some(other)) => {
+            format!("Namespace {namespace}, which Organization {other} wants as well: {}", reason.meaning())
         }
-        Reason::NamespaceNotFound => {
-            " Run `helm upgrade`, which creates whitelisted namespaces; where `createNamespaces` leaves this one out, \
-             create it first."
-                .to_owned()
+        _ => {
+            let why = why.filter(|_| reason == Reason::ClaimRefused);
+            let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+            format!("Namespace {namespace}: {}{why}", reason.meaning())
         }
-        _ => String::new(),
     }
+}
+
+/// The namespace on the whitelist that was meant, perhaps.
+fn similar(world: &World, namespace: &str) -> String {
+    let whitelist = world.bounds.namespace_whitelist.iter();
+    let similar = whitelist.map(|name| (strsim::osa_distance(name, namespace), name)).min();
+    let similar = similar.filter(|(distance, _)| *distance <= 2);
+    similar.map_or_else(String::new, |(_, name)| format!(" The similar name {name} is."))
 }

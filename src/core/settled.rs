@@ -10,6 +10,7 @@ use super::Name;
 use super::conditions::{Status, StatusDraft};
 use super::decision::Decision;
 use super::native::Desired;
+use super::plan::Present;
 use super::world::{Contribution, World};
 use super::{claims, organization, organization_status, site, user};
 
@@ -31,7 +32,7 @@ pub fn settle(world: &mut World, now: Timestamp) -> Settled {
     for _ in 0..ROUNDS {
         let mut news = record_claims(world, now) | record_default(world);
         for namespace in world.units() {
-            let decision = organization::decide(world, &namespace, now, &|_| false);
+            let decision = organization::decide(world, &namespace, now, &Present::new());
             let before = contributions.insert(namespace, decision.contribution.clone()).unwrap_or_default();
             world.set_contribution(&before, &decision.contribution);
             news |= before != decision.contribution;
@@ -52,11 +53,11 @@ fn collect(world: &World, now: Timestamp) -> Settled {
     };
     let mut counts = BTreeMap::new();
     for namespace in world.units() {
-        let decision = organization::decide(world, &namespace, now, &|_| false);
+        let decision = organization::decide(world, &namespace, now, &Present::new());
         counts.insert(namespace, decision.counts);
         take(decision);
     }
-    take(site::decide(world, now, &|_| false));
+    take(site::decide(world, now, &Present::new()));
     for organization in world.organizations.values() {
         let held = match claims::assignment(world, organization) {
             claims::Assignment::Holds(namespace) => counts.get(&namespace).copied(),
@@ -101,7 +102,7 @@ fn record_default(world: &mut World) -> bool {
 
 fn record_single_holders(world: &mut World, now: Timestamp) -> bool {
     let mut news = false;
-    for draft in site::decide(world, now, &|_| false).statuses {
+    for draft in site::decide(world, now, &Present::new()).statuses {
         let Status::SiteRole(status) = draft.status else { continue };
         let holder = status.holder.map(Name::from);
         let Some(mut role) = world.site_roles.get(&draft.target.name).cloned() else { continue };

@@ -4,13 +4,15 @@
 //! A SiteRole's cluster-scoped part is given once, for all its holders together, wherever they hold it: RBAC is scanned
 //! linearly on every request, so there is never a ClusterRoleBinding per user or per organization.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::conditions::{Status, StatusDraft};
 use super::decision::{Decision, Existing, Place, RoleName};
-use super::findings::{beyond_limit, binding_findings, count, role_findings};
+use super::effect::{Effect, Grant};
+use super::findings::{beyond_limit, binding_findings, count, role_findings, role_problem};
 use super::order;
 use super::records::{Binding, Role, Subject};
 use super::roles::{self, Resolved};
@@ -26,9 +28,10 @@ use crate::api::{self, BindingStatus, RoleKind, SiteRoleStatus};
 #[must_use]
 pub fn decide(world: &World, now: Timestamp, existing: Existing<'_>) -> Decision {
     let mut decision = Decision::default();
+    let mut effects = BTreeMap::new();
     for (name, role) in world.site_roles.iter() {
         let Some(resolved) = world.site_role_rights(name) else { continue };
-        cluster_part(world, role, resolved, now, existing, &mut decision);
+        effects.insert(name, cluster_part(world, role, resolved, now, existing, &mut decision));
         let status = SiteRoleStatus {
             holder: desired_holder(world, role, now).map(|n| n.to_string()),
             inherits: resolved.inherits.iter().map(|(_, name)| name.to_string()).collect(),
@@ -42,7 +45,7 @@ pub fn decide(world: &World, now: Timestamp, existing: Existing<'_>) -> Decision
         if let Some(end) = binding.expires_at.map(Timestamp::from).filter(|end| *end > now) {
             decision.next_change = Some(decision.next_change.map_or(end, |n| n.min(end)));
         }
-        decision.statuses.push(binding_status(world, binding, now));
+        decision.statuses.push(binding_status(world, binding, now, existing, effects.get(&binding.role.1)));
     }
     for meta in world.site_roles.excess() {
         let status = Status::SiteRole(SiteRoleStatus::default());
@@ -63,9 +66,10 @@ fn cluster_part(
     now: Timestamp,
     existing: Existing<'_>,
     decision: &mut Decision,
-) {
+) -> Effect {
     let name = &role.meta.name;
     let source = role.meta.source("SiteRole");
+    let mut effect = Effect::default();
     let release = Name::from(world.bounds.release_namespace.as_str());
     let places = [
         (Name::default(), names::cluster_role(name), &resolved.rules.cluster, vec!["site-role", name]),
@@ -79,11 +83,46 @@ fn cluster_part(
         let reference = RoleName { kind: RoleKind::SiteRole, name, native: native.clone() };
         let who = everyone_with(world, role, now, |subjects| place.shards(&path, &reference, subjects));
         if who.is_empty() {
-            return;
+            break;
         }
         place.role(&native, rules, source.clone());
         place.bind_shards(&path, &reference, &who, &source);
+        if !world.troubles.is_empty() {
+            let granted = who.iter().flat_map(|(_, subjects)| subjects.iter().cloned()).collect();
+            let grant = Grant { namespace: &namespace, role: &native, source: &source.uid };
+            effect.and(Effect::of(world, existing, &grant, &decision.desired, &granted));
+        }
     }
+    effect
+}
+
+/// What came of a SiteRoleBinding in the namespaces of organizations where something is refused. What is desired there is the
+/// namespaces' business, so this part of it is decided again.
+fn effect_in_namespaces(
+    world: &World,
+    existing: Existing<'_>,
+    binding: &Binding,
+    role: &Role,
+    resolved: &Resolved,
+    who: &Subjects,
+) -> Effect {
+    let (source, native) = (binding.meta.source("SiteRoleBinding"), names::role(RoleKind::SiteRole, &role.meta.name));
+    let of_binding = world.troubles.of(&source.uid).map(|(key, _)| &key.namespace);
+    let of_role =
+        world.troubles.of(&role.meta.uid).filter(|(key, _)| key.name == native).map(|(key, _)| &key.namespace);
+    let namespaces: BTreeSet<&Name> = of_binding.chain(of_role).filter(|namespace| !namespace.is_empty()).collect();
+    let mut effect = Effect::default();
+    for namespace in namespaces {
+        let mut desired = BTreeMap::new();
+        if !resolved.namespaced.is_empty() && !who.granted.is_empty() {
+            let reference = RoleName { kind: RoleKind::SiteRole, name: &role.meta.name, native: native.clone() };
+            let mut place = Place { namespace, desired: &mut desired, existing, seed: world.seed };
+            place.bind(&["site-role-binding", &binding.meta.name], &reference, &who.granted, &source);
+        }
+        let grant = Grant { namespace, role: &native, source: &source.uid };
+        effect.and(Effect::of(world, existing, &grant, &desired, &who.granted));
+    }
+    effect
 }
 
 /// Everybody who holds a role anywhere: through organizations, as the implicit role of everybody, or by a SiteRoleBinding.
@@ -172,17 +211,34 @@ fn ended(binding: &Binding, now: Timestamp) -> bool {
     binding.expires_at.is_some_and(|end| Timestamp::from(end) <= now)
 }
 
-fn binding_status(world: &World, binding: &Binding, now: Timestamp) -> StatusDraft {
+fn binding_status(
+    world: &World,
+    binding: &Binding,
+    now: Timestamp,
+    existing: Existing<'_>,
+    beyond: Option<&Effect>,
+) -> StatusDraft {
     let (mut who, role) = holders_of(world, binding);
     let expired = ended(binding, now);
     let nothing = if expired { Some(Reason::Expired) } else { role.as_ref().err().copied() };
     if expired {
         who = nobody(binding, Reason::Expired);
     }
-    let name = format!("SiteRole {:?}", binding.role.1);
-    let findings = binding_findings(role.as_deref(), &who, nothing, world.troubles.first_of(&binding.meta.uid), &name);
+    let mut effect = Effect::default();
+    if let (false, Some(site_role), Ok(resolved)) =
+        (world.troubles.is_empty(), world.site_roles.get(&binding.role.1), &role)
+    {
+        effect = effect_in_namespaces(world, existing, binding, site_role, resolved, &who);
+        if let Some(beyond) = beyond {
+            effect.missing.extend(beyond.missing.intersection(&who.granted).cloned());
+            effect.because = effect.because.take().or_else(|| beyond.because.clone());
+        }
+    }
+    let trouble = world.troubles.first_of(&binding.meta.uid).or_else(|| effect.because.clone());
+    let role = role.as_deref().map_err(|reason| (*reason, role_problem(world, binding, *reason)));
+    let findings = binding_findings(role, &who, &effect, nothing, trouble, binding);
     let status = BindingStatus {
-        grants: count(who.granted.len()),
+        grants: count(effect.count(who.granted.len())),
         withheld: count(who.withheld.len()),
         ..BindingStatus::default()
     };

@@ -8,7 +8,7 @@ use super::Name;
 use super::native::Grantee;
 use super::order::{self, Handover};
 use super::records::{Binding, Group, Subject};
-use super::withheld::{Item, Withheld};
+use super::withheld::{Item, Withheld, short};
 use super::world::{Local, Standing, World};
 use crate::api::conditions::Reason;
 
@@ -68,7 +68,10 @@ pub fn members(world: &World, group: &Group) -> Subjects {
         let member = if group.meta.unreadable.is_some() { Err(Reason::Unreadable) } else { user(world, username) };
         match member {
             Ok(grantee) => drop(subjects.granted.insert(grantee)),
-            Err(reason) => subjects.withheld.add(reason, || Item::Member(index, username.clone())),
+            Err(reason) => subjects.withheld.add(reason, || {
+                let hint = hint(world, username).filter(|_| reason == Reason::UserNotFound);
+                Item::Member(index, username.clone()).with(hint)
+            }),
         }
     }
     for (index, name) in group.external.iter().enumerate() {
@@ -155,10 +158,32 @@ fn resolve(
                     subjects.groups.insert(name.clone());
                 }
             }
-            Err(reason) => subjects.withheld.add(reason, || Item::Subject(index, subject.clone())),
+            Err(reason) => subjects.withheld.add(reason, || {
+                let hint = match (reason, subject) {
+                    (Reason::UserNotFound, Subject::User(name)) => hint(world, name),
+                    (Reason::HeldByAnother, _) => holder(world, &binding.role.1),
+                    _ => None,
+                };
+                Item::Subject(index, subject.clone()).with(hint)
+            }),
         }
     }
     subjects
+}
+
+/// What may have been meant by a username that nobody has. Every member of an organization may list Users, so this says
+/// nothing that its readers may not know.
+fn hint(world: &World, username: &Name) -> Option<String> {
+    if let Some(user) = world.users.get(username).filter(|user| !user.username.is_empty()) {
+        return Some(format!("the User of this name has the username {:?}", short(&user.username)));
+    }
+    let alike = world.alike(username)?;
+    Some(format!("differs from the username {:?} in case or blanks", short(alike)))
+}
+
+fn holder(world: &World, role: &str) -> Option<String> {
+    let holder = world.site_roles.get(role)?.holder.as_ref()?;
+    Some(format!("User {:?} holds it", short(holder)))
 }
 
 /// FNV-1a: stable across versions of Rust and of Bailiwick, which the standard hasher is not.

@@ -7,6 +7,7 @@ use super::conditions::{Status, StatusDraft, bad, good};
 use super::findings;
 use super::records::{Meta, User};
 use super::subjects::valid_name;
+use super::withheld::short;
 use super::world::World;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::{UserState, UserStatus};
@@ -18,7 +19,8 @@ pub fn status(world: &World, user: &User, now: Timestamp) -> (StatusDraft, Optio
     let speaker = world.speaker(&user.username);
     let accepted = match speaker {
         _ if !valid_name(&user.username) => {
-            bad(C::UsernameAccepted, Reason::Invalid, format!("username {:?} is not valid.", user.username))
+            let (name, why) = (short(&user.username), Reason::Invalid.meaning());
+            bad(C::UsernameAccepted, Reason::Invalid, format!("username {name:?}: {why}"))
         }
         _ if user.meta.unreadable.is_some() => {
             bad(C::UsernameAccepted, Reason::Unreadable, Reason::Unreadable.meaning())
@@ -27,8 +29,9 @@ pub fn status(world: &World, user: &User, now: Timestamp) -> (StatusDraft, Optio
             C::UsernameAccepted,
             Reason::UsernameTaken,
             format!(
-                "User {} is older and has the same username; this one gives nothing and suspends nobody.",
-                other.meta.name
+                "User {0} is older and has the same username; this one gives nothing and suspends nobody. Delete one of the \
+                 two (`kubectl delete users.bailiwick.dev {1}`), or correct its `spec.username`.",
+                other.meta.name, user.meta.name
             ),
         ),
         _ => good(C::UsernameAccepted, Reason::Accepted, Reason::Accepted.meaning()),

@@ -37,6 +37,19 @@ pub enum Item {
     Right(Atom),
     /// So many rights.
     Rights(usize),
+    /// One of these, and something to know about it.
+    Known(Box<Item>, String),
+}
+
+impl Item {
+    /// The item with something to know about it, if there is something.
+    #[must_use]
+    pub fn with(self, hint: Option<String>) -> Self {
+        match hint {
+            Some(hint) => Item::Known(Box::new(self), hint),
+            None => self,
+        }
+    }
 }
 
 impl fmt::Display for Item {
@@ -50,11 +63,13 @@ impl fmt::Display for Item {
             Item::Inherits(n, kind, name) => write!(f, "inherits[{n}] ({} {:?})", kind.as_str(), short(name)),
             Item::Right(atom) => f.write_str(&short(&atom.to_string())),
             Item::Rights(count) => write!(f, "{count} rights"),
+            Item::Known(item, hint) => write!(f, "{item} [{hint}]"),
         }
     }
 }
 
-fn short(text: &str) -> String {
+/// A name as a message has it.
+pub(super) fn short(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -61,6 +61,21 @@ pub struct Options {
     /// After how many seconds without a sign of life another replica takes over.
     #[arg(long, env = "BAILIWICK_LEASE_SECONDS", default_value_t = 15)]
     pub lease_seconds: u64,
+    /// What is logged, in the syntax of Rust's `tracing` (`debug`, or `info,bailiwick::shell::writer=debug`).
+    #[arg(long, env = "RUST_LOG", default_value = "info,kube_client=off,kube_runtime=off,kube_lease_manager=off")]
+    pub log: String,
+    /// How it is logged: `json` is one object a line.
+    #[arg(long, env = "BAILIWICK_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    #[allow(missing_docs)]
+    Text,
+    #[allow(missing_docs)]
+    Json,
 }
 
 /// Why the operator cannot run.

@@ -256,7 +256,7 @@ fn a_namespace_that_is_missing_goes_or_comes_back_without_the_chart_is_said_and_
     cluster.run(&["create", "namespace", "beta"]);
     cluster.apply(&team("beta", "ada", "bob"));
     let message = cluster.await_reason(&beta, "NamespaceAssigned", "OperatorNotAuthorized");
-    assert!(message.contains("applying the chart again"), "{message}");
+    assert!(message.contains("Upgrade the release: the chart gives them back"), "{message}");
     cluster.await_reason(&beta, "Ready", "OperatorNotAuthorized");
     cluster.is_refused(&ada, &[DELETE, MEMBER].concat());
     // The others are not held up by it.

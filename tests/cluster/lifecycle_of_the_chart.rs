@@ -113,7 +113,8 @@ fn an_upgrade_from_the_previous_chart(#[values(Helm::Three, Helm::Four)] helm: H
     let mut cluster = Cluster::bare();
     let quickstart = Example::read("quickstart").questions();
     let is_new = |what: &str| NEW.iter().any(|resource| what.contains(resource));
-    let is_old = |(who, what, can): &&(Question, String, bool)| !can || !(format!("{who:?}").contains("dina@") || is_new(what));
+    let is_old =
+        |(who, what, can): &&(Question, String, bool)| !can || !(format!("{who:?}").contains("dina@") || is_new(what));
     let before_the_upgrade: Vec<_> = quickstart.iter().filter(is_old).cloned().collect();
     let values = values(QUICKSTART);
     let previous = repository().join("tests/previous-chart/bailiwick.tgz");

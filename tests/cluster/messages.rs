@@ -146,7 +146,7 @@ fn what_is_not_as_somebody_meant_it_names_the_object_and_the_field() {
             ["", "Organization", "late"],
             "NamespaceAssigned",
             "AlreadyClaimed",
-            &["Namespace alpha", "(alpha)"],
+            &["Namespace alpha", "Organization alpha"],
         ),
         (
             organization("roleless", "{namespace: beta, memberRole: nope}"),
@@ -300,4 +300,124 @@ fn what_is_not_as_somebody_meant_it_names_the_object_and_the_field() {
     cluster.apply(&custom_role("alpha", "nope", &fine));
     cluster.await_reason(&["-n", "alpha", "rolebindings.bailiwick.dev", "no-role"], "Ready", "Reconciled");
     cluster.await_reason(&["-n", "alpha", "customroles.bailiwick.dev", "heir"], "Ready", "Reconciled");
+}
+
+/// The lines of the log that mention all of these.
+fn lines(cluster: &Cluster, mentions: &[&str]) -> Vec<String> {
+    let log = cluster.operator_log();
+    log.lines().filter(|line| mentions.iter().all(|mention| line.contains(mention))).map(str::to_owned).collect()
+}
+
+const ALPHA_AND_BETA: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}, \
+                              admissionPolicies: {defaultOrganization: {enabled: false}}}";
+
+/// A quota kept a native binding out, and the status said that every subject holds the role.
+#[test]
+fn what_a_quota_or_lost_rights_keep_out_is_not_said_to_be_there() {
+    let cluster = Cluster::with_operator(VALUES);
+    cluster.apply(&(organization("alpha", "{namespace: alpha, default: true}") + &users(&["ada"])));
+    let alpha = ["organizations.bailiwick.dev", "alpha"];
+    cluster.await_reason(&alpha, "Ready", "Reconciled");
+    cluster.settle();
+    let grants = |what: &[&str]| cluster.get(what)["status"]["grants"].as_u64();
+    let before = grants(&alpha).unwrap();
+    cluster.apply(
+        "{apiVersion: v1, kind: ResourceQuota, metadata: {name: none, namespace: alpha}, \
+         spec: {hard: {count/rolebindings.rbac.authorization.k8s.io: '0'}}}",
+    );
+    // In place of the controller manager, which is not here.
+    let count = r#"{"count/rolebindings.rbac.authorization.k8s.io":"0"}"#;
+    let status = format!(r#"{{"status":{{"hard":{count},"used":{count}}}}}"#);
+    let quota =
+        ["-n", "alpha", "patch", "resourcequota", "none", "--subresource=status", "--type=merge", "-p", &status];
+    cluster.run(&quota);
+    // The API server learns of a quota by watching.
+    let probe =
+        ["-n", "alpha", "create", "rolebinding", "probe", "--clusterrole=view", "--user=ada", "--dry-run=server"];
+    cluster.eventually("the quota is enforced", || !cluster.kubectl(&probe).status.success());
+    cluster.apply(&binding("alpha", "q", "SiteRole/organization-manager", &["ada"]));
+    let q = ["-n", "alpha", "rolebindings.bailiwick.dev", "q"];
+    let message = cluster.await_reason(&q, "SubjectsResolved", "RefusedByApiServer");
+    assert!(message.contains("1 of 1 subjects do not hold the role: User \"ada@example.com\""), "{message}");
+    assert!(message.contains("exceeded quota: none"), "{message}");
+    assert_eq!(grants(&q).unwrap_or_default(), 0);
+    cluster.eventually("the organization counts what is there", || grants(&alpha).unwrap_or_default() == before);
+    cluster.run(&["-n", "alpha", "delete", "resourcequota", "none"]);
+    cluster.await_reason(&q, "SubjectsResolved", "Resolved");
+    cluster.await_reason(&q, "Ready", "Reconciled");
+    assert_eq!(grants(&q), Some(1));
+    cluster.eventually("an Event says that it is well again", || {
+        event(&cluster, "RoleBinding", "q", "Reconciled").is_some_and(|event| event["type"] == "Normal")
+    });
+    assert_eq!(lines(&cluster, &["an object is ready", "RoleBinding/alpha/q"]).len(), 1);
+    cluster.settle();
+    the_rights_that_the_chart_gives_back_are_noticed_at_once(&cluster);
+}
+
+fn the_rights_that_the_chart_gives_back_are_noticed_at_once(cluster: &Cluster) {
+    let rights = ["-n", "alpha", "rolebindings.rbac.authorization.k8s.io", "bailiwick-projector"];
+    let mut lost = cluster.get(&rights);
+    lost["metadata"].as_object_mut().unwrap().retain(|key, _| ["name", "namespace", "labels"].contains(&key.as_str()));
+    cluster.run(&[&["delete"], &rights[..]].concat());
+    cluster.apply(&binding("alpha", "later", "SiteRole/organization-manager", &["ada"]));
+    let alpha = ["organizations.bailiwick.dev", "alpha"];
+    cluster.await_reason(&alpha, "NamespaceAssigned", "OperatorNotAuthorized");
+    // By then the pause is more than six seconds long.
+    cluster.eventually("it is tried again and again", || {
+        lines(cluster, &["a write did not work", "RoleBinding alpha/", "create"]).len() >= 8
+    });
+    cluster.apply(&lost.to_string());
+    let restored = std::time::Instant::now();
+    cluster.await_reason(&alpha, "NamespaceAssigned", "Assigned");
+    cluster.await_reason(&["-n", "alpha", "rolebindings.bailiwick.dev", "later"], "Ready", "Reconciled");
+    let took = restored.elapsed();
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn the_log_shows_each_change_once() {
+    let cluster = Cluster::with_operator(ALPHA_AND_BETA);
+    cluster.apply(&(organization("alpha", "{namespace: alpha, default: true}") + &users(&["ada", "bob"])));
+    cluster.apply(&custom_role("alpha", "fine", "{permissions: [{resource: templates, actions: [delete]}]}"));
+    cluster.apply(&custom_role("alpha", "other", "{permissions: [{resource: templates, actions: [read]}]}"));
+    cluster.apply(&binding("alpha", "team", "CustomRole/fine", &["ada", "bob"]));
+    cluster.settle();
+    // Whoever is well from the beginning is no news, and nobody is warned about a claim that is on its way.
+    for kind in ["User", "RoleBinding", "CustomRole"] {
+        assert_eq!(lines(&cluster, &["an object is", &format!("object=\"{kind}/")]), Vec::<String>::new());
+    }
+    assert_eq!(event(&cluster, "RoleBinding", "team", "NoOrganization"), None);
+
+    let spec =
+        |user: &str, spec: &str| cluster.run(&["patch", "users.bailiwick.dev", user, "--type=merge", "-p", spec]);
+    spec("ada", r#"{"spec":{"suspended":true}}"#);
+    cluster.settle();
+    spec("ada", r#"{"spec":{"suspended":false}}"#);
+    cluster.settle();
+    cluster.apply(&binding("alpha", "team", "CustomRole/other", &["ada", "bob"]));
+    cluster.settle();
+    let soon = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + 3).unwrap();
+    let patch = format!(r#"{{"spec":{{"expiresAt":"{soon}"}}}}"#);
+    cluster.run(&["-n", "alpha", "patch", "rolebindings.bailiwick.dev", "team", "--type=merge", "-p", &patch]);
+    cluster.await_reason(&["-n", "alpha", "rolebindings.bailiwick.dev", "team"], "Ready", "Expired");
+    cluster.apply(&organization("beta", "{namespace: beta, default: true}"));
+    cluster.await_reason(&["organizations.bailiwick.dev", "beta"], "Ready", "AlreadyTaken");
+    cluster.apply(&organization("alpha", "{namespace: alpha, default: false}"));
+    cluster.await_reason(&["organizations.bailiwick.dev", "beta"], "Ready", "Reconciled");
+    cluster.settle();
+    for mentions in [
+        &["a namespace is claimed", "alpha"][..],
+        &["a namespace is claimed", "beta"],
+        &["a user is suspended", "ada@example.com"],
+        &["a user is active again", "ada@example.com"],
+        &["a binding has another role", "RoleBinding/alpha/team", "CustomRole/fine", "CustomRole/other"],
+        &["a binding has expired", "RoleBinding/alpha/team"],
+        &["it is the default organization", "organization=\"beta\""],
+        &["an object is ready", "Organization/beta"],
+    ] {
+        assert_eq!(lines(&cluster, mentions).len(), 1, "{mentions:?}: {}", cluster.operator_log());
+    }
+    let taken = lines(&cluster, &["grants have changed", "alpha", "given=0", "cause=\"User/ada\""]);
+    assert_eq!(taken.len(), 1, "{}", cluster.operator_log());
+    assert!(!taken[0].contains("taken=0"), "{taken:?}");
 }

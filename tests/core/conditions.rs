@@ -2,8 +2,14 @@
 //! is written once.
 
 use bailiwick::api::conditions::{ConditionType, Reason};
-use bailiwick::core::conditions::about;
+use bailiwick::core::conditions::{Status, about};
+use bailiwick::core::decision::Decision;
+use bailiwick::core::native::{Content, Grantee, Key, Native, NativeKind};
+use bailiwick::core::plan::Present;
+use bailiwick::core::troubles::Trouble;
+use bailiwick::core::uid::Uid;
 use bailiwick::core::withheld::{Item, Withheld};
+use bailiwick::core::{Name, organization};
 use rstest::rstest;
 
 use crate::build::given;
@@ -32,7 +38,7 @@ fn nothing_withheld_is_good_news() {
 fn a_message_names_the_first_five_of_each_reason(#[case] n: usize, #[case] named: &str) {
     let (reason, message) = say(&vec![Reason::UserNotFound; n]);
     assert_eq!(reason, Reason::UserNotFound);
-    assert_eq!(message, format!("Withheld: {named}There is no User with this username."));
+    assert_eq!(message, format!("Withheld: {named}{}", Reason::UserNotFound.meaning()));
 }
 
 #[test]
@@ -41,8 +47,8 @@ fn what_has_to_be_mended_is_named_first() {
     reasons.push(Reason::UserNotFound);
     let (reason, message) = say(&reasons);
     assert_eq!(reason, Reason::UserNotFound);
-    let first = "Withheld: rules[7]: There is no User with this username. rules[0], ";
-    assert!(message.starts_with(first) && message.contains("and 2 more: The user is suspended"), "{message}");
+    let first = format!("Withheld: rules[7]: {} rules[0], ", Reason::UserNotFound.meaning());
+    assert!(message.starts_with(&first) && message.contains("and 2 more: The user is suspended"), "{message}");
 }
 
 #[test]
@@ -111,4 +117,205 @@ fn a_transition_time_moves_with_the_status_only() {
     shell.apply(&binding("{kind: User, name: ada}", ""));
     assert_eq!(time(&shell).0, "True");
     assert!(time(&shell).1 > since);
+}
+
+/// What is there of a namespace, and its decision, when some of it is refused.
+struct Refused {
+    shell: crate::shell::Shell,
+    present: Present,
+}
+
+impl Refused {
+    fn given(yaml: &str) -> Self {
+        let shell = given(&(START.to_owned() + yaml));
+        let desired = &shell.all.units["n0"].decision.desired;
+        let present = |(n, (key, native)): (usize, (&Key, &Native))| {
+            (key.clone(), Box::new(crate::plan::stored(native, Uid::from(format!("u{n}").as_str()), 1)))
+        };
+        let present = desired.iter().enumerate().map(present).collect();
+        Self { shell, present }
+    }
+
+    /// The native objects of this kind that an object of this name asked for are refused.
+    fn refuse(&mut self, kind: NativeKind, source: &str) -> Vec<Key> {
+        let desired = self.shell.all.units["n0"].decision.desired.clone();
+        let of = desired.iter().filter(|(key, native)| key.kind == kind && &*native.source.name == source);
+        let of: Vec<_> = of.map(|(key, native)| (key.clone(), native.source.uid.clone())).collect();
+        assert!(!of.is_empty());
+        for (key, source) in &of {
+            let message = "exceeded quota".to_owned();
+            let trouble = Trouble { source: source.clone(), reason: Reason::RefusedByApiServer, message };
+            self.shell.world.troubles.insert(key.clone(), trouble);
+        }
+        of.into_iter().map(|(key, _)| key).collect()
+    }
+
+    fn decide(&self) -> Decision {
+        organization::decide(&self.shell.world, &Name::from("n0"), self.shell.store.time(), &self.present)
+    }
+
+    /// The grants of the binding, and `SubjectsResolved` as `True Reason: message`.
+    fn of_the_binding(&self) -> (u32, String) {
+        let decision = self.decide();
+        let draft = decision.statuses.iter().find(|draft| draft.target.kind == "RoleBinding").unwrap();
+        let Status::Binding(status) = &draft.status else { panic!("{draft:?}") };
+        let finding = draft.findings.iter().find(|f| f.kind == ConditionType::SubjectsResolved).unwrap();
+        (status.grants, format!("{} {}: {}", finding.good, finding.reason, finding.message))
+    }
+}
+
+const TWO: &str = "{kind: User, metadata: {name: bob}}\n---\n";
+
+#[test]
+fn a_binding_that_a_quota_refuses_grants_nothing_and_says_so() {
+    let mut given =
+        Refused::given(&(TWO.to_owned() + &binding("{kind: User, name: ada}, {kind: User, name: bob}", "")));
+    let all = given.decide().counts.grants;
+    assert_eq!(given.of_the_binding(), (2, "true Resolved: Every subject holds the role.".to_owned()));
+    for key in given.refuse(NativeKind::RoleBinding, "b") {
+        given.present.remove(&key);
+    }
+    let says =
+        "false RefusedByApiServer: 2 of 2 subjects do not hold the role: User \"ada\", User \"bob\". exceeded quota";
+    assert_eq!(given.of_the_binding(), (0, says.to_owned()));
+    assert_eq!(given.decide().counts.grants, all - 2, "the organization's count");
+}
+
+#[test]
+fn a_binding_that_cannot_grow_grants_what_is_there() {
+    let mut given =
+        Refused::given(&(TWO.to_owned() + &binding("{kind: User, name: ada}, {kind: User, name: bob}", "")));
+    for key in given.refuse(NativeKind::RoleBinding, "b") {
+        let Some(Content::Binding { subjects, .. }) = &mut given.present.get_mut(&key).unwrap().content else {
+            panic!()
+        };
+        *subjects = [Grantee::User("ada".into())].into();
+    }
+    let (grants, says) = given.of_the_binding();
+    assert_eq!(grants, 1);
+    assert!(
+        says.starts_with("false RefusedByApiServer: 1 of 2 subjects do not hold the role: User \"bob\"."),
+        "{says}"
+    );
+}
+
+/// The subject is in an object of another name while the one that is to replace it is refused.
+#[test]
+fn who_still_holds_the_role_by_an_older_object_counts() {
+    let mut given = Refused::given(&binding("{kind: User, name: ada}", ""));
+    for key in given.refuse(NativeKind::RoleBinding, "b") {
+        let old = given.present.remove(&key).unwrap();
+        given.present.insert(Key { name: "bailiwick-older".into(), ..key }, old);
+    }
+    assert_eq!(given.of_the_binding(), (1, "true Resolved: Every subject holds the role.".to_owned()));
+}
+
+#[test]
+fn without_the_native_role_nobody_holds_it() {
+    let mut given = Refused::given(&binding("{kind: User, name: ada}", ""));
+    for key in given.refuse(NativeKind::Role, "c") {
+        given.present.remove(&key);
+    }
+    let (grants, says) = given.of_the_binding();
+    assert_eq!(grants, 0);
+    assert!(says.starts_with("false RefusedByApiServer: 1 of 1 subjects do not hold the role"), "{says}");
+}
+
+/// A suspended user whose native binding cannot be taken away holds the role all the same.
+#[test]
+fn who_should_not_hold_a_role_and_does_is_named() {
+    let mut given =
+        Refused::given(&(TWO.to_owned() + &binding("{kind: User, name: ada}, {kind: User, name: bob}", "")));
+    given.refuse(NativeKind::RoleBinding, "b");
+    for user in crate::build::objects("{kind: User, metadata: {name: bob}, spec: {suspended: true}}") {
+        given.shell.act(&Op::Put(Box::new(user)));
+    }
+    let (grants, says) = given.of_the_binding();
+    assert_eq!(grants, 2);
+    assert!(says.contains("Subjects still hold the role and should not: User \"bob\"."), "{says}");
+}
+
+#[test]
+fn who_does_not_become_the_default_organization_is_not_ready() {
+    let shell = given(
+        "{kind: Organization, metadata: {name: one}, spec: {namespace: n0, memberRole: '', default: true}}\n---\n\
+         {kind: Organization, metadata: {name: two}, spec: {namespace: n1, memberRole: '', default: true}}",
+    );
+    assert_eq!(shell.says(Kind::Organization, "one", "Ready"), "True Reconciled");
+    assert_eq!(shell.says(Kind::Organization, "two", "Ready"), "False AlreadyTaken");
+    let message = shell.condition(Kind::Organization, "two", "Ready").message.to_string();
+    assert!(
+        message.contains("Organization one is the default one") && message.contains("`spec.default: false` on one")
+    );
+}
+
+#[rstest]
+#[case::the_name_of_a_user("ada-l", "the User of this name has the username \"ada@x\"")]
+#[case::in_case("Ada@X", "differs from the username \"ada@x\" in case or blanks")]
+#[case::in_blanks(" ada@x", "differs from the username \"ada@x\" in case or blanks")]
+#[case::the_other_way_around("bob@x", "differs from the username \"Bob @X\" in case or blanks")]
+fn a_username_that_is_nearly_right_is_withheld_with_a_hint(#[case] typed: &str, #[case] hint: &str) {
+    let users = "{kind: User, metadata: {name: ada-l}, spec: {username: ada@x}}\n---\n\
+                 {kind: User, metadata: {name: bob-b}, spec: {username: 'Bob @X'}}";
+    let subject = format!("{{kind: User, name: '{typed}'}}");
+    let group = format!("{{kind: Group, metadata: {{name: g, namespace: n0}}, spec: {{members: ['{typed}']}}}}");
+    let objects = format!("{START}{}\n---\n{group}\n---\n{users}", binding(&subject, ""));
+    // The hint appears with the User that it is about, and goes with it.
+    let mut shell = given(&objects);
+    for (kind, name, condition) in [(Kind::RoleBinding, "b", "SubjectsResolved"), (Kind::Group, "g", "MembersKnown")] {
+        assert_eq!(shell.says(kind, name, condition), "False UserNotFound");
+        let message = shell.condition(kind, name, condition).message.to_string();
+        assert!(message.contains(hint), "{message}");
+    }
+    for user in ["ada-l", "bob-b"] {
+        shell.delete(Kind::User, "", user);
+    }
+    let message = shell.condition(Kind::RoleBinding, "b", "SubjectsResolved").message.to_string();
+    assert!(!message.contains(hint), "{message}");
+}
+
+#[test]
+fn a_binding_says_that_its_role_is_partly_withheld() {
+    let role = "{kind: CustomRole, metadata: {name: c, namespace: n0}, spec: {rules: [\
+                {apiGroups: [''], resources: [pods], verbs: [get]}, {apiGroups: [''], resources: [secrets], verbs: [get, list]}]}}";
+    let shell = given(&format!("{START}{role}\n---\n{}", binding("{kind: User, name: ada}", "")));
+    let message = shell.condition(Kind::RoleBinding, "b", "RoleResolved").message.to_string();
+    let says = "The role withholds 2 rights: `kubectl describe customroles.bailiwick.dev c --namespace n0`.";
+    assert!(message.ends_with(says), "{message}");
+}
+
+#[test]
+fn a_role_of_the_other_kind_is_named() {
+    let site = "{kind: SiteRole, metadata: {name: s}, spec: {assignableTo: [Organization]}}";
+    let wrong = binding("{kind: User, name: ada}", "").replace("name: c}", "name: s}");
+    let shell = given(&format!("{START}{site}\n---\n{wrong}"));
+    let message = shell.condition(Kind::RoleBinding, "b", "RoleResolved").message.to_string();
+    assert!(message.starts_with("CustomRole \"s\" does not exist in namespace n0. Create it"), "{message}");
+    assert!(message.ends_with("There is a SiteRole of this name: is it meant?"), "{message}");
+    // Ready says the same.
+    assert_eq!(shell.condition(Kind::RoleBinding, "b", "Ready").message.to_string(), message);
+}
+
+#[test]
+fn a_group_that_plain_apply_cannot_keep_says_which_does() {
+    let group = |count: usize| {
+        let names: Vec<String> = (0..count).map(|n| format!("{n:04}{}", "\u{1d504}".repeat(250))).collect();
+        format!(
+            "{{kind: Group, metadata: {{name: g, namespace: n0}}, spec: {{externalGroups: [{}]}}}}",
+            names.join(", ")
+        )
+    };
+    let mut shell = given(START);
+    shell.apply(&group(258));
+    assert_eq!(shell.condition(Kind::Group, "g", "Ready").message.to_string(), "The group is in effect.");
+    shell.apply(&group(262));
+    let message = shell.condition(Kind::Group, "g", "Ready").message.to_string();
+    assert!(message.ends_with("use `kubectl apply --server-side`."), "{message}");
+}
+
+#[test]
+fn a_service_account_may_not_exist() {
+    let shell = given(&format!("{START}{}", binding("{kind: ServiceAccount, name: robot}", "")));
+    let message = shell.condition(Kind::RoleBinding, "b", "SubjectsResolved").message.to_string();
+    assert!(message.contains("Whether a ServiceAccount exists is not checked"), "{message}");
 }

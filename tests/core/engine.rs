@@ -578,7 +578,7 @@ impl Model {
     fn all(&self) -> All {
         let mut world = self.store.world();
         world.set_seed(&self.secret);
-        All::from_scratch(&mut world, self.time(), &|key| self.present.contains_key(key))
+        All::from_scratch(&mut world, self.time(), &self.present)
     }
 
     /// Nobody has what they should not have, but by an object that is being written, or because their new grant waits for one.

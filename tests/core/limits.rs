@@ -88,7 +88,8 @@ fn left_out(world: &World) -> Vec<String> {
 
 /// How many grants each binding has.
 fn grants(world: &World) -> Vec<(String, u32)> {
-    let decision = organization::decide(world, &Name::from("n0"), tick(3_000_000), &|_| false);
+    let decision =
+        organization::decide(world, &Name::from("n0"), tick(3_000_000), &bailiwick::core::plan::Present::new());
     let grants = decision.statuses.iter().filter_map(|draft| match &draft.status {
         Status::Binding(status) => Some((draft.target.name.to_string(), status.grants)),
         _ => None,

@@ -88,7 +88,7 @@ fn follows(events: &[Event], shell: &Shell) -> All {
     for event in events {
         event.feed(&mut world);
     }
-    All::from_scratch(&mut world, shell.store.time(), &|_| false)
+    All::from_scratch(&mut world, shell.store.time(), &bailiwick::core::plan::Present::new())
 }
 
 proptest! {
@@ -146,7 +146,7 @@ proptest! {
         let mut shell = Shell::new();
         shell.play(&ops);
         let mut world = shell.store.world();
-        let should = All::from_scratch(&mut world, shell.store.time(), &|_| false);
+        let should = All::from_scratch(&mut world, shell.store.time(), &bailiwick::core::plan::Present::new());
         assert_same_all(&follows(&shuffled(&shell.log, seed, lossy), &shell), &should);
     }
 
@@ -156,10 +156,10 @@ proptest! {
         let mut shell = Shell::new();
         shell.play(&ops);
         let mut world = shell.store.world();
-        let now = All::from_scratch(&mut world, shell.store.time(), &|_| false);
+        let now = All::from_scratch(&mut world, shell.store.time(), &bailiwick::core::plan::Present::new());
         let later = crate::world::tick(shell.store.now + wait);
         let mut world = shell.store.world();
-        let then = All::from_scratch(&mut world, later, &|_| false);
+        let then = All::from_scratch(&mut world, later, &bailiwick::core::plan::Present::new());
         for (name, unit) in &now.units {
             if unit.decision.next_change.is_none_or(|at| at > later) {
                 crate::shell::assert_same(&then.units[name].decision, &unit.decision, name);

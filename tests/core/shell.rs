@@ -218,7 +218,7 @@ impl Shell {
     pub fn decide(&mut self) {
         let now = self.store.time();
         while let Some(name) = self.spaces.pop_first() {
-            let unit = unit(&self.world, &name, now, &|_| false);
+            let unit = unit(&self.world, &name, now, &bailiwick::core::plan::Present::new());
             let nothing = Contribution::default();
             let before = self.all.units.get(&name).map_or(&nothing, |u| &u.decision.contribution);
             let change = self.world.set_contribution(before, &unit.decision.contribution);
@@ -237,7 +237,7 @@ impl Shell {
             self.all.units.insert(name, unit);
         }
         if std::mem::take(&mut self.site) {
-            self.all.site = site::decide(&self.world, now, &|_| false);
+            self.all.site = site::decide(&self.world, now, &bailiwick::core::plan::Present::new());
         }
         for name in std::mem::take(&mut self.organizations) {
             if let Some(draft) = organization_status(&self.all.units, &self.world, &name) {
@@ -292,7 +292,7 @@ impl Shell {
     pub fn check(&self) {
         let mut world = self.store.world();
         world.kept = self.world.kept.clone();
-        let should = All::from_scratch(&mut world, self.store.time(), &|_| false);
+        let should = All::from_scratch(&mut world, self.store.time(), &bailiwick::core::plan::Present::new());
         assert_same_all(&self.all, &should);
     }
 }

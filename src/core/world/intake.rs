@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 use super::store::Swapped;
-use super::{Affected, Ceilings, Local, Rank, Standing, World, rank};
+use super::{Affected, Ceilings, Local, Rank, Standing, World, folded, rank};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::core::catalog::{Bounds, Settings};
@@ -177,12 +177,29 @@ impl World {
         if let Some(new) = self.users.get(handle) {
             self.handles.insert((new.username.clone(), handle.clone()));
         }
+        // A message may say that this User was meant.
+        affected.namespaces.extend(self.mentioned_in(handle).cloned());
+        affected.all |= self.site_mentions.contains_key(handle);
         for username in &usernames {
+            self.note_unfolded(username);
             self.touch_user(username, &mut affected);
             affected.suspended |= self.note_suspension(username);
             self.note_activity(username);
         }
         affected
+    }
+
+    fn note_unfolded(&mut self, username: &Name) {
+        let folded = folded(username);
+        if folded == *username {
+            return;
+        }
+        let entry = (folded, username.clone());
+        if self.handles_of(username).next().is_some() {
+            self.unfolded.insert(entry);
+        } else {
+            self.unfolded.remove(&entry);
+        }
     }
 
     /// Keeps the list of suspended users right; says whether it changed.
@@ -213,7 +230,7 @@ impl World {
 
     fn touch_user(&self, username: &Name, affected: &mut Affected) {
         affected.users.extend(self.handles_of(username).cloned());
-        if self.site_mentions.contains_key(username) {
+        if self.site_folded.contains(&folded(username)) {
             affected.all = true;
         }
         affected.namespaces.extend(self.mentioned_in(username).cloned());
@@ -345,6 +362,7 @@ impl World {
             *self.site_mentions.entry(username).or_default() += 1;
         }
         self.site_mentions.retain(|_, count| *count > 0);
+        self.site_folded = self.site_mentions.keys().map(folded).collect();
         let after = self.site_bindings.get(name).into_iter().flat_map(users_of);
         let users = before
             .into_iter()
@@ -493,7 +511,7 @@ impl World {
     /// Counts how many objects in a namespace mention a username: a change of such a User concerns it.
     fn mention(&mut self, namespace: &Name, before: &[Name], after: &[Name]) {
         let (before, after): (HashSet<&Name>, HashSet<&Name>) = (before.iter().collect(), after.iter().collect());
-        let place = |username: &Name| (username.clone(), namespace.clone());
+        let place = |username: &Name| (folded(username), namespace.clone());
         for username in after.difference(&before) {
             *self.mentions.entry(place(username)).or_default() += 1;
         }

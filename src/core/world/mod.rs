@@ -9,7 +9,7 @@ mod store;
 
 use std::cell::RefCell;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -75,11 +75,15 @@ pub struct World {
     pub(super) recorded_defaults: BTreeSet<Name>,
     /// Usernames, each with the handle of a User who has it.
     handles: BTreeSet<(Name, Name)>,
-    /// How often a username is mentioned in a namespace.
+    /// How often a username, as [`folded`], is mentioned in a namespace: a message says who may have been meant.
     mentions: BTreeMap<(Name, Name), u32>,
     /// In how many organizations a username has a role or is a member, as far as they are decided.
     belonging: HashMap<Name, u32>,
     site_mentions: HashMap<Name, u32>,
+    /// The same usernames, as [`folded`].
+    site_folded: HashSet<Name>,
+    /// Usernames of Users that are not as they are [`folded`], by what they fold to.
+    unfolded: BTreeSet<(Name, Name)>,
     /// Every username that may hold grants.
     active: BTreeSet<Name>,
     /// For each SiteRole, who holds it through organizations, or because everybody does.
@@ -206,14 +210,26 @@ impl World {
 
     /// The namespaces in which a user is mentioned by name.
     fn mentioned_in(&self, username: &Name) -> impl Iterator<Item = &Name> {
+        let username = folded(username);
         let places = self.mentions.range((username.clone(), Name::default())..).map(|(key, _)| key);
-        places.take_while(move |(name, _)| name == username).map(|(_, namespace)| namespace)
+        places.take_while(move |(name, _)| *name == username).map(|(_, namespace)| namespace)
     }
 
     /// The handles of all Users who have a username.
     fn handles_of(&self, username: &Name) -> impl Iterator<Item = &Name> {
         let users = self.handles.range((username.clone(), Name::default())..);
         users.take_while(move |(name, _)| name == username).map(|(_, handle)| handle)
+    }
+
+    /// A username of a User that differs from this one in case or blanks only.
+    #[must_use]
+    pub fn alike(&self, username: &Name) -> Option<&Name> {
+        let folded = folded(username);
+        let is = |other: &&Name| *other != username;
+        let same = self.handles.range((folded.clone(), Name::default())..).map(|(name, _)| name).next();
+        let same = same.filter(|name| **name == folded).filter(is);
+        let others = self.unfolded.range((folded.clone(), Name::default())..);
+        same.or_else(|| others.take_while(|(name, _)| *name == folded).map(|(_, name)| name).find(is))
     }
 
     /// Whether a username may hold anything. Of several Users with one username the first counts.
@@ -284,6 +300,11 @@ impl World {
                 let role = self.site_role_rights(&b.role.1);
                 names(b) && (b.meta.unreadable.is_some() || role.is_none_or(|role| role.privileged))
             })
+    }
+
+    /// The organizations on record as the default one.
+    pub fn recorded_defaults(&self) -> impl Iterator<Item = &Name> {
+        self.recorded_defaults.iter()
     }
 
     /// The namespace of the default organization, if it holds one.
@@ -365,6 +386,14 @@ impl World {
         let release = Name::from(self.bounds.release_namespace.as_str());
         held.chain(self.local.keys().cloned()).chain(self.named.keys().cloned()).chain([release]).collect()
     }
+}
+
+/// A username without blanks and capital letters: what people type wrongly.
+fn folded(username: &Name) -> Name {
+    if !username.chars().any(|c| c.is_whitespace() || c.is_uppercase()) {
+        return username.clone();
+    }
+    username.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect::<String>().into()
 }
 
 /// What the decision on one namespace means for the rest of the site. Both lists are sorted.

@@ -7,8 +7,8 @@ use std::collections::HashSet;
 
 use super::statuses::{meta, meta_of_name};
 use super::{Engine, Unit};
+use crate::api::vocabulary as v;
 use crate::core::Name;
-use crate::core::names::RELEASE_PREFIX;
 use crate::core::native::{Key, NativeKind, Observed, Source};
 use crate::core::records::Meta;
 use crate::core::uid::Uid;
@@ -96,6 +96,15 @@ impl Engine {
 
     /// An object, from a watch or from the answer to one of our writes.
     pub(super) fn item(&mut self, item: Item) {
+        if self.may_act() {
+            self.log_change(&item);
+            self.cause = object_of(&item).map(|(kind, meta)| meta.source(kind).path());
+        }
+        self.take_in(item);
+        self.cause = None;
+    }
+
+    fn take_in(&mut self, item: Item) {
         let world = &mut self.world;
         let affected = match item {
             Item::Organization(o) => world.organization(&o.meta.name.clone(), Some(o), None),
@@ -168,6 +177,41 @@ impl Engine {
     }
 
     fn gone(&mut self, id: &Id) {
+        self.rights_may_be_back(id);
+        if self.may_act()
+            && let Some(kind) = kind_of_ours(id.kind)
+        {
+            let target = Source { kind, namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
+            self.cause = Some(target.path());
+        }
+        self.take_out(id);
+        self.cause = None;
+    }
+
+    /// The chart's own RBAC is not ours to keep, so it arrives as something that is gone. Where the operator has no rights, it
+    /// may have them again.
+    fn rights_may_be_back(&mut self, id: &Id) {
+        let is_of_chart = [v::OPERATOR_ROLE, v::PROJECTOR_ROLE, v::CEILING].contains(&&*id.name);
+        let namespaces: Vec<Name> = match id.kind {
+            Kind::NativeRoleBinding if is_of_chart => {
+                self.world.unauthorized.get(&id.namespace).cloned().into_iter().collect()
+            }
+            Kind::NativeClusterRole | Kind::NativeClusterRoleBinding if is_of_chart => {
+                self.world.unauthorized.iter().cloned().collect()
+            }
+            _ => return,
+        };
+        for name in namespaces {
+            let unit = Unit::Namespace(name);
+            if let Some(state) = self.units.get_mut(&unit) {
+                state.try_at_once(self.now.clock);
+                self.revision += 1;
+                self.mark(unit, false);
+            }
+        }
+    }
+
+    fn take_out(&mut self, id: &Id) {
         self.forget_status(id);
         let (world, ns, name, uid) = (&mut self.world, &id.namespace, &id.name, Some(&id.uid));
         let affected = match id.kind {
@@ -198,11 +242,7 @@ impl Engine {
 
     /// Which unit a native object belongs to.
     pub(super) fn unit_of(&self, key: &Key) -> Unit {
-        let cluster = matches!(key.kind, NativeKind::ClusterRole | NativeKind::ClusterRoleBinding);
-        // By name alone: an answer that could change (with the bounds, which are seen when they are) would leave the
-        // object, and a write under way, with a unit that does not expect it.
-        let site = cluster || key.name.starts_with(RELEASE_PREFIX);
-        if site { Unit::Site } else { Unit::Namespace(key.namespace.clone()) }
+        Unit::of(key)
     }
 
     fn observe(&mut self, key: Key, observed: Observed) {
@@ -369,6 +409,20 @@ fn version_of(item: &Item) -> Option<u64> {
         Item::Suspended(list) => Some(list.version),
         _ => object_of(item).map(|(_, meta)| meta.version),
     }
+}
+
+/// Of our kinds, its name in the API.
+pub(super) fn kind_of_ours(kind: Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::Organization => "Organization",
+        Kind::User => "User",
+        Kind::Group => "Group",
+        Kind::RoleBinding => "RoleBinding",
+        Kind::CustomRole => "CustomRole",
+        Kind::SiteRole => "SiteRole",
+        Kind::SiteRoleBinding => "SiteRoleBinding",
+        _ => return None,
+    })
 }
 
 /// Of our kinds, which one it is, and of what.

@@ -7,6 +7,7 @@
 
 mod intake;
 mod kept;
+mod log;
 mod queue;
 mod statuses;
 mod suspensions;
@@ -33,7 +34,8 @@ use super::metrics::Metrics;
 use super::watch::{Kind, Seen};
 use super::writer::{Done, Job};
 use crate::core::Name;
-use crate::core::native::Source;
+use crate::core::names::RELEASE_PREFIX;
+use crate::core::native::{Key, NativeKind, Source};
 use crate::core::uid::Uid;
 use crate::core::world::{Affected, World};
 
@@ -72,6 +74,17 @@ enum Unit {
     Site,
     /// A namespace.
     Namespace(Name),
+}
+
+impl Unit {
+    /// The unit that a native object belongs to.
+    fn of(key: &Key) -> Self {
+        let cluster = matches!(key.kind, NativeKind::ClusterRole | NativeKind::ClusterRoleBinding);
+        // By name alone: an answer that could change (with the bounds, which are seen when they are) would leave the
+        // object, and a write under way, with a unit that does not expect it.
+        let site = cluster || key.name.starts_with(RELEASE_PREFIX);
+        if site { Unit::Site } else { Unit::Namespace(key.namespace.clone()) }
+    }
 }
 
 /// What a timer is about.
@@ -117,6 +130,8 @@ pub struct Engine {
     /// Units with work to do, by the revision since which they have it.
     busy: BTreeSet<(u64, Unit)>,
     writing: Writing,
+    /// The object whose change is being taken in, for the log.
+    cause: Option<String>,
     leading: bool,
     metrics: Arc<Metrics>,
     jobs: mpsc::UnboundedSender<Job>,
@@ -148,6 +163,7 @@ impl Engine {
             revision: 0,
             busy: BTreeSet::new(),
             writing: Writing::new(writes_at_once),
+            cause: None,
             leading: false,
             metrics,
             jobs,
@@ -280,6 +296,8 @@ impl Engine {
             // Another replica may have led meanwhile.
             self.world.refused_claims.clear();
             self.units.values_mut().for_each(UnitState::start_over);
+            // What was there before is no news.
+            self.units.values_mut().for_each(|state| state.changes = Default::default());
             self.suspensions.start_over();
             self.affected(Affected {
                 users: self.world.users.names(),
@@ -358,6 +376,7 @@ impl Engine {
         let revision = self.revision;
         let state = self.units.entry(unit.clone()).or_default();
         state.stale = true;
+        state.changes.caused_by(self.cause.as_ref());
         if state.busy_since.is_none() {
             state.busy_since = Some(revision);
             self.busy.insert((revision, unit.clone()));
@@ -427,7 +446,12 @@ impl Engine {
             Timer::Unit(unit) => {
                 let ends = self.units.get(&unit).is_some_and(|state| state.ends_by(self.now.time));
                 self.revision += 1;
+                if ends && self.may_act() {
+                    self.log_expiry(&unit);
+                    self.cause = Some("expiresAt".to_owned());
+                }
                 self.mark(unit, ends);
+                self.cause = None;
             }
             Timer::User(handle) => drop(self.statuses.users.insert(handle)),
             Timer::Organization(name) => drop(self.statuses.organizations.insert(name)),

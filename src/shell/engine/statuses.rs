@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::intake::kind_of_ours;
+use super::unit::Units;
 use super::{Engine, LONGEST_TURN, Timer, UNITS_A_TURN, Unit};
-use crate::api::conditions::Reason;
+use crate::api::conditions::{ConditionType, Reason};
 use crate::core::conditions::{Status, StatusDraft};
 use crate::core::native::Source;
 use crate::core::records::Meta;
@@ -18,8 +20,8 @@ use crate::core::world::World;
 use crate::core::{Name, claims, organization, organization_status, user};
 use crate::shell::metrics::ReasonLabels;
 use crate::shell::retry;
-use crate::shell::watch::{Id, Item, Kind};
-use crate::shell::writer::{Failure, Job};
+use crate::shell::watch::{Id, Item};
+use crate::shell::writer::{Failure, Job, News};
 
 /// How long somebody who writes all the time may keep a unit from being told.
 const LONG: Duration = Duration::from_secs(1);
@@ -174,7 +176,7 @@ impl Engine {
         let drafts = match (unit, self.statuses.take(unit).map(|waiting| waiting.what)) {
             (_, Some(Deferred::Site(drafts))) => drafts,
             (Unit::Namespace(name), Some(Deferred::Namespace(time))) => {
-                organization::decide(&self.world, name, time, &|key| self.exists(unit, key)).statuses
+                organization::decide(&self.world, name, time, &Units(&self.units)).statuses
             }
             _ => return,
         };
@@ -241,6 +243,7 @@ impl Engine {
         }
         let Some(meta) = meta(&self.world, &draft.target) else { return };
         let document = draft.document(meta, self.now.time);
+        let was = meta.status.transitions.iter().find(|t| t.kind == ConditionType::Ready).map(|t| t.good);
         self.count_not_ready(&draft);
         let Some(document) = document else { return };
         if !self.place_for_status() && !at_once {
@@ -255,11 +258,21 @@ impl Engine {
         }
         // What is on its way is said in the status, but is nobody's to mend.
         let pending = |reason| matches!(reason, Reason::ClaimPending | Reason::HolderPending);
-        let faults = draft.ready().filter(|f| !f.good && !pending(f.reason));
-        let event = faults.map(|f| (f.reason.as_str(), f.message.to_string()));
+        let news = draft.ready().and_then(|ready| {
+            // What is seen for the first time and is well is no news.
+            let changes = was.is_some_and(|was| was != ready.good);
+            let event = if ready.good { changes } else { !pending(ready.reason) };
+            (event || changes).then(|| News {
+                good: ready.good,
+                reason: ready.reason.as_str(),
+                message: ready.message.to_string(),
+                changes,
+                event,
+            })
+        });
         self.statuses.under_way.insert(draft.target.clone(), None);
         let weight = weight(&self.world, &draft.target);
-        let _ = self.jobs.send(Job::Status { target: draft.target, document, event, weight });
+        let _ = self.jobs.send(Job::Status { target: draft.target, document, news, weight });
     }
 
     /// Whether policies will refuse something from when this is written: whoever takes access away all the time, so that there
@@ -289,16 +302,7 @@ impl Engine {
 
     /// An object is gone, so nothing is to be said about it.
     pub(super) fn forget_status(&mut self, id: &Id) {
-        let kind = match id.kind {
-            Kind::Organization => "Organization",
-            Kind::User => "User",
-            Kind::Group => "Group",
-            Kind::RoleBinding => "RoleBinding",
-            Kind::CustomRole => "CustomRole",
-            Kind::SiteRole => "SiteRole",
-            Kind::SiteRoleBinding => "SiteRoleBinding",
-            _ => return,
-        };
+        let Some(kind) = kind_of_ours(id.kind) else { return };
         let target = Source { kind, namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
         self.reading.remove(&target);
         // Another one may be there by now.

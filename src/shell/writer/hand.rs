@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::{Done, Failure, Job, Outcome};
+use super::{Done, Failure, Job, News, Outcome};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary as v;
 use crate::api::{self, GROUP, VERSION};
@@ -99,7 +99,7 @@ impl Hand {
                 let result = self.unlabel(&handle, version).await;
                 Done::Unlabelled(handle, result)
             }
-            Job::Status { target, document, event, .. } => self.status(target, document, event).await,
+            Job::Status { target, document, news, .. } => self.status(target, document, news).await,
             Job::Read { target, .. } => {
                 let result = self.read(&target).await;
                 Done::Read(target, result)
@@ -113,7 +113,7 @@ impl Hand {
                     uid: Some(uid.to_string()),
                     ..Default::default()
                 };
-                self.announce(reference, Reason::Unreadable.as_str(), why);
+                self.announce(reference, EventType::Warning, Reason::Unreadable.as_str(), why);
                 Done::Unread
             }
         }
@@ -365,7 +365,7 @@ impl Hand {
         }
     }
 
-    async fn status(&self, target: Source, mut document: Value, event: Option<(&'static str, String)>) -> Done {
+    async fn status(&self, target: Source, mut document: Value, news: Option<News>) -> Done {
         let send = |document| Request { client: &self.client, target: &target, status: Some(document) }.send();
         let mut result = send(document.clone()).await;
         // CRDs of before know fewer fields: Helm does not upgrade them.
@@ -379,8 +379,8 @@ impl Hand {
             Ok(None) => Err(Failure::Gone),
             Ok(Some(item)) => {
                 self.count("status", "ok");
-                if let Some((reason, message)) = event {
-                    self.announce(reference(&target), reason, message);
+                if let Some(news) = news {
+                    self.tell(&target, news);
                 }
                 Ok(Box::new(item))
             }
@@ -389,20 +389,34 @@ impl Hand {
         Done::Status(target, result)
     }
 
+    /// Tells people of a status that was written.
+    fn tell(&self, target: &Source, news: News) {
+        let News { good, reason, message, changes, event } = news;
+        if changes {
+            let (object, said) = (target.path(), &message[..message.floor_char_boundary(LONGEST_NOTE)]);
+            let ready = if good { "ready" } else { "not ready" };
+            tracing::info!(object, reason, message = said, "an object is {ready}");
+        }
+        if event {
+            let kind = if good { EventType::Normal } else { EventType::Warning };
+            self.announce(reference(target), kind, reason, message);
+        }
+    }
+
     /// Events help people to notice; nothing rests on them, so nobody waits for one, and a lost one is only logged.
-    fn announce(&self, reference: corev1::ObjectReference, reason: &'static str, message: String) {
+    fn announce(&self, reference: corev1::ObjectReference, kind: EventType, reason: &'static str, message: String) {
         let Ok(place) = self.events.clone().try_acquire_owned() else { return };
         let hand = self.clone();
         tokio::spawn(async move {
-            let published = tokio::time::timeout(PATIENCE, hand.publish(reference, reason, message));
+            let published = tokio::time::timeout(PATIENCE, hand.publish(reference, kind, reason, message));
             let _ = tokio::join!(published, tokio::time::sleep(WINDOW));
             drop(place);
         });
     }
 
-    async fn publish(&self, reference: corev1::ObjectReference, reason: &str, message: String) {
+    async fn publish(&self, reference: corev1::ObjectReference, type_: EventType, reason: &str, message: String) {
         let event = Event {
-            type_: EventType::Warning,
+            type_,
             reason: reason.to_owned(),
             note: Some(message[..message.floor_char_boundary(LONGEST_NOTE)].to_owned()),
             action: "Reconcile".to_owned(),

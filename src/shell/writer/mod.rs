@@ -68,8 +68,8 @@ pub enum Job {
         target: Source,
         #[allow(missing_docs)]
         document: Value,
-        /// Reason and message.
-        event: Option<(&'static str, String)>,
+        /// What it says that was not so before.
+        news: Option<News>,
         /// What the object weighs: the answer brings all of it.
         weight: usize,
     },
@@ -123,6 +123,21 @@ impl Job {
             Job::Native(_) | Job::Claim(_) | Job::Suspended { .. } | Job::Keep { .. } | Job::Unread { .. } => None,
         }
     }
+}
+
+/// What a status says about `Ready` that people should notice.
+#[derive(Debug)]
+pub struct News {
+    /// It is ready.
+    pub good: bool,
+    #[allow(missing_docs)]
+    pub reason: &'static str,
+    #[allow(missing_docs)]
+    pub message: String,
+    /// It was otherwise before: that is logged.
+    pub changes: bool,
+    /// An Event goes with it.
+    pub event: bool,
 }
 
 /// What became of it.

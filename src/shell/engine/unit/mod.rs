@@ -3,7 +3,7 @@
 mod outcomes;
 mod state;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 pub(super) use self::state::UnitState;
@@ -12,10 +12,11 @@ use super::statuses::{meta, weight};
 use super::{Engine, Timer, Unit};
 use crate::core::claims::Claim;
 use crate::core::conditions::StatusDraft;
-use crate::core::native::{Key, Source};
+use crate::core::effect::Existing;
+use crate::core::native::{Key, Observed, Source};
 use crate::core::plan::{self, Step, Write};
 use crate::core::world::Change;
-use crate::core::{claims, organization, site};
+use crate::core::{Name, claims, organization, site};
 use crate::shell::watch::Item;
 use crate::shell::writer::{Failure, Job};
 
@@ -25,6 +26,20 @@ const FREE: Duration = Duration::from_millis(20);
 const REST: u32 = 9;
 /// How long it rests at most.
 const LONGEST_REST: Duration = Duration::from_secs(5);
+
+/// What is there of all units.
+pub(super) struct Units<'a>(pub(super) &'a HashMap<Unit, UnitState>);
+
+impl Existing for Units<'_> {
+    fn get(&self, key: &Key) -> Option<&Observed> {
+        self.0.get(&Unit::of(key))?.present.get(key).map(|observed| &**observed)
+    }
+
+    fn bindings(&self, namespace: &Name) -> Vec<&Observed> {
+        let units = [Unit::Site, Unit::Namespace(namespace.clone())];
+        units.iter().filter_map(|unit| self.0.get(unit)).flat_map(|state| state.present.bindings(namespace)).collect()
+    }
+}
 
 impl Engine {
     /// Brings a unit one step further.
@@ -151,8 +166,8 @@ impl Engine {
         let now = self.now.time;
         let started = Instant::now();
         let mut decision = match unit {
-            Unit::Site => site::decide(&self.world, now, &|key| self.exists(unit, key)),
-            Unit::Namespace(name) => organization::decide(&self.world, name, now, &|key| self.exists(unit, key)),
+            Unit::Site => site::decide(&self.world, now, &Units(&self.units)),
+            Unit::Namespace(name) => organization::decide(&self.world, name, now, &Units(&self.units)),
         };
         let spent = started.elapsed();
         self.metrics.decide_seconds.observe(spent.as_secs_f64());
@@ -189,11 +204,6 @@ impl Engine {
         {
             self.statuses.organizations.insert(organization.meta.name.clone());
         }
-    }
-
-    /// Whether a native object of a unit is there.
-    pub(super) fn exists(&self, unit: &Unit, key: &Key) -> bool {
-        self.units.get(unit).is_some_and(|state| state.present.contains_key(key))
     }
 
     /// A namespace that takes long to decide, time after time, rests afterwards, so that it leaves most of the time to the
@@ -369,6 +379,7 @@ impl Engine {
             self.statuses.say_now(first);
             self.statuses.defer(unit, decided_at, others, now.clock);
         }
+        self.log_grants(unit);
         self.forget_troubles(unit);
         if let Unit::Namespace(name) = unit {
             let organization = claims::holder(&self.world, name).map(|o| o.meta.name.clone());

@@ -8,6 +8,7 @@ use crate::core::Name;
 use crate::core::claims;
 use crate::core::native::Key;
 use crate::core::troubles::Trouble;
+use crate::shell::engine::log::log_claim;
 use crate::shell::engine::queue::lane;
 use crate::shell::engine::{Engine, Unit};
 use crate::shell::retry;
@@ -15,6 +16,9 @@ use crate::shell::writer::{Done, Failure, Outcome};
 
 /// The longest pause of a unit that takes access away: an API server that was gone for long may be back.
 const LONGEST_WHEN_REVOKING: Duration = Duration::from_secs(5);
+
+/// The longest message of a refusal, in bytes.
+const LONGEST_MESSAGE: usize = 1024;
 
 impl Engine {
     /// What became of a write.
@@ -42,6 +46,9 @@ impl Engine {
                             let stripped = "Something takes the record off again.".to_owned();
                             self.claim_failed(&unit, &name, Failure::Refused(stripped));
                         } else {
+                            if let Some(written) = written {
+                                log_claim(written);
+                            }
                             self.world.refused_claims.remove(&name);
                         }
                     }
@@ -115,7 +122,8 @@ impl Engine {
             Outcome::Altered(observed) => {
                 let message = format!(
                     "The API server stored {key} otherwise than it was written: an admission webhook or a \
-                     MutatingAdmissionPolicy of this cluster changes it."
+                     MutatingAdmissionPolicy of this cluster changes it. Exempt objects with the label \
+                     app.kubernetes.io/managed-by=bailiwick from it."
                 );
                 if state.left(key.clone(), observed) {
                     let waits = self.resisted(unit, key, Reason::ChangedByAdmission, message, revokes) && revokes;
@@ -148,7 +156,9 @@ impl Engine {
             },
             Outcome::Taken => {
                 state.forget(&key);
-                let message = format!("{key} exists and is not Bailiwick's; rename or delete one of the two.");
+                let message = format!(
+                    "{key} exists and is not Bailiwick's. Delete it, or recreate what asks for it under another name."
+                );
                 self.trouble(unit, key, Reason::NameTaken, message, false);
             }
             Outcome::Refused { message, authorized } => {
@@ -191,14 +201,22 @@ impl Engine {
     fn trouble(&mut self, unit: &Unit, key: Key, reason: Reason, message: String, resists: bool) {
         let clock = self.now.clock;
         let Some(state) = self.units.get_mut(unit) else { return };
+        // An answer may quote what was written, which may be large.
+        let message = message[..message.floor_char_boundary(LONGEST_MESSAGE)].to_owned();
         let times = state.failing.get(&key).map_or(0, |f| f.times) + 1;
         // A refusal has a cause that people mend: a second is soon enough for the first try.
         let pause = retry::delay(times.saturating_add(3));
         let until = clock + if resists { pause.min(LONGEST_WHEN_REVOKING) } else { pause };
         state.failing.insert(key.clone(), Failing { times, until, resists });
         self.pauses.insert((until, unit.clone()));
-        let source = state.decision.as_ref().and_then(|d| d.desired.get(&key)).map(|n| n.source.uid.clone());
-        tracing::warn!(%key, %reason, message, "a native object is refused");
+        let wanted = state.decision.as_ref().and_then(|d| d.desired.get(&key)).map(|n| n.source.uid.clone());
+        // What is not wanted any more, and stays, is the affair of the object that asked for it.
+        let there = || state.present.get(&key).and_then(|observed| observed.source()).map(|source| source.uid);
+        let source = wanted.or_else(there);
+        let is_news = times == 1;
+        if is_news {
+            tracing::warn!(%key, %reason, message, "a native object is refused; it is tried again");
+        }
         let trouble = Trouble { source: source.unwrap_or_default(), reason, message };
         if !self.world.troubles.get(&key).is_some_and(|known| known.is_as(&trouble)) {
             self.world.troubles.insert(key, trouble);

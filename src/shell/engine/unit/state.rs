@@ -11,6 +11,7 @@ use crate::core::native::{Desired, Key, NativeKind, Observed};
 use crate::core::plan::{GivenUp, Present, UnderWay};
 use crate::core::uid::Uid;
 use crate::core::world::Contribution;
+use crate::shell::engine::log::Changes;
 
 /// For how long an API server may still authorize requests by an object that was deleted: it learns of that by watching.
 const AUTHORIZER_LAG: Duration = Duration::from_millis(100);
@@ -41,8 +42,10 @@ pub(in crate::shell::engine) struct UnitState {
     /// It was to be worked on while it rested.
     pub(super) held: bool,
     pub(super) counts: Counts,
+    /// For the log.
+    pub changes: Changes,
     /// When the last decision changes by itself.
-    pub(super) next_change: Option<Timestamp>,
+    pub next_change: Option<Timestamp>,
     pub(super) under_way: UnderWay,
     /// The claim on the namespace that is being recorded.
     pub(super) claiming: Option<Claim>,
@@ -119,6 +122,8 @@ impl UnitState {
             Some(known) if known.uid != observed.uid && known.version > observed.version => false,
             known => {
                 let changed = known.is_none_or(|k| Observed { version: observed.version, ..(**k).clone() } != observed);
+                let before = known.and_then(|known| known.content.as_ref());
+                self.changes.note(before, observed.content.as_ref());
                 self.present.insert(key, Box::new(observed));
                 changed
             }
@@ -154,12 +159,16 @@ impl UnitState {
             }
             None => drop(self.unconfirmed.insert(key.clone())),
         }
-        self.present.insert(key, Box::new(observed));
+        let content = observed.content.clone();
+        let known = self.present.insert(key, Box::new(observed));
+        self.changes.note(known.and_then(|known| known.content).as_ref(), content.as_ref());
         true
     }
 
     pub(super) fn forget(&mut self, key: &Key) {
-        self.present.remove(key);
+        if let Some(known) = self.present.remove(key) {
+            self.changes.note(known.content.as_ref(), None);
+        }
         self.unconfirmed.remove(key);
     }
 
@@ -225,6 +234,16 @@ impl UnitState {
     /// Whether nobody has access here by one of our objects any more.
     pub(super) fn is_vacated(&self, now: Instant) -> bool {
         self.present.is_empty() && self.empty_since.is_some_and(|since| since + AUTHORIZER_LAG <= now)
+    }
+
+    /// Tries at once what was refused. If that was too early, the next try comes soon.
+    pub fn try_at_once(&mut self, now: Instant) {
+        for failing in self.failing.values_mut() {
+            (failing.times, failing.until) = (0, now);
+            self.watchful |= failing.resists;
+        }
+        self.wait_until = None;
+        self.failures = 0;
     }
 
     /// Forgets what went wrong again and again: another replica may have led since.

@@ -1,0 +1,127 @@
+//! What came of a decision where the API server refuses writes: who does not hold a role that they should hold, and who
+//! still holds one that they should not.
+//!
+//! Statuses are written when everything else is done, so only native objects in trouble need a look at what is there.
+
+use std::collections::BTreeSet;
+
+use super::Name;
+use super::native::{Content, Desired, Grantee, Key, NativeKind, Observed, Owner};
+use super::plan::Present;
+use super::uid::Uid;
+use super::world::World;
+use crate::api::conditions::Reason;
+
+/// The native objects of ours that are there.
+pub trait Existing {
+    /// One of them.
+    fn get(&self, key: &Key) -> Option<&Observed>;
+
+    /// The bindings in a namespace, or of the cluster where the namespace is empty.
+    fn bindings(&self, namespace: &Name) -> Vec<&Observed>;
+}
+
+impl Existing for Present {
+    fn get(&self, key: &Key) -> Option<&Observed> {
+        Present::get(self, key).map(|observed| &**observed)
+    }
+
+    fn bindings(&self, namespace: &Name) -> Vec<&Observed> {
+        let kind = match namespace.is_empty() {
+            true => NativeKind::ClusterRoleBinding,
+            false => NativeKind::RoleBinding,
+        };
+        let first = Key { kind, namespace: namespace.clone(), name: Name::default() };
+        let here = self.range(first..).take_while(|(key, _)| key.kind == kind && key.namespace == *namespace);
+        here.map(|(_, observed)| &**observed).collect()
+    }
+}
+
+/// Where a role is given, and by which objects.
+pub(super) struct Grant<'a> {
+    /// Empty for the cluster.
+    pub namespace: &'a Name,
+    /// The native role.
+    pub role: &'a Name,
+    /// The object that asks for the grant.
+    pub source: &'a Uid,
+}
+
+/// How what is there differs from what was decided about one grant.
+#[derive(Debug, Default)]
+pub(super) struct Effect {
+    /// Who should hold the role, and does not.
+    pub missing: BTreeSet<Grantee>,
+    /// Who should not hold the role, and does.
+    pub still: BTreeSet<Grantee>,
+    /// Why, where the one or the other is somebody, or the role is not as it should be.
+    pub because: Option<(Reason, String)>,
+}
+
+impl Effect {
+    /// `desired` has every native object of the grant; `granted` are all who should hold the role by it.
+    pub fn of(
+        world: &World,
+        existing: &dyn Existing,
+        grant: &Grant<'_>,
+        desired: &Desired,
+        granted: &BTreeSet<Grantee>,
+    ) -> Self {
+        if world.troubles.is_empty() {
+            return Self::default();
+        }
+        let kind = if grant.namespace.is_empty() { NativeKind::ClusterRole } else { NativeKind::Role };
+        let role = Key { kind, namespace: grant.namespace.clone(), name: grant.role.clone() };
+        let role_trouble = world.troubles.get(&role).filter(|_| !granted.is_empty());
+        let is_binding = |key: &Key| matches!(key.kind, NativeKind::RoleBinding | NativeKind::ClusterRoleBinding);
+        let troubles = world.troubles.of(grant.source);
+        let troubles: Vec<_> =
+            troubles.filter(|(key, _)| is_binding(key) && key.namespace == *grant.namespace).collect();
+        if troubles.is_empty() && role_trouble.is_none() {
+            return Self::default();
+        }
+        let mut effect = Self::default();
+        let gives = |observed: &&Observed| subjects(observed.content.as_ref(), grant.role).is_some();
+        let at_keys = || troubles.iter().filter_map(|(key, _)| existing.get(key)).filter(gives);
+        let of = |observed: &Observed| subjects(observed.content.as_ref(), grant.role).unwrap_or_default().to_vec();
+        if role_trouble.is_some() && existing.get(&role).is_none() {
+            effect.missing.clone_from(granted);
+        } else {
+            let wanted = troubles.iter().filter_map(|(key, _)| desired.get(key));
+            let wanted = wanted.filter_map(|native| subjects(Some(&native.content), grant.role));
+            effect.missing = wanted.flatten().cloned().collect();
+            if !effect.missing.is_empty() {
+                // Also by an object of another name, which stays until this one is there.
+                let all = existing.bindings(grant.namespace).into_iter();
+                let all = all.filter(|observed| observed.owner == Owner::One(grant.source.clone()));
+                for grantee in all.filter(gives).chain(at_keys()).flat_map(of) {
+                    effect.missing.remove(&grantee);
+                }
+            }
+            effect.still = at_keys().flat_map(of).filter(|grantee| !granted.contains(grantee)).collect();
+        }
+        let trouble = role_trouble.or_else(|| troubles.first().map(|(_, trouble)| *trouble));
+        let differs = role_trouble.is_some() || !effect.missing.is_empty() || !effect.still.is_empty();
+        effect.because = trouble.filter(|_| differs).map(|trouble| (trouble.reason, trouble.message.clone()));
+        effect
+    }
+
+    /// Adds what came of another part of the same grant.
+    pub fn and(&mut self, other: Self) {
+        self.missing.extend(other.missing);
+        self.still.extend(other.still);
+        self.because = self.because.take().or(other.because);
+    }
+
+    /// How many hold the role of so many who should.
+    pub fn count(&self, granted: usize) -> usize {
+        granted.saturating_sub(self.missing.len()) + self.still.len()
+    }
+}
+
+fn subjects<'a>(content: Option<&'a Content>, of_role: &Name) -> Option<&'a [Grantee]> {
+    match content {
+        Some(Content::Binding { role, subjects }) if role == of_role => Some(subjects),
+        _ => None,
+    }
+}

@@ -1,0 +1,143 @@
+//! What the log shows of the work: one line for each change that people make or wait for. What is seen for the first time is no
+//! change, so a site that converges does not fill the log.
+
+use super::{Engine, Unit};
+use crate::api::RoleKind;
+use crate::core::Name;
+use crate::core::claims::Claim;
+use crate::core::native::{Content, Grantee};
+use crate::core::records::Binding;
+use crate::shell::watch::Item;
+
+/// What has changed in a unit since it last converged.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Pairs of a subject and a native binding that are there now.
+    given: usize,
+    /// Those that are gone.
+    taken: usize,
+    /// The first object whose change brought this about.
+    cause: Option<String>,
+}
+
+impl Changes {
+    /// A binding is otherwise than it was.
+    pub fn note(&mut self, before: Option<&Content>, after: Option<&Content>) {
+        let (before, after) = (subjects(before), subjects(after));
+        self.given += after.iter().filter(|subject| before.binary_search(subject).is_err()).count();
+        self.taken += before.iter().filter(|subject| after.binary_search(subject).is_err()).count();
+    }
+
+    pub fn caused_by(&mut self, cause: Option<&String>) {
+        if self.cause.is_none() {
+            self.cause = cause.cloned();
+        }
+    }
+}
+
+fn subjects(content: Option<&Content>) -> &[Grantee] {
+    match content {
+        Some(Content::Binding { subjects, .. }) => subjects,
+        _ => &[],
+    }
+}
+
+impl Engine {
+    /// Logs what a new version of an object means to people.
+    pub(super) fn log_change(&self, item: &Item) {
+        let world = &self.world;
+        match item {
+            Item::User(new) => {
+                let old = world.users.get(&new.meta.name).filter(|old| old.meta.uid == new.meta.uid);
+                if let Some(old) = old.filter(|old| old.meta.version < new.meta.version)
+                    && old.suspended != new.suspended
+                {
+                    let what = if new.suspended { "a user is suspended" } else { "a user is active again" };
+                    tracing::info!(user = &*new.meta.name, username = &*new.username, "{what}");
+                }
+            }
+            Item::Organization(new) => {
+                let old = world.organizations.get(&new.meta.name);
+                let was = old.is_some_and(|old| old.is_default || old.meta.version >= new.meta.version);
+                if new.is_default && !was {
+                    let before = world.recorded_defaults().find(|name| **name != new.meta.name);
+                    tracing::info!(
+                        organization = &*new.meta.name,
+                        before = before.map(|name| &**name),
+                        "it is the default organization"
+                    );
+                }
+            }
+            Item::RoleBinding(new) => {
+                let local = world.local.get(&new.meta.namespace);
+                log_role(local.and_then(|local| local.bindings.get(&new.meta.name)), new);
+            }
+            Item::SiteRoleBinding(new) => log_role(world.site_bindings.get(&new.meta.name), new),
+            _ => {}
+        }
+    }
+
+    /// Logs the bindings of a unit whose time is over since it was decided.
+    pub(super) fn log_expiry(&self, unit: &Unit) {
+        let Some(since) = self.units.get(unit).and_then(|state| state.next_change) else { return };
+        let ends = |binding: &&Binding| {
+            binding.expires_at.map(jiff::Timestamp::from).is_some_and(|end| end >= since && end <= self.now.time)
+        };
+        let log = |kind: &'static str, binding: &Binding| {
+            let binding = binding.meta.source(kind).path();
+            tracing::info!(binding, "a binding has expired");
+        };
+        match unit {
+            Unit::Site => {
+                self.world.site_bindings.values().filter(ends).for_each(|binding| log("SiteRoleBinding", binding));
+            }
+            Unit::Namespace(name) => {
+                let bindings = self.world.local.get(name).into_iter().flat_map(|local| local.bindings.values());
+                bindings.filter(ends).for_each(|binding| log("RoleBinding", binding));
+            }
+        }
+    }
+
+    /// Logs how many grants have changed in a unit that has converged.
+    pub(super) fn log_grants(&mut self, unit: &Unit) {
+        let Some(state) = self.units.get_mut(unit) else { return };
+        let Changes { given, taken, cause } = std::mem::take(&mut state.changes);
+        if given + taken > 0 {
+            let place = match unit {
+                Unit::Site => "(site)",
+                Unit::Namespace(name) => name,
+            };
+            tracing::info!(place, given, taken, cause = cause.as_deref(), "grants have changed");
+        }
+    }
+}
+
+/// Logs a claim that was recorded.
+pub(super) fn log_claim(claim: &Claim) {
+    let namespace: &Name = &claim.namespace;
+    match &claim.organization {
+        Some(organization) if claim.vacated_at.is_none() => {
+            tracing::info!(namespace = &**namespace, organization = &**organization, "a namespace is claimed");
+        }
+        _ => {
+            let last = &*claim.last_organization.0;
+            tracing::info!(
+                namespace = &**namespace,
+                organization = last,
+                "nobody has access by the former organization"
+            );
+        }
+    }
+}
+
+fn log_role(old: Option<&Binding>, new: &Binding) {
+    let Some(old) = old.filter(|old| old.meta.uid == new.meta.uid && old.meta.version < new.meta.version) else {
+        return;
+    };
+    if old.role != new.role {
+        let kind = if new.meta.namespace.is_empty() { "SiteRoleBinding" } else { "RoleBinding" };
+        let name = |(kind, name): &(RoleKind, Name)| format!("{}/{name}", kind.as_str());
+        let (binding, before, now) = (new.meta.source(kind).path(), name(&old.role), name(&new.role));
+        tracing::info!(binding, before, now, "a binding has another role");
+    }
+}
