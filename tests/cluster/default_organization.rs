@@ -78,7 +78,7 @@ fn the_default_moves_when_it_stops_asking_and_another_asks_and_not_before() {
         assert!(message.contains("Organization two"), "{message}");
         stays_default(&cluster, "two");
         // Its first status may still say that its claim is being recorded.
-        cluster.await_reason(&["organizations.bailiwick.dev", "two-b"], "Ready", "Reconciled");
+        cluster.await_reason(&["organizations.bailiwick.dev", "two-b"], "Ready", "AlreadyTaken");
         // It stops asking while another one asks.
         asks(&cluster, "two", false);
         becomes_default(&cluster, "two-b");

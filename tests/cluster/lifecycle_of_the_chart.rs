@@ -186,7 +186,13 @@ fn live(cluster: &Cluster, helm: Helm) -> BTreeMap<String, (String, Value)> {
         metadata.remove("managedFields");
         let place = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
         let name = format!("{}/{}", place, metadata["name"].as_str().unwrap());
-        (format!("{} {name}", object["kind"].as_str().unwrap()), (version.as_str().unwrap().to_owned(), object))
+        let version = version.as_str().unwrap().to_owned();
+        if name.ends_with("/bailiwick-decisions") {
+            // The operator writes it when it has nothing else to do.
+            object.as_object_mut().unwrap().remove("data");
+            return (format!("{} {name}", object["kind"].as_str().unwrap()), (String::new(), object));
+        }
+        (format!("{} {name}", object["kind"].as_str().unwrap()), (version, object))
     };
     list["items"].as_array().unwrap().iter().map(version).collect()
 }
