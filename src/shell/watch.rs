@@ -365,6 +365,11 @@ impl Start<'_> {
                         })
                     }
                     Ok(Event::Delete(object)) => Seen::Gone(id(kind, &object)),
+                    // The chart of before gives no right to it: then there is no record.
+                    Err(error) if kind == Kind::Kept && is_forbidden(&error) => {
+                        floor = history.floor(kind);
+                        Seen::Synced(kind)
+                    }
                     Err(error) => {
                         floor = history.floor(kind);
                         metrics.watch_broke(kind);
@@ -378,6 +383,13 @@ impl Start<'_> {
             }
         });
     }
+}
+
+/// Whether the operator may not watch this.
+fn is_forbidden(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    let (InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error)) = error else { return false };
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 /// Whether the API server does not know how to stream a list.

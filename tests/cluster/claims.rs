@@ -130,8 +130,8 @@ fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     cluster.can(&ada, DELETE);
     cluster.can(&bob, DELETE);
     cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "deleters"]);
-    cluster.is_refused(&ada, DELETE);
-    cluster.is_refused(&bob, DELETE);
+    cluster.cannot(&ada, DELETE);
+    cluster.cannot(&bob, DELETE);
     // What the new organization makes counts; times are whole seconds.
     let claimed = cluster.get(&["namespace", "alpha"])["metadata"]["annotations"]["bailiwick.dev/claimed-at"].clone();
     let claimed: jiff::Timestamp = claimed.as_str().unwrap().parse().unwrap();
