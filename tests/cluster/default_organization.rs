@@ -77,8 +77,8 @@ fn the_default_moves_when_it_stops_asking_and_another_asks_and_not_before() {
         let message = cluster.await_reason(&["organizations.bailiwick.dev", "two-b"], "Default", "AlreadyTaken");
         assert!(message.contains("Organization two"), "{message}");
         stays_default(&cluster, "two");
-        // Its first status may still say that its claim is being recorded.
-        cluster.await_reason(&["organizations.bailiwick.dev", "two-b"], "Ready", "Reconciled");
+        // It is not what it asks to be. (Its first status may still say that its claim is being recorded.)
+        cluster.await_reason(&["organizations.bailiwick.dev", "two-b"], "Ready", "AlreadyTaken");
         // It stops asking while another one asks.
         asks(&cluster, "two", false);
         becomes_default(&cluster, "two-b");
