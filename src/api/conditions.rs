@@ -119,7 +119,7 @@ words! {
         NotConfigured,
         /// The username is accepted.
         Accepted,
-        /// The user is suspended and holds nothing. `spec.suspended: false` ends that.
+        /// The user is suspended (`spec.suspended` of the User) and holds nothing.
         Suspended,
         /// An older User object has the same username. Delete one of the two, or correct its `spec.username`.
         UsernameTaken,

@@ -231,8 +231,8 @@ fn a_mistyped_namespace_is_met_with_the_similar_one(#[case] name: &str, #[case] 
     assert_eq!(
         message,
         format!(
-            "Namespace {name}: The namespace is not in `namespaceWhitelist`.{hint} Add the namespace to that value of the \
-             chart, or delete and recreate the Organization with another one: `spec.namespace` is set once."
+            "Namespace {name} is not available.{hint} Add {name:?} to the Helm value `namespaceWhitelist` and upgrade the \
+             release, or recreate this Organization with another `spec.namespace`."
         )
     );
 }

@@ -319,3 +319,37 @@ fn a_service_account_may_not_exist() {
     let message = shell.condition(Kind::RoleBinding, "b", "SubjectsResolved").message.to_string();
     assert!(message.contains("Whether a ServiceAccount exists is not checked"), "{message}");
 }
+
+#[test]
+fn a_namespace_that_cannot_be_had_says_what_to_do() {
+    let organization =
+        |name: &str, spec: &str| format!("{{kind: Organization, metadata: {{name: {name}}}, spec: {{{spec}}}}}");
+    let says = |shell: &crate::shell::Shell, name: &str| {
+        shell.condition(Kind::Organization, name, "NamespaceAssigned").message.to_string()
+    };
+    let mut shell = given(&organization("one", "namespace: n0"));
+    shell.apply(&organization("two", "namespace: n0"));
+    assert!(says(&shell, "two").starts_with("Namespace n0 is claimed by Organization one."), "{}", says(&shell, "two"));
+    shell.apply(&organization("far", "namespace: nowhere"));
+    assert!(says(&shell, "far").contains("Add \"nowhere\" to the Helm value `namespaceWhitelist`"));
+    shell.delete(Kind::Organization, "", "one");
+    let release = "`kubectl label namespace n0 bailiwick.dev/organization-`";
+    assert!(says(&shell, "two").contains("kept for Organization one") && says(&shell, "two").ends_with(release));
+    shell.apply(&organization("one", "namespace: n1"));
+    assert!(says(&shell, "one").contains("recorded on namespace n0") && says(&shell, "one").ends_with(release));
+}
+
+#[test]
+fn who_holds_a_role_with_one_holder_is_named() {
+    let binding = |name: &str, user: &str| {
+        format!(
+            "{{kind: SiteRoleBinding, metadata: {{name: {name}}}, \
+             spec: {{roleRef: {{kind: SiteRole, name: head}}, subjects: [{{kind: User, name: {user}}}]}}}}"
+        )
+    };
+    let role = "{kind: SiteRole, metadata: {name: head}, spec: {assignableTo: [Site], singleHolder: true}}";
+    let yaml = [START, TWO, role, &binding("first", "ada"), &binding("second", "bob")].join("\n---\n");
+    let shell = given(&yaml);
+    let message = shell.condition(Kind::SiteRoleBinding, "second", "SubjectsResolved").message.to_string();
+    assert!(message.contains("subjects[0] (User \"bob\") [User \"ada\" holds it]"), "{message}");
+}
