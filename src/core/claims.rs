@@ -12,7 +12,7 @@ use super::Name;
 use super::order::{self, First};
 use super::records::{Namespace, Organization};
 use super::uid::Uid;
-use super::world::{Local, World};
+use super::world::{Local, Rank, World};
 use crate::api::conditions::Reason;
 
 /// What an organization holds, or why it holds nothing.
@@ -255,7 +255,7 @@ fn vacancy(world: &World, namespace: &Namespace, now: Timestamp) -> Option<Claim
 /// incumbent the one that a backup kept, else the first that asks, else the first.
 #[must_use]
 pub fn desired_default(world: &World) -> Option<&Organization> {
-    let (not_asking, not_default, created, name, _) = world.ranking.first()?;
+    let (not_asking, not_default, _, name, _) = world.ranking.first()?;
     if !not_default {
         return world.organizations.get(name);
     }
@@ -263,9 +263,15 @@ pub fn desired_default(world: &World) -> Option<&Organization> {
     // One that was restored has no status.
     let restored = |o: &&Organization| o.meta.status.digest == 0 && o.asks_default != *not_asking;
     let kept = kept.and_then(|name| world.organizations.get(name)).filter(restored);
-    let equal = world.ranking.iter().take_while(|(a, b, c, ..)| (a, b, c) == (not_asking, not_default, created));
-    let equal = equal.filter_map(|(.., name, _)| world.organizations.get(name));
-    kept.or_else(|| order::first(equal, |organization| &organization.meta).known())
+    kept.or_else(|| order::first(equal_candidates(world), |organization| &organization.meta).known())
+}
+
+/// The organizations of which each could be the default one by everything but the order in which they were created.
+pub fn equal_candidates(world: &World) -> impl Iterator<Item = &Organization> {
+    let rank = |rank: &Rank| (rank.0, rank.1, rank.2);
+    let first = world.ranking.first().map(rank);
+    let equal = world.ranking.iter().take_while(move |other| Some(rank(other)) == first);
+    equal.filter_map(|(.., name, _)| world.organizations.get(name))
 }
 
 /// The organization that *is* the default one: on record, and still meant.

@@ -50,6 +50,7 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
         (None, _) => good(C::MemberRoleResolved, Reason::NotConfigured, "Members hold no role by being members."),
     };
     let is_default = claims::should_record_default(world, organization);
+    let is_candidate = || claims::equal_candidates(world).any(|other| other.meta.uid == organization.meta.uid);
     let default = match claims::desired_default(world) {
         Some(other) if other.meta.uid != organization.meta.uid && organization.asks_default => {
             let message = format!(
@@ -59,7 +60,9 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
             );
             bad(C::Default, Reason::AlreadyTaken, message)
         }
-        None => bad(C::Default, Reason::Undecided, undecided_default(world)),
+        None if organization.asks_default || is_candidate() => {
+            bad(C::Default, Reason::Undecided, undecided_default(world))
+        }
         _ if is_default => good(C::Default, Reason::IsDefault, Reason::IsDefault.meaning()),
         _ => bad(C::Default, Reason::NotRequested, Reason::NotRequested.meaning()),
     };
@@ -106,9 +109,7 @@ fn trouble_with(world: &World, namespace: &Name, role: &str) -> Option<(Reason, 
 
 /// Those among whom it is open which is the default organization.
 fn undecided_default(world: &World) -> String {
-    let Some((not_asking, not_default, created, ..)) = world.ranking.first() else { return String::new() };
-    let equal = world.ranking.iter().take_while(|(a, b, c, ..)| (a, b, c) == (not_asking, not_default, created));
-    let named: Vec<&str> = equal.map(|(.., name, _)| &**name).take(5).collect();
+    let named: Vec<&str> = claims::equal_candidates(world).map(|o| &*o.meta.name).take(5).collect();
     format!("Organizations {}: {}", named.join(", "), Reason::Undecided.meaning())
 }
 

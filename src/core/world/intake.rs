@@ -70,6 +70,11 @@ impl World {
     pub fn organization(&mut self, name: &Name, new: Option<Organization>, gone: Option<&Uid>) -> Affected {
         let default_before: Vec<Name> = self.default_namespaces().collect();
         let first_before = claims::desired_default(self).map(|o| o.meta.name.clone());
+        let undecided = |world: &Self| -> Vec<Name> {
+            let open = claims::desired_default(world).is_none();
+            claims::equal_candidates(world).filter(|_| open).map(|o| o.meta.name.clone()).collect()
+        };
+        let undecided_before = undecided(self);
         let Ok(Swapped { old, displaced, is_old_news: false }) = self.organizations.swap(name, new, gone) else {
             return Affected::default();
         };
@@ -97,12 +102,15 @@ impl World {
         }
         // The default, and what it holds, may move with any of them.
         let first = claims::desired_default(self).map(|o| &o.meta.name);
-        affected.urgent |= first_before.is_some() && first_before.as_ref() != first;
+        let moves = first_before.as_ref() != first;
+        affected.urgent |= first_before.is_some() && moves;
         affected.urgent |= !default_before.iter().all(|kept| self.default_namespaces().any(|name| name == *kept));
         affected.namespaces.extend(default_before);
-        if ranks.0 != ranks.1 {
+        if moves || ranks.0 != ranks.1 {
             // Those who are or were it, those who asked and are told who is, and those who may want what it has.
             affected.organizations.extend(first_before);
+            affected.organizations.extend(undecided_before);
+            affected.organizations.extend(undecided(self));
             let asking = self.ranking.iter().enumerate().take_while(|(n, (not_asking, ..))| *n == 0 || !not_asking);
             affected.organizations.extend(asking.map(|(_, (.., name, _))| name.clone()));
             let release = self.bounds.release_namespace.as_str();

@@ -427,7 +427,7 @@ pub enum Change {
 
 /// How much reason there is for an organization to be the default one: less is more. First those that ask, of these first
 /// the one on record, then by age.
-pub(super) type Rank = (bool, bool, Option<Second>, Name, Uid);
+pub(in crate::core) type Rank = (bool, bool, Option<Second>, Name, Uid);
 
 /// The rank of an organization.
 fn rank(organization: &Organization) -> Rank {
