@@ -297,7 +297,9 @@ fn role_ref(kind: &str, name: &Name) -> v1::RoleRef {
     v1::RoleRef { api_group: Some(RBAC.to_owned()), kind: kind.to_owned(), name: name.to_string() }
 }
 
-fn to_rules(rules: &[Rule]) -> Vec<v1::PolicyRule> {
+/// Writes native rules.
+#[must_use]
+pub fn to_rules(rules: &[Rule]) -> Vec<v1::PolicyRule> {
     let list = |names: &[Name]| (!names.is_empty()).then(|| names.iter().map(ToString::to_string).collect());
     rules
         .iter()

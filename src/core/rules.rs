@@ -92,7 +92,10 @@ impl Rule {
                     && self.is_about(group, resource)
                     && (self.names.is_empty() || name.as_ref().is_some_and(|n| self.names.contains(n)))
             }
-            Atom::Path { path, verb } => has(&self.verbs, verb) && self.paths.iter().any(|p| covers_path(p, path)),
+            // The check takes a path for one of no name; the API server stores no rule with both anyway.
+            Atom::Path { path, verb } => {
+                has(&self.verbs, verb) && self.names.is_empty() && self.paths.iter().any(|p| covers_path(p, path))
+            }
         }
     }
 }
@@ -109,7 +112,7 @@ fn covers_resource(list: &[Name], resource: &Name) -> bool {
 }
 
 fn covers_path(owner: &str, path: &str) -> bool {
-    owner == path || owner == "*" || owner.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix))
+    owner == path || (owner.ends_with('*') && path.starts_with(owner.trim_end_matches('*')))
 }
 
 /// A set of atoms without redundancy: an atom for one name is dropped where the same atom for every name is in the set.

@@ -6,6 +6,7 @@
 
 mod access;
 mod build;
+mod requests;
 #[path = "../samples/mod.rs"]
 mod samples;
 mod shell;
