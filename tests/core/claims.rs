@@ -123,8 +123,21 @@ fn a_deleted_organization_leaves_its_namespace_reserved_for_its_name() {
     // One of the same name cannot claim another …
     shell.apply(&organization("a", "namespace: n1"));
     assert_eq!(shell.says(O, "a", "NamespaceAssigned"), "False ReservedElsewhere");
-    // … and gets its own back.
+    // … and gets its own back, when the record is of this one.
     shell.delete(O, "", "a");
+    shell.apply(&organization("a", "namespace: n0"));
+    assert_eq!(shell.holds("a").as_deref(), Some("n0"));
+    let uid = shell.world.organizations.get("a").unwrap().meta.uid.to_string();
+    assert_eq!(record(&shell, "n0"), Some(("a".to_owned(), uid)));
+}
+
+/// In many clusters people may create namespaces of their own, with any label.
+#[test]
+fn a_record_on_a_namespace_that_is_not_whitelisted_keeps_nobody_from_their_own() {
+    let mut shell = given("");
+    let labels = [(v::ORGANIZATION.to_owned(), "a".to_owned())];
+    let events = shell.store.edit_namespace("n2", |meta| meta.labels = Some(labels.into()));
+    shell.take_in(events);
     shell.apply(&organization("a", "namespace: n0"));
     assert_eq!(shell.holds("a").as_deref(), Some("n0"));
 }
@@ -193,12 +206,14 @@ fn a_namespace_is_vacated_before_it_changes_hands() {
     assert_eq!(claims::claim(&shell.world, "n0", now, false), None, "something of a is still there");
     let claim = claims::claim(&shell.world, "n0", now, true).unwrap();
     assert_eq!((claim.organization.as_deref(), &*claim.last_organization.0), (None, "a"), "first it is vacated");
-    let vacated_at = claim.vacated_at.filter(|at| *at >= jiff::Timestamp::from_second(now.as_second()).unwrap());
+    let vacated_at = claim.vacated_at;
+    let end_of_this_second = jiff::Timestamp::from_second(now.as_second() + 1).unwrap();
+    assert_eq!(vacated_at, Some(end_of_this_second), "until then objects may be a's");
     let events = crate::shell::record(&mut shell.store, &claim);
     shell.take_in(events);
     let claim = claims::claim(&shell.world, "n0", now, true).unwrap();
     assert_eq!((claim.organization.as_deref(), claim.vacated_at), (Some("b"), None));
-    assert!(vacated_at.is_some() && claim.claimed_at == vacated_at, "{claim:?}");
+    assert_eq!(claim.claimed_at, vacated_at);
 }
 
 #[rstest]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::subsequence;
 
 const GROUPS: [&str; 2] = ["", "apps"];
-const RESOURCES: [&str; 4] = ["pods", "pods/exec", "jobs", "jobs/exec"];
+const RESOURCES: [&str; 5] = ["pods", "pods/exec", "pods/log", "jobs", "jobs/exec"];
 const NAMES: [&str; 2] = ["a", "b"];
 const VERBS: [&str; 3] = ["get", "list", "delete"];
 const PATHS: [&str; 4] = ["/a", "/a/b", "/ab", "/c"];
@@ -72,7 +72,7 @@ pub fn rule() -> impl Strategy<Value = Rule> {
 /// Rules as they stand in a ceiling, wildcards and all.
 pub fn ceiling_rule() -> impl Strategy<Value = Rule> {
     const G: [&str; 3] = ["", "apps", "*"];
-    const R: [&str; 6] = ["pods", "pods/exec", "jobs", "jobs/exec", "*/exec", "*"];
+    const R: [&str; 7] = ["pods", "pods/exec", "pods/log", "jobs", "jobs/exec", "*/exec", "*"];
     const V: [&str; 4] = ["get", "list", "delete", "*"];
     const P: [&str; 5] = ["/a", "/a/*", "/a*", "/c", "*"];
     let on_objects = (list(&G, 1), list(&R, 1), list(&NAMES, 0), list(&V, 1))

@@ -152,6 +152,20 @@ fn a_custom_role_never_reaches_beyond_its_namespace() {
     assert!(!shell.can("bob", "", "get bailiwick.dev/users"), "the part beyond goes with the last binding");
 }
 
+/// Not even one that is called as a SiteRole which does.
+#[rstest]
+#[case("users", "", "get bailiwick.dev/users")]
+#[case("templates", RELEASE, "get configmaps:t0")]
+fn each_word_of_a_custom_role_ends_at_its_namespace(#[case] word: &str, #[case] place: &str, #[case] right: &str) {
+    let permissions = format!("permissions: [{{resource: {word}, actions: [read]}}]");
+    let roles = site_role("s0", "Site", &permissions) + &custom_role("s0", &format!("{permissions}, {PODS}"));
+    let bindings = bind("b", "CustomRole", "s0", "ada") + &bind_site("t", "s0", "bob");
+    let shell = given(&(START.to_owned() + &roles + &bindings));
+    assert_eq!(shell.says(Kind::CustomRole, "s0", "PermissionsResolved"), "False BeyondOrganization");
+    assert!(shell.can("ada", "n0", "get pods") && !shell.can("ada", place, right));
+    assert!(shell.can("bob", place, right));
+}
+
 #[test]
 fn a_site_only_role_is_refused_in_an_organization() {
     let roles = site_role("s0", "Site", READ) + &site_role("s1", "Organization", READ);
@@ -304,6 +318,17 @@ fn a_role_with_one_holder_goes_to_the_oldest_binding_and_stays_with_its_holder()
     assert_eq!(holds(&shell), (false, true));
     shell.delete(Kind::SiteRoleBinding, "", "t0");
     assert_eq!(holds(&shell), (true, false));
+}
+
+/// Each organization would have a holder of its own.
+#[test]
+fn a_role_with_one_holder_is_the_sites_to_assign() {
+    let role = site_role("s0", "Site, Organization", &format!("singleHolder: true, {PODS}"));
+    let mut shell = given(&(START.to_owned() + &role + &bind("b", "SiteRole", "s0", "ada")));
+    assert!(!shell.can("ada", "n0", "get pods"));
+    assert_eq!(shell.says(Kind::RoleBinding, "b", "RoleResolved"), "False RoleNotAssignableHere");
+    shell.apply(&bind_site("t", "s0", "ada"));
+    assert!(shell.can("ada", "n0", "get pods"));
 }
 
 /// Found by `a_subject_is_granted_or_withheld_once`.

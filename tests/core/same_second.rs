@@ -113,6 +113,7 @@ fn handover() -> Handover {
 
 #[rstest]
 #[case::written_before_it_was_vacated(19, true, None, true)]
+#[case::of_the_version_of_the_vacancy_itself(20, true, None, true)]
 #[case::written_while_it_was_vacant(21, true, None, false)]
 #[case::written_after_the_claim(31, true, None, false)]
 #[case::only_a_list_showed_it(31, false, None, true)]
