@@ -141,7 +141,7 @@ impl<'a> Namespace<'a> {
     ) -> Self {
         let handover = Handover::of(world, name);
         let counts = |role: &Role| !order::is_former(&role.meta, handover.as_ref());
-        let resolved = roles::resolve_custom_roles(world, local.resolved.take(), &local.roles, counts);
+        let resolved = roles::resolve_custom_roles(world, name, local.resolved.take(), &local.roles, counts);
         let custom_roles = local.roles.keys().filter_map(|name| Some((name.clone(), resolved.get(name)?.clone())));
         let custom_roles = custom_roles.collect();
         local.resolved.replace(resolved);
@@ -296,7 +296,7 @@ impl<'a> Namespace<'a> {
             return;
         }
         let (who, role) = super::site::holders_of(self.world, binding);
-        let Ok(resolved) = role else { return };
+        let (Ok(_), Some(resolved)) = (role, self.site_role_rights(&binding.role.1)) else { return };
         let source = binding.meta.source("SiteRoleBinding");
         let role = self.role((RoleKind::SiteRole, binding.role.1.clone()), resolved, false);
         self.grant(&["site-role-binding", &binding.meta.name], &role, &who, &source);
@@ -312,7 +312,7 @@ impl<'a> Namespace<'a> {
         let source = self.organization.meta.source("Organization");
         let implicit = [member_role(self.world, self.organization).ok().flatten(), Some(Name::from(MEMBER_ROLE))];
         for name in implicit.into_iter().flatten() {
-            if let Some(resolved) = self.world.site_role_rights(&name).cloned() {
+            if let Some(resolved) = self.site_role_rights(&name) {
                 let role = self.role((RoleKind::SiteRole, name), resolved, true);
                 self.grant(&["organization", &self.organization.meta.name], &role, &who, &source);
             }
@@ -453,13 +453,17 @@ impl<'a> Namespace<'a> {
             }
             RoleKind::SiteRole => {
                 let role = self.world.site_roles.get(&id.1).ok_or(Reason::RoleNotFound)?;
-                let resolved = self.world.site_role_rights(&id.1).ok_or(Reason::RoleNotFound)?;
+                let resolved = self.site_role_rights(&id.1).ok_or(Reason::RoleNotFound)?;
                 if !roles::assignable(role, api::Place::Organization) || role.single_holder {
                     return Err(Reason::RoleNotAssignableHere);
                 }
-                Ok(self.role(id.clone(), resolved.clone(), role.implies_membership))
+                Ok(self.role(id.clone(), resolved, role.implies_membership))
             }
         }
+    }
+
+    fn site_role_rights(&self, name: &str) -> Option<Arc<Resolved>> {
+        self.world.site_role_rights_in(self.name, name).cloned()
     }
 
     fn role(&self, id: (RoleKind, Name), resolved: Arc<Resolved>, implies_membership: bool) -> Assigned {

@@ -170,6 +170,7 @@ fn item_of(object: &Object) -> Item {
 fn ceiling_of(which: Which) -> Kind {
     match which {
         Which::Organization => Kind::Ceiling,
+        Which::Home => Kind::CeilingHome,
         Which::Cluster => Kind::CeilingCluster,
         Which::Release => Kind::CeilingRelease,
     }

@@ -192,6 +192,36 @@ fn what_is_beyond_the_ceiling_is_withheld_and_the_rest_is_granted() {
     assert_eq!(shell.says(Kind::RoleBinding, "b", "RoleResolved"), "False RoleGrantsNothing");
 }
 
+/// Beside the operator, an organization gets less than elsewhere: by its own roles, by the site's, and by those that inherit.
+#[test]
+fn in_the_release_namespace_another_ceiling_holds() {
+    let pods = "rules: [{apiGroups: [''], resources: [pods, configmaps], verbs: [get, create]}]";
+    let site = format!(
+        "{{kind: SiteRole, metadata: {{name: s0}}, spec: {{assignableTo: [Organization, Site], {pods}}}}}\n---\n"
+    );
+    let mut everything = START.to_owned() + &site + &bind_site("t", "s0", "cyd");
+    everything += "{kind: User, metadata: {name: cyd}, spec: {username: cyd}}\n---\n";
+    everything += "{kind: Organization, metadata: {name: home}, spec: {namespace: release, memberRole: ''}}\n---\n";
+    for (space, role) in [("n0", "c0"), (RELEASE, "c1")] {
+        let own = custom_role(role, pods) + &custom_role(&format!("{role}b"), "inherits: [{kind: SiteRole, name: s0}]");
+        let bound = bind(role, "CustomRole", role, "ada")
+            + &bind(&format!("{role}b"), "CustomRole", &format!("{role}b"), "bob");
+        everything += &(own + &bound).replace("namespace: n0", &format!("namespace: {space}"));
+    }
+    let mut shell = given(&everything);
+    let can = |shell: &Shell, space| ["ada", "bob", "cyd"].map(|who| shell.can(who, space, "create configmaps"));
+    // A chart of before has no such ceiling.
+    assert_eq!((can(&shell, "n0"), can(&shell, RELEASE)), ([true; 3], [true; 3]));
+    shell.play(&[Op::Ceiling(Which::Home, Some(true))]);
+    assert_eq!((can(&shell, "n0"), can(&shell, RELEASE)), ([true; 3], [false; 3]));
+    assert!(["ada", "bob", "cyd"].iter().all(|who| shell.can(who, RELEASE, "create pods")));
+    assert_eq!(shell.says(Kind::CustomRole, "c1", "Ceiling"), "False BeyondCeiling");
+    assert_eq!(shell.says(Kind::CustomRole, "c0", "Ceiling"), "True Within");
+    assert_eq!(shell.says(Kind::SiteRole, "s0", "Ceiling"), "True Within");
+    shell.play(&[Op::Ceiling(Which::Home, Some(false))]);
+    assert!(!shell.can("ada", RELEASE, "create pods") && shell.can("cyd", RELEASE, "get pods"));
+}
+
 /// Known and harmless: a right for every object that is beyond the ceiling hides the same right for one object that is
 /// within it. Less is granted than might be, never more.
 #[test]

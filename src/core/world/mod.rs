@@ -91,6 +91,8 @@ pub struct World {
     /// By which lists of subjects are split over native bindings.
     pub(super) seed: Seed,
     resolved_site_roles: roles::Cache,
+    /// The same in the release namespace, if the ceiling is another one there.
+    resolved_at_home: roles::Cache,
     /// Counts changes of the catalog and the ceilings, on which every resolved role rests.
     pub(crate) rules_version: u64,
 }
@@ -134,11 +136,13 @@ impl Local {
     }
 }
 
-/// The three ceilings. `None`: the ClusterRole does not exist, so nothing may be granted.
+/// The ceilings. `None`: the ClusterRole does not exist, so nothing may be granted.
 #[derive(Debug, Default)]
 pub struct Ceilings {
     #[allow(missing_docs)]
     pub organization: Option<Ceiling>,
+    /// Of an organization that holds the release namespace. A chart of before has none: there, `organization` holds.
+    pub home: Option<Ceiling>,
     #[allow(missing_docs)]
     pub cluster: Option<Ceiling>,
     #[allow(missing_docs)]
@@ -313,10 +317,27 @@ impl World {
         default.into_iter().flat_map(|o| claims::recorded_on(self, &o.meta.name).cloned().collect::<Vec<_>>())
     }
 
-    /// A role as it can be assigned in a namespace (or at the site, where the namespace is empty).
+    /// What a SiteRole gives, but for [`site_role_rights_in`](Self::site_role_rights_in) a namespace.
     #[must_use]
     pub fn site_role_rights(&self, name: &str) -> Option<&Arc<Resolved>> {
         self.resolved_site_roles.get(name)
+    }
+
+    /// What a SiteRole gives in an organization's namespace.
+    #[must_use]
+    pub fn site_role_rights_in(&self, namespace: &str, name: &str) -> Option<&Arc<Resolved>> {
+        if self.has_own_ceiling(namespace) { self.resolved_at_home.get(name) } else { self.site_role_rights(name) }
+    }
+
+    /// The ceiling in an organization's namespace.
+    pub(super) fn ceiling_in(&self, namespace: &str) -> Option<&Ceiling> {
+        let home = self.ceilings.home.as_ref().filter(|_| self.has_own_ceiling(namespace));
+        home.or(self.ceilings.organization.as_ref())
+    }
+
+    /// Whether another ceiling holds in a namespace than in those of other organizations.
+    fn has_own_ceiling(&self, namespace: &str) -> bool {
+        self.ceilings.home.is_some() && namespace == self.bounds.release_namespace
     }
 
     /// Everybody who holds a SiteRole through an organization, or because everybody does, and some more: for its
