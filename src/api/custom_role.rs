@@ -25,7 +25,8 @@ use super::{Permission, PolicyRule, RoleRef, group::yes};
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Display Name", type_ = "string", priority = 1, json_path = ".spec.displayName")
+    printcolumn(name = "Display Name", type_ = "string", priority = 1, json_path = ".spec.displayName"),
+    selectable = ".spec.privileged"
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CustomRoleSpec {

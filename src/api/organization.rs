@@ -25,6 +25,10 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Display Name", type_ = "string", priority = 1, json_path = ".spec.displayName"),
+    selectable = ".spec.namespace",
+    selectable = ".spec.default",
+    selectable = ".status.namespace",
+    selectable = ".status.default",
     validation = Rule::new("self.metadata.name.size() <= 63")
         .message("the name of an Organization has at most 63 characters (it becomes a label on its namespace)")
 )]
