@@ -40,15 +40,10 @@ fn a_list_answers_the_first_question_in_one_line() {
         (
             &["organizations.bailiwick.dev"],
             "two",
-            &["NAME", "NAMESPACE", "DEFAULT", "MEMBERS", "READY", "REASON", "AGE"],
+            &["NAME", "DEFAULT", "MEMBERS", "READY", "REASON", "AGE"],
             &["two", "false", "0", "False", "AlreadyClaimed"],
         ),
-        (
-            &["org"],
-            "alpha",
-            &["NAME", "NAMESPACE", "DEFAULT", "MEMBERS"],
-            &["alpha", "alpha", "true", "2", "True", "Reconciled"],
-        ),
+        (&["org"], "alpha", &["NAME", "DEFAULT", "MEMBERS"], &["alpha", "true", "2", "True", "Reconciled"]),
         (
             &["users.bailiwick.dev"],
             "ada",
@@ -59,33 +54,33 @@ fn a_list_answers_the_first_question_in_one_line() {
         (
             &["-n", "alpha", "groups.bailiwick.dev"],
             "crew",
-            &["NAME", "MEMBERS", "PRIVILEGED", "READY", "REASON", "AGE"],
-            &["crew", "2", "false", "True", "Reconciled"],
+            &["NAME", "MEMBERS", "READY", "REASON", "AGE"],
+            &["crew", "2", "True", "Reconciled"],
         ),
         (
             &["-n", "alpha", "rolebindings.bailiwick.dev"],
             "deleters",
-            &["NAME", "ROLE", "GRANTS", "WITHHELD", "READY", "REASON", "AGE"],
-            &["deleters", "deleter", "2", "1", "False", "PartlyWithheld"],
+            &["NAME", "WITHHELD", "READY", "REASON", "AGE"],
+            &["deleters", "1", "False", "PartlyWithheld"],
         ),
         (
             &["-n", "alpha", "customroles.bailiwick.dev"],
             "deleter",
-            &["NAME", "PRIVILEGED", "WITHHELD", "READY", "REASON", "AGE"],
-            &["deleter", "true", "0", "True", "Reconciled"],
+            &["NAME", "WITHHELD", "READY", "REASON", "AGE"],
+            &["deleter", "0", "True", "Reconciled"],
         ),
         (
             &["siteroles.bailiwick.dev"],
             "overseer",
-            &["NAME", "PRIVILEGED", "WITHHELD", "READY", "REASON", "AGE"],
-            &["overseer", "true", "0", "True", "Reconciled"],
+            &["NAME", "WITHHELD", "READY", "REASON", "AGE"],
+            &["overseer", "0", "True", "Reconciled"],
         ),
-        (&["srole"], "site-admin", &["NAME"], &["site-admin", "true", "0", "True", "Reconciled"]),
+        (&["srole"], "site-admin", &["NAME"], &["site-admin", "0", "True", "Reconciled"]),
         (
             &["siterolebindings.bailiwick.dev"],
             "overseers",
-            &["NAME", "ROLE", "GRANTS", "WITHHELD", "READY", "REASON", "AGE"],
-            &["overseers", "overseer", "1", "0", "True", "Reconciled"],
+            &["NAME", "WITHHELD", "READY", "REASON", "AGE"],
+            &["overseers", "0", "True", "Reconciled"],
         ),
     ];
     for (arguments, name, header, row) in rows {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bailiwick::core::Name;
 use bailiwick::core::conditions::Status;
 use bailiwick::core::native::{Content, Grantee};
+use bailiwick::core::world::{Contribution, Held, World};
 use proptest::prelude::*;
 
 use crate::build::given;
@@ -105,6 +106,26 @@ fn a_user_of_whom_nothing_reports_when_they_were_seen_is_active() {
     let seen = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "LastSeen").unwrap();
     assert_eq!((&status["state"], &seen["status"]), (&"Active".into(), &"Unknown".into()));
     assert_eq!(status.get("lastSeenTime"), None);
+}
+
+/// A site of 10,000 users and 1,000 organizations has a hundred thousand of these, and a change in one organization must not
+/// cost as much as all of them.
+#[test]
+fn what_is_held_is_small_and_only_those_are_counted_again_who_hold_more_or_less() {
+    assert_eq!(size_of::<(Name, Held)>(), 16);
+    let held = |names: &[(&str, u32)]| Contribution {
+        held: names
+            .iter()
+            .map(|(name, grants)| (Name::from(*name), Held { grants: *grants, ..Held::default() }))
+            .collect(),
+        ..Contribution::default()
+    };
+    let mut world = World::default();
+    let mut counted = |before: &Contribution, after: &Contribution| world.set_contribution(before, after).counted;
+    let (first, second) = (held(&[("ada", 1), ("bob", 1), ("cyd", 1)]), held(&[("ada", 1), ("bob", 2), ("dan", 1)]));
+    assert_eq!(counted(&Contribution::default(), &first), ["ada", "bob", "cyd"]);
+    assert_eq!(counted(&first, &second), ["bob", "cyd", "dan"]);
+    assert_eq!(counted(&second, &second), Vec::<Name>::new());
 }
 
 proptest! {
