@@ -1,5 +1,6 @@
 //! Roles: inheritance and where it ends, the ceiling, and what a CustomRole cannot reach.
 
+use bailiwick::core::conditions::Status;
 use rstest::rstest;
 
 use crate::build::given;
@@ -247,6 +248,31 @@ fn own_scope_is_withheld_and_never_widened() {
     assert!(shell.all.desired().is_empty());
     assert_eq!(shell.says(Kind::CustomRole, "c0", "PermissionsResolved"), "False OwnScopeNotEnabled");
     assert_eq!(shell.says(Kind::CustomRole, "c0", "Ready"), "True Reconciled");
+}
+
+#[rstest]
+#[case::own_rights("permissions: [{resource: workspaces, actions: [read], scope: Own}]", "OwnScopeNotEnabled", 0)]
+#[case::a_word_without_a_rule("permissions: [{resource: nothing, actions: [read]}]", "EmptyResource", 0)]
+#[case::no_such_word("permissions: [{resource: workspace, actions: [read]}]", "UnknownResource", 1)]
+fn what_does_not_exist_here_is_named_and_not_counted(#[case] spec: &str, #[case] reason: &str, #[case] withheld: u32) {
+    let role = |kind: &str, more: &str| {
+        format!("{{kind: {kind}, metadata: {{{more}}}, spec: {{assignableTo: [Site], {spec}}}}}")
+    };
+    let yaml = [START, &role("SiteRole", "name: s"), "---\n", &custom_role("c0", spec)].join("\n");
+    let shell = given(&yaml);
+    for (kind, name) in [(Kind::SiteRole, "s"), (Kind::CustomRole, "c0")] {
+        assert_eq!(shell.says(kind, name, "PermissionsResolved"), format!("False {reason}"));
+        let message = shell.condition(kind, name, "PermissionsResolved").message.to_string();
+        assert!(message.contains("permissions[0] ("), "{message}");
+        let counted = match &shell.draft(kind, name).status {
+            Status::SiteRole(status) => status.withheld,
+            Status::Role(status) => status.withheld,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(counted, withheld, "{name}");
+    }
+    let Status::Organization(status) = &shell.draft(Kind::Organization, "o").status else { panic!() };
+    assert_eq!(status.withheld, withheld);
 }
 
 /// A role is privileged when one that it inherits is.
