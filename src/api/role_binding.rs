@@ -20,12 +20,17 @@ use super::time;
     status = "BindingStatus",
     doc = "Gives a role to users, groups and service accounts inside the organization whose namespace this is.",
     derive = "PartialEq",
-    printcolumn(name = "Withheld", type_ = "integer", json_path = ".status.withheld"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.roleRef.name"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Role", type_ = "string", priority = 1, json_path = ".spec.roleRef.name"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Grants", type_ = "integer", priority = 1, json_path = ".status.grants"),
+    printcolumn(name = "Withheld", type_ = "integer", priority = 1, json_path = ".status.withheld"),
     printcolumn(name = "Expires", type_ = "string", priority = 1, json_path = ".spec.expiresAt"),
     selectable = ".spec.roleRef.kind",
     selectable = ".spec.roleRef.name"

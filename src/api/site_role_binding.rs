@@ -19,12 +19,17 @@ use super::{BindingStatus, time};
     status = "BindingStatus",
     doc = "Gives a SiteRole in every organization's namespace and on cluster-scoped objects.",
     derive = "PartialEq",
-    printcolumn(name = "Withheld", type_ = "integer", json_path = ".status.withheld"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.roleRef.name"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Role", type_ = "string", priority = 1, json_path = ".spec.roleRef.name"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
     printcolumn(name = "Grants", type_ = "integer", priority = 1, json_path = ".status.grants"),
+    printcolumn(name = "Withheld", type_ = "integer", priority = 1, json_path = ".status.withheld"),
     printcolumn(name = "Expires", type_ = "string", priority = 1, json_path = ".spec.expiresAt"),
     selectable = ".spec.roleRef.kind",
     selectable = ".spec.roleRef.name"

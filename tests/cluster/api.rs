@@ -507,7 +507,7 @@ spec: {roleRef: {name: site-admin}, subjects: [{kind: User, name: ada@example.co
         (lines.next().unwrap().join(" "), lines.next().unwrap())
     };
     for (resource, name, columns, values) in [
-        ("org", "acme", "NAME DEFAULT MEMBERS READY REASON AGE", vec!["acme", "true", "1", "True", "Reconciled"]),
+        ("org", "acme", "NAME NAMESPACE MEMBERS READY REASON AGE", vec!["acme", "alpha", "1", "True", "Reconciled"]),
         (
             "users.bailiwick.dev",
             "ada",
@@ -516,9 +516,9 @@ spec: {roleRef: {name: site-admin}, subjects: [{kind: User, name: ada@example.co
         ),
         ("grp", "people", "NAME MEMBERS READY REASON AGE", vec!["people", "1", "True", "Reconciled"]),
         ("crole", "lead", "NAME WITHHELD READY REASON AGE", vec!["lead", "0", "True", "Reconciled"]),
-        ("brb", "leads", "NAME WITHHELD READY REASON AGE", vec!["leads", "0", "True", "Reconciled"]),
+        ("brb", "leads", "NAME ROLE READY AGE", vec!["leads", "lead", "True"]),
         ("srole", "site-admin", "NAME WITHHELD READY REASON AGE", vec!["site-admin", "0", "True", "Reconciled"]),
-        ("srb", "admins", "NAME WITHHELD READY REASON AGE", vec!["admins", "0", "True", "Reconciled"]),
+        ("srb", "admins", "NAME ROLE READY AGE", vec!["admins", "site-admin", "True"]),
     ] {
         let (header, row) = row(resource, name);
         assert_eq!(header, columns, "{resource}");
@@ -528,11 +528,11 @@ spec: {roleRef: {name: site-admin}, subjects: [{kind: User, name: ada@example.co
     assert!(!all.contains(['{', '[']), "raw JSON in\n{all}");
     // What comes after the age. ada holds `lead` by the Group, `organization-member` and `member` as a member, and site-admin.
     for (resource, name, columns, values) in [
-        ("org", "acme", "NAMESPACE DISPLAY NAME", "alpha Acme"),
+        ("org", "acme", "DEFAULT DISPLAY NAME", "true Acme"),
         ("users.bailiwick.dev", "ada", "ORGANIZATIONS SITE ROLES GRANTS LAST SEEN DISPLAY NAME EMAIL", "1 1 4"),
         ("grp", "people", "PRIVILEGED", "true"),
         ("crole", "lead", "PRIVILEGED DISPLAY NAME", "true"),
-        ("brb", "leads", "ROLE GRANTS EXPIRES", "lead 1 2099-01-01T00:00:00Z"),
+        ("brb", "leads", "REASON GRANTS WITHHELD EXPIRES", "Reconciled 1 0 2099-01-01T00:00:00Z"),
         (
             "srole",
             "site-admin",
@@ -545,7 +545,7 @@ spec: {roleRef: {name: site-admin}, subjects: [{kind: User, name: ada@example.co
             "PRIVILEGED SITE ORGANIZATION HOLDER DISPLAY NAME",
             "true Organization Organization manager",
         ),
-        ("srb", "admins", "ROLE GRANTS EXPIRES", "site-admin 1"),
+        ("srb", "admins", "REASON GRANTS WITHHELD EXPIRES", "Reconciled 1 0"),
     ] {
         let wide = || {
             let table = cluster.run(&["get", resource, name, "--namespace", "alpha", "-o", "wide"]);

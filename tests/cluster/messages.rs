@@ -40,10 +40,10 @@ fn a_list_answers_the_first_question_in_one_line() {
         (
             &["organizations.bailiwick.dev"],
             "two",
-            &["NAME", "DEFAULT", "MEMBERS", "READY", "REASON", "AGE"],
-            &["two", "false", "0", "False", "AlreadyClaimed"],
+            &["NAME", "NAMESPACE", "MEMBERS", "READY", "REASON", "AGE"],
+            &["two", "0", "False", "AlreadyClaimed"],
         ),
-        (&["org"], "alpha", &["NAME", "DEFAULT", "MEMBERS"], &["alpha", "true", "2", "True", "Reconciled"]),
+        (&["org"], "alpha", &["NAME", "NAMESPACE", "MEMBERS"], &["alpha", "alpha", "2", "True", "Reconciled"]),
         (
             &["users.bailiwick.dev"],
             "ada",
@@ -58,10 +58,10 @@ fn a_list_answers_the_first_question_in_one_line() {
             &["crew", "2", "True", "Reconciled"],
         ),
         (
-            &["-n", "alpha", "rolebindings.bailiwick.dev"],
+            &["-n", "alpha", "rolebindings.bailiwick.dev", "-o", "wide"],
             "deleters",
-            &["NAME", "WITHHELD", "READY", "REASON", "AGE"],
-            &["deleters", "1", "False", "PartlyWithheld"],
+            &["NAME", "ROLE", "READY", "AGE", "REASON", "GRANTS", "WITHHELD"],
+            &["deleters", "deleter", "False"],
         ),
         (
             &["-n", "alpha", "customroles.bailiwick.dev"],
@@ -79,8 +79,8 @@ fn a_list_answers_the_first_question_in_one_line() {
         (
             &["siterolebindings.bailiwick.dev"],
             "overseers",
-            &["NAME", "WITHHELD", "READY", "REASON", "AGE"],
-            &["overseers", "0", "True", "Reconciled"],
+            &["NAME", "ROLE", "READY", "AGE"],
+            &["overseers", "overseer", "True"],
         ),
     ];
     for (arguments, name, header, row) in rows {
