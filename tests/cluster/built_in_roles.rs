@@ -348,6 +348,12 @@ fn granted(cells: &Cells<'_>, catalog: &Catalog, actor: &Actor, place: &str) -> 
     if place == RELEASE {
         give(&actor.roles(), "release");
     }
+    if actor.roles().contains(MEMBER) {
+        granted.extend(catalog["site-roles"].atoms("read"));
+        if place == RELEASE {
+            granted.extend(catalog["catalog"].atoms("read"));
+        }
+    }
     if actor.roles_in(place).contains(ORGANIZATION_MANAGER) {
         let actions = ["create", "read", "update", "delete"];
         let words = OF_EVERY_TEAM.iter().flat_map(|word| actions.map(|action| (*word, action)));
