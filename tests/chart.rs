@@ -6,6 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use bailiwick::core::catalog::{Bounds, Target};
+use bailiwick::core::native::from_rules;
+use bailiwick::core::rules::RuleSet;
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use rstest::rstest;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -349,35 +353,59 @@ fn the_ceiling_is_held_in_the_whitelisted_namespaces_only() {
     assert_eq!(bindings, ["a", "b"]);
 }
 
+/// Beside the operator: who could write its ConfigMaps, scale it, or cut it off from the API server, could stop all revocation.
+#[test]
+fn the_ceiling_in_the_release_namespace_is_lower() {
+    let objects = objects(&["--set", "namespaceWhitelist={a,bailiwick-system}"]);
+    let bound = |namespace: &str| -> Vec<&str> {
+        let of = |o: &&Value| {
+            o["kind"] == "RoleBinding"
+                && o["metadata"]["namespace"] == namespace
+                && o["roleRef"]["kind"] == "ClusterRole"
+        };
+        objects.iter().filter(of).map(|o| o["roleRef"]["name"].as_str().unwrap()).collect()
+    };
+    let team = bound("a");
+    assert!(team.contains(&"bailiwick-grantable") && !team.contains(&"bailiwick-grantable-home"), "{team:?}");
+    let home = bound("bailiwick-system");
+    assert!(home.contains(&"bailiwick-grantable-home") && !home.contains(&"bailiwick-grantable"), "{home:?}");
+    let elsewhere = objects.iter().find(|o| o["metadata"]["name"] == "bailiwick-catalog-elsewhere").unwrap();
+    let rules: Vec<PolicyRule> = serde_json::from_value(elsewhere["rules"].clone()).unwrap();
+    let resources: BTreeSet<&str> =
+        rules.iter().flat_map(|rule| rule.resources.iter().flatten()).map(|r| &**r).collect();
+    for resource in
+        ["configmaps", "networkpolicies", "horizontalpodautoscalers", "verticalpodautoscalers", "scaledobjects"]
+    {
+        assert!(resources.contains(resource), "{resource}");
+    }
+}
+
 /// `render` has to reckon with the same ceilings as the API server: for each of its own rules, the chart's ClusterRole
 /// has the same verbs on the same resources.
 #[rstest]
-#[case("bailiwick-catalog", "organization")]
-#[case("bailiwick-catalog-cluster", "cluster")]
-#[case("bailiwick-catalog-release", "release")]
-fn the_ceilings_are_those_that_render_reckons_with(#[case] role: &str, #[case] target: &str) {
-    use bailiwick::core::catalog::{Bounds, Target};
-    use bailiwick::core::native::from_rules;
-    use bailiwick::core::rules::RuleSet;
+#[case::everywhere("bailiwick-catalog", "organization", Target::Organization, true)]
+#[case::elsewhere("bailiwick-catalog-elsewhere", "", Target::Organization, false)]
+#[case::cluster("bailiwick-catalog-cluster", "cluster", Target::Cluster, true)]
+#[case::release("bailiwick-catalog-release", "", Target::Release, true)]
+fn the_ceilings_are_those_that_render_reckons_with(
+    #[case] role: &str,
+    #[case] fixed: &str,
+    #[case] target: Target,
+    #[case] in_release_namespace: bool,
+) {
     let objects = objects(&[]);
     let named = |kind: &str, name: &str| {
         objects.iter().find(|o| o["kind"] == kind && o["metadata"]["name"] == name).unwrap_or_else(|| panic!("{name}"))
     };
     let bounds = named("ConfigMap", "bailiwick-bounds")["data"]["bounds.yaml"].as_str().unwrap();
     let bounds = Bounds::parse(bounds).unwrap();
-    let target: Target = serde_json::from_value(Value::from(target)).unwrap();
-    let rules: Vec<k8s_openapi::api::rbac::v1::PolicyRule> =
-        serde_json::from_value(named("ClusterRole", role)["rules"].clone()).unwrap();
-    let fixed: Value =
+    let rules: Vec<PolicyRule> = serde_json::from_value(named("ClusterRole", role)["rules"].clone()).unwrap();
+    let all_fixed: Value =
         serde_yaml::from_str(&std::fs::read_to_string(chart().join("files/fixed-rights.yaml")).unwrap()).unwrap();
-    let target_name = match target {
-        Target::Organization => "organization",
-        Target::Cluster => "cluster",
-        Target::Release => "release",
-    };
-    let fixed: Vec<k8s_openapi::api::rbac::v1::PolicyRule> =
-        serde_json::from_value(fixed.get(target_name).cloned().unwrap_or_else(|| Value::Array(Vec::new()))).unwrap();
-    let mut reckoned = bounds.ceiling(target);
+    let fixed: Vec<PolicyRule> =
+        serde_json::from_value(all_fixed.get(fixed).cloned().unwrap_or_else(|| Value::Array(Vec::new()))).unwrap();
+    let mut reckoned =
+        bounds.ceiling(|word| word.target == target && word.in_release_namespace == in_release_namespace);
     reckoned.extend(from_rules(&fixed));
     assert_eq!(RuleSet::from_rules(&from_rules(&rules)), RuleSet::from_rules(&reckoned));
 }

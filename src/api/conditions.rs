@@ -35,7 +35,7 @@ macro_rules! words {
 }
 
 words! {
-    /// The types of our conditions. All are positive: `True` is good news, but for `Default`, which is neutral.
+    /// The types of our conditions. All are positive: `True` is good news, but for `Default` and `LastSeen`, which are neutral.
     ConditionType {
         /// Everything that the object asks for, and may have, is in effect in native RBAC.
         Ready,
@@ -53,6 +53,8 @@ words! {
         ConfigurationRead,
         /// User: this object is the one that speaks for its username.
         UsernameAccepted,
+        /// User: it is known when the user was last seen. `Unknown` until something reports that.
+        LastSeen,
         /// Group: every member is a known user who is not suspended.
         MembersKnown,
         /// RoleBinding, SiteRoleBinding: the role exists and may be assigned here.
@@ -121,6 +123,10 @@ words! {
         Accepted,
         /// The user is suspended (`spec.suspended` of the User) and holds nothing.
         Suspended,
+        /// It is known when the user was last seen.
+        Reported,
+        /// Nothing reports when users are seen, so nobody is `Dormant`.
+        NotReported,
         /// An older User object has the same username. Delete one of the two, or correct its `spec.username`.
         UsernameTaken,
         /// The value is not valid: a name must not be empty, begin with `system:`, contain control characters or exceed 256 characters, and a ServiceAccount needs a name that Kubernetes allows. Correct the value.

@@ -20,12 +20,13 @@ use super::{Permission, PolicyRule, RoleRef, group::yes};
     status = "RoleStatus",
     doc = "A role defined by and for the organization whose namespace this is. It never reaches beyond that namespace.",
     derive = "PartialEq",
-    printcolumn(name = "Privileged", type_ = "boolean", json_path = ".spec.privileged"),
     printcolumn(name = "Withheld", type_ = "integer", json_path = ".status.withheld"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Display Name", type_ = "string", priority = 1, json_path = ".spec.displayName")
+    printcolumn(name = "Privileged", type_ = "boolean", priority = 1, json_path = ".spec.privileged"),
+    printcolumn(name = "Display Name", type_ = "string", priority = 1, json_path = ".spec.displayName"),
+    selectable = ".spec.privileged"
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CustomRoleSpec {

@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
     doc = "Users of the organization whose namespace this is.",
     derive = "PartialEq",
     printcolumn(name = "Members", type_ = "integer", json_path = ".status.members"),
-    printcolumn(name = "Privileged", type_ = "boolean", json_path = ".status.privileged"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Roles", type_ = "string", priority = 1, json_path = ".status.roles")
+    printcolumn(name = "Privileged", type_ = "boolean", priority = 1, json_path = ".status.privileged"),
+    selectable = ".status.privileged"
 )]
 #[serde(rename_all = "camelCase")]
 pub struct GroupSpec {

@@ -19,12 +19,16 @@ use serde::{Deserialize, Serialize};
     derive = "PartialEq",
     derive = "Default",
     printcolumn(name = "Namespace", type_ = "string", json_path = ".status.namespace"),
-    printcolumn(name = "Default", type_ = "boolean", json_path = ".status.default"),
     printcolumn(name = "Members", type_ = "integer", json_path = ".status.members"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Default", type_ = "boolean", priority = 1, json_path = ".status.default"),
     printcolumn(name = "Display Name", type_ = "string", priority = 1, json_path = ".spec.displayName"),
+    selectable = ".spec.namespace",
+    selectable = ".spec.default",
+    selectable = ".status.namespace",
+    selectable = ".status.default",
     validation = Rule::new("self.metadata.name.size() <= 63")
         .message("the name of an Organization has at most 63 characters (it becomes a label on its namespace)")
 )]

@@ -19,14 +19,21 @@ use super::{ClusterPolicyRule, Permission, PolicyRule, group::yes};
     status = "SiteRoleStatus",
     doc = "A role defined by the site. The built-in roles are SiteRoles: everything that they allow can be read here.",
     derive = "PartialEq",
-    printcolumn(name = "Assignable To", type_ = "string", json_path = ".spec.assignableTo"),
-    printcolumn(name = "Privileged", type_ = "boolean", json_path = ".spec.privileged"),
-    printcolumn(name = "Holder", type_ = "string", json_path = ".status.holder"),
     printcolumn(name = "Withheld", type_ = "integer", json_path = ".status.withheld"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Display Name", type_ = "string", priority = 1, json_path = ".spec.displayName")
+    printcolumn(name = "Privileged", type_ = "boolean", priority = 1, json_path = ".spec.privileged"),
+    printcolumn(name = "Site", type_ = "string", priority = 1, json_path = ".spec.assignableTo[?(@==\"Site\")]"),
+    printcolumn(
+        name = "Organization",
+        type_ = "string",
+        priority = 1,
+        json_path = ".spec.assignableTo[?(@==\"Organization\")]"
+    ),
+    printcolumn(name = "Holder", type_ = "string", priority = 1, json_path = ".status.holder"),
+    printcolumn(name = "Display Name", type_ = "string", priority = 1, json_path = ".spec.displayName"),
+    selectable = ".spec.privileged"
 )]
 #[x_kube(
     validation = Rule::new("!self.singleHolder || self.assignableTo.all(p, p == 'Site')")

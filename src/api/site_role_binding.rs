@@ -20,12 +20,19 @@ use super::{BindingStatus, time};
     doc = "Gives a SiteRole in every organization's namespace and on cluster-scoped objects.",
     derive = "PartialEq",
     printcolumn(name = "Role", type_ = "string", json_path = ".spec.roleRef.name"),
-    printcolumn(name = "Grants", type_ = "integer", json_path = ".status.grants"),
-    printcolumn(name = "Withheld", type_ = "integer", json_path = ".status.withheld"),
-    printcolumn(name = "Expires", type_ = "string", json_path = ".spec.expiresAt"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(name = "Grants", type_ = "integer", priority = 1, json_path = ".status.grants"),
+    printcolumn(name = "Withheld", type_ = "integer", priority = 1, json_path = ".status.withheld"),
+    printcolumn(name = "Expires", type_ = "string", priority = 1, json_path = ".spec.expiresAt"),
+    selectable = ".spec.roleRef.kind",
+    selectable = ".spec.roleRef.name"
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SiteRoleBindingSpec {
@@ -38,9 +45,8 @@ pub struct SiteRoleBindingSpec {
     pub subjects: Vec<SiteSubject>,
     /// When the grants end by themselves, as in `2027-01-31T18:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::option")]
-    #[schemars(extend("pattern" = time::PATTERN))]
-    // Of a field with the format `date-time` the API server checks the type by no other means: a list would pass.
-    #[x_kube(validation = Rule::new("self == self").message("must be a time as in 2027-01-31T18:00:00Z"))]
+    // Without the format `date-time`: of such a field the API server does not check the type, and a list would pass.
+    #[schemars(with = "Option<String>", extend("pattern" = time::PATTERN))]
     pub expires_at: Option<Time>,
 }
 

@@ -4,10 +4,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-/// What [`read`] can read, but for leap seconds, which the API server does not know. The format `date-time` alone lets through
-/// more: 20 fractional digits, an offset of 99 hours, and anything after another `t`.
+/// What [`read`] can read, but for leap seconds, which the API server does not know. A pattern and no rule, because where a rule
+/// cannot be evaluated, the API server also refuses writes that leave the field as it was.
 pub const PATTERN: &str = concat!(
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?",
+    r"^([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))",
+    // The years that have a 29th of February.
+    r"|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)",
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?",
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 );
 

@@ -19,12 +19,19 @@ use serde::{Deserialize, Serialize};
     derive = "Default",
     printcolumn(name = "Username", type_ = "string", json_path = ".status.username"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
-    printcolumn(name = "Last Seen", type_ = "date", json_path = ".status.lastSeenTime"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Organizations", type_ = "integer", priority = 1, json_path = ".status.organizations"),
+    printcolumn(name = "Site Roles", type_ = "integer", priority = 1, json_path = ".status.siteRoles"),
+    printcolumn(name = "Grants", type_ = "integer", priority = 1, json_path = ".status.grants"),
+    printcolumn(name = "Last Seen", type_ = "date", priority = 1, json_path = ".status.lastSeenTime"),
     printcolumn(name = "Display Name", type_ = "string", priority = 1, json_path = ".spec.displayName"),
     printcolumn(name = "Email", type_ = "string", priority = 1, json_path = ".spec.email"),
+    selectable = ".spec.suspended",
+    selectable = ".spec.username",
+    selectable = ".status.username",
+    selectable = ".status.state",
     validation = Rule::new("has(self.spec.username) || self.metadata.name.size() <= 128")
         .message("a username has at most 128 characters: set spec.username"),
     validation = Rule::new("(has(self.spec.username) ? self.spec.username : self.metadata.name) == (has(oldSelf.spec.username) ? oldSelf.spec.username : oldSelf.metadata.name)")
@@ -57,9 +64,9 @@ pub struct UserSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub enum UserState {
-    /// Seen within the time that the chart's `config.users.dormantAfterDays` sets.
+    /// Seen within the time that the chart's `config.users.dormantAfterDays` sets, or nothing reports who is seen.
     Active,
-    /// Never seen, or not for that time. Keeps its grants.
+    /// Not seen for that time. Keeps its grants.
     Dormant,
     /// Holds nothing.
     Suspended,
@@ -72,7 +79,7 @@ pub struct UserStatus {
     /// The `metadata.generation` that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `UsernameAccepted`.
+    /// `Ready`, `UsernameAccepted`, `LastSeen`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -85,7 +92,18 @@ pub struct UserStatus {
     /// Whether a SiteRoleBinding gives the user a privileged role: then suspending takes the right to change who holds it.
     #[serde(default)]
     pub privileged: bool,
-    /// When the user was last seen.
+    /// Of how many organizations the user is a member, the default one included. A suspended user is one of none.
+    #[serde(default)]
+    pub organizations: u32,
+    /// How many SiteRoles SiteRoleBindings give to the user.
+    #[serde(default)]
+    pub site_roles: u32,
+    /// How many roles the user holds by name: in each organization those that RoleBindings, Groups and membership give,
+    /// and each SiteRoleBinding once. What comes by a group of the identity provider alone cannot be counted, and `member`,
+    /// which everybody holds at the site, is not.
+    #[serde(default)]
+    pub grants: u32,
+    /// When the user was last seen. Empty: nothing reports that yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_time: Option<Time>,
 }

@@ -35,6 +35,8 @@ pub const DECISIONS_KEY: &str = "decisions.json";
 
 /// The ceiling in organization namespaces: the native ClusterRole that the operator holds there.
 pub const CEILING: &str = "bailiwick-grantable";
+/// The ceiling of an organization that holds the release namespace, where the operator's own objects are.
+pub const CEILING_HOME: &str = "bailiwick-grantable-home";
 /// The ceiling for cluster-scoped kinds.
 pub const CEILING_CLUSTER: &str = "bailiwick-grantable-cluster";
 /// The ceiling in the release namespace.

@@ -260,7 +260,7 @@ fn warn(draft: &StatusDraft) {
         let repeats = finding.kind == C::Ready && draft.findings.len() > 1;
         let neutral = finding.kind == C::Default && finding.reason != crate::api::conditions::Reason::AlreadyTaken;
         let legal = finding.kind == C::NamespaceAssigned && ready;
-        if !finding.good && !repeats && !neutral && !legal {
+        if finding.status() == "False" && !repeats && !neutral && !legal {
             eprintln!("warning: {}: {} ({}): {}", draft.target.path(), finding.kind, finding.reason, finding.message);
         }
     }

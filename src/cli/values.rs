@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::core::catalog::{Bounds, Settings, Target};
+use crate::core::catalog::{Bounds, Settings, Target, Word};
 use crate::core::native::from_rules;
 use crate::core::rules::Ceiling;
 use crate::core::world::Ceilings;
@@ -34,7 +34,7 @@ struct Shape {
     namespace_whitelist: std::collections::BTreeSet<String>,
     default_organization: DefaultOrganization,
     config: Settings,
-    catalog: std::collections::BTreeMap<String, crate::core::catalog::Word>,
+    catalog: std::collections::BTreeMap<String, Word>,
 }
 
 #[derive(Deserialize)]
@@ -124,15 +124,16 @@ impl Values {
     /// When the file with the fixed rights is not valid, which would be a bug.
     pub fn ceilings(&self) -> Result<Ceilings, serde_yaml::Error> {
         let fixed: FixedRights = serde_yaml::from_str(FIXED_RIGHTS)?;
-        let ceiling = |target, fixed: &[PolicyRule]| {
-            let mut rules = self.bounds.ceiling(target);
+        let ceiling = |is_part: fn(&Word) -> bool, fixed: &[PolicyRule]| {
+            let mut rules = self.bounds.ceiling(is_part);
             rules.extend(from_rules(fixed));
             Some(Ceiling::new(rules))
         };
         Ok(Ceilings {
-            organization: ceiling(Target::Organization, &fixed.organization),
-            cluster: ceiling(Target::Cluster, &fixed.cluster),
-            release: ceiling(Target::Release, &[]),
+            organization: ceiling(|word| word.target == Target::Organization, &fixed.organization),
+            home: ceiling(|word| word.target == Target::Organization && word.in_release_namespace, &fixed.organization),
+            cluster: ceiling(|word| word.target == Target::Cluster, &fixed.cluster),
+            release: ceiling(|word| word.target == Target::Release, &[]),
         })
     }
 }

@@ -72,11 +72,14 @@ pub enum Target {
 
 /// One word of the catalog.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Word {
     /// Where its objects are.
     #[serde(default)]
     pub target: Target,
+    /// Whether it may be given in the release namespace too, to an organization that lives beside the operator.
+    #[serde(default = "yes")]
+    pub in_release_namespace: bool,
     /// What it is, by a name that only serves to change or remove one entry in the chart's values.
     #[serde(default)]
     pub rules: BTreeMap<String, Entry>,
@@ -104,6 +107,10 @@ fn some_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Er
     if name.is_empty() { Err(D::Error::custom("releaseNamespace is empty")) } else { Ok(name) }
 }
 
+fn yes() -> bool {
+    true
+}
+
 fn everything_but_use() -> BTreeSet<Action> {
     [Action::Create, Action::Read, Action::Update, Action::Delete].into()
 }
@@ -117,10 +124,9 @@ impl Bounds {
         text::read(text, LONGEST_BOUNDS)
     }
 
-    /// The rules of the catalog that make up a ceiling: everything that any permission on these words could mean.
-    #[must_use]
-    pub fn ceiling(&self, target: Target) -> Vec<Rule> {
-        let words = self.catalog.values().filter(|word| word.target == target);
+    /// The rules of the catalog that make up a ceiling: everything that any permission on some words could mean.
+    pub fn ceiling(&self, is_part: impl Fn(&Word) -> bool) -> Vec<Rule> {
+        let words = self.catalog.values().filter(|word| is_part(word));
         words.flat_map(|word| word.rules.values()).map(Entry::everything).collect()
     }
 

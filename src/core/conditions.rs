@@ -28,6 +28,18 @@ pub struct Finding {
     pub message: Message,
 }
 
+impl Finding {
+    /// The status of the condition: `True`, `False`, or `Unknown` where nothing says.
+    #[must_use]
+    pub fn status(&self) -> &'static str {
+        match (self.good, self.reason) {
+            (true, _) => "True",
+            (false, Reason::NotReported) => "Unknown",
+            (false, _) => "False",
+        }
+    }
+}
+
 /// The message of a condition. A list becomes text only when the status is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -166,7 +178,7 @@ impl StatusDraft {
         let second = since.map_or(now.as_second(), |t| t.second);
         Condition {
             type_: finding.kind.as_str().to_owned(),
-            status: if finding.good { "True" } else { "False" }.to_owned(),
+            status: finding.status().to_owned(),
             reason: finding.reason.as_str().to_owned(),
             message: finding.message.to_string(),
             observed_generation: Some(self.generation),

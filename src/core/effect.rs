@@ -113,6 +113,12 @@ impl Effect {
         self.because = self.because.take().or(other.because);
     }
 
+    /// The usernames that hold the role, of those who should.
+    pub fn usernames<'a>(&'a self, granted: impl Iterator<Item = &'a Grantee>) -> impl Iterator<Item = &'a Name> {
+        let hold = granted.filter(|grantee| !self.missing.contains(*grantee)).chain(&self.still);
+        hold.filter_map(|grantee| if let Grantee::User(name) = grantee { Some(name) } else { None })
+    }
+
     /// How many hold the role of so many who should.
     pub fn count(&self, granted: usize) -> usize {
         granted.saturating_sub(self.missing.len()) + self.still.len()

@@ -52,17 +52,17 @@ impl<'a> Members<'a> {
         self.groups.insert(name);
     }
 
-    /// In the default organization: the users who belong to none. Returns how many they are.
-    pub fn add_those_who_belong_nowhere(&mut self, world: &World, namespace: &str) -> usize {
+    /// In the default organization: the users who belong to none. Returns who they are.
+    pub fn add_those_who_belong_nowhere(&mut self, world: &World, namespace: &str) -> Vec<Name> {
         let default = claims::default_organization(world)
             .is_some_and(|o| claims::holder(world, namespace).is_some_and(|h| h.meta.uid == o.meta.uid));
         if !default || !world.settings.users.join_default_organization {
-            return 0;
+            return Vec::new();
         }
-        let nowhere = active(world).filter(|user| !world.belongs_somewhere(&user.username));
-        let before = self.holders.len();
-        self.holders.extend(nowhere.map(|user| Grantee::User(user.username.clone())));
-        self.holders.len() - before
+        let nowhere = active(world).map(|user| &user.username).filter(|username| !world.belongs_somewhere(username));
+        let nowhere: Vec<Name> = nowhere.cloned().collect();
+        self.holders.extend(nowhere.iter().cloned().map(Grantee::User));
+        nowhere
     }
 
     /// Who holds the implicit roles.

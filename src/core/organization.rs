@@ -2,7 +2,7 @@
 //!
 //! The whole desired set is computed at once, so that orphans, drift and renames need no code of their own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ use super::second::Second;
 use super::subjects::{self, Subjects};
 use super::uid::Uid;
 use super::withheld::{Item, Withheld, expected};
-use super::world::{Local, World};
+use super::world::{Held, Local, World};
 use super::{Name, names};
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
@@ -127,6 +127,8 @@ struct Namespace<'a> {
     /// What bindings give to each Group.
     group_roles: BTreeMap<&'a Name, GroupRoles<'a>>,
     holders: BTreeSet<(Name, Grantee)>,
+    /// What usernames hold here.
+    held: HashMap<Name, Held>,
     decision: Decision,
 }
 
@@ -141,7 +143,7 @@ impl<'a> Namespace<'a> {
     ) -> Self {
         let handover = Handover::of(world, name);
         let counts = |role: &Role| !order::is_former(&role.meta, handover.as_ref());
-        let resolved = roles::resolve_custom_roles(world, local.resolved.take(), &local.roles, counts);
+        let resolved = roles::resolve_custom_roles(world, name, local.resolved.take(), &local.roles, counts);
         let custom_roles = local.roles.keys().filter_map(|name| Some((name.clone(), resolved.get(name)?.clone())));
         let custom_roles = custom_roles.collect();
         local.resolved.replace(resolved);
@@ -159,6 +161,7 @@ impl<'a> Namespace<'a> {
             members: Members::default(),
             group_roles: BTreeMap::new(),
             holders: BTreeSet::new(),
+            held: HashMap::new(),
             decision: Decision::default(),
         }
     }
@@ -186,9 +189,14 @@ impl<'a> Namespace<'a> {
         self.beyond_limits();
         self.implicit();
         let belong = std::mem::take(&mut self.members).belong(self.local);
-        self.decision.counts.members +=
-            count(belong.iter().filter(|name| subjects::user(self.world, name).is_ok()).count());
+        for name in belong.iter().filter(|name| subjects::user(self.world, name).is_ok()) {
+            self.held.entry(name.clone()).or_default().is_member = true;
+        }
+        self.decision.counts.members = count(self.held.values().filter(|held| held.is_member).count());
         self.decision.contribution.belong = belong;
+        let mut held: Vec<_> = self.held.into_iter().collect();
+        held.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        self.decision.contribution.held = held.into();
         self.decision.contribution.holders = self.holders.into_iter().collect();
         self.decision
     }
@@ -296,7 +304,7 @@ impl<'a> Namespace<'a> {
             return;
         }
         let (who, role) = super::site::holders_of(self.world, binding);
-        let Ok(resolved) = role else { return };
+        let (Ok(_), Some(resolved)) = (role, self.site_role_rights(&binding.role.1)) else { return };
         let source = binding.meta.source("SiteRoleBinding");
         let role = self.role((RoleKind::SiteRole, binding.role.1.clone()), resolved, false);
         self.grant(&["site-role-binding", &binding.meta.name], &role, &who, &source);
@@ -304,7 +312,9 @@ impl<'a> Namespace<'a> {
 
     /// The organization's member role, and the namespaced part of `member`.
     fn implicit(&mut self) {
-        self.decision.counts.members = count(self.members.add_those_who_belong_nowhere(self.world, self.name));
+        for name in self.members.add_those_who_belong_nowhere(self.world, self.name) {
+            self.held.entry(name).or_default().is_member = true;
+        }
         if self.organization.meta.unreadable.is_some() {
             return;
         }
@@ -312,7 +322,7 @@ impl<'a> Namespace<'a> {
         let source = self.organization.meta.source("Organization");
         let implicit = [member_role(self.world, self.organization).ok().flatten(), Some(Name::from(MEMBER_ROLE))];
         for name in implicit.into_iter().flatten() {
-            if let Some(resolved) = self.world.site_role_rights(&name).cloned() {
+            if let Some(resolved) = self.site_role_rights(&name) {
                 let role = self.role((RoleKind::SiteRole, name), resolved, true);
                 self.grant(&["organization", &self.organization.meta.name], &role, &who, &source);
             }
@@ -367,7 +377,7 @@ impl<'a> Namespace<'a> {
         let trouble = self.trouble(&role.meta);
         let (status, findings) = match self.custom_roles.get(&role.meta.name) {
             Some(resolved) => {
-                let withheld = count(resolved.withheld.len());
+                let withheld = count(resolved.withheld.refused());
                 self.decision.counts.withheld += withheld;
                 let inherits = resolved.inherits.iter();
                 let inherits =
@@ -413,6 +423,7 @@ impl<'a> Namespace<'a> {
         if who.granted.is_empty() {
             let effect = Effect::of(self.world, self.existing, &grant, &self.decision.desired, &who.granted);
             self.decision.counts.grants += count(effect.count(0));
+            self.hold(role, who, &effect, source);
             return effect;
         }
         let mut effect = Effect::default();
@@ -433,7 +444,18 @@ impl<'a> Namespace<'a> {
         if beyond && source.kind != "SiteRoleBinding" {
             self.holders.extend(who.granted.iter().map(|grantee| (role.id.1.clone(), grantee.clone())));
         }
+        self.hold(role, who, &effect, source);
         effect
+    }
+
+    /// Counts what usernames hold by a grant. What a SiteRoleBinding gives in every namespace counts once, at the site.
+    fn hold(&mut self, role: &Assigned, who: &Subjects, effect: &Effect, source: &Source) {
+        if source.kind == "SiteRoleBinding" {
+            return;
+        }
+        for username in effect.usernames(who.granted.iter().filter(|_| !role.resolved.is_empty())) {
+            self.held.entry(username.clone()).or_default().grants += 1;
+        }
     }
 
     /// The role of a RoleBinding, if it may be assigned in an organization.
@@ -453,13 +475,17 @@ impl<'a> Namespace<'a> {
             }
             RoleKind::SiteRole => {
                 let role = self.world.site_roles.get(&id.1).ok_or(Reason::RoleNotFound)?;
-                let resolved = self.world.site_role_rights(&id.1).ok_or(Reason::RoleNotFound)?;
+                let resolved = self.site_role_rights(&id.1).ok_or(Reason::RoleNotFound)?;
                 if !roles::assignable(role, api::Place::Organization) || role.single_holder {
                     return Err(Reason::RoleNotAssignableHere);
                 }
-                Ok(self.role(id.clone(), resolved.clone(), role.implies_membership))
+                Ok(self.role(id.clone(), resolved, role.implies_membership))
             }
         }
+    }
+
+    fn site_role_rights(&self, name: &str) -> Option<Arc<Resolved>> {
+        self.world.site_role_rights_in(self.name, name).cloned()
     }
 
     fn role(&self, id: (RoleKind, Name), resolved: Arc<Resolved>, implies_membership: bool) -> Assigned {

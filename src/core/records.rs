@@ -14,6 +14,7 @@ use super::pool;
 use super::rules::Rule;
 use super::second::Second;
 use super::uid::Uid;
+use super::world::UserCounts;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::vocabulary::{
     CLAIMED_AT, LAST_ORGANIZATION, ORGANIZATION, ORGANIZATION_UID, SUSPENSION, VACATED_AT, VOUCHED,
@@ -249,6 +250,8 @@ pub struct User {
     pub suspended_now: bool,
     #[allow(missing_docs)]
     pub last_seen: Option<Timestamp>,
+    /// What its status says that the user holds.
+    pub told: UserCounts,
 }
 
 /// A group.
@@ -403,9 +406,14 @@ impl From<&api::User> for User {
             suspended: u.spec.suspended,
             suspended_now: u.metadata.labels.as_ref().is_some_and(|l| l.contains_key(SUSPENSION)),
             last_seen: u.status.as_ref().and_then(|s| s.last_seen_time.as_ref()).map(|t| t.0),
+            told: u.status.as_ref().map(told).unwrap_or_default(),
             meta,
         }
     }
+}
+
+fn told(status: &api::UserStatus) -> UserCounts {
+    UserCounts { organizations: status.organizations, site_roles: status.site_roles, grants: status.grants }
 }
 
 impl From<&api::Group> for Group {

@@ -63,7 +63,7 @@ impl Resolved {
     }
 
     /// What the role says itself.
-    fn own(world: &World, role: &Role) -> Self {
+    fn own(world: &World, role: &Role, ceiling: Option<&Ceiling>) -> Self {
         let mut resolved = Resolved { privileged: role.privileged, ..Resolved::default() };
         let mut sets: BTreeMap<Target, Vec<&Rule>> = BTreeMap::new();
         let mut room = LARGEST;
@@ -93,7 +93,12 @@ impl Resolved {
             }
         }
         for (target, rules) in sets {
-            resolved.under_ceiling(world, target, RuleSet::from_rules(rules));
+            let ceiling = match target {
+                Target::Organization => ceiling,
+                Target::Cluster => world.ceilings.cluster.as_ref(),
+                Target::Release => world.ceilings.release.as_ref(),
+            };
+            resolved.under_ceiling(ceiling, target, RuleSet::from_rules(rules));
         }
         resolved
     }
@@ -110,26 +115,25 @@ impl Resolved {
         }
     }
 
-    fn under_ceiling(&mut self, world: &World, target: Target, asked: RuleSet) {
+    fn under_ceiling(&mut self, ceiling: Option<&Ceiling>, target: Target, asked: RuleSet) {
         if asked.is_empty() {
             return;
         }
-        let (place, ceiling): (&mut RuleSet, &Option<Ceiling>) = match target {
-            Target::Organization => (&mut self.namespaced, &world.ceilings.organization),
-            Target::Cluster => (&mut self.cluster, &world.ceilings.cluster),
-            Target::Release => (&mut self.release, &world.ceilings.release),
-        };
         let Some(ceiling) = ceiling else {
             self.withheld.add(Reason::CeilingUnknown, || Item::Rights(asked.len()));
             return;
         };
         let (within, beyond) = asked.split(ceiling);
-        *place = within;
+        match target {
+            Target::Organization => self.namespaced = within,
+            Target::Cluster => self.cluster = within,
+            Target::Release => self.release = within,
+        }
         self.withheld.add_many(Reason::BeyondCeiling, beyond.len(), beyond.into_iter().map(Item::Right));
     }
 
-    fn new(world: &World, role: &Role, inherited: &[Result<Arc<Resolved>, Reason>]) -> Self {
-        let mut resolved = Self::own(world, role);
+    fn new(world: &World, role: &Role, ceiling: Option<&Ceiling>, inherited: &[Result<Arc<Resolved>, Reason>]) -> Self {
+        let mut resolved = Self::own(world, role, ceiling);
         if role.meta.unreadable.is_some() {
             // The record of what was in force stays.
             resolved.inherits.clone_from(&role.in_force);
@@ -255,16 +259,22 @@ impl Cache {
     }
 }
 
-/// Resolves every SiteRole. `known`: as they were before.
+/// Resolves every SiteRole. `known`: as they were before. `ceiling`: in organizations' namespaces.
 #[must_use]
-pub fn resolve_site_roles(world: &World, known: Cache) -> Cache {
-    resolve(world, known, &world.site_roles.iter().collect(), |_| true, |_| None)
+pub fn resolve_site_roles(world: &World, known: Cache, ceiling: Option<&Ceiling>) -> Cache {
+    resolve(world, known, ceiling, &world.site_roles.iter().collect(), |_| true, |_| None)
 }
 
 /// Resolves the CustomRoles of a namespace of which `counts` says that they count. `known`: as they were before. The oldest
 /// come first, up to [`MOST_CUSTOM_ROLES`] and [`MOST_RIGHTS`]; bindings to the others grant nothing.
 #[must_use]
-pub fn resolve_custom_roles(world: &World, known: Cache, roles: &Store<Role>, counts: impl Fn(&Role) -> bool) -> Cache {
+pub fn resolve_custom_roles(
+    world: &World,
+    namespace: &str,
+    known: Cache,
+    roles: &Store<Role>,
+    counts: impl Fn(&Role) -> bool,
+) -> Cache {
     let mut counted: Vec<(&Name, &Role)> = roles.iter().filter(|(_, role)| counts(role)).collect();
     counted.sort_by_cached_key(|(_, role)| role.meta.rank());
     counted.truncate(MOST_CUSTOM_ROLES);
@@ -274,9 +284,10 @@ pub fn resolve_custom_roles(world: &World, known: Cache, roles: &Store<Role>, co
     resolve(
         world,
         known,
+        world.ceiling_in(namespace),
         &roles,
         |role| fitting.contains(&role.meta.name),
-        |name| Some((world.site_roles.get(name)?, world.site_role_rights(name)?.clone())),
+        |name| Some((world.site_roles.get(name)?, world.site_role_rights_in(namespace, name)?.clone())),
     )
 }
 
@@ -311,6 +322,7 @@ fn within_most_rights<'a>(
 fn resolve<'a>(
     world: &World,
     mut known: Cache,
+    ceiling: Option<&Ceiling>,
     roles: &BTreeMap<&'a Name, &'a Role>,
     counts: impl Fn(&Role) -> bool,
     outside: impl Fn(&str) -> Option<(&'a Role, Arc<Resolved>)>,
@@ -340,7 +352,7 @@ fn resolve<'a>(
         let own_size = known.as_ref().map_or_else(|| own_size(world, role), |known| known.own_size);
         let rights = if counts(role) {
             let rights = known.filter(|known| known.basis.inherits(&inherited)).and_then(|known| known.rights);
-            Some(rights.unwrap_or_else(|| Arc::new(Resolved::new(world, role, &inherited))))
+            Some(rights.unwrap_or_else(|| Arc::new(Resolved::new(world, role, ceiling, &inherited))))
         } else {
             None
         };

@@ -45,7 +45,7 @@ pub fn settle(world: &mut World, now: Timestamp) -> Settled {
     collect(world, now)
 }
 
-fn collect(world: &World, now: Timestamp) -> Settled {
+fn collect(world: &mut World, now: Timestamp) -> Settled {
     let mut settled = Settled::default();
     let mut take = |decision: Decision| {
         settled.desired.extend(decision.desired);
@@ -57,7 +57,9 @@ fn collect(world: &World, now: Timestamp) -> Settled {
         counts.insert(namespace, decision.counts);
         take(decision);
     }
-    take(site::decide(world, now, &Present::new()));
+    let site = site::decide(world, now, &Present::new());
+    world.set_contribution(&Contribution::default(), &site.contribution);
+    take(site);
     for organization in world.organizations.values() {
         let held = match claims::assignment(world, organization) {
             claims::Assignment::Holds(namespace) => counts.get(&namespace).copied(),
@@ -66,7 +68,7 @@ fn collect(world: &World, now: Timestamp) -> Settled {
         settled.statuses.push(organization_status::status(world, organization, held.unwrap_or_default()));
     }
     for user in world.users.values() {
-        settled.statuses.push(user::status(world, user, now).0);
+        settled.statuses.push(user::status(world, user, world.holds(user), now).0);
     }
     settled.statuses.extend(world.organizations.excess().map(organization_status::beyond_limit));
     settled.statuses.extend(world.users.excess().map(user::beyond_limit));

@@ -19,7 +19,7 @@ use super::roles::{self, Resolved};
 use super::shards::Lists;
 use super::subjects::{self, Subjects};
 use super::withheld::{Item, Withheld};
-use super::world::{Standing, World};
+use super::world::{Held, Standing, World};
 use super::{Name, names};
 use crate::api::conditions::Reason;
 use crate::api::{self, BindingStatus, RoleKind, SiteRoleStatus};
@@ -35,18 +35,21 @@ pub fn decide(world: &World, now: Timestamp, existing: Existing<'_>) -> Decision
         let status = SiteRoleStatus {
             holder: desired_holder(world, role, now).map(|n| n.to_string()),
             inherits: resolved.inherits.iter().map(|(_, name)| name.to_string()).collect(),
-            withheld: count(resolved.withheld.len()),
+            withheld: count(resolved.withheld.refused()),
             ..SiteRoleStatus::default()
         };
         let findings = role_findings(resolved, world.troubles.first_of(&role.meta.uid));
         decision.statuses.push(StatusDraft::new("SiteRole", &role.meta, Status::SiteRole(status), findings));
     }
+    let mut held = Holdings::default();
     for binding in world.site_bindings.values() {
         if let Some(end) = binding.expires_at.map(Timestamp::from).filter(|end| *end > now) {
             decision.next_change = Some(decision.next_change.map_or(end, |n| n.min(end)));
         }
-        decision.statuses.push(binding_status(world, binding, now, existing, effects.get(&binding.role.1)));
+        let beyond = effects.get(&binding.role.1);
+        decision.statuses.push(binding_status(world, binding, now, existing, beyond, &mut held));
     }
+    decision.contribution.held = held.sorted();
     for meta in world.site_roles.excess() {
         let status = Status::SiteRole(SiteRoleStatus::default());
         decision.statuses.push(StatusDraft::new("SiteRole", meta, status, beyond_limit("SiteRoles")));
@@ -56,6 +59,20 @@ pub fn decide(world: &World, now: Timestamp, existing: Existing<'_>) -> Decision
         decision.statuses.push(StatusDraft::new("SiteRoleBinding", meta, status, beyond_limit("SiteRoleBindings")));
     }
     decision
+}
+
+/// What SiteRoleBindings give to usernames: to each, how many do, and which roles.
+#[derive(Default)]
+struct Holdings<'a>(BTreeMap<Name, (u32, BTreeSet<&'a Name>)>);
+
+impl Holdings<'_> {
+    fn sorted(self) -> Box<[(Name, Held)]> {
+        let held = |(grants, roles): (u32, BTreeSet<&Name>)| {
+            let site_roles = u16::try_from(roles.len()).unwrap_or(u16::MAX);
+            Held { grants, site_roles, is_member: false }
+        };
+        self.0.into_iter().map(|(name, by)| (name, held(by))).collect()
+    }
 }
 
 /// The part of a SiteRole that is given once for all who hold it anywhere.
@@ -211,12 +228,13 @@ fn ended(binding: &Binding, now: Timestamp) -> bool {
     binding.expires_at.is_some_and(|end| Timestamp::from(end) <= now)
 }
 
-fn binding_status(
+fn binding_status<'a>(
     world: &World,
-    binding: &Binding,
+    binding: &'a Binding,
     now: Timestamp,
     existing: Existing<'_>,
     beyond: Option<&Effect>,
+    held: &mut Holdings<'a>,
 ) -> StatusDraft {
     let (mut who, role) = holders_of(world, binding);
     let expired = ended(binding, now);
@@ -233,6 +251,12 @@ fn binding_status(
             effect.missing.extend(beyond.missing.intersection(&who.granted).cloned());
             effect.because = effect.because.take().or_else(|| beyond.because.clone());
         }
+    }
+    let gives = role.as_ref().is_ok_and(|role| !role.is_empty());
+    for username in effect.usernames(who.granted.iter().filter(|_| gives)) {
+        let (grants, roles) = held.0.entry(username.clone()).or_default();
+        *grants += 1;
+        roles.insert(&binding.role.1);
     }
     let trouble = world.troubles.first_of(&binding.meta.uid).or_else(|| effect.because.clone());
     let role = role.as_deref().map_err(|reason| (*reason, role_problem(world, binding, *reason)));

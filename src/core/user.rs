@@ -3,18 +3,18 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::conditions::{Status, StatusDraft, bad, good};
+use super::conditions::{Finding, Status, StatusDraft, bad, good};
 use super::findings;
 use super::records::{Meta, User};
 use super::subjects::valid_name;
 use super::withheld::short;
-use super::world::World;
+use super::world::{UserCounts, World};
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::{UserState, UserStatus};
 
-/// The status of a User, and when it changes by itself.
+/// The status of a User, and when it changes by itself. `counts`: what to say that the user holds.
 #[must_use]
-pub fn status(world: &World, user: &User, now: Timestamp) -> (StatusDraft, Option<Timestamp>) {
+pub fn status(world: &World, user: &User, counts: UserCounts, now: Timestamp) -> (StatusDraft, Option<Timestamp>) {
     let (state, next) = state(world, user, now);
     let speaker = world.speaker(&user.username);
     let accepted = match speaker {
@@ -46,10 +46,13 @@ pub fn status(world: &World, user: &User, now: Timestamp) -> (StatusDraft, Optio
         username: (!user.username.is_empty()).then(|| user.username.to_string()),
         state: Some(state),
         privileged: speaks && world.holds_privileged_site_role(&user.username),
+        organizations: counts.organizations,
+        site_roles: counts.site_roles,
+        grants: counts.grants,
         last_seen_time: user.last_seen.map(Time),
         ..UserStatus::default()
     };
-    (StatusDraft::new("User", &user.meta, Status::User(status), vec![ready, accepted]), next)
+    (StatusDraft::new("User", &user.meta, Status::User(status), vec![ready, accepted, seen(user)]), next)
 }
 
 /// The status of a User that does not count, because there are too many.
@@ -58,11 +61,19 @@ pub fn beyond_limit(meta: &Meta) -> StatusDraft {
     StatusDraft::new("User", meta, Status::User(UserStatus::default()), findings::beyond_limit("Users"))
 }
 
+fn seen(user: &User) -> Finding {
+    match user.last_seen {
+        Some(_) => good(C::LastSeen, Reason::Reported, Reason::Reported.meaning()),
+        None => bad(C::LastSeen, Reason::NotReported, Reason::NotReported.meaning()),
+    }
+}
+
 fn state(world: &World, user: &User, now: Timestamp) -> (UserState, Option<Timestamp>) {
     if user.suspended {
         return (UserState::Suspended, None);
     }
-    let Some(seen) = user.last_seen else { return (UserState::Dormant, None) };
+    // Nothing reports who was seen, so that says nothing about them.
+    let Some(seen) = user.last_seen else { return (UserState::Active, None) };
     // Not a `Span`: that panics on more hours than it can hold, and the ConfigMap may say any number of days.
     let days = SignedDuration::from_secs(i64::from(world.settings.users.dormant_after_days) * 24 * 3600);
     match seen.checked_add(days) {

@@ -133,6 +133,12 @@ impl Withheld {
         self.0.iter().filter(|of| !expected(of.reason)).map(|of| of.count).sum()
     }
 
+    /// How many items are refused, and not only missing in this version or this cluster.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.0.iter().filter(|of| !is_missing(of.reason)).map(|of| of.count).sum()
+    }
+
     /// The reasons, in the order in which they came up.
     pub fn reasons(&self) -> impl Iterator<Item = Reason> {
         self.0.iter().map(|of| of.reason)
@@ -154,7 +160,13 @@ impl Withheld {
 /// Whether a reason is part of normal life, so that the object counts as ready all the same.
 #[must_use]
 pub fn expected(reason: Reason) -> bool {
-    matches!(reason, Reason::Suspended | Reason::Expired | Reason::OwnScopeNotEnabled | Reason::EmptyResource)
+    matches!(reason, Reason::Suspended | Reason::Expired) || is_missing(reason)
+}
+
+/// Whether this version, or this cluster, has nothing to give: conditions name it, and no count of what is withheld includes
+/// it.
+fn is_missing(reason: Reason) -> bool {
+    matches!(reason, Reason::OwnScopeNotEnabled | Reason::EmptyResource)
 }
 
 /// The message of a condition: the first few items of each reason. What somebody has to fix comes first.

@@ -55,6 +55,7 @@ pub enum Kind {
     NativeClusterRole,
     NativeClusterRoleBinding,
     Ceiling,
+    CeilingHome,
     CeilingCluster,
     CeilingRelease,
     Bounds,
@@ -69,7 +70,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them: decisions wait until each has been seen once.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 21] = [
         Kind::Organization,
         Kind::User,
         Kind::Group,
@@ -83,6 +84,7 @@ impl Kind {
         Kind::NativeClusterRole,
         Kind::NativeClusterRoleBinding,
         Kind::Ceiling,
+        Kind::CeilingHome,
         Kind::CeilingCluster,
         Kind::CeilingRelease,
         Kind::Bounds,
@@ -233,6 +235,7 @@ pub(super) fn spawn_all(
 
     let ceilings = [
         (Kind::Ceiling, v::CEILING),
+        (Kind::CeilingHome, v::CEILING_HOME),
         (Kind::CeilingCluster, v::CEILING_CLUSTER),
         (Kind::CeilingRelease, v::CEILING_RELEASE),
     ];

@@ -82,7 +82,8 @@ fn a_restored_site_decides_as_it_did() {
     let kinds = "users,organizations,siteroles,siterolebindings";
     let kinds = kinds.split(',').map(|kind| format!("{kind}.bailiwick.dev")).collect::<Vec<_>>().join(",");
     cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "--all"]);
-    cluster.run(&["delete", &kinds, "--all"]);
+    // The default organization goes last, as its policy asks.
+    cluster.eventually("everything is deleted", || cluster.kubectl(&["delete", &kinds, "--all"]).status.success());
     cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization-"]);
     let annotations = ["organization-uid-", "last-organization-"].map(|key| format!("bailiwick.dev/{key}"));
     cluster.run(&["annotate", "namespace", "alpha", &annotations[0], &annotations[1]]);

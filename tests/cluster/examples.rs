@@ -96,6 +96,31 @@ spec: {roleRef: {kind: SiteRole, name: organization-member}, subjects: [{kind: E
     forbidden(&cluster, &aldo, &["-n", "research", "get", "pods"]);
 }
 
+#[test]
+fn a_developer_deploys_changes_and_deletes_a_normal_application() {
+    let example = Example::read("quickstart");
+    let cluster = example.install();
+    cluster.can(&Question::of("dina@example.com", "data-science"), &["create deployments.apps", "delete jobs.batch"]);
+    let dina = cluster.plane.user_kubeconfig("dina@example.com", &[]).unwrap();
+    let application = example.folder.join("chart/application.yaml");
+    let text = std::fs::read_to_string(&application).unwrap();
+    let changed = example.folder.join("../../target/tmp").join("application.yaml");
+    std::fs::create_dir_all(changed.parent().unwrap()).unwrap();
+    std::fs::write(&changed, text.replace("shop:1", "shop:2").replace("greeting: hello", "greeting: hi")).unwrap();
+    let (application, changed) = (application.to_str().unwrap(), changed.to_str().unwrap());
+    works(&cluster, &dina, &["-n", "data-science", "apply", "-f", application]);
+    // A Job's template is fixed, as for everybody.
+    works(&cluster, &dina, &["-n", "data-science", "delete", "job", "shop-migrate"]);
+    works(&cluster, &dina, &["-n", "data-science", "apply", "-f", changed]);
+    works(&cluster, &dina, &["-n", "data-science", "apply", "--server-side", "--force-conflicts", "-f", changed]);
+    works(&cluster, &dina, &["-n", "data-science", "rollout", "restart", "deployment", "shop"]);
+    works(&cluster, &dina, &["-n", "data-science", "scale", "deployment", "shop", "--replicas=3"]);
+    works(&cluster, &dina, &["-n", "data-science", "get", "events,pods,replicasets"]);
+    works(&cluster, &dina, &["-n", "data-science", "delete", "-f", changed]);
+    forbidden(&cluster, &dina, &["-n", "data-science", "create", "secret", "generic", "s"]);
+    forbidden(&cluster, &dina, &["-n", "platform", "apply", "-f", application]);
+}
+
 fn works(cluster: &Cluster, credentials: &std::path::Path, arguments: &[&str]) {
     let output = cluster.kubectl_as(credentials, arguments);
     assert!(output.status.success(), "kubectl {}: {}", arguments.join(" "), text(&output));

@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use crate::support::{Cluster, RELEASE, outcome, with_input};
+use crate::support::manifests::{self, organization, users};
+use crate::support::{Cluster, Question, RELEASE, outcome, with_input};
 
 /// The bounds hold without any policy.
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], admissionPolicies: {
@@ -23,6 +24,49 @@ fn the_api_server_holds_the_operator_to_its_bounds() {
     the_operator_cannot_widen_what_it_holds(&site);
     the_operator_writes_in_the_release_namespace_what_belongs_to_the_site_only(&site);
     the_operator_is_nobody_else_and_reads_no_secrets(&site);
+}
+
+/// Whoever manages an organization that lives beside the operator could otherwise stop it, or lift its bounds. No policy has
+/// to be there for that.
+#[test]
+fn who_manages_the_release_namespace_reaches_nothing_that_the_operator_runs_on() {
+    let values = VALUES.replace("[alpha, beta]", &format!("[alpha, {RELEASE}]"));
+    let cluster = Cluster::with_operator(&values);
+    cluster.apply(&users(&["ada"]));
+    for namespace in [ALPHA, RELEASE] {
+        cluster.apply(&organization(namespace, &format!("{{namespace: {namespace}}}")));
+        cluster.apply(&manifests::binding(namespace, "m", "SiteRole/organization-manager", &["ada"]));
+    }
+    let kinds = [
+        "configmaps",
+        "networkpolicies.networking.k8s.io",
+        "horizontalpodautoscalers.autoscaling",
+        "verticalpodautoscalers.autoscaling.k8s.io",
+        "scaledobjects.keda.sh",
+    ];
+    let all: Vec<String> =
+        kinds.iter().flat_map(|kind| ["create", "update", "delete"].map(|verb| format!("{verb} {kind}"))).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let ada = |namespace| Question::of("ada@example.com", namespace);
+    cluster.can(&ada(ALPHA), &all);
+    cluster.can(&ada(RELEASE), &["create pods", "create serviceaccounts", "update deployments.apps"]);
+    cluster.is_refused(&ada(RELEASE), &all);
+    cluster.is_refused(&Question::of_service_account(RELEASE, "bailiwick", RELEASE), &all);
+    // The binding says why less is given here.
+    let said =
+        |namespace| cluster.condition(&["-n", namespace, "rolebindings.bailiwick.dev", "m"], "RoleResolved").unwrap().2;
+    assert!(said(RELEASE).contains("withholds"), "{}", said(RELEASE));
+    // Nor does a role of its own get there, by words or by native rules.
+    for (name, rights) in [
+        ("words", "permissions: [{resource: config-maps, actions: [update]}]"),
+        ("rules", "rules: [{apiGroups: [''], resources: [configmaps], verbs: [update]}]"),
+        ("inherited", "inherits: [{kind: SiteRole, name: organization-manager}]"),
+    ] {
+        cluster.apply(&manifests::object("CustomRole", RELEASE, name, &format!("{{privileged: true, {rights}}}")));
+        cluster.apply(&manifests::binding(RELEASE, name, &format!("CustomRole/{name}"), &["ada"]));
+    }
+    cluster.quiet();
+    cluster.is_refused(&ada(RELEASE), &all);
 }
 
 fn the_operator_writes_rbac_inside_of_its_bounds_and_nowhere_else(site: &Site) {
@@ -58,7 +102,7 @@ fn the_operator_writes_rbac_inside_of_its_bounds_and_nowhere_else(site: &Site) {
     // Beyond the ceiling, in a namespace of the whitelist.
     for rule in [
         r#"{apiGroups: [""], resources: [secrets], verbs: [get]}"#,
-        r#"{apiGroups: [""], resources: [configmaps], verbs: [update]}"#,
+        r#"{apiGroups: [""], resources: [resourcequotas], verbs: [update]}"#,
         r#"{apiGroups: [""], resources: [serviceaccounts/token], verbs: [create]}"#,
         r#"{apiGroups: [""], resources: [serviceaccounts], verbs: [impersonate]}"#,
         r#"{apiGroups: [apps], resources: [replicasets], verbs: [delete]}"#,
@@ -151,7 +195,7 @@ fn the_operator_cannot_widen_what_it_holds(site: &Site) {
         site.may_not(&format!("{own} cannot be widened"), &["patch", "clusterrole", own, "--type=json", "-p", add]);
     }
     // The ceilings collect what carries a label: writing that is writing the ceiling.
-    for label in ["", "-cluster", "-release"] {
+    for label in ["", "-elsewhere", "-cluster", "-release"] {
         let role = cluster_role("wider", &[r#"{apiGroups: [""], resources: [secrets], verbs: [get]}"#]);
         let labels = format!("name: wider, labels: {{bailiwick.dev/aggregate-to-grantable{label}: \"true\"}}");
         site.may_not_create(&role.replace("name: wider", &labels));

@@ -32,6 +32,12 @@ fn cluster() -> Cluster {
         cluster.can(&person(name), &[RIGHT]);
     }
     cluster.quiet();
+    // It is written last of all, and not often.
+    cluster.eventually("the record of decisions is written", || {
+        let map = cluster.get(&["configmap", "bailiwick-decisions", "-n", "bailiwick-system"]);
+        let kept: Value = serde_json::from_str(map["data"]["decisions.json"].as_str().unwrap()).unwrap_or_default();
+        kept["claims"]["alpha"] == "alpha" && kept["defaultOrganization"] == "alpha"
+    });
     cluster
 }
 
@@ -133,7 +139,7 @@ fn a_cluster_that_goes_back_in_time_is_read_again_and_nothing_is_written_for_it(
     }
     cluster.quiet();
 
-    let writes = operator.sum("writes");
+    let (writes, each) = (operator.sum("writes"), operator.lines("writes"));
     let said = restore(&cluster, &[operator], 1);
     let text = said.iter().find(|text| text.contains("gone back to an older state"));
     let text = text.unwrap_or_else(|| panic!("/readyz has not said it:\n{}", operator.log()));
@@ -149,7 +155,7 @@ fn a_cluster_that_goes_back_in_time_is_read_again_and_nothing_is_written_for_it(
     }
     cluster.cannot(&person("lost"), &[RIGHT]);
     cluster.quiet();
-    assert_eq!(operator.sum("writes"), writes, "{}\n{}", operator.lines("writes"), operator.log());
+    assert_eq!(operator.sum("writes"), writes, "{each}\n{}\n{}", operator.lines("writes"), operator.log());
     assert_eq!(versions(&cluster), copied);
     acts(&cluster);
     assert_eq!(operator.metric("cluster_restores_total"), 1, "{}", operator.log());

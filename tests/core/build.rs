@@ -114,10 +114,10 @@ impl Shell {
             .unwrap_or_else(|| panic!("no {condition}: {draft:?}"))
     }
 
-    /// A condition as `True Reason` or `False Reason`.
+    /// A condition as `True Reason`, `False Reason` or `Unknown Reason`.
     pub fn says(&self, kind: Kind, name: &str, condition: &str) -> String {
         let finding = self.condition(kind, name, condition);
-        format!("{} {}", if finding.good { "True" } else { "False" }, finding.reason)
+        format!("{} {}", finding.status(), finding.reason)
     }
 
     /// The organization that is the default one by status, if exactly one is.

@@ -139,6 +139,8 @@ struct Model {
     highest: [u64; 3],
     /// Whether it goes back in time.
     goes_back: bool,
+    /// How many statuses of Users were written.
+    users_told: usize,
 }
 
 fn kind_of(kind: world::Kind) -> Kind {
@@ -170,6 +172,7 @@ fn item_of(object: &Object) -> Item {
 fn ceiling_of(which: Which) -> Kind {
     match which {
         Which::Organization => Kind::Ceiling,
+        Which::Home => Kind::CeilingHome,
         Which::Cluster => Kind::CeilingCluster,
         Which::Release => Kind::CeilingRelease,
     }
@@ -234,6 +237,7 @@ impl Model {
             answers: Vec::new(),
             highest: [0; 3],
             goes_back: false,
+            users_told: 0,
         };
         model.engine.lead(true);
         Kind::ALL.into_iter().for_each(|kind| model.relist(kind));
@@ -436,6 +440,7 @@ impl Model {
                 Done::Read(target.clone(), object.map(|object| Box::new(item_of(object))).ok_or(Failure::Gone))
             }
             Job::Status { target, document, .. } => {
+                self.users_told += usize::from(target.kind == "User");
                 let slot = slot_of(target);
                 let events = self.store.write_status(&slot, &target.uid, &document["status"]);
                 if events.is_empty() {
@@ -1177,6 +1182,40 @@ fn a_status_that_somebody_edits_is_written_again() {
         assert_eq!(model.store.objects[&slot].status(), Some(before), "{kind:?}");
         model.check_converged();
     }
+}
+
+#[test]
+fn a_user_is_told_once_for_many_grants_and_not_again_by_the_next_leader() {
+    let mut model = Model::new();
+    apply(&mut model, ONE_ORGANIZATION);
+    apply(&mut model, "{kind: Organization, metadata: {name: other}, spec: {namespace: n1}}");
+    model.rest(true);
+    model.check_converged();
+    let holds = |model: &Model| {
+        let slot = (world::Kind::User, String::new(), "ada".to_owned());
+        model.store.objects[&slot].status().unwrap()["grants"].clone()
+    };
+    assert_eq!(holds(&model), 1);
+    model.users_told = 0;
+    // Each is seen, decided and written while those before are on their way.
+    for n in 0..10 {
+        let (namespace, role) = (["n0", "n1"][n % 2], ["reader", "viewer"][n / 2 % 2]);
+        let binding = format!(
+            "{{kind: RoleBinding, metadata: {{name: b{n}, namespace: {namespace}}}, \
+             spec: {{roleRef: {{kind: SiteRole, name: {role}}}, subjects: [{{kind: User, name: ada}}]}}}}"
+        );
+        apply(&mut model, &binding);
+        model.see();
+    }
+    assert_eq!((model.users_told, holds(&model)), (0, 1.into()));
+    model.rest(true);
+    model.check_converged();
+    assert_eq!((model.users_told, holds(&model)), (1, 11.into()));
+
+    model.take_step(&Step::Replace);
+    model.rest(true);
+    model.check_converged();
+    assert_eq!(model.users_told, 1);
 }
 
 /// The same while a write of ours is under way, when the watch is faster than its answer.

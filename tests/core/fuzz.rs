@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use bailiwick::core::catalog::{Bounds, Settings, Target};
+use bailiwick::core::catalog::{Bounds, Settings, Target, Word};
 use bailiwick::core::native::{Content, Grantee, NativeKind, from_rules};
 use bailiwick::core::rules::{Ceiling, Rule};
 use bailiwick::core::settled::settle;
@@ -137,16 +137,17 @@ fn read_bounds() -> Value {
 /// As the chart makes them.
 fn ceilings(bounds: &Bounds) -> Ceilings {
     let fixed: Value = serde_yaml::from_str(&repository("charts/bailiwick/files/fixed-rights.yaml")).unwrap();
-    let ceiling = |target, name: &str| {
+    let ceiling = |is_part: &dyn Fn(&Word) -> bool, name: &str| {
         let fixed: Vec<PolicyRule> = serde_json::from_value(fixed[name].clone()).unwrap_or_default();
-        let mut rules = bounds.ceiling(target);
+        let mut rules = bounds.ceiling(is_part);
         rules.extend(from_rules(&fixed));
         Some(Ceiling::new(rules))
     };
     Ceilings {
-        organization: ceiling(Target::Organization, "organization"),
-        cluster: ceiling(Target::Cluster, "cluster"),
-        release: ceiling(Target::Release, ""),
+        organization: ceiling(&|word| word.target == Target::Organization, "organization"),
+        home: ceiling(&|word| word.target == Target::Organization && word.in_release_namespace, "organization"),
+        cluster: ceiling(&|word| word.target == Target::Cluster, "cluster"),
+        release: ceiling(&|word| word.target == Target::Release, ""),
     }
 }
 
@@ -186,7 +187,7 @@ fn decide(objects: impl IntoIterator<Item = Object>, bounds: Bounds, settings: S
             Content::Rules(rules) => {
                 let ceilings = match key.kind {
                     NativeKind::ClusterRole => vec![&held.cluster],
-                    _ if *key.namespace == bounds.release_namespace => vec![&held.release, &held.organization],
+                    _ if *key.namespace == bounds.release_namespace => vec![&held.release, &held.home],
                     _ => vec![&held.organization],
                 };
                 let covered = |atom: &_| ceilings.iter().any(|c| c.as_ref().is_some_and(|c| c.covers(atom)));

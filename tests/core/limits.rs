@@ -242,7 +242,7 @@ fn the_rights_of_all_roles_together_have_an_end_and_the_oldest_count() {
         // The last ones by name are the oldest.
         feed_role(&mut world, &role(&format!("large-{n:02}"), 100 - n as i64, 20));
     }
-    let known = roles::resolve_custom_roles(&world, roles::Cache::default(), &world.local["n0"].roles, |_| true);
+    let known = roles::resolve_custom_roles(&world, "n0", roles::Cache::default(), &world.local["n0"].roles, |_| true);
     let counts: Vec<usize> = (0..many).filter(|n| known.get(&format!("large-{n:02}")).is_some()).collect();
     assert_eq!(counts.len(), (MOST_RIGHTS - 3) / LARGEST);
     assert_eq!(counts.first(), Some(&(many - counts.len())));
@@ -257,7 +257,8 @@ fn a_role_is_resolved_again_only_when_something_that_it_rests_on_changes() {
     for role in [role("base", 4, 1), heir, role("apart", 6, 1)] {
         feed_role(&mut world, &role);
     }
-    let resolve = |world: &World, known| roles::resolve_custom_roles(world, known, &world.local["n0"].roles, |_| true);
+    let resolve =
+        |world: &World, known| roles::resolve_custom_roles(world, "n0", known, &world.local["n0"].roles, |_| true);
     let names = ["base", "heir", "apart"];
     let rights = |known: &roles::Cache| names.map(|name| known.get(name).unwrap().clone());
     let same = |one: &[_; 3], other: &[_; 3]| [0, 1, 2].map(|n| std::sync::Arc::ptr_eq(&one[n], &other[n]));

@@ -18,6 +18,7 @@ mod conditions;
 mod engine;
 mod fuzz;
 mod grants;
+mod holdings;
 mod kept;
 mod limits;
 mod members;

@@ -1,5 +1,6 @@
 //! Roles: inheritance and where it ends, the ceiling, and what a CustomRole cannot reach.
 
+use bailiwick::core::conditions::Status;
 use rstest::rstest;
 
 use crate::build::given;
@@ -206,6 +207,36 @@ fn what_is_beyond_the_ceiling_is_withheld_and_the_rest_is_granted() {
     assert_eq!(shell.says(Kind::RoleBinding, "b", "RoleResolved"), "False RoleGrantsNothing");
 }
 
+/// Beside the operator, an organization gets less than elsewhere: by its own roles, by the site's, and by those that inherit.
+#[test]
+fn in_the_release_namespace_another_ceiling_holds() {
+    let pods = "rules: [{apiGroups: [''], resources: [pods, configmaps], verbs: [get, create]}]";
+    let site = format!(
+        "{{kind: SiteRole, metadata: {{name: s0}}, spec: {{assignableTo: [Organization, Site], {pods}}}}}\n---\n"
+    );
+    let mut everything = START.to_owned() + &site + &bind_site("t", "s0", "cyd");
+    everything += "{kind: User, metadata: {name: cyd}, spec: {username: cyd}}\n---\n";
+    everything += "{kind: Organization, metadata: {name: home}, spec: {namespace: release, memberRole: ''}}\n---\n";
+    for (space, role) in [("n0", "c0"), (RELEASE, "c1")] {
+        let own = custom_role(role, pods) + &custom_role(&format!("{role}b"), "inherits: [{kind: SiteRole, name: s0}]");
+        let bound = bind(role, "CustomRole", role, "ada")
+            + &bind(&format!("{role}b"), "CustomRole", &format!("{role}b"), "bob");
+        everything += &(own + &bound).replace("namespace: n0", &format!("namespace: {space}"));
+    }
+    let mut shell = given(&everything);
+    let can = |shell: &Shell, space| ["ada", "bob", "cyd"].map(|who| shell.can(who, space, "create configmaps"));
+    // A chart of before has no such ceiling.
+    assert_eq!((can(&shell, "n0"), can(&shell, RELEASE)), ([true; 3], [true; 3]));
+    shell.play(&[Op::Ceiling(Which::Home, Some(true))]);
+    assert_eq!((can(&shell, "n0"), can(&shell, RELEASE)), ([true; 3], [false; 3]));
+    assert!(["ada", "bob", "cyd"].iter().all(|who| shell.can(who, RELEASE, "create pods")));
+    assert_eq!(shell.says(Kind::CustomRole, "c1", "Ceiling"), "False BeyondCeiling");
+    assert_eq!(shell.says(Kind::CustomRole, "c0", "Ceiling"), "True Within");
+    assert_eq!(shell.says(Kind::SiteRole, "s0", "Ceiling"), "True Within");
+    shell.play(&[Op::Ceiling(Which::Home, Some(false))]);
+    assert!(!shell.can("ada", RELEASE, "create pods") && shell.can("cyd", RELEASE, "get pods"));
+}
+
 /// Known and harmless: a right for every object that is beyond the ceiling hides the same right for one object that is
 /// within it. Less is granted than might be, never more.
 #[test]
@@ -231,6 +262,31 @@ fn own_scope_is_withheld_and_never_widened() {
     assert!(shell.all.desired().is_empty());
     assert_eq!(shell.says(Kind::CustomRole, "c0", "PermissionsResolved"), "False OwnScopeNotEnabled");
     assert_eq!(shell.says(Kind::CustomRole, "c0", "Ready"), "True Reconciled");
+}
+
+#[rstest]
+#[case::own_rights("permissions: [{resource: workspaces, actions: [read], scope: Own}]", "OwnScopeNotEnabled", 0)]
+#[case::a_word_without_a_rule("permissions: [{resource: nothing, actions: [read]}]", "EmptyResource", 0)]
+#[case::no_such_word("permissions: [{resource: workspace, actions: [read]}]", "UnknownResource", 1)]
+fn what_does_not_exist_here_is_named_and_not_counted(#[case] spec: &str, #[case] reason: &str, #[case] withheld: u32) {
+    let role = |kind: &str, more: &str| {
+        format!("{{kind: {kind}, metadata: {{{more}}}, spec: {{assignableTo: [Site], {spec}}}}}")
+    };
+    let yaml = [START, &role("SiteRole", "name: s"), "---\n", &custom_role("c0", spec)].join("\n");
+    let shell = given(&yaml);
+    for (kind, name) in [(Kind::SiteRole, "s"), (Kind::CustomRole, "c0")] {
+        assert_eq!(shell.says(kind, name, "PermissionsResolved"), format!("False {reason}"));
+        let message = shell.condition(kind, name, "PermissionsResolved").message.to_string();
+        assert!(message.contains("permissions[0] ("), "{message}");
+        let counted = match &shell.draft(kind, name).status {
+            Status::SiteRole(status) => status.withheld,
+            Status::Role(status) => status.withheld,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(counted, withheld, "{name}");
+    }
+    let Status::Organization(status) = &shell.draft(Kind::Organization, "o").status else { panic!() };
+    assert_eq!(status.withheld, withheld);
 }
 
 /// A role is privileged when one that it inherits is.

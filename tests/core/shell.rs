@@ -63,11 +63,12 @@ impl All {
             all.units.insert(name, unit);
         }
         all.site = site::decide(world, now, existing);
+        world.set_contribution(&Contribution::default(), &all.site.contribution);
         for name in world.organizations.keys() {
             all.organizations.extend(organization_status(&all.units, world, name).map(|s| (name.clone(), s)));
         }
         for (handle, u) in world.users.iter() {
-            all.users.insert(handle.clone(), user::status(world, u, now));
+            all.users.insert(handle.clone(), user::status(world, u, world.holds(u), now));
         }
         all
     }
@@ -214,6 +215,11 @@ impl Shell {
         self.users.extend(self.all.users.iter().filter(|(_, (_, next))| due(*next)).map(|(n, _)| n.clone()));
     }
 
+    /// Users who hold more or less than before.
+    fn counted(&mut self, usernames: &[Name]) {
+        self.users.extend(usernames.iter().flat_map(|username| self.world.handles_of(username)).cloned());
+    }
+
     /// Decides what is marked, and nothing else.
     pub fn decide(&mut self) {
         let now = self.store.time();
@@ -222,6 +228,7 @@ impl Shell {
             let nothing = Contribution::default();
             let before = self.all.units.get(&name).map_or(&nothing, |u| &u.decision.contribution);
             let change = self.world.set_contribution(before, &unit.decision.contribution);
+            self.counted(&change.counted);
             self.urgent.extend((change.holders == Change::Loses).then(Name::default));
             self.site |= change.holders != Change::None;
             let defaults: Vec<Name> = self.world.default_namespaces().collect();
@@ -237,7 +244,10 @@ impl Shell {
             self.all.units.insert(name, unit);
         }
         if std::mem::take(&mut self.site) {
-            self.all.site = site::decide(&self.world, now, &bailiwick::core::plan::Present::new());
+            let site = site::decide(&self.world, now, &bailiwick::core::plan::Present::new());
+            let change = self.world.set_contribution(&self.all.site.contribution, &site.contribution);
+            self.counted(&change.counted);
+            self.all.site = site;
         }
         for name in std::mem::take(&mut self.organizations) {
             if let Some(draft) = organization_status(&self.all.units, &self.world, &name) {
@@ -246,7 +256,7 @@ impl Shell {
         }
         for handle in std::mem::take(&mut self.users) {
             if let Some(u) = self.world.users.get(&handle) {
-                self.all.users.insert(handle, user::status(&self.world, u, now));
+                self.all.users.insert(handle, user::status(&self.world, u, self.world.holds(u), now));
             }
         }
     }

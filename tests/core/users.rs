@@ -18,7 +18,7 @@ fn state(shell: &Shell, handle: &str) -> UserState {
 const DAY: i64 = 24 * 3600;
 
 #[rstest]
-#[case::never_seen(None, false, Dormant, None)]
+#[case::never_seen(None, false, Active, None)]
 #[case::seen_just_now(Some(0), false, Active, Some(90 * DAY))]
 #[case::seen_long_ago(Some(89 * DAY), false, Active, Some(DAY))]
 #[case::a_second_before_it_is_over(Some(90 * DAY - 1), false, Active, Some(1))]
@@ -58,8 +58,14 @@ const START: &str = "
 
 #[test]
 fn a_dormant_user_keeps_grants_and_a_suspended_one_loses_them() {
-    let mut shell = given(&(START.to_owned() + "{kind: User, metadata: {name: ada}}"));
+    let mut shell = given(START);
+    let mut ada = objects("{kind: User, metadata: {name: ada}}").remove(0);
+    let Object::User(user) = &mut ada else { panic!() };
+    let last_seen_time = Some(Time("2020-01-01T00:00:00Z".parse().unwrap()));
+    user.status = Some(bailiwick::api::UserStatus { last_seen_time, ..Default::default() });
+    shell.play(&[Op::Put(Box::new(ada))]);
     assert_eq!(state(&shell, "ada"), Dormant);
+    assert_eq!(shell.says(Kind::User, "ada", "LastSeen"), "True Reported");
     assert!(shell.can("ada", "n0", "get pods"));
     shell.apply("{kind: User, metadata: {name: ada}, spec: {suspended: true}}");
     assert!(!shell.can("ada", "n0", "get pods"));

@@ -161,6 +161,7 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Which {
     Organization,
+    Home,
     Cluster,
     Release,
 }
@@ -210,6 +211,7 @@ impl Event {
             Event::Bounds(bounds) => world.set_bounds(bounds.clone()),
             Event::Settings(settings) => world.set_settings(settings.clone()),
             Event::Ceiling(Which::Organization, c) => world.set_ceiling(|all| &mut all.organization, c.clone()),
+            Event::Ceiling(Which::Home, c) => world.set_ceiling(|all| &mut all.home, c.clone()),
             Event::Ceiling(Which::Cluster, c) => world.set_ceiling(|all| &mut all.cluster, c.clone()),
             Event::Ceiling(Which::Release, c) => world.set_ceiling(|all| &mut all.release, c.clone()),
         }
@@ -491,6 +493,7 @@ pub fn ceiling(which: Which, full: bool) -> Ceiling {
             rule(&[""], &["*/exec"], if full { &["get", "create"] } else { &["get"] }),
             Rule { names: words(&["one"]), ..rule(&[""], &["secrets"], &["get"]) },
         ],
+        Which::Home => vec![rule(&[""], &["pods"], verbs)],
         Which::Cluster => vec![
             rule(&["bailiwick.dev"], &["users", "organizations"], verbs),
             Rule { paths: words(&["/healthz", "/healthz/*"]), verbs: words(&["get"]), ..Rule::default() },
@@ -774,7 +777,7 @@ pub fn object() -> impl Strategy<Value = Object> {
 
 /// One thing that somebody does.
 pub fn op() -> impl Strategy<Value = Op> {
-    let which = || select(&[Which::Organization, Which::Cluster, Which::Release][..]);
+    let which = || select(&[Which::Organization, Which::Home, Which::Cluster, Which::Release][..]);
     prop_oneof![
         40 => object().prop_map(|o| Op::Put(Box::new(o))),
         8 => object().prop_map(|o| Op::Delete(o.slot())),

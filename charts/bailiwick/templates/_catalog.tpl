@@ -27,14 +27,16 @@ one of the two changes alone, the operator asks for more than it holds and the A
 {{- end }}
 
 {{/*
-All rules of the words with one target: (dict "catalog" … "target" …). Those that differ in their resources only are one
+All rules of the words with one target: (dict "catalog" … "target" …). With "elsewhere": only of those that are for organizations
+everywhere but in the release namespace (true), or also there (false). Those that differ in their resources only are one
 rule, each resource once: at every write of the operator the API server compares each right that it gives with each rule
 that it holds, and that takes long for a role with many rights.
 */}}
 {{- define "bailiwick.catalogRules" -}}
 {{- $rules := dict }}
 {{- range $word, $entry := .catalog }}
-{{- if eq ($entry.target | default "organization") $.target }}
+{{- $elsewhere := eq (toString $entry.inReleaseNamespace) "false" }}
+{{- if and (eq ($entry.target | default "organization") $.target) (or (not (hasKey $ "elsewhere")) (eq $elsewhere $.elsewhere)) }}
 {{- range $name, $rule := $entry.rules }}
 {{- $groups := include "bailiwick.flow" $rule.apiGroups }}
 {{- $names := include "bailiwick.flow" ($rule.resourceNames | default list) }}

@@ -52,8 +52,8 @@
 {{- $writes := or (has "create" $actions) (has "update" $actions) (has "delete" $actions) }}
 {{- $named := and $rule.resourceNames (not (has "bailiwick-bounds" $rule.resourceNames)) }}
 {{- $reaches := and (has "" $rule.apiGroups) (has "configmaps" $rule.resources) (not $named) }}
-{{- if and $writes $reaches (or (eq $target "release") (and (eq $target "organization") $home)) }}
-{{- $advice := ternary "" ", or leave the release namespace out of namespaceWhitelist" (eq $target "release") }}
+{{- if and $writes $reaches (or (eq $target "release") (and (eq $target "organization") $home (ne (toString $entry.inReleaseNamespace) "false"))) }}
+{{- $advice := ternary "" ", or say inReleaseNamespace: false for the word" (eq $target "release") }}
 {{- fail (printf "catalog.%s.rules.%s: would open the ConfigMap bailiwick-bounds, which limits Bailiwick itself. Name the ConfigMaps that you mean (resourceNames)%s." $word $name $advice) }}
 {{- end }}
 {{- end }}

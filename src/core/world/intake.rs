@@ -504,7 +504,11 @@ impl World {
 
     fn resolve_site_roles(&mut self) {
         let known = std::mem::take(&mut self.resolved_site_roles);
-        self.resolved_site_roles = roles::resolve_site_roles(self, known);
+        self.resolved_site_roles = roles::resolve_site_roles(self, known, self.ceilings.organization.as_ref());
+        let known = std::mem::take(&mut self.resolved_at_home);
+        if let Some(home) = &self.ceilings.home {
+            self.resolved_at_home = roles::resolve_site_roles(self, known, Some(home));
+        }
     }
 
     fn everything(&self) -> Affected {

@@ -88,9 +88,13 @@ pub struct World {
     active: BTreeSet<Name>,
     /// For each SiteRole, who holds it through organizations, or because everybody does.
     holders: BTreeMap<Name, Shards>,
+    /// What each username holds everywhere, as far as that is decided.
+    holdings: HashMap<Name, UserCounts>,
     /// By which lists of subjects are split over native bindings.
     pub(super) seed: Seed,
     resolved_site_roles: roles::Cache,
+    /// The same in the release namespace, if the ceiling is another one there.
+    resolved_at_home: roles::Cache,
     /// Counts changes of the catalog and the ceilings, on which every resolved role rests.
     pub(crate) rules_version: u64,
 }
@@ -134,11 +138,13 @@ impl Local {
     }
 }
 
-/// The three ceilings. `None`: the ClusterRole does not exist, so nothing may be granted.
+/// The ceilings. `None`: the ClusterRole does not exist, so nothing may be granted.
 #[derive(Debug, Default)]
 pub struct Ceilings {
     #[allow(missing_docs)]
     pub organization: Option<Ceiling>,
+    /// Of an organization that holds the release namespace. A chart of before has none: there, `organization` holds.
+    pub home: Option<Ceiling>,
     #[allow(missing_docs)]
     pub cluster: Option<Ceiling>,
     #[allow(missing_docs)]
@@ -216,7 +222,7 @@ impl World {
     }
 
     /// The handles of all Users who have a username.
-    fn handles_of(&self, username: &Name) -> impl Iterator<Item = &Name> {
+    pub fn handles_of(&self, username: &Name) -> impl Iterator<Item = &Name> {
         let users = self.handles.range((username.clone(), Name::default())..);
         users.take_while(move |(name, _)| name == username).map(|(_, handle)| handle)
     }
@@ -302,6 +308,13 @@ impl World {
             })
     }
 
+    /// What a User holds, as far as that is decided. One who does not speak for its username holds nothing.
+    #[must_use]
+    pub fn holds(&self, user: &User) -> UserCounts {
+        let speaks = self.speaker(&user.username).is_some_and(|speaker| speaker.meta.uid == user.meta.uid);
+        self.holdings.get(&user.username).copied().filter(|_| speaks).unwrap_or_default()
+    }
+
     /// The organizations on record as the default one.
     pub fn recorded_defaults(&self) -> impl Iterator<Item = &Name> {
         self.recorded_defaults.iter()
@@ -313,10 +326,27 @@ impl World {
         default.into_iter().flat_map(|o| claims::recorded_on(self, &o.meta.name).cloned().collect::<Vec<_>>())
     }
 
-    /// A role as it can be assigned in a namespace (or at the site, where the namespace is empty).
+    /// What a SiteRole gives, but for [`site_role_rights_in`](Self::site_role_rights_in) a namespace.
     #[must_use]
     pub fn site_role_rights(&self, name: &str) -> Option<&Arc<Resolved>> {
         self.resolved_site_roles.get(name)
+    }
+
+    /// What a SiteRole gives in an organization's namespace.
+    #[must_use]
+    pub fn site_role_rights_in(&self, namespace: &str, name: &str) -> Option<&Arc<Resolved>> {
+        if self.has_own_ceiling(namespace) { self.resolved_at_home.get(name) } else { self.site_role_rights(name) }
+    }
+
+    /// The ceiling in an organization's namespace.
+    pub(super) fn ceiling_in(&self, namespace: &str) -> Option<&Ceiling> {
+        let home = self.ceilings.home.as_ref().filter(|_| self.has_own_ceiling(namespace));
+        home.or(self.ceilings.organization.as_ref())
+    }
+
+    /// Whether another ceiling holds in a namespace than in those of other organizations.
+    fn has_own_ceiling(&self, namespace: &str) -> bool {
+        self.ceilings.home.is_some() && namespace == self.bounds.release_namespace
     }
 
     /// Everybody who holds a SiteRole through an organization, or because everybody does, and some more: for its
@@ -334,7 +364,29 @@ impl World {
         ContributionChange {
             holders: self.set_holders(&before.holders, &after.holders),
             default_members: self.set_belonging(&before.belong, &after.belong),
+            counted: self.set_holdings(&before.held, &after.held),
         }
+    }
+
+    /// Returns the usernames whose counts change. Both lists are sorted.
+    fn set_holdings(&mut self, before: &[(Name, Held)], after: &[(Name, Held)]) -> Vec<Name> {
+        let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
+        let mut counted = Vec::new();
+        while let Some(username) = before.peek().into_iter().chain(after.peek()).map(|(name, _)| name).min() {
+            let is = |entry: &&(Name, Held)| entry.0 == *username;
+            let old = before.next_if(is).map_or(Held::default(), |(_, held)| *held);
+            let new = after.next_if(is).map_or(Held::default(), |(_, held)| *held);
+            if old == new {
+                continue;
+            }
+            let total = self.holdings.entry(username.clone()).or_default();
+            total.replace(old, new);
+            if *total == UserCounts::default() {
+                self.holdings.remove(username);
+            }
+            counted.push(username.clone());
+        }
+        counted
     }
 
     fn set_holders(&mut self, before: &[(Name, Grantee)], after: &[(Name, Grantee)]) -> Change {
@@ -396,22 +448,58 @@ fn folded(username: &Name) -> Name {
     username.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect::<String>().into()
 }
 
-/// What the decision on one namespace means for the rest of the site. Both lists are sorted.
+/// What the decision on one namespace, or on the site, means elsewhere. All lists are sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contribution {
     /// Who holds which SiteRole there, for the parts of the role that reach beyond the namespace.
     pub holders: Box<[(Name, Grantee)]>,
     /// Who belongs to the organization.
     pub belong: Box<[Name]>,
+    /// What usernames hold there.
+    pub held: Box<[(Name, Held)]>,
+}
+
+/// What one username holds in one place: small, because a site may have hundreds of thousands of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Grants by name.
+    pub grants: u32,
+    /// SiteRoles that SiteRoleBindings give.
+    pub site_roles: u16,
+    /// Whether it is a member of the organization, and not suspended.
+    pub is_member: bool,
+}
+
+/// What one username holds everywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserCounts {
+    /// Organizations of which the user is a member.
+    pub organizations: u32,
+    /// SiteRoles that SiteRoleBindings give to the user by name.
+    pub site_roles: u32,
+    /// Roles that are given to the user by name: each in each organization by each object that gives it, and each
+    /// SiteRoleBinding once.
+    pub grants: u32,
+}
+
+impl UserCounts {
+    fn replace(&mut self, old: Held, new: Held) {
+        let replace = |count: &mut u32, old: u32, new: u32| *count = count.saturating_sub(old) + new;
+        replace(&mut self.organizations, old.is_member.into(), new.is_member.into());
+        replace(&mut self.site_roles, old.site_roles.into(), new.site_roles.into());
+        replace(&mut self.grants, old.grants, new.grants);
+    }
 }
 
 /// What a new contribution changes elsewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContributionChange {
     /// At the scope of the site.
     pub holders: Change,
     /// In the default organization.
     pub default_members: Change,
+    /// The usernames that hold more or less than before.
+    pub counted: Vec<Name>,
 }
 
 /// How access changes in some place.

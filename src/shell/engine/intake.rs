@@ -170,6 +170,7 @@ impl Engine {
 
     fn ceiling(&mut self, kind: Kind, ceiling: Option<crate::core::rules::Ceiling>) -> Affected {
         match kind {
+            Kind::CeilingHome => self.world.set_ceiling(|c| &mut c.home, ceiling),
             Kind::CeilingCluster => self.world.set_ceiling(|c| &mut c.cluster, ceiling),
             Kind::CeilingRelease => self.world.set_ceiling(|c| &mut c.release, ceiling),
             _ => self.world.set_ceiling(|c| &mut c.organization, ceiling),
@@ -191,7 +192,7 @@ impl Engine {
     /// The chart's own RBAC is not ours to keep, so it arrives as something that is gone. Where the operator has no rights, it
     /// may have them again.
     fn rights_may_be_back(&mut self, id: &Id) {
-        let is_of_chart = [v::OPERATOR_ROLE, v::PROJECTOR_ROLE, v::CEILING].contains(&&*id.name);
+        let is_of_chart = [v::OPERATOR_ROLE, v::PROJECTOR_ROLE, v::CEILING, v::CEILING_HOME].contains(&&*id.name);
         let namespaces: Vec<Name> = match id.kind {
             Kind::NativeRoleBinding if is_of_chart => {
                 self.world.unauthorized.get(&id.namespace).cloned().into_iter().collect()
@@ -228,7 +229,9 @@ impl Engine {
             Kind::SiteRole => world.site_role(name, None, uid),
             Kind::SiteRoleBinding => world.site_binding(name, None, uid),
             Kind::Namespace => world.namespace(name, None, uid),
-            Kind::Ceiling | Kind::CeilingCluster | Kind::CeilingRelease => self.ceiling(id.kind, None),
+            Kind::Ceiling | Kind::CeilingHome | Kind::CeilingCluster | Kind::CeilingRelease => {
+                self.ceiling(id.kind, None)
+            }
             // What was understood last stays in force.
             Kind::Bounds | Kind::Settings | Kind::Policies => return,
             Kind::Suspended => return self.suspensions.take_out(&id.uid),
@@ -320,7 +323,7 @@ impl Engine {
                 };
                 world.namespaces.values().map(id).collect()
             }
-            Kind::Ceiling | Kind::CeilingCluster | Kind::CeilingRelease => {
+            Kind::Ceiling | Kind::CeilingHome | Kind::CeilingCluster | Kind::CeilingRelease => {
                 vec![Id { kind, namespace: Name::default(), name: Name::default(), uid: Uid::default() }]
             }
             Kind::Bounds | Kind::Settings | Kind::Policies => Vec::new(),

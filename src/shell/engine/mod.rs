@@ -304,6 +304,8 @@ impl Engine {
                 organizations: self.world.organizations.names(),
                 ..Affected::everything()
             });
+            // Only then is it known what they hold.
+            self.statuses.count_again(self.world.users.names(), self.now.clock);
             // From the end: the site rests on every namespace, and the default organization on who belongs to another.
             let defaults: Vec<Unit> = self.world.default_namespaces().map(Unit::Namespace).collect();
             let others = self.units.keys().filter(|unit| **unit != Unit::Site && !defaults.contains(unit)).cloned();

@@ -23,6 +23,9 @@ use crate::shell::retry;
 use crate::shell::watch::{Id, Item};
 use crate::shell::writer::{Failure, Job, News};
 
+/// How long the counts of users wait for everything to converge.
+const LONGEST_UNCOUNTED: Duration = Duration::from_secs(10);
+
 /// How long somebody who writes all the time may keep a unit from being told.
 const LONG: Duration = Duration::from_secs(1);
 
@@ -50,6 +53,10 @@ enum Deferred {
 pub(super) struct Statuses {
     /// Users whose status is to be computed.
     pub users: BTreeSet<Name>,
+    /// Users who hold more or less than before: said when everything has converged.
+    counted: BTreeSet<Name>,
+    /// Since when the first of them waits.
+    counted_since: Option<Instant>,
     /// Organizations whose status is to be computed.
     pub organizations: BTreeSet<Name>,
     /// What waits for nothing.
@@ -99,6 +106,14 @@ impl Statuses {
         self.under_way.contains_key(target)
     }
 
+    /// These users hold more or less than before.
+    pub fn count_again(&mut self, handles: impl IntoIterator<Item = Name>, now: Instant) {
+        self.counted.extend(handles);
+        if !self.counted.is_empty() {
+            self.counted_since.get_or_insert(now);
+        }
+    }
+
     /// Says these at the end of this turn.
     pub fn say_now(&mut self, drafts: Vec<StatusDraft>) {
         self.due.extend(drafts);
@@ -112,6 +127,8 @@ impl Statuses {
         self.queue.clear();
         self.queued.clear();
         self.users.clear();
+        self.counted.clear();
+        self.counted_since = None;
         self.organizations.clear();
     }
 }
@@ -129,6 +146,7 @@ impl Engine {
                 self.say(draft);
             }
         }
+        self.tell_counted();
         while self.place_for_status()
             && let Some(name) = self.statuses.organizations.pop_first()
         {
@@ -154,6 +172,23 @@ impl Engine {
         self.statuses.more = left > 0 && self.place_for_status();
     }
 
+    /// Has users told what they hold, once for all that changes while anything is written: a status for each grant would be as
+    /// many writes again. Who changes something all the time keeps nobody's counts for long.
+    fn tell_counted(&mut self) {
+        let Some(since) = self.statuses.counted_since else { return };
+        let is_late = self.now.clock.saturating_duration_since(since) > LONGEST_UNCOUNTED;
+        if self.undecided.is_empty() && (is_late || self.oldest_busy().is_none()) {
+            self.statuses.counted_since = None;
+            self.statuses.users.append(&mut self.statuses.counted);
+        }
+    }
+
+    /// Since which revision a unit has work to do that waits for nothing.
+    fn oldest_busy(&self) -> Option<u64> {
+        let waits = |unit: &Unit| self.units.get(unit).is_some_and(|state| state.wait_until.is_some() || state.rests());
+        self.busy.iter().find(|(_, unit)| !waits(unit)).map(|(revision, _)| *revision)
+    }
+
     /// Units of which can be told what was decided about them: as many as are told in a turn, and one more.
     fn ready_units(&self) -> Vec<Unit> {
         let busy_since = |unit: &Unit| self.units.get(unit).and_then(|state| state.busy_since);
@@ -161,8 +196,7 @@ impl Engine {
         let is_due =
             |unit: &&Unit| busy_since(unit).is_none() && !self.units.get(*unit).is_some_and(|state| state.rests());
         // What is said of the site is about every namespace. One that waits for a better time must not keep it from being said.
-        let waits = |unit: &Unit| self.units.get(unit).is_some_and(|state| state.wait_until.is_some() || state.rests());
-        let oldest = self.busy.iter().find(|(_, unit)| !waits(unit)).map(|(revision, _)| *revision);
+        let oldest = self.oldest_busy();
         let is_told = |waiting: &&Waiting| oldest.is_none_or(|since| since > waiting.decided_at);
         let site = self.statuses.deferred.get(&Unit::Site).filter(is_told).map(|_| &Unit::Site);
         // What is said of a namespace is about the site's part of it, too.
@@ -198,7 +232,9 @@ impl Engine {
             }
             return;
         };
-        let (draft, next) = user::status(&self.world, user, self.now.time);
+        let is_counted = self.statuses.counted.contains(handle);
+        let counts = if is_counted { user.told } else { self.world.holds(user) };
+        let (draft, next) = user::status(&self.world, user, counts, self.now.time);
         self.set_timer(Timer::User(handle.clone()), next);
         self.say(draft);
     }

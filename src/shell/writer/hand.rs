@@ -42,7 +42,15 @@ const EVENTS_IN_A_WINDOW: usize = 32;
 const WINDOW: Duration = Duration::from_secs(2);
 
 /// Fields of statuses that CRDs of earlier versions do not have. The operator does without them then.
-const NEWER_FIELDS: [&str; 2] = ["organization", "olderGroups"];
+const NEWER_FIELDS: [(&str, &str); 7] = [
+    ("Group", "organization"),
+    ("RoleBinding", "organization"),
+    ("RoleBinding", "olderGroups"),
+    ("CustomRole", "organization"),
+    ("User", "organizations"),
+    ("User", "siteRoles"),
+    ("User", "grants"),
+];
 
 /// The longest note of an Event, in bytes, as the API has it.
 const LONGEST_NOTE: usize = 1024;
@@ -372,7 +380,7 @@ impl Hand {
         if result.as_ref().is_err_and(is_of_an_older_schema)
             && let Some(status) = document["status"].as_object_mut()
         {
-            status.retain(|field, _| !NEWER_FIELDS.contains(&field.as_str()));
+            status.retain(|field, _| !NEWER_FIELDS.contains(&(target.kind, field.as_str())));
             result = send(document).await;
         }
         let result = match result {

@@ -200,7 +200,8 @@ fn at_the_site(site: &Site) {
     }
     // What somebody else wrote into it is not theirs.
     let given = [rule("groups", "", "bind"), rule("users", "", "suspend")];
-    site.cluster.apply(&role("clusterRules", &given));
+    let patch = format!("spec: {{clusterRules: [{}]}}", given.join(", "));
+    site.cluster.run(&["patch", "siteroles.bailiwick.dev", "theirs", "--type=merge", "-p", &patch]);
     let named = r#"{"spec":{"displayName":"Theirs"}}"#;
     pat.does(&["patch", "siteroles.bailiwick.dev", "theirs", "--type=merge", "-p", named]);
     pat.may_not_with(&APPLY, &role("rules", &given), "which pat does not have");

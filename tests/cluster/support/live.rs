@@ -89,6 +89,7 @@ impl Cluster {
             let ceiling = Some(Ceiling::new(native::from_rules(role.rules.as_deref().unwrap_or_default())));
             match role.metadata.name.as_deref().unwrap() {
                 v::CEILING => world.ceilings.organization = ceiling,
+                v::CEILING_HOME => world.ceilings.home = ceiling,
                 v::CEILING_CLUSTER => world.ceilings.cluster = ceiling,
                 v::CEILING_RELEASE => world.ceilings.release = ceiling,
                 _ => {}

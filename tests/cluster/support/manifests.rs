@@ -63,7 +63,7 @@ fn cluster_object(kind: &str, name: &str, spec: &str) -> String {
     format!("---\napiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n")
 }
 
-fn object(kind: &str, namespace: &str, name: &str, spec: &str) -> String {
+pub fn object(kind: &str, namespace: &str, name: &str, spec: &str) -> String {
     let metadata = format!("{{name: {name}, namespace: {namespace}}}");
     format!("---\napiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {metadata}\nspec: {spec}\n")
 }

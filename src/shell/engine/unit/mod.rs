@@ -182,6 +182,9 @@ impl Engine {
         let before = std::mem::replace(&mut state.contribution, std::mem::take(&mut decision.contribution));
         let change = self.world.set_contribution(&before, &state.contribution);
         state.decision = Some(decision);
+        let handles: Vec<Name> =
+            change.counted.iter().flat_map(|username| self.world.handles_of(username)).cloned().collect();
+        self.statuses.count_again(handles, self.now.clock);
         if let Some(at) = next_change {
             // Writes may be under way for longer.
             self.arm(Timer::Unit(unit.clone()), at);
