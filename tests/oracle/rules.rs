@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use bailiwick::core::Name;
-use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, NativeKind, Source};
+use bailiwick::core::native::{Content, Desired, Subject, Key, Native, NativeKind, Source};
 use bailiwick::core::rules::{Atom, Ceiling, Rule, RuleSet, words};
 use bailiwick::core::uid::Uid;
 use proptest::prelude::*;
@@ -61,7 +61,7 @@ fn a_ceiling_covers_exactly_what_the_escalation_check_covers() {
 fn held(rules: &[Rule]) -> Desired {
     let key = |kind| Key { kind, namespace: Name::default(), name: "held".into() };
     let source = Source { kind: "SiteRole", namespace: Name::default(), name: "held".into(), uid: Uid::default() };
-    let binding = Content::Binding { role: "held".into(), subjects: [Grantee::User("ada".into())].into() };
+    let binding = Content::Binding { role: "held".into(), subjects: [Subject::User("ada".into())].into() };
     let both = [(NativeKind::ClusterRole, Content::Rules(rules.into())), (NativeKind::ClusterRoleBinding, binding)];
     both.into_iter().map(|(kind, content)| (key(kind), Native { content, source: source.clone() })).collect()
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use bailiwick::core::Name;
-use bailiwick::core::native::Grantee;
+use bailiwick::core::native::Subject;
 use bailiwick::core::rules::Atom;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
@@ -72,12 +72,12 @@ fn near() -> impl Strategy<Value = Near> {
 impl Near {
     fn question(&self, rights: &[Right]) -> (Asker, Name, Atom) {
         let nobody =
-            (Name::default(), Grantee::User("ada".into()), Atom::Path { path: "/".into(), verb: "get".into() });
+            (Name::default(), Subject::User("ada".into()), Atom::Path { path: "/".into(), verb: "get".into() });
         let (place, grantee, atom) = if rights.is_empty() { &nobody } else { self.right.get(rights) };
         let holder = match grantee {
-            Grantee::User(name) => Asker(name.to_string(), Vec::new()),
-            Grantee::Group(name) => Asker("somebody".to_owned(), vec![name.to_string()]),
-            Grantee::ServiceAccount { namespace, name } => Asker(account(namespace, name), Vec::new()),
+            Subject::User(name) => Asker(name.to_string(), Vec::new()),
+            Subject::Group(name) => Asker("somebody".to_owned(), vec![name.to_string()]),
+            Subject::ServiceAccount { namespace, name } => Asker(account(namespace, name), Vec::new()),
         };
         (
             self.asker.clone().unwrap_or(holder),
@@ -89,12 +89,12 @@ impl Near {
 
 impl Asker {
     /// Everything that RBAC may name to mean it.
-    fn grantees(&self) -> Vec<Grantee> {
+    fn grantees(&self) -> Vec<Subject> {
         let account = self.0.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
         let account =
-            account.map(|(namespace, name)| Grantee::ServiceAccount { namespace: namespace.into(), name: name.into() });
-        let groups = self.1.iter().map(|name| Grantee::Group(name.as_str().into()));
-        [Grantee::User(self.0.as_str().into())].into_iter().chain(groups).chain(account).collect()
+            account.map(|(namespace, name)| Subject::ServiceAccount { namespace: namespace.into(), name: name.into() });
+        let groups = self.1.iter().map(|name| Subject::Group(name.as_str().into()));
+        [Subject::User(self.0.as_str().into())].into_iter().chain(groups).chain(account).collect()
     }
 }
 
@@ -111,7 +111,7 @@ fn enough(atom: &Atom) -> Vec<Atom> {
 /// What the tests of core take for the answer.
 fn has(access: &Access, asker: &Asker, place: &Name, atom: &Atom) -> bool {
     let places = BTreeSet::from([place.clone(), Name::default()]);
-    let right = |(place, grantee): (&Name, &Grantee), atom: &Atom| (place.clone(), grantee.clone(), atom.clone());
+    let right = |(place, grantee): (&Name, &Subject), atom: &Atom| (place.clone(), grantee.clone(), atom.clone());
     let enough = enough(atom);
     let grantees = asker.grantees();
     let mut slots = places.iter().flat_map(|place| grantees.iter().map(move |grantee| (place, grantee)));
