@@ -9,4 +9,4 @@
 pub mod api;
 pub mod cli;
 pub mod core;
-pub mod shell;
+pub mod operator;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use bailiwick::core::catalog::{Bounds, Target};
-use bailiwick::core::native::from_rules;
+use bailiwick::core::rbac::from_rules;
 use bailiwick::core::rules::RuleSet;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use rstest::rstest;
@@ -167,7 +167,7 @@ fn monitoring_is_there_when_asked_for_and_needs_no_crd_otherwise() {
 /// An alert over a metric that does not exist never fires, and nobody notices.
 #[test]
 fn alerts_and_dashboard_speak_of_metrics_that_exist() {
-    use bailiwick::shell::metrics::{MapLabels, Metrics, ReasonLabels, StateLabels, WriteLabels};
+    use bailiwick::operator::metrics::{MapLabels, Metrics, ReasonLabels, StateLabels, WriteLabels};
     let metrics = Metrics::default();
     // A family is silent until it has a member.
     metrics.writes.get_or_create(&WriteLabels { verb: "apply", result: "failed" }).inc();

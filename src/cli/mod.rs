@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{api, shell};
+use crate::{api, operator};
 
 /// Organizations, users, groups and roles as plain YAML, enforced with native Kubernetes RBAC.
 #[derive(Debug, Parser)]
@@ -27,7 +27,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the operator.
-    Run(shell::Options),
+    Run(operator::Options),
     /// Show the native RBAC that follows from manifests, without a cluster.
     Render(render::Options),
     /// Ask a URL over plain HTTP, and fail unless it answers 200.
@@ -52,7 +52,7 @@ fn lines(problems: &[manifests::Problem]) -> String {
 pub enum Error {
     /// The operator.
     #[error(transparent)]
-    Run(#[from] shell::Error),
+    Run(#[from] operator::Error),
     /// Something is not well.
     #[error(transparent)]
     Probe(#[from] probe::Error),
@@ -105,20 +105,20 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(options: shell::Options) -> Result<(), Error> {
+fn run(options: operator::Options) -> Result<(), Error> {
     // A mistyped directive must not keep the operator from running: it is left out, and said on standard error.
     let filter = tracing_subscriber::EnvFilter::new(&options.log);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    if options.log_format == shell::LogFormat::Json {
+    if options.log_format == operator::LogFormat::Json {
         log.json().init();
     } else {
         log.init();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(shell::run(options));
+    let result = runtime.block_on(operator::run(options));
     // A thread may be busy with a text, or wait for somebody. Nobody needs what it does any more.
     runtime.shutdown_background();
     Ok(result?)

@@ -16,11 +16,11 @@ use super::manifests::{self, Document, Problem};
 use super::schema::Schemas;
 use super::values::{SITE_ROLES, Values};
 use crate::api::{self, GROUP, VERSION};
+use crate::core::cache::Cache;
 use crate::core::conditions::StatusDraft;
-use crate::core::native::{self, Object, Source};
+use crate::core::fixpoint::{Settled, settle};
+use crate::core::rbac::{self, Object, Source};
 use crate::core::records;
-use crate::core::settled::{Settled, settle};
-use crate::core::world::World;
 
 /// What `render` is asked.
 #[derive(Debug, clap::Args)]
@@ -54,8 +54,8 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let now = options.at.unwrap_or_else(Timestamp::now);
     let values = Values::read(&options.values, &options.release_namespace)?;
     let (documents, problems) = manifests::read(&options.paths, options.recursive)?;
-    let Intake { mut world, seen: given, passed_over, .. } = intake(&values, documents, problems, now, options.strict)?;
-    let settled = settle(&mut world, now);
+    let Intake { mut cache, seen: given, passed_over, .. } = intake(&values, documents, problems, now, options.strict)?;
+    let settled = settle(&mut cache, now);
     // What the chart's own roles withhold is nothing that the author of these manifests could mend.
     let theirs = |target: &Source| {
         given.contains_key(&(target.kind.to_owned(), target.namespace.to_string(), target.name.to_string()))
@@ -99,14 +99,14 @@ fn intake(
         intake.problems.sort();
         return Err(Error::Invalid(intake.problems));
     }
-    let world = &mut intake.world;
-    world.ceilings = values.ceilings()?;
+    let cache = &mut intake.cache;
+    cache.ceilings = values.ceilings()?;
     for name in values.bounds.namespace_whitelist.iter().chain([&values.bounds.release_namespace]) {
         let metadata = ObjectMeta { name: Some(name.clone()), uid: Some(name.clone()), ..ObjectMeta::default() };
-        world.namespace(&name.as_str().into(), Some((&metadata).into()), None);
+        cache.namespace(&name.as_str().into(), Some((&metadata).into()), None);
     }
-    world.set_settings(values.settings.clone());
-    world.set_bounds(values.bounds.clone());
+    cache.set_settings(values.settings.clone());
+    cache.set_bounds(values.bounds.clone());
     Ok(intake)
 }
 
@@ -116,7 +116,7 @@ type Given = BTreeMap<(String, String, String), String>;
 #[derive(Default)]
 struct Intake {
     schemas: Schemas,
-    world: World,
+    cache: Cache,
     problems: Vec<Problem>,
     seen: Given,
     /// Objects of other API groups, for a person to read.
@@ -180,39 +180,39 @@ impl Intake {
     }
 
     fn take(&mut self, kind: &str, value: &Value) -> Result<(), serde_json::Error> {
-        let world = &mut self.world;
+        let cache = &mut self.cache;
         // Files come in the order in which kubectl would apply them: that is who is first.
-        let count = world.organizations.len() + world.users.len() + world.site_bindings.len();
+        let count = cache.organizations.len() + cache.users.len() + cache.site_bindings.len();
         let age = SignedDuration::from_secs(1_000_000 - i64::try_from(count).unwrap_or(0));
         let created = self.now.checked_sub(age).ok();
         match kind {
             "Organization" => {
                 let record = records::Organization::from(&read::<api::Organization>(value, created)?);
-                world.organization(&record.meta.name.clone(), Some(record), None);
+                cache.organization(&record.meta.name.clone(), Some(record), None);
             }
             "User" => {
                 let record = records::User::from(&read::<api::User>(value, created)?);
-                world.user(&record.meta.name.clone(), Some(record), None);
+                cache.user(&record.meta.name.clone(), Some(record), None);
             }
             "SiteRoleBinding" => {
                 let record = records::Binding::from(&read::<api::SiteRoleBinding>(value, created)?);
-                world.site_binding(&record.meta.name.clone(), Some(record), None);
+                cache.site_binding(&record.meta.name.clone(), Some(record), None);
             }
             "SiteRole" => {
                 let record = records::Role::from(&read::<api::SiteRole>(value, None)?);
-                world.site_role(&record.meta.name.clone(), Some(record), None);
+                cache.site_role(&record.meta.name.clone(), Some(record), None);
             }
             "Group" => {
                 let record = records::Group::from(&read::<api::Group>(value, None)?);
-                world.group(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
+                cache.group(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
             }
             "CustomRole" => {
                 let record = records::Role::from(&read::<api::CustomRole>(value, None)?);
-                world.custom_role(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
+                cache.custom_role(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
             }
             _ => {
                 let record = records::Binding::from(&read::<api::RoleBinding>(value, None)?);
-                world.binding(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
+                cache.binding(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
             }
         }
         Ok(())
@@ -269,7 +269,7 @@ fn warn(draft: &StatusDraft) {
 fn print(settled: &Settled) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
     for (key, native) in &settled.desired {
-        let text = match native::to_object(key, native, None) {
+        let text = match rbac::to_object(key, native, None) {
             Object::Role(o) => serde_yaml::to_string(&unowned(o, |o| &mut o.metadata))?,
             Object::RoleBinding(o) => serde_yaml::to_string(&unowned(o, |o| &mut o.metadata))?,
             Object::ClusterRole(o) => serde_yaml::to_string(&unowned(o, |o| &mut o.metadata))?,

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::core::cache::Ceilings;
 use crate::core::catalog::{Bounds, Settings, Target, Word};
-use crate::core::native::from_rules;
+use crate::core::rbac::from_rules;
 use crate::core::rules::Ceiling;
-use crate::core::world::Ceilings;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 const DEFAULTS: &str = include_str!("../../charts/bailiwick/values.yaml");

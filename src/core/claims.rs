@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Name;
+use super::cache::{Cache, Local, Rank};
 use super::order::{self, First};
 use super::records::{Namespace, Organization};
 use super::uid::Uid;
-use super::world::{Local, Rank, World};
 use crate::api::conditions::Reason;
 
 /// What an organization holds, or why it holds nothing.
@@ -60,8 +60,8 @@ impl Claim {
 
 /// The whitelisted namespaces whose record names this organization. A record anywhere else counts for nothing: in many
 /// clusters people may create namespaces of their own, with any label.
-pub fn recorded_on<'a>(world: &'a World, organization: &'a str) -> impl Iterator<Item = &'a Name> {
-    world.recorded.get(organization).into_iter().flatten().filter(|name| whitelisted(world, name))
+pub fn recorded_on<'a>(cache: &'a Cache, organization: &'a str) -> impl Iterator<Item = &'a Name> {
+    cache.recorded.get(organization).into_iter().flatten().filter(|name| whitelisted(cache, name))
 }
 
 /// Whether a namespace's record is this organization's in every part.
@@ -73,51 +73,51 @@ fn complete(namespace: &Namespace, organization: &Organization) -> bool {
 }
 
 /// The namespace that an organization wants: the one that it names, or the one that it was given as the default.
-fn wanted(world: &World, organization: &Organization) -> Option<Name> {
+fn wanted(cache: &Cache, organization: &Organization) -> Option<Name> {
     if let Some(namespace) = &organization.namespace {
         return Some(namespace.clone());
     }
     // What the default organization took is as final as if it had been written.
-    if let Some(taken) = recorded_on(world, &organization.meta.name).next() {
+    if let Some(taken) = recorded_on(cache, &organization.meta.name).next() {
         return Some(taken.clone());
     }
-    let default = default_organization(world).is_some_and(|d| d.meta.name == organization.meta.name);
-    let release = Name::from(world.bounds.release_namespace.as_str());
+    let default = default_organization(cache).is_some_and(|d| d.meta.name == organization.meta.name);
+    let release = Name::from(cache.bounds.release_namespace.as_str());
     // Nobody is told off for a namespace that they did not ask for: only if it is free and available.
-    (default && whitelisted(world, &release) && free(world, &release)).then_some(release)
+    (default && whitelisted(cache, &release) && free(cache, &release)).then_some(release)
 }
 
-fn free(world: &World, namespace: &str) -> bool {
-    let unrecorded = world.namespaces.get(namespace).is_some_and(|n| n.organization.is_none());
-    unrecorded && !world.named.contains_key(namespace) && !world.kept.claims.contains_key(namespace)
+fn free(cache: &Cache, namespace: &str) -> bool {
+    let unrecorded = cache.namespaces.get(namespace).is_some_and(|n| n.organization.is_none());
+    unrecorded && !cache.named.contains_key(namespace) && !cache.kept.claims.contains_key(namespace)
 }
 
-fn whitelisted(world: &World, namespace: &str) -> bool {
-    world.bounds.namespace_whitelist.contains(namespace)
+fn whitelisted(cache: &Cache, namespace: &str) -> bool {
+    cache.bounds.namespace_whitelist.contains(namespace)
 }
 
 /// Whom among those who want a namespace its record leaves it to: the one on record, else the oldest.
-fn winner<'a>(world: &'a World, namespace: &'a Namespace) -> Option<&'a Organization> {
+fn winner<'a>(cache: &'a Cache, namespace: &'a Namespace) -> Option<&'a Organization> {
     match &namespace.organization {
-        Some(name) => world.organizations.get(name).filter(|o| wanted(world, o).as_ref() == Some(&namespace.name)),
-        None => first_claimant(world, namespace).known(),
+        Some(name) => cache.organizations.get(name).filter(|o| wanted(cache, o).as_ref() == Some(&namespace.name)),
+        None => first_claimant(cache, namespace).known(),
     }
 }
 
-fn first_claimant<'a>(world: &'a World, namespace: &'a Namespace) -> First<&'a Organization> {
-    let free = |o: &&Organization| recorded_on(world, &o.meta.name).next().is_none();
-    order::first(claimants(world, &namespace.name).filter(free), |organization| &organization.meta)
+fn first_claimant<'a>(cache: &'a Cache, namespace: &'a Namespace) -> First<&'a Organization> {
+    let free = |o: &&Organization| recorded_on(cache, &o.meta.name).next().is_none();
+    order::first(claimants(cache, &namespace.name).filter(free), |organization| &organization.meta)
 }
 
 /// The organizations that want a namespace.
-pub fn claimants<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = &'a Organization> {
-    let named = world.named.get(namespace).into_iter().flatten().filter_map(|name| world.organizations.get(name));
+pub fn claimants<'a>(cache: &'a Cache, namespace: &'a str) -> impl Iterator<Item = &'a Organization> {
+    let named = cache.named.get(namespace).into_iter().flatten().filter_map(|name| cache.organizations.get(name));
     // Only these can want a namespace that they do not name.
-    let recorded = world.namespaces.get(namespace).and_then(|n| n.organization.as_ref());
+    let recorded = cache.namespaces.get(namespace).and_then(|n| n.organization.as_ref());
     let unnamed =
-        recorded.and_then(|name| world.organizations.get(name)).into_iter().chain(default_organization(world));
+        recorded.and_then(|name| cache.organizations.get(name)).into_iter().chain(default_organization(cache));
     let unnamed: BTreeMap<&Name, &Organization> = unnamed
-        .filter(|o| o.namespace.is_none() && wanted(world, o).as_deref() == Some(namespace))
+        .filter(|o| o.namespace.is_none() && wanted(cache, o).as_deref() == Some(namespace))
         .map(|o| (&o.meta.name, o))
         .collect();
     named.chain(unnamed.into_values())
@@ -125,17 +125,17 @@ pub fn claimants<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item
 
 /// What an organization holds.
 #[must_use]
-pub fn assignment(world: &World, organization: &Organization) -> Assignment {
+pub fn assignment(cache: &Cache, organization: &Organization) -> Assignment {
     let not = |reason, namespace: Option<&Name>, other: Option<&Name>| Assignment::Not {
         reason,
         namespace: namespace.cloned(),
         other: other.cloned(),
     };
-    let Some(name) = wanted(world, organization) else { return not(Reason::NotSet, None, None) };
-    if !whitelisted(world, &name) {
+    let Some(name) = wanted(cache, organization) else { return not(Reason::NotSet, None, None) };
+    if !whitelisted(cache, &name) {
         return not(Reason::NotWhitelisted, Some(&name), None);
     }
-    let Some(namespace) = world.namespaces.get(&name) else {
+    let Some(namespace) = cache.namespaces.get(&name) else {
         return not(Reason::NamespaceNotFound, Some(&name), None);
     };
     if namespace.terminating {
@@ -147,39 +147,39 @@ pub fn assignment(world: &World, organization: &Organization) -> Assignment {
     if organization.meta.unreadable.is_some() {
         return not(Reason::Unreadable, Some(&name), None);
     }
-    if let Some(elsewhere) = recorded_on(world, &organization.meta.name).find(|n| **n != name) {
+    if let Some(elsewhere) = recorded_on(cache, &organization.meta.name).find(|n| **n != name) {
         return not(Reason::ReservedElsewhere, Some(&name), Some(elsewhere));
     }
     match &namespace.organization {
         Some(recorded) if *recorded != organization.meta.name => {
-            let held = world.organizations.get(recorded).is_some_and(|o| wanted(world, o).as_ref() == Some(&name));
+            let held = cache.organizations.get(recorded).is_some_and(|o| wanted(cache, o).as_ref() == Some(&name));
             let reason = if held { Reason::AlreadyClaimed } else { Reason::ReservedFor };
             not(reason, Some(&name), Some(recorded))
         }
-        Some(_) => not(pending(world, &name), Some(&name), None),
-        None => match winner(world, namespace) {
+        Some(_) => not(pending(cache, &name), Some(&name), None),
+        None => match winner(cache, namespace) {
             Some(first) if first.meta.uid != organization.meta.uid => {
                 not(Reason::AlreadyClaimed, Some(&name), Some(&first.meta.name))
             }
-            None if matches!(first_claimant(world, namespace), First::Open(_)) => {
-                let other = claimants(world, &name).find(|other| other.meta.uid != organization.meta.uid);
+            None if matches!(first_claimant(cache, namespace), First::Open(_)) => {
+                let other = claimants(cache, &name).find(|other| other.meta.uid != organization.meta.uid);
                 not(Reason::Undecided, Some(&name), other.map(|other| &other.meta.name))
             }
-            _ => not(pending(world, &name), Some(&name), None),
+            _ => not(pending(cache, &name), Some(&name), None),
         },
     }
 }
 
-fn pending(world: &World, namespace: &str) -> Reason {
-    if world.refused_claims.contains_key(namespace) { Reason::ClaimRefused } else { Reason::ClaimPending }
+fn pending(cache: &Cache, namespace: &str) -> Reason {
+    if cache.refused_claims.contains_key(namespace) { Reason::ClaimRefused } else { Reason::ClaimPending }
 }
 
 /// The organization that holds a namespace by record.
 #[must_use]
-pub fn holder<'a>(world: &'a World, namespace: &str) -> Option<&'a Organization> {
-    let recorded = world.namespaces.get(namespace)?.organization.as_ref()?;
-    let organization = world.organizations.get(recorded)?;
-    match assignment(world, organization) {
+pub fn holder<'a>(cache: &'a Cache, namespace: &str) -> Option<&'a Organization> {
+    let recorded = cache.namespaces.get(namespace)?.organization.as_ref()?;
+    let organization = cache.organizations.get(recorded)?;
+    match assignment(cache, organization) {
         Assignment::Holds(name) if &*name == namespace => Some(organization),
         _ => None,
     }
@@ -187,19 +187,19 @@ pub fn holder<'a>(world: &'a World, namespace: &str) -> Option<&'a Organization>
 
 /// The record that should be written on a namespace next. `vacated`: none of our native objects is left in it.
 #[must_use]
-pub fn claim(world: &World, name: &str, now: Timestamp, vacated: bool) -> Option<Claim> {
-    let namespace = world.namespaces.get(name)?;
-    if namespace.terminating || !whitelisted(world, name) {
+pub fn claim(cache: &Cache, name: &str, now: Timestamp, vacated: bool) -> Option<Claim> {
+    let namespace = cache.namespaces.get(name)?;
+    if namespace.terminating || !whitelisted(cache, name) {
         return None;
     }
     if namespace.organization.is_none()
         && namespace.last_organization.is_none()
-        && let Some(organization) = world.kept.claims.get(name)
+        && let Some(organization) = cache.kept.claims.get(name)
     {
         return Some(lost_record(namespace, organization.as_str().into()));
     }
     // One that cannot be read keeps what it holds, and others away from what it asks for.
-    let organization = winner(world, namespace).filter(|o| o.meta.unreadable.is_none());
+    let organization = winner(cache, namespace).filter(|o| o.meta.unreadable.is_none());
     let last = namespace.last_organization.as_ref();
     let another = last.is_some_and(|last| organization.is_none_or(|o| o.meta.name != *last));
     // What the former organization held is taken away before the new one is let in.
@@ -207,10 +207,10 @@ pub fn claim(world: &World, name: &str, now: Timestamp, vacated: bool) -> Option
         return None;
     }
     if another && namespace.organization.as_ref() != last && namespace.vacated_at.is_none() {
-        return vacancy(world, namespace, now);
+        return vacancy(cache, namespace, now);
     }
     let organization = organization?;
-    if complete(namespace, organization) || recorded_on(world, &organization.meta.name).any(|n| **n != *name) {
+    if complete(namespace, organization) || recorded_on(cache, &organization.meta.name).any(|n| **n != *name) {
         return None;
     }
     Some(Claim {
@@ -236,10 +236,10 @@ fn lost_record(namespace: &Namespace, organization: Name) -> Claim {
 }
 
 /// The record that nobody has access by the last organization any more.
-fn vacancy(world: &World, namespace: &Namespace, now: Timestamp) -> Option<Claim> {
+fn vacancy(cache: &Cache, namespace: &Namespace, now: Timestamp) -> Option<Claim> {
     // Creation times are whole seconds: up to the end of this one, objects may be the former organization's. So is all that
     // is there by now, whatever the clock of the API server says.
-    let newest = world.local.get(&namespace.name).and_then(Local::newest);
+    let newest = cache.local.get(&namespace.name).and_then(Local::newest);
     let last = newest.map_or(now, |newest| now.max(newest));
     Some(Claim {
         namespace: namespace.name.clone(),
@@ -254,36 +254,36 @@ fn vacancy(world: &World, namespace: &Namespace, now: Timestamp) -> Option<Claim
 /// The organization that should be the default one: the incumbent, as long as it asks or nobody else does; without an
 /// incumbent the one that a backup kept, else the first that asks, else the first.
 #[must_use]
-pub fn desired_default(world: &World) -> Option<&Organization> {
-    let (not_asking, not_default, _, name, _) = world.ranking.first()?;
+pub fn desired_default(cache: &Cache) -> Option<&Organization> {
+    let (not_asking, not_default, _, name, _) = cache.ranking.first()?;
     if !not_default {
-        return world.organizations.get(name);
+        return cache.organizations.get(name);
     }
-    let kept = world.kept.default_organization.as_ref().filter(|_| world.recorded_defaults.is_empty());
+    let kept = cache.kept.default_organization.as_ref().filter(|_| cache.recorded_defaults.is_empty());
     // One that was restored has no status.
     let restored = |o: &&Organization| o.meta.status.digest == 0 && o.asks_default != *not_asking;
-    let kept = kept.and_then(|name| world.organizations.get(name)).filter(restored);
-    kept.or_else(|| order::first(equal_candidates(world), |organization| &organization.meta).known())
+    let kept = kept.and_then(|name| cache.organizations.get(name)).filter(restored);
+    kept.or_else(|| order::first(equal_candidates(cache), |organization| &organization.meta).known())
 }
 
 /// The organizations of which each could be the default one by everything but the order in which they were created.
-pub fn equal_candidates(world: &World) -> impl Iterator<Item = &Organization> {
+pub fn equal_candidates(cache: &Cache) -> impl Iterator<Item = &Organization> {
     let rank = |rank: &Rank| (rank.0, rank.1, rank.2);
-    let first = world.ranking.first().map(rank);
-    let equal = world.ranking.iter().take_while(move |other| Some(rank(other)) == first);
-    equal.filter_map(|(.., name, _)| world.organizations.get(name))
+    let first = cache.ranking.first().map(rank);
+    let equal = cache.ranking.iter().take_while(move |other| Some(rank(other)) == first);
+    equal.filter_map(|(.., name, _)| cache.organizations.get(name))
 }
 
 /// The organization that *is* the default one: on record, and still meant.
 #[must_use]
-pub fn default_organization(world: &World) -> Option<&Organization> {
-    desired_default(world).filter(|o| o.is_default)
+pub fn default_organization(cache: &Cache) -> Option<&Organization> {
+    desired_default(cache).filter(|o| o.is_default)
 }
 
 /// Whether `status.default` of an organization should be true now. Not as long as another one's still is: the move is
 /// recorded in two steps, the taking first.
 #[must_use]
-pub fn should_record_default(world: &World, organization: &Organization) -> bool {
-    desired_default(world).is_some_and(|d| d.meta.uid == organization.meta.uid)
-        && world.recorded_defaults.iter().all(|name| *name == organization.meta.name)
+pub fn should_record_default(cache: &Cache, organization: &Organization) -> bool {
+    desired_default(cache).is_some_and(|d| d.meta.uid == organization.meta.uid)
+        && cache.recorded_defaults.iter().all(|name| *name == organization.meta.name)
 }

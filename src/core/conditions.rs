@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::native::Source;
+use super::rbac::Source;
 use super::records::{Meta, digest};
 use super::withheld::Withheld;
 use crate::api::conditions::{ConditionType, Reason};

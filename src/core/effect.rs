@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 
 use super::Name;
-use super::native::{Content, Desired, Grantee, Key, NativeKind, Observed, Owner};
+use super::cache::Cache;
 use super::plan::Present;
+use super::rbac::{DesiredSet, Key, NativeKind, Observed, Owner, RbacSpec, Subject};
 use super::uid::Uid;
-use super::world::World;
 use crate::api::conditions::Reason;
 
 /// The native objects of ours that are there.
@@ -51,9 +51,9 @@ pub(super) struct Grant<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Effect {
     /// Who should hold the role, and does not.
-    pub missing: BTreeSet<Grantee>,
+    pub missing: BTreeSet<Subject>,
     /// Who should not hold the role, and does.
-    pub still: BTreeSet<Grantee>,
+    pub still: BTreeSet<Subject>,
     /// Why, where the one or the other is somebody, or the role is not as it should be.
     pub because: Option<(Reason, String)>,
 }
@@ -61,33 +61,33 @@ pub(super) struct Effect {
 impl Effect {
     /// `desired` has every native object of the grant; `granted` are all who should hold the role by it.
     pub fn of(
-        world: &World,
+        cache: &Cache,
         existing: &dyn Existing,
         grant: &Grant<'_>,
-        desired: &Desired,
-        granted: &BTreeSet<Grantee>,
+        desired: &DesiredSet,
+        granted: &BTreeSet<Subject>,
     ) -> Self {
-        if world.troubles.is_empty() {
+        if cache.write_failures.is_empty() {
             return Self::default();
         }
         let kind = if grant.namespace.is_empty() { NativeKind::ClusterRole } else { NativeKind::Role };
         let role = Key { kind, namespace: grant.namespace.clone(), name: grant.role.clone() };
-        let role_trouble = world.troubles.get(&role).filter(|_| !granted.is_empty());
+        let of_role = cache.write_failures.get(&role).filter(|_| !granted.is_empty());
         let is_binding = |key: &Key| matches!(key.kind, NativeKind::RoleBinding | NativeKind::ClusterRoleBinding);
-        let troubles = world.troubles.of(grant.source);
-        let troubles: Vec<_> =
-            troubles.filter(|(key, _)| is_binding(key) && key.namespace == *grant.namespace).collect();
-        if troubles.is_empty() && role_trouble.is_none() {
+        let write_failures = cache.write_failures.of(grant.source);
+        let write_failures: Vec<_> =
+            write_failures.filter(|(key, _)| is_binding(key) && key.namespace == *grant.namespace).collect();
+        if write_failures.is_empty() && of_role.is_none() {
             return Self::default();
         }
         let mut effect = Self::default();
         let gives = |observed: &&Observed| subjects(observed.content.as_ref(), grant.role).is_some();
-        let at_keys = || troubles.iter().filter_map(|(key, _)| existing.get(key)).filter(gives);
+        let at_keys = || write_failures.iter().filter_map(|(key, _)| existing.get(key)).filter(gives);
         let of = |observed: &Observed| subjects(observed.content.as_ref(), grant.role).unwrap_or_default().to_vec();
-        if role_trouble.is_some() && existing.get(&role).is_none() {
+        if of_role.is_some() && existing.get(&role).is_none() {
             effect.missing.clone_from(granted);
         } else {
-            let wanted = troubles.iter().filter_map(|(key, _)| desired.get(key));
+            let wanted = write_failures.iter().filter_map(|(key, _)| desired.get(key));
             let wanted = wanted.filter_map(|native| subjects(Some(&native.content), grant.role));
             effect.missing = wanted.flatten().cloned().collect();
             if !effect.missing.is_empty() {
@@ -100,9 +100,11 @@ impl Effect {
             }
             effect.still = at_keys().flat_map(of).filter(|grantee| !granted.contains(grantee)).collect();
         }
-        let trouble = role_trouble.or_else(|| troubles.first().map(|(_, trouble)| *trouble));
-        let differs = role_trouble.is_some() || !effect.missing.is_empty() || !effect.still.is_empty();
-        effect.because = trouble.filter(|_| differs).map(|trouble| (trouble.reason, trouble.message.clone()));
+        let write_failure = of_role.or_else(|| write_failures.first().map(|(_, write_failure)| *write_failure));
+        let differs = of_role.is_some() || !effect.missing.is_empty() || !effect.still.is_empty();
+        effect.because = write_failure
+            .filter(|_| differs)
+            .map(|write_failure| (write_failure.reason, write_failure.message.clone()));
         effect
     }
 
@@ -114,9 +116,9 @@ impl Effect {
     }
 
     /// The usernames that hold the role, of those who should.
-    pub fn usernames<'a>(&'a self, granted: impl Iterator<Item = &'a Grantee>) -> impl Iterator<Item = &'a Name> {
+    pub fn usernames<'a>(&'a self, granted: impl Iterator<Item = &'a Subject>) -> impl Iterator<Item = &'a Name> {
         let hold = granted.filter(|grantee| !self.missing.contains(*grantee)).chain(&self.still);
-        hold.filter_map(|grantee| if let Grantee::User(name) = grantee { Some(name) } else { None })
+        hold.filter_map(|grantee| if let Subject::User(name) = grantee { Some(name) } else { None })
     }
 
     /// How many hold the role of so many who should.
@@ -125,9 +127,9 @@ impl Effect {
     }
 }
 
-fn subjects<'a>(content: Option<&'a Content>, of_role: &Name) -> Option<&'a [Grantee]> {
+fn subjects<'a>(content: Option<&'a RbacSpec>, of_role: &Name) -> Option<&'a [Subject]> {
     match content {
-        Some(Content::Binding { role, subjects }) if role == of_role => Some(subjects),
+        Some(RbacSpec::Binding { role, subjects }) if role == of_role => Some(subjects),
         _ => None,
     }
 }

@@ -1,14 +1,14 @@
 //! What to say about bindings and roles: the conditions that RoleBindings share with SiteRoleBindings, and CustomRoles with
 //! SiteRoles.
 
+use super::cache::Cache;
 use super::conditions::{Finding, Message, about, bad, good};
 use super::effect::Effect;
-use super::native::Grantee;
-use super::records::{Binding, Subject};
+use super::rbac::Subject;
+use super::records::{Binding, SubjectRef};
 use super::roles::Resolved;
 use super::subjects::Subjects;
 use super::withheld::{expected, short};
-use super::world::World;
 use crate::api::RoleKind;
 use crate::api::conditions::{ConditionType as C, Reason};
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ pub(super) fn binding_findings(
     who: &Subjects,
     effect: &Effect,
     nothing: Option<Reason>,
-    trouble: Option<(Reason, String)>,
+    write_failure: Option<(Reason, String)>,
     binding: &Binding,
 ) -> Vec<Finding> {
     let name = RoleName(binding);
@@ -55,7 +55,7 @@ pub(super) fn binding_findings(
         ),
         Ok(_) => good(C::RoleResolved, Reason::Resolved, format!("{name} is assigned.")),
     };
-    let named = |subject: &Subject| matches!(subject, Subject::ServiceAccount { .. });
+    let named = |subject: &SubjectRef| matches!(subject, SubjectRef::ServiceAccount { .. });
     let fine = if binding.subjects.iter().any(named) {
         "Every subject holds the role. Whether a ServiceAccount exists is not checked: `kubectl get serviceaccounts` shows."
     } else {
@@ -68,7 +68,7 @@ pub(super) fn binding_findings(
     };
     let faults = who.withheld.faults();
     let pending = faults > 0 && faults == who.withheld.only(|reason| reason == Reason::HolderPending).len();
-    let ready = match (trouble, nothing) {
+    let ready = match (write_failure, nothing) {
         (Some((reason, message)), _) => bad(C::Ready, reason, message),
         (None, Some(Reason::Expired)) => good(C::Ready, Reason::Expired, Reason::Expired.meaning()),
         (None, Some(reason)) if reason == resolved.reason => bad(C::Ready, reason, resolved.message.clone()),
@@ -116,18 +116,18 @@ impl RoleName<'_> {
 }
 
 /// What is wrong with the role of a binding, and what to do about it.
-pub(super) fn role_problem(world: &World, binding: &Binding, reason: Reason) -> String {
+pub(super) fn role_problem(cache: &Cache, binding: &Binding, reason: Reason) -> String {
     let (name, (kind, role), namespace) = (RoleName(binding), &binding.role, &binding.meta.namespace);
     match (reason, kind) {
         (Reason::RoleNotFound, RoleKind::CustomRole) => {
-            let site = world.site_roles.meta(role).map_or("", |_| " There is a SiteRole of this name: is it meant?");
+            let site = cache.site_roles.meta(role).map_or("", |_| " There is a SiteRole of this name: is it meant?");
             format!(
                 "{name} does not exist in namespace {namespace}. Create it, or name another role in \
                  `roleRef`: `kubectl get customroles.bailiwick.dev --namespace {namespace}` lists them.{site}"
             )
         }
         (Reason::RoleNotFound, RoleKind::SiteRole) => {
-            let local = world.local.get(namespace).and_then(|local| local.roles.meta(role));
+            let local = cache.local.get(namespace).and_then(|local| local.roles.meta(role));
             let custom = local.map_or("", |_| " There is a CustomRole of this name here: is it meant?");
             format!(
                 "{name} does not exist. Name another role in `roleRef`: `kubectl get siteroles.bailiwick.dev` \
@@ -135,7 +135,7 @@ pub(super) fn role_problem(world: &World, binding: &Binding, reason: Reason) -> 
             )
         }
         (Reason::RoleNotAssignableHere, _) => {
-            let known = world.site_roles.get(role);
+            let known = cache.site_roles.get(role);
             let fix = match (namespace.is_empty(), known.is_some_and(|role| role.single_holder)) {
                 (false, true) => "it has `singleHolder`, so only a SiteRoleBinding can assign it.",
                 (false, false) => {
@@ -155,7 +155,7 @@ const NAMED: usize = 5;
 
 /// What is said where what is there is not what was decided.
 fn not_in_effect(effect: &Effect, who: &Subjects, why: &str) -> String {
-    let list = |grantees: &BTreeSet<Grantee>| {
+    let list = |grantees: &BTreeSet<Subject>| {
         let named: Vec<String> = grantees.iter().take(NAMED).map(|grantee| short(&grantee.to_string())).collect();
         match grantees.len().saturating_sub(NAMED) {
             0 => named.join(", "),
@@ -178,7 +178,7 @@ fn not_in_effect(effect: &Effect, who: &Subjects, why: &str) -> String {
 }
 
 /// The conditions of a role, of either kind.
-pub(super) fn role_findings(resolved: &Resolved, trouble: Option<(Reason, String)>) -> Vec<Finding> {
+pub(super) fn role_findings(resolved: &Resolved, write_failure: Option<(Reason, String)>) -> Vec<Finding> {
     let withheld = &resolved.withheld;
     let ceiling = |reason| matches!(reason, Reason::BeyondCeiling | Reason::CeilingUnknown);
     let inherits = |reason| {
@@ -186,7 +186,7 @@ pub(super) fn role_findings(resolved: &Resolved, trouble: Option<(Reason, String
         matches!(reason, R::RoleNotFound | R::RoleNotAssignableHere | R::InheritanceCycle | R::Unreadable)
     };
     let permissions = withheld.only(|reason| !ceiling(reason) && !inherits(reason));
-    let ready = match (trouble, withheld.faults()) {
+    let ready = match (write_failure, withheld.faults()) {
         (Some((reason, message)), _) => bad(C::Ready, reason, message),
         (None, 0) => good(C::Ready, Reason::Reconciled, "The role can be assigned."),
         (None, _) => bad(C::Ready, Reason::PartlyWithheld, Message::Withheld(withheld.only(|r| !expected(r)))),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::world::World;
+use super::cache::Cache;
 
 /// How many entries each list has at most: the ConfigMap must stay below 1 MiB, and a name has up to 256 characters.
 const MOST: usize = 1500;
@@ -30,10 +30,10 @@ pub struct Kept {
 impl Kept {
     /// What is to be kept of a world. Where the usual record is missing, what was kept stays.
     #[must_use]
-    pub fn of(world: &World) -> Self {
-        let kept = &world.kept;
-        let default = world.recorded_defaults.first().map(ToString::to_string);
-        let claims = world.namespaces.values().filter_map(|namespace| {
+    pub fn of(cache: &Cache) -> Self {
+        let kept = &cache.kept;
+        let default = cache.recorded_defaults.first().map(ToString::to_string);
+        let claims = cache.namespaces.values().filter_map(|namespace| {
             let (name, organization) = (namespace.name.to_string(), namespace.organization.as_ref());
             match (organization, &namespace.last_organization) {
                 (Some(organization), _) => Some((name, organization.to_string())),
@@ -43,17 +43,17 @@ impl Kept {
             }
         });
         let absent = kept.claims.iter().filter(|(namespace, organization)| {
-            world.namespaces.get(namespace).is_none() && world.organizations.get(organization).is_some()
+            cache.namespaces.get(namespace).is_none() && cache.organizations.get(organization).is_some()
         });
         let absent = absent.map(|(namespace, organization)| (namespace.clone(), organization.clone()));
-        let holders = world.site_roles.values().filter(|role| role.single_holder).filter_map(|role| {
+        let holders = cache.site_roles.values().filter(|role| role.single_holder).filter_map(|role| {
             let name = role.meta.name.to_string();
             let kept = || kept.holders.get(&name).filter(|_| role.meta.status.digest == 0).cloned();
             let holder = role.holder.as_ref().map(ToString::to_string).or_else(kept);
             holder.map(|holder| (name, holder))
         });
-        let usernames = world.contested_usernames().filter_map(|username| {
-            let user = world.speaker(username)?.meta.name.to_string();
+        let usernames = cache.contested_usernames().filter_map(|username| {
+            let user = cache.canonical_user(username)?.meta.name.to_string();
             Some((username.to_string(), user))
         });
         Self {

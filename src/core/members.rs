@@ -12,16 +12,16 @@
 
 use std::collections::BTreeSet;
 
-use super::native::Grantee;
-use super::records::{Binding, Subject, User};
+use super::cache::{Cache, Local};
+use super::rbac::Subject;
+use super::records::{Binding, SubjectRef, User};
 use super::subjects::{self, Subjects};
-use super::world::{Local, World};
 use super::{Name, claims};
 
 /// The members of one organization.
 #[derive(Debug, Default)]
 pub struct Members<'a> {
-    holders: BTreeSet<Grantee>,
+    holders: BTreeSet<Subject>,
     belong: Vec<&'a Name>,
     /// Groups whose members belong.
     groups: BTreeSet<&'a Name>,
@@ -29,9 +29,9 @@ pub struct Members<'a> {
 
 impl<'a> Members<'a> {
     /// Takes in holders of a role, or members of a Group. Service accounts hold no implicit role.
-    pub fn hold(&mut self, grantees: &BTreeSet<Grantee>, implied: bool) {
+    pub fn hold(&mut self, grantees: &BTreeSet<Subject>, implied: bool) {
         if implied {
-            let people = grantees.iter().filter(|grantee| !matches!(grantee, Grantee::ServiceAccount { .. }));
+            let people = grantees.iter().filter(|grantee| !matches!(grantee, Subject::ServiceAccount { .. }));
             self.holders.extend(people.cloned());
         }
     }
@@ -40,8 +40,8 @@ impl<'a> Members<'a> {
     pub fn belong_by(&mut self, binding: &'a Binding, who: &Subjects) {
         for subject in &binding.subjects {
             match subject {
-                Subject::User(name) => self.belong.push(name),
-                Subject::Group(name) if who.groups.contains(name) => drop(self.groups.insert(name)),
+                SubjectRef::User(name) => self.belong.push(name),
+                SubjectRef::Group(name) if who.groups.contains(name) => drop(self.groups.insert(name)),
                 _ => {}
             }
         }
@@ -53,21 +53,21 @@ impl<'a> Members<'a> {
     }
 
     /// In the default organization: the users who belong to none. Returns who they are.
-    pub fn add_those_who_belong_nowhere(&mut self, world: &World, namespace: &str) -> Vec<Name> {
-        let default = claims::default_organization(world)
-            .is_some_and(|o| claims::holder(world, namespace).is_some_and(|h| h.meta.uid == o.meta.uid));
-        if !default || !world.settings.users.join_default_organization {
+    pub fn add_those_who_belong_nowhere(&mut self, cache: &Cache, namespace: &str) -> Vec<Name> {
+        let default = claims::default_organization(cache)
+            .is_some_and(|o| claims::holder(cache, namespace).is_some_and(|h| h.meta.uid == o.meta.uid));
+        if !default || !cache.settings.users.join_default_organization {
             return Vec::new();
         }
-        let nowhere = active(world).map(|user| &user.username).filter(|username| !world.belongs_somewhere(username));
+        let nowhere = active(cache).map(|user| &user.username).filter(|username| !cache.belongs_somewhere(username));
         let nowhere: Vec<Name> = nowhere.cloned().collect();
-        self.holders.extend(nowhere.iter().cloned().map(Grantee::User));
+        self.holders.extend(nowhere.iter().cloned().map(Subject::User));
         nowhere
     }
 
     /// Who holds the implicit roles.
     #[must_use]
-    pub fn holders(&self) -> BTreeSet<Grantee> {
+    pub fn holders(&self) -> BTreeSet<Subject> {
         self.holders.clone()
     }
 
@@ -84,7 +84,7 @@ impl<'a> Members<'a> {
 }
 
 /// Every user who may hold grants, each username once.
-pub fn active(world: &World) -> impl Iterator<Item = &User> {
+pub fn active(cache: &Cache) -> impl Iterator<Item = &User> {
     let may_hold = |user: &&User| !user.suspended && user.meta.unreadable.is_none();
-    world.speakers().filter(may_hold).filter(|user| subjects::valid_name(&user.username))
+    cache.speakers().filter(may_hold).filter(|user| subjects::valid_name(&user.username))
 }

@@ -1,44 +1,44 @@
 //! Decides. Pure: no I/O, no client, no async, no clock; time comes in as a value.
 //!
-//! The shell feeds a [`world::World`] with what it watches. From it follow, for one namespace
+//! The shell feeds a [`cache::Cache`] with what it watches. From it follow, for one namespace
 //! ([`organization::decide`]) or for the site ([`site::decide`]), the native objects that should be there, the statuses
 //! that our objects should have, and when the answer changes by itself. [`plan::next`] compares that with what is there.
 //! The operator, `render` and the tests all call the same functions.
 
 pub mod budget;
+pub mod cache;
 pub mod catalog;
 pub mod claims;
+pub mod compact_time;
 pub mod conditions;
-pub mod decision;
+pub mod desired;
 pub mod effect;
 mod findings;
+pub mod fixpoint;
+pub mod intern;
 pub mod kept;
 pub mod members;
 pub mod names;
-pub mod native;
 pub mod order;
 pub mod organization;
 pub mod organization_status;
 pub mod plan;
 pub mod policies;
-pub mod pool;
+pub mod rbac;
 pub mod records;
 pub mod roles;
 pub mod rules;
 pub mod salvage;
-pub mod second;
-pub mod settled;
 pub mod shards;
 pub mod site;
 pub mod subjects;
 pub mod suspended;
 pub mod text;
-pub mod troubles;
 pub mod uid;
 pub mod user;
 mod weight;
 pub mod withheld;
-pub mod world;
+pub mod write_failures;
 
 /// A name of anything: shared, never changed.
 pub type Name = arcstr::ArcStr;

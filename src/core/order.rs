@@ -9,10 +9,10 @@ use std::cmp::Ordering;
 use jiff::Timestamp;
 
 use super::Name;
+use super::cache::Cache;
 use super::claims;
 use super::records::{Binding, Group, Meta};
 use super::uid::Uid;
-use super::world::World;
 
 /// The first of several objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +80,9 @@ pub struct Handover {
 impl Handover {
     /// The last handover of a namespace, if it ever changed hands.
     #[must_use]
-    pub fn of(world: &World, namespace: &str) -> Option<Self> {
-        let record = world.namespaces.get(namespace)?;
-        let organization = claims::holder(world, namespace)?.meta.name.clone();
+    pub fn of(cache: &Cache, namespace: &str) -> Option<Self> {
+        let record = cache.namespaces.get(namespace)?;
+        let organization = claims::holder(cache, namespace)?.meta.name.clone();
         Some(Self { at: record.claimed_at?, version: record.vacated_version, organization })
     }
 
@@ -98,7 +98,7 @@ impl Handover {
 
 /// Whether an object may be from before a handover, so that nothing of it counts.
 #[must_use]
-pub fn is_former(meta: &Meta, handover: Option<&Handover>) -> bool {
+pub fn predates_claim(meta: &Meta, handover: Option<&Handover>) -> bool {
     handover.is_some_and(|handover| handover.is_open_by_time(meta) && !handover.is_later(meta))
 }
 

@@ -8,22 +8,22 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::budget::{self, Budget};
+use super::cache::{Cache, Held, Local};
 use super::claims::{self, Assignment};
+use super::compact_time::CompactTime;
 use super::conditions::{Finding, Message, Status, StatusDraft, about, bad, good};
-use super::decision::{Decision, Existing, Place, RoleName};
+use super::desired::{DesiredState, Existing, Place, RoleName};
 use super::effect::{Effect, Grant};
 use super::findings::{beyond_limit, binding_findings, count, only_a_part, role_findings, role_problem};
 use super::members::Members;
-use super::native::{Grantee, Key, Source};
 use super::order::{self, Handover};
 use super::organization_status::member_role;
-use super::records::{Binding, Group, Meta, Organization, Role, Subject};
+use super::rbac::{Key, Source, Subject};
+use super::records::{Binding, Group, Meta, Organization, Role, SubjectRef};
 use super::roles::{self, Resolved};
-use super::second::Second;
 use super::subjects::{self, Subjects};
 use super::uid::Uid;
 use super::withheld::{Item, Withheld, expected};
-use super::world::{Held, Local, World};
 use super::{Name, names};
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
@@ -34,22 +34,22 @@ const ROLES_NAMED: usize = 50;
 
 /// What should be in a namespace at a time.
 #[must_use]
-pub fn decide(world: &World, namespace: &Name, now: Timestamp, existing: Existing<'_>) -> Decision {
+pub fn decide(cache: &Cache, namespace: &Name, now: Timestamp, existing: Existing<'_>) -> DesiredState {
     let empty = Local::default();
-    let local = world.local.get(namespace).unwrap_or(&empty);
-    match claims::holder(world, namespace) {
-        Some(organization) => Namespace::new(world, namespace, organization, local, now, existing).decide(),
-        None => unheld(world, namespace, local),
+    let local = cache.local.get(namespace).unwrap_or(&empty);
+    match claims::holder(cache, namespace) {
+        Some(organization) => Namespace::new(cache, namespace, organization, local, now, existing).decide(),
+        None => unheld(cache, namespace, local),
     }
 }
 
 /// Without an organization nothing is granted, and everything that asks is told why.
-fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
-    let wanting = claims::claimants(world, namespace).next();
+fn unheld(cache: &Cache, namespace: &Name, local: &Local) -> DesiredState {
+    let wanting = claims::claimants(cache, namespace).next();
     // On its way, and nobody's to fix.
     let pending =
-        |o: &Organization| matches!(claims::assignment(world, o), Assignment::Not { reason: Reason::ClaimPending, .. });
-    let is_pending = claims::claimants(world, namespace).any(pending);
+        |o: &Organization| matches!(claims::assignment(cache, o), Assignment::Not { reason: Reason::ClaimPending, .. });
+    let is_pending = claims::claimants(cache, namespace).any(pending);
     let message = match wanting {
         _ if is_pending => format!("Namespace {namespace}: {}", Reason::ClaimPending.meaning()),
         Some(o) => format!(
@@ -65,7 +65,7 @@ fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
     let reason = if is_pending { Reason::ClaimPending } else { Reason::NoOrganization };
     let finding = || vec![bad(C::Ready, reason, message.clone())];
     let mut statuses = Vec::new();
-    let privileged = perhaps_privileged(world, local);
+    let privileged = perhaps_privileged(cache, local);
     for meta in local.groups.metas() {
         // Its members get the role when an organization takes the namespace (again).
         let privileged = privileged.contains(&meta.name) || local.bindings.is_over();
@@ -78,7 +78,7 @@ fn unheld(world: &World, namespace: &Name, local: &Local) -> Decision {
     for meta in local.roles.metas() {
         statuses.push(StatusDraft::new("CustomRole", meta, Status::Role(RoleStatus::default()), finding()));
     }
-    Decision { statuses, ..Decision::default() }
+    DesiredState { statuses, ..DesiredState::default() }
 }
 
 /// A binding whose subjects cannot be read may be the one by which a Group became privileged.
@@ -87,17 +87,17 @@ fn stays_privileged(local: &Local, group: &Group) -> bool {
 }
 
 /// The Groups to which a binding gives a role that is privileged, as far as that can be told where roles are not resolved.
-fn perhaps_privileged<'a>(world: &World, local: &'a Local) -> BTreeSet<&'a Name> {
+fn perhaps_privileged<'a>(cache: &Cache, local: &'a Local) -> BTreeSet<&'a Name> {
     let perhaps = |binding: &&Binding| match &binding.role {
         _ if binding.meta.unreadable.is_some() => true,
-        (RoleKind::SiteRole, role) => world.site_role_rights(role).is_none_or(|role| role.privileged),
+        (RoleKind::SiteRole, role) => cache.site_role_rights(role).is_none_or(|role| role.privileged),
         (RoleKind::CustomRole, role) => {
             local.roles.get(role).is_none_or(|role| role.privileged || !role.inherits.is_empty())
         }
     };
     let subjects = local.bindings.values().filter(perhaps).flat_map(|binding| &binding.subjects);
     let groups = subjects.filter_map(|subject| match subject {
-        Subject::Group(name) => Some(name),
+        SubjectRef::Group(name) => Some(name),
         _ => None,
     });
     groups.collect()
@@ -112,7 +112,7 @@ struct GroupRoles<'a> {
 }
 
 struct Namespace<'a> {
-    world: &'a World,
+    cache: &'a Cache,
     name: &'a Name,
     organization: &'a Organization,
     local: &'a Local,
@@ -126,29 +126,29 @@ struct Namespace<'a> {
     members: Members<'a>,
     /// What bindings give to each Group.
     group_roles: BTreeMap<&'a Name, GroupRoles<'a>>,
-    holders: BTreeSet<(Name, Grantee)>,
+    holders: BTreeSet<(Name, Subject)>,
     /// What usernames hold here.
     held: HashMap<Name, Held>,
-    decision: Decision,
+    decision: DesiredState,
 }
 
 impl<'a> Namespace<'a> {
     fn new(
-        world: &'a World,
+        cache: &'a Cache,
         name: &'a Name,
         organization: &'a Organization,
         local: &'a Local,
         now: Timestamp,
         existing: Existing<'a>,
     ) -> Self {
-        let handover = Handover::of(world, name);
-        let counts = |role: &Role| !order::is_former(&role.meta, handover.as_ref());
-        let resolved = roles::resolve_custom_roles(world, name, local.resolved.take(), &local.roles, counts);
+        let handover = Handover::of(cache, name);
+        let counts = |role: &Role| !order::predates_claim(&role.meta, handover.as_ref());
+        let resolved = roles::resolve_custom_roles(cache, name, local.resolved.take(), &local.roles, counts);
         let custom_roles = local.roles.keys().filter_map(|name| Some((name.clone(), resolved.get(name)?.clone())));
         let custom_roles = custom_roles.collect();
         local.resolved.replace(resolved);
         Self {
-            world,
+            cache,
             name,
             organization,
             local,
@@ -156,17 +156,17 @@ impl<'a> Namespace<'a> {
             existing,
             handover,
             custom_roles,
-            groups: local.groups.iter().map(|(name, group)| (name.clone(), subjects::members(world, group))).collect(),
+            groups: local.groups.iter().map(|(name, group)| (name.clone(), subjects::members(cache, group))).collect(),
             budget: Budget::new(),
             members: Members::default(),
             group_roles: BTreeMap::new(),
             holders: BTreeSet::new(),
             held: HashMap::new(),
-            decision: Decision::default(),
+            decision: DesiredState::default(),
         }
     }
 
-    fn decide(mut self) -> Decision {
+    fn decide(mut self) -> DesiredState {
         let bindings = self.local.bindings.values().map(|binding| (binding, self.assignable(&binding.role)));
         let mut bindings: Vec<_> = bindings.collect();
         bindings.sort_by_cached_key(|(binding, role)| {
@@ -177,7 +177,7 @@ impl<'a> Namespace<'a> {
             self.binding(binding, role);
         }
         self.decision.statuses.sort_by(|one, other| one.target.name.cmp(&other.target.name));
-        for binding in self.world.site_bindings.values() {
+        for binding in self.cache.site_bindings.values() {
             self.site_binding(binding);
         }
         for group in self.local.groups.values() {
@@ -189,7 +189,7 @@ impl<'a> Namespace<'a> {
         self.beyond_limits();
         self.implicit();
         let belong = std::mem::take(&mut self.members).belong(self.local);
-        for name in belong.iter().filter(|name| subjects::user(self.world, name).is_ok()) {
+        for name in belong.iter().filter(|name| subjects::user(self.cache, name).is_ok()) {
             self.held.entry(name.clone()).or_default().is_member = true;
         }
         self.decision.counts.members = count(self.held.values().filter(|held| held.is_member).count());
@@ -227,7 +227,7 @@ impl<'a> Namespace<'a> {
         let expired = self.expired(binding.expires_at);
         let refused = match &role {
             _ if binding.meta.unreadable.is_some() => Some(Reason::Unreadable),
-            _ if self.is_former(&binding.meta) => Some(Reason::FromFormerOrganization),
+            _ if self.predates_claim(&binding.meta) => Some(Reason::FromFormerOrganization),
             Err(reason) => Some(*reason),
             Ok(_) if expired => Some(Reason::Expired),
             Ok(_) if !self.budget.take(binding, subjects::size(binding, &self.groups)) => {
@@ -248,7 +248,7 @@ impl<'a> Namespace<'a> {
             && still_belong
         {
             let asked = subjects::of_binding(
-                self.world,
+                self.cache,
                 self.local,
                 &self.groups,
                 binding,
@@ -265,8 +265,8 @@ impl<'a> Namespace<'a> {
         }
         if binding.meta.unreadable.is_some() {
             // Nobody becomes a member of the default organization because it cannot be read.
-            let (world, handover) = (self.world, self.handover.as_ref());
-            let asked = subjects::of_binding(world, self.local, &self.groups, binding, true, handover);
+            let (cache, handover) = (self.cache, self.handover.as_ref());
+            let asked = subjects::of_binding(cache, self.local, &self.groups, binding, true, handover);
             self.members.belong_by(binding, &asked);
         }
         if let Some(reason) = refused {
@@ -281,11 +281,12 @@ impl<'a> Namespace<'a> {
         }
         self.decision.counts.withheld += count(who.withheld.len());
         let findings = binding_findings(
-            role.as_ref().map(|r| &*r.resolved).map_err(|reason| (*reason, role_problem(self.world, binding, *reason))),
+            role.as_ref().map(|r| &*r.resolved).map_err(|reason| (*reason, role_problem(self.cache, binding, *reason))),
             &who,
             &effect,
             refused,
-            self.trouble(&binding.meta).or_else(|| role.as_ref().ok().and_then(|role| self.trouble_with(role))),
+            self.write_failure(&binding.meta)
+                .or_else(|| role.as_ref().ok().and_then(|role| self.write_failure_of_role(role))),
             binding,
         );
         let status = BindingStatus {
@@ -303,7 +304,7 @@ impl<'a> Namespace<'a> {
         if self.expired(binding.expires_at) {
             return;
         }
-        let (who, role) = super::site::holders_of(self.world, binding);
+        let (who, role) = super::site::holders_of(self.cache, binding);
         let (Ok(_), Some(resolved)) = (role, self.site_role_rights(&binding.role.1)) else { return };
         let source = binding.meta.source("SiteRoleBinding");
         let role = self.role((RoleKind::SiteRole, binding.role.1.clone()), resolved, false);
@@ -312,7 +313,7 @@ impl<'a> Namespace<'a> {
 
     /// The organization's member role, and the namespaced part of `member`.
     fn implicit(&mut self) {
-        for name in self.members.add_those_who_belong_nowhere(self.world, self.name) {
+        for name in self.members.add_those_who_belong_nowhere(self.cache, self.name) {
             self.held.entry(name).or_default().is_member = true;
         }
         if self.organization.meta.unreadable.is_some() {
@@ -320,7 +321,7 @@ impl<'a> Namespace<'a> {
         }
         let who = Subjects { granted: self.members.holders(), ..Subjects::default() };
         let source = self.organization.meta.source("Organization");
-        let implicit = [member_role(self.world, self.organization).ok().flatten(), Some(Name::from(MEMBER_ROLE))];
+        let implicit = [member_role(self.cache, self.organization).ok().flatten(), Some(Name::from(MEMBER_ROLE))];
         for name in implicit.into_iter().flatten() {
             if let Some(resolved) = self.site_role_rights(&name) {
                 let role = self.role((RoleKind::SiteRole, name), resolved, true);
@@ -330,7 +331,7 @@ impl<'a> Namespace<'a> {
     }
 
     fn group(&mut self, group: &'a Group) {
-        let former = self.is_former(&group.meta);
+        let former = self.predates_claim(&group.meta);
         let mut who = self.groups.remove(&group.meta.name).unwrap_or_default();
         if former {
             let members = group.members.iter().enumerate();
@@ -362,7 +363,7 @@ impl<'a> Namespace<'a> {
         let named = roles.iter().take(ROLES_NAMED).map(|(kind, name)| format!("{}/{name}", kind.as_str()));
         let more = roles.len().saturating_sub(ROLES_NAMED);
         let status = GroupStatus {
-            members: count(who.granted.iter().filter(|g| matches!(g, Grantee::User(_))).count()),
+            members: count(who.granted.iter().filter(|g| matches!(g, Subject::User(_))).count()),
             roles: named.chain((more > 0).then(|| format!("and {more} more"))).collect(),
             // A binding of which only the name is kept may name any Group.
             privileged: privileged || self.local.bindings.is_over(),
@@ -374,7 +375,7 @@ impl<'a> Namespace<'a> {
     }
 
     fn custom_role(&mut self, role: &Role) {
-        let trouble = self.trouble(&role.meta);
+        let write_failure = self.write_failure(&role.meta);
         let (status, findings) = match self.custom_roles.get(&role.meta.name) {
             Some(resolved) => {
                 let withheld = count(resolved.withheld.refused());
@@ -385,11 +386,11 @@ impl<'a> Namespace<'a> {
                 let organization = self.belongs_to(&role.meta);
                 (
                     RoleStatus { inherits, withheld, organization, ..RoleStatus::default() },
-                    role_findings(resolved, trouble),
+                    role_findings(resolved, write_failure),
                 )
             }
             None => {
-                if self.is_former(&role.meta) {
+                if self.predates_claim(&role.meta) {
                     let reason = Reason::FromFormerOrganization;
                     (RoleStatus::default(), vec![bad(C::Ready, reason, reason.meaning())])
                 } else {
@@ -421,7 +422,7 @@ impl<'a> Namespace<'a> {
         let native = names::role(role.id.0, &role.id.1);
         let grant = Grant { namespace: self.name, role: &native, source: &source.uid };
         if who.granted.is_empty() {
-            let effect = Effect::of(self.world, self.existing, &grant, &self.decision.desired, &who.granted);
+            let effect = Effect::of(self.cache, self.existing, &grant, &self.decision.desired, &who.granted);
             self.decision.counts.grants += count(effect.count(0));
             self.hold(role, who, &effect, source);
             return effect;
@@ -432,12 +433,12 @@ impl<'a> Namespace<'a> {
                 namespace: self.name,
                 desired: &mut self.decision.desired,
                 existing: self.existing,
-                seed: self.world.seed,
+                seed: self.cache.seed,
             };
             place.role(&native, &role.resolved.rules.namespaced, role.source.clone());
             let reference = RoleName { kind: role.id.0, name: &role.id.1, native: native.clone() };
             place.bind(path, &reference, &who.granted, source);
-            effect = Effect::of(self.world, self.existing, &grant, &self.decision.desired, &who.granted);
+            effect = Effect::of(self.cache, self.existing, &grant, &self.decision.desired, &who.granted);
             self.decision.counts.grants += count(effect.count(who.granted.len()));
         }
         let beyond = !role.resolved.cluster.is_empty() || !role.resolved.release.is_empty();
@@ -465,7 +466,7 @@ impl<'a> Namespace<'a> {
                 let Some(resolved) = self.custom_roles.get(&id.1) else {
                     return Err(match self.local.roles.meta(&id.1) {
                         None => Reason::RoleNotFound,
-                        Some(role) if self.is_former(role) => Reason::FromFormerOrganization,
+                        Some(role) if self.predates_claim(role) => Reason::FromFormerOrganization,
                         // Its own status says why.
                         Some(_) => Reason::RoleGrantsNothing,
                     });
@@ -474,7 +475,7 @@ impl<'a> Namespace<'a> {
                 Ok(self.role(id.clone(), resolved.clone(), implies))
             }
             RoleKind::SiteRole => {
-                let role = self.world.site_roles.get(&id.1).ok_or(Reason::RoleNotFound)?;
+                let role = self.cache.site_roles.get(&id.1).ok_or(Reason::RoleNotFound)?;
                 let resolved = self.site_role_rights(&id.1).ok_or(Reason::RoleNotFound)?;
                 if !roles::assignable(role, api::Place::Organization) || role.single_holder {
                     return Err(Reason::RoleNotAssignableHere);
@@ -485,13 +486,13 @@ impl<'a> Namespace<'a> {
     }
 
     fn site_role_rights(&self, name: &str) -> Option<Arc<Resolved>> {
-        self.world.site_role_rights_in(self.name, name).cloned()
+        self.cache.site_role_rights_in(self.name, name).cloned()
     }
 
     fn role(&self, id: (RoleKind, Name), resolved: Arc<Resolved>, implies_membership: bool) -> Assigned {
         let source = match id.0 {
             RoleKind::CustomRole => self.local.roles.get(&id.1).map(|r| r.meta.source("CustomRole")),
-            RoleKind::SiteRole => self.world.site_roles.get(&id.1).map(|r| r.meta.source("SiteRole")),
+            RoleKind::SiteRole => self.cache.site_roles.get(&id.1).map(|r| r.meta.source("SiteRole")),
         };
         // A role that resolves exists; without a source nothing of it would be owned, so nothing is granted.
         let (source, resolved) = match source {
@@ -502,8 +503,8 @@ impl<'a> Namespace<'a> {
     }
 
     /// Whether an object may be from before the namespace changed hands.
-    fn is_former(&self, meta: &Meta) -> bool {
-        order::is_former(meta, self.handover.as_ref())
+    fn predates_claim(&self, meta: &Meta) -> bool {
+        order::predates_claim(meta, self.handover.as_ref())
     }
 
     /// What to record in an object's status, so that a restart does not bring a doubt back.
@@ -517,10 +518,10 @@ impl<'a> Namespace<'a> {
             return Vec::new();
         }
         let groups = binding.subjects.iter().filter_map(|subject| match subject {
-            Subject::Group(name) => self.local.groups.get(name),
+            SubjectRef::Group(name) => self.local.groups.get(name),
             _ => None,
         });
-        let unvouched = groups.filter(|group| !(group.vouched && self.world.bounds.groups_are_vouched));
+        let unvouched = groups.filter(|group| !(group.vouched && self.cache.bounds.groups_are_vouched));
         let older: BTreeSet<_> = unvouched.filter_map(|group| order::older_group(binding, group)).collect();
         older.into_iter().map(Uid::to_string).collect()
     }
@@ -528,14 +529,14 @@ impl<'a> Namespace<'a> {
     fn is_unreadable(&self, (kind, name): &(RoleKind, Name)) -> bool {
         let role = match kind {
             RoleKind::CustomRole => self.local.roles.get(name),
-            RoleKind::SiteRole => self.world.site_roles.get(name),
+            RoleKind::SiteRole => self.cache.site_roles.get(name),
         };
         role.is_some_and(|role| role.meta.unreadable.is_some())
     }
 
     fn note_groups(&mut self, binding: &'a Binding, role: Option<&Assigned>) {
         for subject in &binding.subjects {
-            if let Subject::Group(name) = subject {
+            if let SubjectRef::Group(name) = subject {
                 let held = self.group_roles.entry(name).or_default();
                 held.roles.insert(&binding.role);
                 // A role that does not exist yet may turn out to be one, and what cannot be read may say anything.
@@ -544,7 +545,7 @@ impl<'a> Namespace<'a> {
         }
     }
 
-    fn expired(&mut self, expires_at: Option<Second>) -> bool {
+    fn expired(&mut self, expires_at: Option<CompactTime>) -> bool {
         match expires_at.map(Timestamp::from) {
             Some(end) if end <= self.now => true,
             Some(end) => {
@@ -557,15 +558,15 @@ impl<'a> Namespace<'a> {
     }
 
     /// What the API server refuses of a role here: then its bindings give nothing either.
-    fn trouble_with(&self, role: &Assigned) -> Option<(Reason, String)> {
+    fn write_failure_of_role(&self, role: &Assigned) -> Option<(Reason, String)> {
         // What the site gives in the release namespace is the site's own.
         let here = |key: &Key| key.namespace == *self.name && !key.name.starts_with(names::RELEASE_PREFIX);
-        let mut of_role = self.world.troubles.of(&role.source.uid).filter(|(key, _)| here(key));
-        of_role.next().map(|(_, trouble)| (trouble.reason, trouble.message.clone()))
+        let mut of_role = self.cache.write_failures.of(&role.source.uid).filter(|(key, _)| here(key));
+        of_role.next().map(|(_, write_failure)| (write_failure.reason, write_failure.message.clone()))
     }
 
-    fn trouble(&self, meta: &Meta) -> Option<(Reason, String)> {
-        self.world.troubles.first_of(&meta.uid)
+    fn write_failure(&self, meta: &Meta) -> Option<(Reason, String)> {
+        self.cache.write_failures.first_of(&meta.uid)
     }
 }
 

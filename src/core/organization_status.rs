@@ -1,15 +1,15 @@
 //! An Organization's own status, and its member role.
 
 use super::Name;
+use super::cache::{Cache, Local};
 use super::claims::{self, Assignment};
 use super::conditions::{Finding, Status, StatusDraft, bad, good};
-use super::decision::Counts;
+use super::desired::Counts;
 use super::findings;
 use super::names;
-use super::native::{Key, NativeKind};
+use super::rbac::{Key, NativeKind};
 use super::records::{Meta, Organization};
 use super::roles;
-use super::world::{Local, World};
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::api::{self, OrganizationStatus};
@@ -18,17 +18,17 @@ use crate::api::{self, OrganizationStatus};
 ///
 /// # Errors
 /// Why the one that the organization names cannot be it.
-pub(super) fn member_role(world: &World, organization: &Organization) -> Result<Option<Name>, Reason> {
+pub(super) fn member_role(cache: &Cache, organization: &Organization) -> Result<Option<Name>, Reason> {
     if organization.meta.unreadable.is_some() {
         return Err(Reason::Unreadable);
     }
     let Some(name) = &organization.member_role else { return Ok(None) };
-    let role = world.site_roles.get(name).ok_or(Reason::RoleNotFound)?;
+    let role = cache.site_roles.get(name).ok_or(Reason::RoleNotFound)?;
     if role.single_holder || !roles::assignable(role, api::Place::Organization) {
         return Err(Reason::RoleNotAssignableHere);
     }
     // Every Group would confer it, and whoever may write Groups would hand it out.
-    if world.site_role_rights(name).is_none_or(|resolved| resolved.privileged) {
+    if cache.site_role_rights(name).is_none_or(|resolved| resolved.privileged) {
         return Err(Reason::PrivilegedMemberRole);
     }
     Ok(Some(name.clone()))
@@ -36,9 +36,9 @@ pub(super) fn member_role(world: &World, organization: &Organization) -> Result<
 
 /// The status of an Organization.
 #[must_use]
-pub fn status(world: &World, organization: &Organization, counts: Counts) -> StatusDraft {
-    let (assigned, namespace) = assigned(world, organization);
-    let role = match (&organization.member_role, member_role(world, organization)) {
+pub fn status(cache: &Cache, organization: &Organization, counts: Counts) -> StatusDraft {
+    let (assigned, namespace) = assigned(cache, organization);
+    let role = match (&organization.member_role, member_role(cache, organization)) {
         (Some(name), Ok(_)) => {
             good(C::MemberRoleResolved, Reason::Resolved, format!("Members hold SiteRole {name:?}."))
         }
@@ -49,9 +49,9 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
         ),
         (None, _) => good(C::MemberRoleResolved, Reason::NotConfigured, "Members hold no role by being members."),
     };
-    let is_default = claims::should_record_default(world, organization);
-    let is_candidate = || claims::equal_candidates(world).any(|other| other.meta.uid == organization.meta.uid);
-    let default = match claims::desired_default(world) {
+    let is_default = claims::should_record_default(cache, organization);
+    let is_candidate = || claims::equal_candidates(cache).any(|other| other.meta.uid == organization.meta.uid);
+    let default = match claims::desired_default(cache) {
         Some(other) if other.meta.uid != organization.meta.uid && organization.asks_default => {
             let message = format!(
                 "Organization {0} is the default one, so users who belong to no organization are members there and not here. \
@@ -61,18 +61,18 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
             bad(C::Default, Reason::AlreadyTaken, message)
         }
         None if organization.asks_default || is_candidate() => {
-            bad(C::Default, Reason::Undecided, undecided_default(world))
+            bad(C::Default, Reason::Undecided, undecided_default(cache))
         }
         _ if is_default => good(C::Default, Reason::IsDefault, Reason::IsDefault.meaning()),
         _ => bad(C::Default, Reason::NotRequested, Reason::NotRequested.meaning()),
     };
     // An organization without a namespace is legal and has no effect: it is as its author wrote it.
     let inert = assigned.reason == Reason::NotSet;
-    let trouble = world.troubles.first_of(&organization.meta.uid).or_else(|| {
+    let write_failure = cache.write_failures.first_of(&organization.meta.uid).or_else(|| {
         let roles = [organization.member_role.as_deref(), Some(MEMBER_ROLE)];
-        roles.into_iter().flatten().find_map(|role| trouble_with(world, namespace.as_ref()?, role))
+        roles.into_iter().flatten().find_map(|role| write_failure_of_role(cache, namespace.as_ref()?, role))
     });
-    let ready = match trouble {
+    let ready = match write_failure {
         // What keeps it from its namespace explains why the API server refuses what it refuses there.
         _ if !assigned.good && !inert => bad(C::Ready, assigned.reason, assigned.message.clone()),
         Some((reason, message)) => bad(C::Ready, reason, message),
@@ -91,25 +91,25 @@ pub fn status(world: &World, organization: &Organization, counts: Counts) -> Sta
         withheld: counts.withheld,
         ..OrganizationStatus::default()
     };
-    let limits = within_limits(world, status.namespace.as_deref().map(Name::from).as_ref(), counts);
+    let limits = within_limits(cache, status.namespace.as_deref().map(Name::from).as_ref(), counts);
     let mut findings = vec![ready, assigned, default, role, limits];
     if is_default {
-        findings.extend(policies(world));
-        findings.push(configuration(world));
+        findings.extend(policies(cache));
+        findings.push(configuration(cache));
     }
     StatusDraft::new("Organization", &organization.meta, Status::Organization(status), findings)
 }
 
 /// Why the native role for what members hold is not as it should be in a namespace.
-fn trouble_with(world: &World, namespace: &Name, role: &str) -> Option<(Reason, String)> {
+fn write_failure_of_role(cache: &Cache, namespace: &Name, role: &str) -> Option<(Reason, String)> {
     let key =
         Key { kind: NativeKind::Role, namespace: namespace.clone(), name: names::role(api::RoleKind::SiteRole, role) };
-    world.troubles.get(&key).map(|trouble| (trouble.reason, trouble.message.clone()))
+    cache.write_failures.get(&key).map(|write_failure| (write_failure.reason, write_failure.message.clone()))
 }
 
 /// Those among whom it is open which is the default organization.
-fn undecided_default(world: &World) -> String {
-    let named: Vec<&str> = claims::equal_candidates(world).map(|o| &*o.meta.name).take(5).collect();
+fn undecided_default(cache: &Cache) -> String {
+    let named: Vec<&str> = claims::equal_candidates(cache).map(|o| &*o.meta.name).take(5).collect();
     format!("Organizations {}: {}", named.join(", "), Reason::Undecided.meaning())
 }
 
@@ -121,11 +121,11 @@ pub fn beyond_limit(meta: &Meta) -> StatusDraft {
 }
 
 /// Whether everything in the organization's namespace counts.
-fn within_limits(world: &World, namespace: Option<&Name>, counts: Counts) -> Finding {
+fn within_limits(cache: &Cache, namespace: Option<&Name>, counts: Counts) -> Finding {
     if counts.beyond_limits == 0 {
         return good(C::WithinLimits, Reason::Within, "Every object of the organization counts.");
     }
-    let excess = namespace.and_then(|name| world.local.get(name)).into_iter().flat_map(Local::excess);
+    let excess = namespace.and_then(|name| cache.local.get(name)).into_iter().flat_map(Local::excess);
     let mut named: Vec<String> = excess.take(5).map(|(kind, meta)| format!("{kind} {}", meta.name)).collect();
     let others = usize::try_from(counts.beyond_limits).unwrap_or(usize::MAX).saturating_sub(named.len());
     if others > 0 {
@@ -137,8 +137,8 @@ fn within_limits(world: &World, namespace: Option<&Name>, counts: Counts) -> Fin
 }
 
 /// About the site as a whole, so it is said where there is exactly one to say it.
-fn policies(world: &World) -> Option<Finding> {
-    let faults = world.policy_faults.as_ref()?;
+fn policies(cache: &Cache) -> Option<Finding> {
+    let faults = cache.policy_faults.as_ref()?;
     let Some(first) = faults.iter().map(|(reason, _)| *reason).min() else {
         return Some(good(C::PoliciesInPlace, Reason::InPlace, Reason::InPlace.meaning()));
     };
@@ -146,32 +146,32 @@ fn policies(world: &World) -> Option<Finding> {
     Some(bad(C::PoliciesInPlace, first, format!("Not as the chart installed them: {}.", what.join(", "))))
 }
 
-fn configuration(world: &World) -> Finding {
-    if world.unread.is_empty() {
+fn configuration(cache: &Cache) -> Finding {
+    if cache.unread.is_empty() {
         return good(C::ConfigurationRead, Reason::Readable, Reason::Readable.meaning());
     }
-    let what: Vec<String> = world.unread.iter().map(|(map, why)| format!("ConfigMap {map}: {why}")).collect();
+    let what: Vec<String> = cache.unread.iter().map(|(map, why)| format!("ConfigMap {map}: {why}")).collect();
     let message = format!("What was read last stays in effect. {}", what.join(". "));
     bad(C::ConfigurationRead, Reason::Unreadable, message)
 }
 
-fn assigned(world: &World, organization: &Organization) -> (Finding, Option<Name>) {
+fn assigned(cache: &Cache, organization: &Organization) -> (Finding, Option<Name>) {
     let kind = C::NamespaceAssigned;
-    match claims::assignment(world, organization) {
-        Assignment::Holds(name) if world.unauthorized.contains(&name) => {
+    match claims::assignment(cache, organization) {
+        Assignment::Holds(name) if cache.unauthorized.contains(&name) => {
             (bad(kind, Reason::OperatorNotAuthorized, Reason::OperatorNotAuthorized.meaning()), Some(name))
         }
         Assignment::Holds(name) => (good(kind, Reason::Assigned, format!("It holds namespace {name}.")), Some(name)),
         Assignment::Not { reason, namespace, other } => {
-            let why = namespace.as_ref().and_then(|n| world.refused_claims.get(n));
-            (bad(kind, reason, unassigned(world, reason, namespace.as_deref(), other.as_deref(), why)), None)
+            let why = namespace.as_ref().and_then(|n| cache.refused_claims.get(n));
+            (bad(kind, reason, unassigned(cache, reason, namespace.as_deref(), other.as_deref(), why)), None)
         }
     }
 }
 
 /// Why an organization does not hold its namespace, and what to do about it.
 fn unassigned(
-    world: &World,
+    cache: &Cache,
     reason: Reason,
     namespace: Option<&str>,
     other: Option<&str>,
@@ -183,7 +183,7 @@ fn unassigned(
         (Reason::NotWhitelisted, _) => format!(
             "Namespace {namespace} is not available.{} Add {namespace:?} to the Helm value `namespaceWhitelist` and \
              upgrade the release, or recreate this Organization with another `spec.namespace`.",
-            similar(world, namespace)
+            similar(cache, namespace)
         ),
         (Reason::AlreadyClaimed, Some(other)) => format!(
             "Namespace {namespace} is claimed by Organization {other}. `spec.namespace` is set once: recreate this \
@@ -216,8 +216,8 @@ fn unassigned(
 }
 
 /// The namespace on the whitelist that was meant, perhaps.
-fn similar(world: &World, namespace: &str) -> String {
-    let whitelist = world.bounds.namespace_whitelist.iter();
+fn similar(cache: &Cache, namespace: &str) -> String {
+    let whitelist = cache.bounds.namespace_whitelist.iter();
     let similar = whitelist.map(|name| (strsim::osa_distance(name, namespace), name)).min();
     let similar = similar.filter(|(distance, _)| *distance <= 2);
     similar.map_or_else(String::new, |(_, name)| format!(" The similar name {name} is."))

@@ -11,13 +11,13 @@
 //!
 //! [`next`] returns one step only; when its writes are done it is asked again. So a plan is never stale, and a crash at any
 //! point leaves nothing to clean up but what the next answer names anyway. What takes access away may also begin while other
-//! writes are under way ([`UnderWay::beside`]): a revocation waits for no write but one of its own object.
+//! writes are under way ([`InFlight::beside`]): a revocation waits for no write but one of its own object.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Name;
 use super::names::RELEASE_PREFIX;
-use super::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Owner, Source};
+use super::rbac::{Desired, DesiredSet, Key, NativeKind, Observed, Owner, RbacSpec, Source, Subject};
 use super::rules::RuleSet;
 use super::uid::Uid;
 
@@ -29,14 +29,14 @@ pub enum Write {
         #[allow(missing_docs)]
         key: Key,
         #[allow(missing_docs)]
-        native: Native,
+        native: Desired,
     },
     /// Change what is there, if it still is the object of this UID.
     Apply {
         #[allow(missing_docs)]
         key: Key,
         #[allow(missing_docs)]
-        native: Native,
+        native: Desired,
         #[allow(missing_docs)]
         uid: Uid,
         /// Whether this takes something away.
@@ -103,7 +103,7 @@ impl GivenUp {
 /// The next step. Empty when everything is as it should be, but for what is given up, which holds up nothing else, least of all
 /// what takes access away.
 #[must_use]
-pub fn next(desired: &Desired, present: &Present, given_up: &GivenUp) -> Step {
+pub fn next(desired: &DesiredSet, present: &Present, given_up: &GivenUp) -> Step {
     let plan = Plan::new(desired, present, given_up, &BTreeSet::new());
     let steps = [Plan::take_away, Plan::grow_roles, Plan::grow_bindings, Plan::clean_up];
     let mut writes = steps.into_iter().map(|step| {
@@ -118,12 +118,12 @@ pub fn next(desired: &Desired, present: &Present, given_up: &GivenUp) -> Step {
 
 /// What is being written.
 #[derive(Clone, Debug, Default)]
-pub struct UnderWay {
+pub struct InFlight {
     giving: BTreeSet<Key>,
     revoking: BTreeSet<Key>,
 }
 
-impl UnderWay {
+impl InFlight {
     /// Whether nothing is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -150,7 +150,7 @@ impl UnderWay {
     /// What can be taken away meanwhile: from objects that are not being written. One that is losing something does not
     /// count as another's successor before it is known what it has left.
     #[must_use]
-    pub fn beside(&self, desired: &Desired, present: &Present, given_up: &GivenUp) -> Vec<Write> {
+    pub fn concurrent_revocations(&self, desired: &DesiredSet, present: &Present, given_up: &GivenUp) -> Vec<Write> {
         let mut writes = Plan::new(desired, present, given_up, &self.revoking).take_away();
         writes.retain(|write| !self.contains(write.key()) && given_up.lets(write));
         writes
@@ -159,7 +159,7 @@ impl UnderWay {
 
 /// Bindings that take each other's place.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Family<'a> {
+enum ReplacementGroup<'a> {
     /// Those of one source, by its UID.
     Source(&'a Uid),
     /// What SiteRoles give beyond the namespaces of organizations, on the cluster or in this namespace: one binding for
@@ -167,7 +167,7 @@ enum Family<'a> {
     Beyond(&'a Name),
 }
 
-impl<'a> Family<'a> {
+impl<'a> ReplacementGroup<'a> {
     fn of(key: &'a Key, source: &'a Uid) -> Self {
         if Self::is_beyond(key) { Self::Beyond(&key.namespace) } else { Self::Source(source) }
     }
@@ -181,14 +181,14 @@ impl<'a> Family<'a> {
 #[derive(Default)]
 struct Successors<'a> {
     /// Those who are to come, of each family.
-    coming: BTreeMap<Family<'a>, BTreeSet<&'a Grantee>>,
+    coming: BTreeMap<ReplacementGroup<'a>, BTreeSet<&'a Subject>>,
     /// Those whose binding is given up: it does not come for now, and no role that was to be left is kept because of it. Who
     /// has this role by another binding (the shards have other names when their number changes) shall have it all the same.
-    stranded: BTreeMap<(Family<'a>, &'a Name), BTreeSet<&'a Grantee>>,
+    blocked: BTreeMap<(ReplacementGroup<'a>, &'a Name), BTreeSet<&'a Subject>>,
 }
 
 fn successors<'a>(
-    desired: &'a Desired,
+    desired: &'a DesiredSet,
     present: &Present,
     given_up: &GivenUp,
     losing: &BTreeSet<Key>,
@@ -196,7 +196,7 @@ fn successors<'a>(
     let GivenUp { objects: given_up, resisting } = given_up;
     let mut all = Successors::default();
     for (key, native) in desired {
-        let Content::Binding { role: name, subjects } = &native.content else { continue };
+        let RbacSpec::Binding { role: name, subjects } = &native.content else { continue };
         let role = role_of(key, name);
         if resisting.contains(&role) || (given_up.contains(&role) && !present.contains_key(&role)) {
             continue;
@@ -206,13 +206,13 @@ fn successors<'a>(
             _ if is_losing => &[],
             // Most are as they should be, and the largest are very large.
             Some(content) if *content == native.content => continue,
-            Some(Content::Binding { subjects, .. }) => subjects.as_ref(),
+            Some(RbacSpec::Binding { subjects, .. }) => subjects.as_ref(),
             _ => &[],
         };
         let coming = subjects.iter().filter(|s| there.binary_search(s).is_err());
-        let family = Family::of(key, &native.source.uid);
+        let family = ReplacementGroup::of(key, &native.source.uid);
         let those = match given_up.contains(key) {
-            true => all.stranded.entry((family, name)).or_default(),
+            true => all.blocked.entry((family, name)).or_default(),
             false => all.coming.entry(family).or_default(),
         };
         those.extend(coming);
@@ -221,7 +221,7 @@ fn successors<'a>(
 }
 
 struct Plan<'a> {
-    desired: &'a Desired,
+    desired: &'a DesiredSet,
     present: &'a Present,
     given_up: &'a GivenUp,
     successors: Successors<'a>,
@@ -235,16 +235,16 @@ fn delete(key: &Key, observed: &Observed, revokes: bool) -> Write {
     Write::Delete { key: key.clone(), uid: observed.uid.clone(), revokes }
 }
 
-fn apply(key: &Key, native: Native, observed: &Observed, revokes: bool) -> Write {
+fn apply(key: &Key, native: Desired, observed: &Observed, revokes: bool) -> Write {
     Write::Apply { key: key.clone(), native, uid: observed.uid.clone(), revokes }
 }
 
 impl<'a> Plan<'a> {
-    fn new(desired: &'a Desired, present: &'a Present, given_up: &'a GivenUp, losing: &BTreeSet<Key>) -> Self {
+    fn new(desired: &'a DesiredSet, present: &'a Present, given_up: &'a GivenUp, losing: &BTreeSet<Key>) -> Self {
         Self { desired, present, given_up, successors: successors(desired, present, given_up, losing) }
     }
 
-    fn wanted(&self, roles: bool) -> impl Iterator<Item = (&'a Key, &'a Native, Option<&'a Observed>)> {
+    fn wanted(&self, roles: bool) -> impl Iterator<Item = (&'a Key, &'a Desired, Option<&'a Observed>)> {
         let present = self.present;
         self.desired
             .iter()
@@ -268,21 +268,21 @@ impl<'a> Plan<'a> {
         let mut writes = Vec::new();
         for (key, native, observed) in self.wanted(true) {
             let Some(observed) = observed else { continue };
-            let Content::Rules(want) = &native.content else { continue };
+            let RbacSpec::Rules(want) = &native.content else { continue };
             match &observed.content {
                 // Something that we never write: an aggregated role, say. It cannot be mended in place, and deleting it once
                 // is all that can be done.
-                None | Some(Content::Binding { .. }) if observed.terminating => {}
-                None | Some(Content::Binding { .. }) => writes.push(delete(key, observed, true)),
-                _ if observed.stuck && !observed.terminating => writes.push(delete(key, observed, true)),
-                Some(Content::Rules(have)) if have == want => {}
-                Some(Content::Rules(have)) => {
+                None | Some(RbacSpec::Binding { .. }) if observed.terminating => {}
+                None | Some(RbacSpec::Binding { .. }) => writes.push(delete(key, observed, true)),
+                _ if observed.must_recreate && !observed.terminating => writes.push(delete(key, observed, true)),
+                Some(RbacSpec::Rules(have)) if have == want => {}
+                Some(RbacSpec::Rules(have)) => {
                     let (have, want) = (RuleSet::from_rules(have.iter()), RuleSet::from_rules(want.iter()));
                     if want.contains_all(&have) {
                         continue;
                     }
                     let kept = have.intersection(&want);
-                    let shrunk = Native { content: Content::Rules(kept.to_rules().into()), ..native.clone() };
+                    let shrunk = Desired { content: RbacSpec::Rules(kept.to_rules().into()), ..native.clone() };
                     writes.push(apply(key, shrunk, observed, true));
                 }
             }
@@ -293,19 +293,19 @@ impl<'a> Plan<'a> {
     fn revoke(&self) -> Vec<Write> {
         let mut writes = Vec::new();
         for (key, native, observed) in self.wanted(false) {
-            let (Some(observed), Content::Binding { role, subjects }) = (observed, &native.content) else { continue };
+            let (Some(observed), RbacSpec::Binding { role, subjects }) = (observed, &native.content) else { continue };
             match &observed.content {
                 // The role of this name is somebody else's, as long as ours is refused: it may say anything.
                 _ if self.is_foreign(&role_of(key, role)) => writes.extend(end(key, observed)),
-                Some(content) if *content == native.content && !observed.stuck => {}
-                Some(Content::Binding { role: bound, subjects: have }) if bound == role && !observed.stuck => {
+                Some(content) if *content == native.content && !observed.must_recreate => {}
+                Some(RbacSpec::Binding { role: bound, subjects: have }) if bound == role && !observed.must_recreate => {
                     let staying = self.staying(key, native, observed);
-                    let stays = |g: &&Grantee| subjects.binary_search(*g).is_ok() || staying.contains(*g);
-                    let kept: Vec<Grantee> = have.iter().filter(stays).cloned().collect();
+                    let stays = |g: &&Subject| subjects.binary_search(*g).is_ok() || staying.contains(*g);
+                    let kept: Vec<Subject> = have.iter().filter(stays).cloned().collect();
                     // Only taking away: what is to be added may be refused, and must not hold this up.
                     if kept.len() < have.len() {
-                        let content = Content::Binding { role: role.clone(), subjects: kept.into() };
-                        writes.push(apply(key, Native { content, source: native.source.clone() }, observed, true));
+                        let content = RbacSpec::Binding { role: role.clone(), subjects: kept.into() };
+                        writes.push(apply(key, Desired { content, source: native.source.clone() }, observed, true));
                     }
                 }
                 // A roleRef cannot be changed, and what was refused once is done by deleting, which is never refused.
@@ -315,11 +315,13 @@ impl<'a> Plan<'a> {
         for (key, observed) in self.unwanted(false) {
             let kept = self.kept(key, observed);
             match (&observed.content, self.source_of(observed)) {
-                (Some(Content::Binding { role, subjects }), Some(source)) if !kept.is_empty() && !observed.stuck => {
+                (Some(RbacSpec::Binding { role, subjects }), Some(source))
+                    if !kept.is_empty() && !observed.must_recreate =>
+                {
                     if kept.len() < subjects.len() {
                         let content =
-                            Content::Binding { role: role.clone(), subjects: kept.into_iter().cloned().collect() };
-                        writes.push(apply(key, Native { content, source }, observed, true));
+                            RbacSpec::Binding { role: role.clone(), subjects: kept.into_iter().cloned().collect() };
+                        writes.push(apply(key, Desired { content, source }, observed, true));
                     }
                 }
                 _ => writes.extend(end(key, observed)),
@@ -334,41 +336,43 @@ impl<'a> Plan<'a> {
     }
 
     /// The subjects of a binding for whom another one is wanted and is not there yet.
-    fn kept(&self, key: &'a Key, observed: &'a Observed) -> BTreeSet<&'a Grantee> {
-        let stranded = self.stranded(key, observed);
+    fn kept(&self, key: &'a Key, observed: &'a Observed) -> BTreeSet<&'a Subject> {
+        let blocked = self.blocked(key, observed);
         let mut kept = self.moving(key, observed);
-        if let Some(Content::Binding { subjects, .. }) = &observed.content {
-            kept.extend(subjects.iter().filter(|s| stranded.is_some_and(|all| all.contains(s))));
+        if let Some(RbacSpec::Binding { subjects, .. }) = &observed.content {
+            kept.extend(subjects.iter().filter(|s| blocked.is_some_and(|all| all.contains(s))));
         }
         kept
     }
 
     /// Those of them who leave what it gives as soon as they have something else.
-    fn moving(&self, key: &'a Key, observed: &'a Observed) -> BTreeSet<&'a Grantee> {
-        let Some(Content::Binding { subjects, .. }) = &observed.content else { return BTreeSet::new() };
+    fn moving(&self, key: &'a Key, observed: &'a Observed) -> BTreeSet<&'a Subject> {
+        let Some(RbacSpec::Binding { subjects, .. }) = &observed.content else { return BTreeSet::new() };
         let Owner::One(owner) = &observed.owner else { return BTreeSet::new() };
-        let Some(coming) = self.successors.coming.get(&Family::of(key, owner)) else { return BTreeSet::new() };
+        let Some(coming) = self.successors.coming.get(&ReplacementGroup::of(key, owner)) else {
+            return BTreeSet::new();
+        };
         subjects.iter().filter(|s| coming.contains(s)).collect()
     }
 
     /// Everybody who shall have what this gives, by a binding that is given up.
-    fn stranded(&self, key: &'a Key, observed: &'a Observed) -> Option<&BTreeSet<&'a Grantee>> {
-        let (Some(Content::Binding { role, .. }), Owner::One(owner)) = (&observed.content, &observed.owner) else {
+    fn blocked(&self, key: &'a Key, observed: &'a Observed) -> Option<&BTreeSet<&'a Subject>> {
+        let (Some(RbacSpec::Binding { role, .. }), Owner::One(owner)) = (&observed.content, &observed.owner) else {
             return None;
         };
-        self.successors.stranded.get(&(Family::of(key, owner), role))
+        self.successors.blocked.get(&(ReplacementGroup::of(key, owner), role))
     }
 
     /// Whether this is nothing to anybody but what they shall have anyway.
     fn is_left_by_nobody(&self, key: &'a Key, observed: &'a Observed) -> bool {
-        let Some(Content::Binding { subjects, .. }) = &observed.content else { return false };
-        self.stranded(key, observed).is_some_and(|all| subjects.iter().all(|s| all.contains(s)))
+        let Some(RbacSpec::Binding { subjects, .. }) = &observed.content else { return false };
+        self.blocked(key, observed).is_some_and(|all| subjects.iter().all(|s| all.contains(s)))
     }
 
     /// Those who shall leave a binding that stays, as soon as they have arrived in another one.
-    fn staying(&self, key: &'a Key, native: &Native, observed: &'a Observed) -> BTreeSet<&'a Grantee> {
-        let Content::Binding { subjects, .. } = &native.content else { return BTreeSet::new() };
-        if !Family::is_beyond(key) || observed.content.as_ref() == Some(&native.content) {
+    fn staying(&self, key: &'a Key, native: &Desired, observed: &'a Observed) -> BTreeSet<&'a Subject> {
+        let RbacSpec::Binding { subjects, .. } = &native.content else { return BTreeSet::new() };
+        if !ReplacementGroup::is_beyond(key) || observed.content.as_ref() == Some(&native.content) {
             return BTreeSet::new();
         }
         // Nobody is stranded in it: who shall have a role by another binding of it has all of the role by bindings of new names.
@@ -407,7 +411,7 @@ impl<'a> Plan<'a> {
             .chain(self.left_by_some())
             .chain(resisting)
             .filter_map(|(key, observed)| match &observed.content {
-                Some(Content::Binding { role, .. }) => Some((&key.namespace, role)),
+                Some(RbacSpec::Binding { role, .. }) => Some((&key.namespace, role)),
                 _ => None,
             })
             .collect();
@@ -421,23 +425,23 @@ impl<'a> Plan<'a> {
     fn grow_bindings(&self) -> Vec<Write> {
         // Never to a role that is not ours: a binding that comes before its role would give whatever stands under the name. Nor to
         // one that gives more than it should, and cannot be changed.
-        let bound_to_ours = |key: &Key, native: &Native| match &native.content {
-            Content::Binding { role, .. } => {
+        let bound_to_ours = |key: &Key, native: &Desired| match &native.content {
+            RbacSpec::Binding { role, .. } => {
                 let role = role_of(key, role);
                 self.present.contains_key(&role) && !self.given_up.resisting.contains(&role)
             }
-            Content::Rules(_) => false,
+            RbacSpec::Rules(_) => false,
         };
         self.wanted(false)
             .filter(|(key, native, _)| bound_to_ours(key, native))
             .filter_map(|(key, native, observed)| {
                 let staying = observed.map(|o| self.staying(key, native, o)).unwrap_or_default();
                 match &native.content {
-                    Content::Binding { role, subjects } if !staying.is_empty() => {
-                        let subjects: BTreeSet<&Grantee> = subjects.iter().chain(staying).collect();
+                    RbacSpec::Binding { role, subjects } if !staying.is_empty() => {
+                        let subjects: BTreeSet<&Subject> = subjects.iter().chain(staying).collect();
                         let subjects = subjects.into_iter().cloned().collect();
-                        let content = Content::Binding { role: role.clone(), subjects };
-                        grow(key, &Native { content, source: native.source.clone() }, observed)
+                        let content = RbacSpec::Binding { role: role.clone(), subjects };
+                        grow(key, &Desired { content, source: native.source.clone() }, observed)
                     }
                     _ => grow(key, native, observed),
                 }
@@ -465,18 +469,18 @@ fn end(key: &Key, observed: &Observed) -> Option<Write> {
     if !observed.terminating {
         return Some(delete(key, observed, true));
     }
-    let Some(Content::Binding { role, subjects }) = &observed.content else { return None };
+    let Some(RbacSpec::Binding { role, subjects }) = &observed.content else { return None };
     let source = observed.source().filter(|_| !subjects.is_empty())?;
-    let content = Content::Binding { role: role.clone(), subjects: Vec::new().into() };
-    Some(apply(key, Native { content, source }, observed, true))
+    let content = RbacSpec::Binding { role: role.clone(), subjects: Vec::new().into() };
+    Some(apply(key, Desired { content, source }, observed, true))
 }
 
-fn grow(key: &Key, native: &Native, observed: Option<&Observed>) -> Option<Write> {
+fn grow(key: &Key, native: &Desired, observed: Option<&Observed>) -> Option<Write> {
     match observed {
         None => Some(Write::Create { key: key.clone(), native: native.clone() }),
         Some(o) if o.content.as_ref() == Some(&native.content) && o.described_as(&native.source) => None,
         // An owner that is not ours would keep the object alive, and cannot be taken away by an apply.
-        Some(o) if o.stuck || o.owner == Owner::Several => end(key, o),
+        Some(o) if o.must_recreate || o.owner == Owner::Several => end(key, o),
         Some(o) => Some(apply(key, native.clone(), o, false)),
     }
 }

@@ -9,12 +9,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use serde::Serialize;
 
 use super::Name;
-use super::native::Source;
-use super::pool;
+use super::cache::UserCounts;
+use super::compact_time::CompactTime;
+use super::intern;
+use super::rbac::Source;
 use super::rules::Rule;
-use super::second::Second;
 use super::uid::Uid;
-use super::world::UserCounts;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::vocabulary::{
     CLAIMED_AT, LAST_ORGANIZATION, ORGANIZATION, ORGANIZATION_UID, SUSPENSION, VACATED_AT, VOUCHED,
@@ -35,7 +35,7 @@ pub struct Meta {
     /// Generation.
     pub generation: i64,
     /// When it was created; `None` for manifests that no API server has seen.
-    pub created: Option<Second>,
+    pub created: Option<CompactTime>,
     /// The status as it stands.
     pub status: ObservedStatus,
     /// The resource version at which the spec was last written, if the operator saw that happen; else zero.
@@ -75,7 +75,7 @@ pub enum Counts {
 /// The order in which objects count: less is earlier. A tie is broken by name, so that the result does not depend on the
 /// order of events.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Rank(Counts, Option<Second>, Name);
+pub struct Rank(Counts, Option<CompactTime>, Name);
 
 impl Rank {
     /// Whose rank it is.
@@ -85,7 +85,7 @@ impl Rank {
     }
 }
 
-/// A record that a [`crate::core::world::Store`] can hold.
+/// A record that a [`crate::core::cache::Store`] can hold.
 pub trait Record {
     /// What the records of one store may weigh together: see [`Record::weight`].
     const LIMIT: usize;
@@ -120,7 +120,7 @@ pub struct Transition {
 }
 
 /// Oldest first; a tie is broken by name, so that the result does not depend on the order of events.
-pub fn by_age(meta: &Meta) -> (Option<Second>, &Name, &Uid) {
+pub fn by_age(meta: &Meta) -> (Option<CompactTime>, &Name, &Uid) {
     (meta.created, &meta.name, &meta.uid)
 }
 
@@ -141,7 +141,7 @@ pub fn digest(status: &impl Serialize) -> u64 {
 }
 
 fn meta<S: Serialize>(metadata: &ObjectMeta, status: Option<&S>, conditions: &[Condition]) -> Meta {
-    let text = |field: &Option<String>| pool::name(field.as_deref().unwrap_or_default());
+    let text = |field: &Option<String>| intern::name(field.as_deref().unwrap_or_default());
     Meta {
         name: text(&metadata.name),
         namespace: text(&metadata.namespace),
@@ -275,7 +275,7 @@ pub struct Group {
 
 /// A subject of a binding, as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
+pub enum SubjectRef {
     /// A username.
     User(Name),
     /// A Group of the same namespace.
@@ -291,13 +291,13 @@ pub enum Subject {
     },
 }
 
-impl std::fmt::Display for Subject {
+impl std::fmt::Display for SubjectRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Subject::User(name) => write!(f, "User {name:?}"),
-            Subject::Group(name) => write!(f, "Group {name:?}"),
-            Subject::ExternalGroup(name) => write!(f, "ExternalGroup {name:?}"),
-            Subject::ServiceAccount { namespace, name } => write!(f, "ServiceAccount {namespace}/{name}"),
+            SubjectRef::User(name) => write!(f, "User {name:?}"),
+            SubjectRef::Group(name) => write!(f, "Group {name:?}"),
+            SubjectRef::ExternalGroup(name) => write!(f, "ExternalGroup {name:?}"),
+            SubjectRef::ServiceAccount { namespace, name } => write!(f, "ServiceAccount {namespace}/{name}"),
         }
     }
 }
@@ -310,11 +310,11 @@ pub struct Binding {
     #[allow(missing_docs)]
     pub role: (RoleKind, Name),
     #[allow(missing_docs)]
-    pub subjects: Box<[Subject]>,
+    pub subjects: Box<[SubjectRef]>,
     #[allow(missing_docs)]
-    pub expires_at: Option<Second>,
+    pub expires_at: Option<CompactTime>,
     /// When somebody last wrote its spec.
-    pub written: Option<Second>,
+    pub written: Option<CompactTime>,
     /// How many subjects hold the role by it, as its status says.
     pub granted: u32,
     /// Groups that the status records as older than the binding: see [`super::order`].
@@ -390,10 +390,10 @@ impl From<&api::Organization> for Organization {
     fn from(o: &api::Organization) -> Self {
         Self {
             meta: meta(&o.metadata, o.status.as_ref(), o.status.as_ref().map_or(&[], |s| &s.conditions)),
-            namespace: o.spec.namespace.as_deref().map(pool::name),
+            namespace: o.spec.namespace.as_deref().map(intern::name),
             asks_default: o.spec.default,
             is_default: o.status.as_ref().is_some_and(|s| s.default),
-            member_role: (!o.spec.member_role.is_empty()).then(|| pool::name(&o.spec.member_role)),
+            member_role: (!o.spec.member_role.is_empty()).then(|| intern::name(&o.spec.member_role)),
         }
     }
 }
@@ -402,7 +402,7 @@ impl From<&api::User> for User {
     fn from(u: &api::User) -> Self {
         let meta = meta(&u.metadata, u.status.as_ref(), u.status.as_ref().map_or(&[], |s| &s.conditions));
         Self {
-            username: u.spec.username.as_deref().map_or_else(|| meta.name.clone(), pool::name),
+            username: u.spec.username.as_deref().map_or_else(|| meta.name.clone(), intern::name),
             suspended: u.spec.suspended,
             suspended_now: u.metadata.labels.as_ref().is_some_and(|l| l.contains_key(SUSPENSION)),
             last_seen: u.status.as_ref().and_then(|s| s.last_seen_time.as_ref()).map(|t| t.0),
@@ -418,9 +418,9 @@ fn told(status: &api::UserStatus) -> UserCounts {
 
 impl From<&api::Group> for Group {
     fn from(g: &api::Group) -> Self {
-        let names = |list: &[String]| list.iter().map(|n| pool::name(n)).collect();
+        let names = |list: &[String]| list.iter().map(|n| intern::name(n)).collect();
         let mut meta = meta(&g.metadata, g.status.as_ref(), g.status.as_ref().map_or(&[], |s| &s.conditions));
-        meta.belongs_to = g.status.as_ref().and_then(|s| s.organization.as_deref()).map(pool::name);
+        meta.belongs_to = g.status.as_ref().and_then(|s| s.organization.as_deref()).map(intern::name);
         Self {
             first_version: meta.version,
             meta,
@@ -436,19 +436,19 @@ impl From<&api::Group> for Group {
 impl From<&api::RoleBinding> for Binding {
     fn from(b: &api::RoleBinding) -> Self {
         let mut meta = meta(&b.metadata, b.status.as_ref(), b.status.as_ref().map_or(&[], |s| &s.conditions));
-        meta.belongs_to = b.status.as_ref().and_then(|s| s.organization.as_deref()).map(pool::name);
+        meta.belongs_to = b.status.as_ref().and_then(|s| s.organization.as_deref()).map(intern::name);
         let older_groups = b.status.iter().flat_map(|s| &s.older_groups).map(|uid| uid.as_str().into()).collect();
         let subject = |s: &api::Subject| {
-            let name = pool::name(&s.name);
+            let name = intern::name(&s.name);
             match s.kind {
-                SubjectKind::User => Subject::User(name),
-                SubjectKind::Group => Subject::Group(name),
-                SubjectKind::ExternalGroup => Subject::ExternalGroup(name),
-                SubjectKind::ServiceAccount => Subject::ServiceAccount { namespace: meta.namespace.clone(), name },
+                SubjectKind::User => SubjectRef::User(name),
+                SubjectKind::Group => SubjectRef::Group(name),
+                SubjectKind::ExternalGroup => SubjectRef::ExternalGroup(name),
+                SubjectKind::ServiceAccount => SubjectRef::ServiceAccount { namespace: meta.namespace.clone(), name },
             }
         };
         Self {
-            role: (b.spec.role_ref.kind, pool::name(&b.spec.role_ref.name)),
+            role: (b.spec.role_ref.kind, intern::name(&b.spec.role_ref.name)),
             subjects: b.spec.subjects.iter().map(subject).collect(),
             expires_at: b.spec.expires_at.as_ref().map(|t| t.0.into()),
             written: written(&b.metadata),
@@ -462,18 +462,19 @@ impl From<&api::RoleBinding> for Binding {
 impl From<&api::SiteRoleBinding> for Binding {
     fn from(b: &api::SiteRoleBinding) -> Self {
         let subject = |s: &api::SiteSubject| {
-            let name = pool::name(&s.name);
+            let name = intern::name(&s.name);
             match s.kind {
-                SiteSubjectKind::User => Subject::User(name),
-                SiteSubjectKind::ExternalGroup => Subject::ExternalGroup(name),
-                SiteSubjectKind::ServiceAccount => {
-                    Subject::ServiceAccount { namespace: pool::name(s.namespace.as_deref().unwrap_or_default()), name }
-                }
+                SiteSubjectKind::User => SubjectRef::User(name),
+                SiteSubjectKind::ExternalGroup => SubjectRef::ExternalGroup(name),
+                SiteSubjectKind::ServiceAccount => SubjectRef::ServiceAccount {
+                    namespace: intern::name(s.namespace.as_deref().unwrap_or_default()),
+                    name,
+                },
             }
         };
         Self {
             meta: meta(&b.metadata, b.status.as_ref(), b.status.as_ref().map_or(&[], |s| &s.conditions)),
-            role: (RoleKind::SiteRole, pool::name(&b.spec.role_ref.name)),
+            role: (RoleKind::SiteRole, intern::name(&b.spec.role_ref.name)),
             subjects: b.spec.subjects.iter().map(subject).collect(),
             expires_at: b.spec.expires_at.as_ref().map(|t| t.0.into()),
             written: written(&b.metadata),
@@ -486,7 +487,7 @@ impl From<&api::SiteRoleBinding> for Binding {
 impl From<&api::CustomRole> for Role {
     fn from(r: &api::CustomRole) -> Self {
         let mut meta = meta(&r.metadata, r.status.as_ref(), r.status.as_ref().map_or(&[], |s| &s.conditions));
-        meta.belongs_to = r.status.as_ref().and_then(|s| s.organization.as_deref()).map(pool::name);
+        meta.belongs_to = r.status.as_ref().and_then(|s| s.organization.as_deref()).map(intern::name);
         Self {
             meta,
             kind: RoleKind::CustomRole,
@@ -518,15 +519,15 @@ impl From<&api::SiteRole> for Role {
             single_holder: r.spec.single_holder,
             privileged: r.spec.privileged,
             implies_membership: r.spec.implies_membership,
-            holder: r.status.as_ref().and_then(|s| s.holder.as_deref()).map(pool::name),
+            holder: r.status.as_ref().and_then(|s| s.holder.as_deref()).map(intern::name),
         }
     }
 }
 
 impl From<&ObjectMeta> for Namespace {
     fn from(m: &ObjectMeta) -> Self {
-        let annotation = |key: &str| m.annotations.as_ref().and_then(|a| a.get(key)).map(|v| pool::name(v));
-        let text = |field: &Option<String>| pool::name(field.as_deref().unwrap_or_default());
+        let annotation = |key: &str| m.annotations.as_ref().and_then(|a| a.get(key)).map(|v| intern::name(v));
+        let text = |field: &Option<String>| intern::name(field.as_deref().unwrap_or_default());
         // A time that cannot be read might have been any: everything is older.
         let time = |key| annotation(key).map(|t| t.parse().unwrap_or(Timestamp::MAX));
         let vacated_at = time(VACATED_AT);
@@ -535,7 +536,7 @@ impl From<&ObjectMeta> for Namespace {
             uid: m.uid.as_ref().into(),
             version: version(m),
             terminating: m.deletion_timestamp.is_some(),
-            organization: m.labels.as_ref().and_then(|l| l.get(ORGANIZATION)).map(|v| pool::name(v)),
+            organization: m.labels.as_ref().and_then(|l| l.get(ORGANIZATION)).map(|v| intern::name(v)),
             organization_uid: annotation(ORGANIZATION_UID).map(|uid| (&*uid).into()),
             last_organization: annotation(LAST_ORGANIZATION),
             claimed_at: time(CLAIMED_AT),
@@ -546,15 +547,15 @@ impl From<&ObjectMeta> for Namespace {
 }
 
 fn role_refs(list: &[api::RoleRef]) -> Vec<(RoleKind, Name)> {
-    list.iter().map(|role| (role.kind, pool::name(&role.name))).collect()
+    list.iter().map(|role| (role.kind, intern::name(&role.name))).collect()
 }
 
 fn site_roles(list: &[String]) -> Vec<(RoleKind, Name)> {
-    list.iter().map(|name| (RoleKind::SiteRole, pool::name(name))).collect()
+    list.iter().map(|name| (RoleKind::SiteRole, intern::name(name))).collect()
 }
 
 fn strings(list: &[String]) -> Vec<Name> {
-    list.iter().map(|s| pool::name(s)).collect()
+    list.iter().map(|s| intern::name(s)).collect()
 }
 
 fn namespaced_rule(rule: &api::PolicyRule) -> Rule {
@@ -579,9 +580,9 @@ fn cluster_rule(rule: &api::ClusterPolicyRule) -> Rule {
 
 /// The newest time at which somebody wrote the spec: a label, say, is no word about who gets the role. Managed fields are
 /// the only place where Kubernetes keeps that; they are dropped after this.
-fn written(metadata: &ObjectMeta) -> Option<Second> {
+fn written(metadata: &ObjectMeta) -> Option<CompactTime> {
     let fields = metadata.managed_fields.iter().flatten();
     let spec = fields.filter(|f| f.fields_v1.as_ref().is_some_and(|v1| v1.0.get("f:spec").is_some()));
     let newest = spec.filter_map(|f| f.time.as_ref()).map(|t| t.0).max();
-    newest.max(metadata.creation_timestamp.as_ref().map(|t| t.0)).map(Second::from)
+    newest.max(metadata.creation_timestamp.as_ref().map(|t| t.0)).map(CompactTime::from)
 }

@@ -8,12 +8,12 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 
 use super::Name;
+use super::cache::{Cache, Store};
 use super::catalog::Target;
 use super::records::Role;
 use super::rules::{Ceiling, Rule, RuleSet};
 use super::uid::Uid;
 use super::withheld::{Item, Withheld};
-use super::world::{Store, World};
 use crate::api::conditions::Reason;
 use crate::api::{Permission, Place, RoleKind, Scope};
 
@@ -63,11 +63,11 @@ impl Resolved {
     }
 
     /// What the role says itself.
-    fn own(world: &World, role: &Role, ceiling: Option<&Ceiling>) -> Self {
+    fn own(cache: &Cache, role: &Role, ceiling: Option<&Ceiling>) -> Self {
         let mut resolved = Resolved { privileged: role.privileged, ..Resolved::default() };
         let mut sets: BTreeMap<Target, Vec<&Rule>> = BTreeMap::new();
         let mut room = LARGEST;
-        let meant: Vec<_> = role.permissions.iter().map(|p| resolved.meaning(world, role.kind, p)).collect();
+        let meant: Vec<_> = role.permissions.iter().map(|p| resolved.meaning(cache, role.kind, p)).collect();
         for (index, (permission, meaning)) in role.permissions.iter().zip(&meant).enumerate() {
             let reason = match meaning {
                 Ok((_, rules)) if !fits_in(&mut room, rules) => Some(Reason::TooLarge),
@@ -95,16 +95,16 @@ impl Resolved {
         for (target, rules) in sets {
             let ceiling = match target {
                 Target::Organization => ceiling,
-                Target::Cluster => world.ceilings.cluster.as_ref(),
-                Target::Release => world.ceilings.release.as_ref(),
+                Target::Cluster => cache.ceilings.cluster.as_ref(),
+                Target::Release => cache.ceilings.release.as_ref(),
             };
             resolved.under_ceiling(ceiling, target, RuleSet::from_rules(rules));
         }
         resolved
     }
 
-    fn meaning(&self, world: &World, kind: RoleKind, permission: &Permission) -> Result<(Target, Vec<Rule>), Reason> {
-        match world.bounds.rules(permission) {
+    fn meaning(&self, cache: &Cache, kind: RoleKind, permission: &Permission) -> Result<(Target, Vec<Rule>), Reason> {
+        match cache.bounds.rules(permission) {
             None => Err(Reason::UnknownResource),
             Some(_) if permission.scope == Scope::Own => Err(Reason::OwnScopeNotEnabled),
             Some((target, _)) if target != Target::Organization && kind == RoleKind::CustomRole => {
@@ -132,8 +132,8 @@ impl Resolved {
         self.withheld.add_many(Reason::BeyondCeiling, beyond.len(), beyond.into_iter().map(Item::Right));
     }
 
-    fn new(world: &World, role: &Role, ceiling: Option<&Ceiling>, inherited: &[Result<Arc<Resolved>, Reason>]) -> Self {
-        let mut resolved = Self::own(world, role, ceiling);
+    fn new(cache: &Cache, role: &Role, ceiling: Option<&Ceiling>, inherited: &[Result<Arc<Resolved>, Reason>]) -> Self {
+        let mut resolved = Self::own(cache, role, ceiling);
         if role.meta.unreadable.is_some() {
             // The record of what was in force stays.
             resolved.inherits.clone_from(&role.in_force);
@@ -179,10 +179,10 @@ impl Resolved {
 }
 
 /// How many rights a role asks for itself, of those that fit into one role.
-fn own_size(world: &World, role: &Role) -> usize {
+fn own_size(cache: &Cache, role: &Role) -> usize {
     let mut room = LARGEST;
     for permission in &role.permissions {
-        if let Some((_, rules)) = world.bounds.rules(permission) {
+        if let Some((_, rules)) = cache.bounds.rules(permission) {
             fits_in(&mut room, &rules);
         }
     }
@@ -202,7 +202,7 @@ fn fits_in(room: &mut usize, rules: &[Rule]) -> bool {
 
 /// Roles as they were last resolved. A role is resolved again only when something that it rests on has changed.
 #[derive(Debug, Default)]
-pub struct Cache(BTreeMap<Name, Known>);
+pub struct ResolvedRoles(BTreeMap<Name, Known>);
 
 #[derive(Debug)]
 struct Known {
@@ -219,15 +219,15 @@ struct Basis {
     uid: Uid,
     /// Generation and, where there is none, version.
     generation: (i64, u64),
-    /// [`World::rules_version`].
+    /// [`Cache::rules_version`].
     rules: u64,
     inherited: Vec<Result<Arc<Resolved>, Reason>>,
 }
 
 impl Basis {
     /// Whether the role, the catalog and the ceilings are the same.
-    fn is_of(&self, world: &World, role: &Role) -> bool {
-        self.uid == role.meta.uid && self.generation == generation(role) && self.rules == world.rules_version
+    fn is_of(&self, cache: &Cache, role: &Role) -> bool {
+        self.uid == role.meta.uid && self.generation == generation(role) && self.rules == cache.rules_version
     }
 
     fn inherits(&self, inherited: &[Result<Arc<Resolved>, Reason>]) -> bool {
@@ -246,55 +246,55 @@ fn generation(role: &Role) -> (i64, u64) {
     }
 }
 
-impl Cache {
+impl ResolvedRoles {
     /// A role, if it is known and counts.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<Resolved>> {
         self.0.get(name)?.rights.as_ref()
     }
 
-    fn own_size(&self, world: &World, role: &Role) -> usize {
-        let known = self.0.get(&role.meta.name).filter(|known| known.basis.is_of(world, role));
-        known.map_or_else(|| own_size(world, role), |known| known.own_size)
+    fn own_size(&self, cache: &Cache, role: &Role) -> usize {
+        let known = self.0.get(&role.meta.name).filter(|known| known.basis.is_of(cache, role));
+        known.map_or_else(|| own_size(cache, role), |known| known.own_size)
     }
 }
 
 /// Resolves every SiteRole. `known`: as they were before. `ceiling`: in organizations' namespaces.
 #[must_use]
-pub fn resolve_site_roles(world: &World, known: Cache, ceiling: Option<&Ceiling>) -> Cache {
-    resolve(world, known, ceiling, &world.site_roles.iter().collect(), |_| true, |_| None)
+pub fn resolve_site_roles(cache: &Cache, known: ResolvedRoles, ceiling: Option<&Ceiling>) -> ResolvedRoles {
+    resolve(cache, known, ceiling, &cache.site_roles.iter().collect(), |_| true, |_| None)
 }
 
 /// Resolves the CustomRoles of a namespace of which `counts` says that they count. `known`: as they were before. The oldest
 /// come first, up to [`MOST_CUSTOM_ROLES`] and [`MOST_RIGHTS`]; bindings to the others grant nothing.
 #[must_use]
 pub fn resolve_custom_roles(
-    world: &World,
+    cache: &Cache,
     namespace: &str,
-    known: Cache,
+    known: ResolvedRoles,
     roles: &Store<Role>,
     counts: impl Fn(&Role) -> bool,
-) -> Cache {
+) -> ResolvedRoles {
     let mut counted: Vec<(&Name, &Role)> = roles.iter().filter(|(_, role)| counts(role)).collect();
     counted.sort_by_cached_key(|(_, role)| role.meta.rank());
     counted.truncate(MOST_CUSTOM_ROLES);
     let order: Vec<&Role> = counted.iter().map(|(_, role)| *role).collect();
     let roles = counted.into_iter().collect();
-    let fitting = within_most_rights(world, &known, &order, &roles);
+    let fitting = within_most_rights(cache, &known, &order, &roles);
     resolve(
-        world,
+        cache,
         known,
-        world.ceiling_in(namespace),
+        cache.ceiling_in(namespace),
         &roles,
         |role| fitting.contains(&role.meta.name),
-        |name| Some((world.site_roles.get(name)?, world.site_role_rights_in(namespace, name)?.clone())),
+        |name| Some((cache.site_roles.get(name)?, cache.site_role_rights_in(namespace, name)?.clone())),
     )
 }
 
 /// The roles whose rights fit into what one organization may have, the first in `order` first.
 fn within_most_rights<'a>(
-    world: &World,
-    known: &Cache,
+    cache: &Cache,
+    known: &ResolvedRoles,
     order: &[&'a Role],
     roles: &BTreeMap<&'a Name, &'a Role>,
 ) -> BTreeSet<&'a Name> {
@@ -302,9 +302,9 @@ fn within_most_rights<'a>(
     for role in inherited_first(roles, &BTreeSet::new()) {
         let inherited = role.inherits.iter().map(|(kind, name)| match kind {
             RoleKind::CustomRole => sizes.get(name).copied().unwrap_or_default(),
-            RoleKind::SiteRole => world.site_role_rights(name).map_or(0, |rights| rights.size()),
+            RoleKind::SiteRole => cache.site_role_rights(name).map_or(0, |rights| rights.size()),
         });
-        let size = known.own_size(world, role) + inherited.sum::<usize>();
+        let size = known.own_size(cache, role) + inherited.sum::<usize>();
         sizes.insert(&role.meta.name, size.min(LARGEST));
     }
     let mut room = MOST_RIGHTS;
@@ -320,15 +320,15 @@ fn within_most_rights<'a>(
 /// Resolves roles of one kind, each once, those first that others inherit. `counts`: of the others nothing is resolved.
 /// `outside` finds the SiteRoles that CustomRoles inherit.
 fn resolve<'a>(
-    world: &World,
-    mut known: Cache,
+    cache: &Cache,
+    mut known: ResolvedRoles,
     ceiling: Option<&Ceiling>,
     roles: &BTreeMap<&'a Name, &'a Role>,
     counts: impl Fn(&Role) -> bool,
     outside: impl Fn(&str) -> Option<(&'a Role, Arc<Resolved>)>,
-) -> Cache {
+) -> ResolvedRoles {
     let circles = circles(roles);
-    let mut resolved = Cache::default();
+    let mut resolved = ResolvedRoles::default();
     for role in inherited_first(roles, &circles) {
         let find = |(kind, name): &(RoleKind, Name)| {
             let (other, rights) = if *kind != role.kind {
@@ -348,16 +348,16 @@ fn resolve<'a>(
             }
         };
         let inherited: Vec<_> = role.inherits.iter().map(find).collect();
-        let known = known.0.remove(&role.meta.name).filter(|known| known.basis.is_of(world, role));
-        let own_size = known.as_ref().map_or_else(|| own_size(world, role), |known| known.own_size);
+        let known = known.0.remove(&role.meta.name).filter(|known| known.basis.is_of(cache, role));
+        let own_size = known.as_ref().map_or_else(|| own_size(cache, role), |known| known.own_size);
         let rights = if counts(role) {
             let rights = known.filter(|known| known.basis.inherits(&inherited)).and_then(|known| known.rights);
-            Some(rights.unwrap_or_else(|| Arc::new(Resolved::new(world, role, ceiling, &inherited))))
+            Some(rights.unwrap_or_else(|| Arc::new(Resolved::new(cache, role, ceiling, &inherited))))
         } else {
             None
         };
         let basis =
-            Basis { uid: role.meta.uid.clone(), generation: generation(role), rules: world.rules_version, inherited };
+            Basis { uid: role.meta.uid.clone(), generation: generation(role), rules: cache.rules_version, inherited };
         resolved.0.insert(role.meta.name.clone(), Known { basis, rights, own_size });
     }
     resolved

@@ -7,7 +7,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAcc
 use serde_json::{Map, Value, json};
 
 use super::Name;
-use super::records::{Binding, Group, Meta, Organization, Role, Subject, User};
+use super::records::{Binding, Group, Meta, Organization, Role, SubjectRef, User};
 use super::text::brief;
 use crate::api::{self, Place};
 
@@ -149,11 +149,14 @@ impl<K> Withhold<K> for Binding {
             part.spec["subjects"].as_array().into_iter().flatten().filter_map(|subject| subject["name"].as_str());
         let known = |name: &&str| {
             self.subjects.iter().any(|subject| match subject {
-                Subject::User(known) | Subject::Group(known) | Subject::ExternalGroup(known) => **known == **name,
-                Subject::ServiceAccount { name: known, .. } => **known == **name,
+                SubjectRef::User(known) | SubjectRef::Group(known) | SubjectRef::ExternalGroup(known) => {
+                    **known == **name
+                }
+                SubjectRef::ServiceAccount { name: known, .. } => **known == **name,
             })
         };
-        let others: Vec<Subject> = names.filter(|name| !known(name)).map(|name| Subject::Group(name.into())).collect();
+        let others: Vec<SubjectRef> =
+            names.filter(|name| !known(name)).map(|name| SubjectRef::Group(name.into())).collect();
         self.subjects = std::mem::take(&mut self.subjects).into_iter().chain(others).collect();
     }
 }

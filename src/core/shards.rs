@@ -15,14 +15,14 @@ use sha2::{Digest, Sha256};
 use siphasher::sip::SipHasher24;
 
 use super::names::Shard;
-use super::native::Grantee;
+use super::rbac::Subject;
 use super::uid::Uid;
 
 /// How many subjects one native binding holds before it is split.
 pub const SHARD_SIZE: usize = 128;
 
 /// The shards of a grant that are not empty, and who is in each; sorted.
-pub type Lists = Vec<(Shard, Arc<[Grantee]>)>;
+pub type Lists = Vec<(Shard, Arc<[Subject]>)>;
 
 /// What decides, with a name, which shard a subject is in. It stays the same for as long as the secret does from which it is
 /// made, and all shards have other names when it changes.
@@ -54,11 +54,11 @@ impl Seed {
     }
 
     /// Which of so many shards a subject is in.
-    fn index(self, grantee: &Grantee, count: usize) -> usize {
+    fn index(self, grantee: &Subject, count: usize) -> usize {
         let parts: [&str; 3] = match grantee {
-            Grantee::User(name) => ["u", "", name],
-            Grantee::Group(name) => ["g", "", name],
-            Grantee::ServiceAccount { namespace, name } => ["s", namespace, name],
+            Subject::User(name) => ["u", "", name],
+            Subject::Group(name) => ["g", "", name],
+            Subject::ServiceAccount { namespace, name } => ["s", namespace, name],
         };
         // Not the standard hasher: another version of Rust may have another one.
         let mut hasher = SipHasher24::new_with_key(&self.0);
@@ -72,7 +72,7 @@ impl Seed {
 
 /// Splits subjects into so many shards. Which shard a subject is in depends on nothing but itself, their number and the seed.
 #[must_use]
-pub fn split(subjects: &BTreeSet<Grantee>, count: usize, seed: Seed) -> Lists {
+pub fn split(subjects: &BTreeSet<Subject>, count: usize, seed: Seed) -> Lists {
     let mut lists = vec![Vec::new(); count];
     for grantee in subjects {
         lists[seed.index(grantee, count)].push(grantee.clone());
@@ -92,9 +92,9 @@ pub struct Shards {
 #[derive(Debug, Default)]
 struct Part {
     /// How often each is asked for.
-    counts: BTreeMap<Grantee, u32>,
+    counts: BTreeMap<Subject, u32>,
     /// Who that is, made when it is looked at.
-    list: OnceCell<Arc<[Grantee]>>,
+    list: OnceCell<Arc<[Subject]>>,
 }
 
 impl Shards {
@@ -111,7 +111,7 @@ impl Shards {
     }
 
     /// Asks for a subject once more.
-    pub fn add(&mut self, grantee: &Grantee) {
+    pub fn add(&mut self, grantee: &Subject) {
         if self.parts.is_empty() {
             self.parts.push(Part::default());
         }
@@ -128,7 +128,7 @@ impl Shards {
     }
 
     /// Asks for a subject once less; says whether nobody does any more.
-    pub fn remove(&mut self, grantee: &Grantee) -> bool {
+    pub fn remove(&mut self, grantee: &Subject) -> bool {
         let index = self.seed.index(grantee, self.parts.len().max(1));
         let Some(part) = self.parts.get_mut(index) else { return false };
         let Entry::Occupied(mut count) = part.counts.entry(grantee.clone()) else { return false };
@@ -146,13 +146,13 @@ impl Shards {
     /// These subjects and some more: what [`split`] makes of them all. `into`: into how many shards to split a number of
     /// subjects.
     #[must_use]
-    pub fn with(&self, more: &BTreeSet<Grantee>, into: impl Fn(usize) -> usize) -> Lists {
+    pub fn with(&self, more: &BTreeSet<Subject>, into: impl Fn(usize) -> usize) -> Lists {
         let (parts, seed) = (self.parts.len(), self.seed);
-        let index = |grantee: &Grantee, count| seed.index(grantee, count);
-        let is_new = |grantee: &&Grantee| {
+        let index = |grantee: &Subject, count| seed.index(grantee, count);
+        let is_new = |grantee: &&Subject| {
             self.parts.get(index(grantee, parts.max(1))).is_none_or(|part| !part.counts.contains_key(*grantee))
         };
-        let new: Vec<&Grantee> = more.iter().filter(is_new).collect();
+        let new: Vec<&Subject> = more.iter().filter(is_new).collect();
         let count = into(self.len + new.len());
         if count != parts {
             let all = self.parts.iter().flat_map(|part| part.counts.keys()).chain(new);
@@ -163,7 +163,7 @@ impl Shards {
             if here.peek().is_none() {
                 return part.list.get_or_init(|| part.counts.keys().cloned().collect()).clone();
             }
-            let all: BTreeSet<&Grantee> = part.counts.keys().chain(here.copied()).collect();
+            let all: BTreeSet<&Subject> = part.counts.keys().chain(here.copied()).collect();
             all.into_iter().cloned().collect()
         });
         numbered(lists, seed)
@@ -186,7 +186,7 @@ impl Shards {
     }
 }
 
-fn numbered(lists: impl ExactSizeIterator<Item = Arc<[Grantee]>>, seed: Seed) -> Lists {
+fn numbered(lists: impl ExactSizeIterator<Item = Arc<[Subject]>>, seed: Seed) -> Lists {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let count = number(lists.len());
     let numbered = lists.enumerate().map(|(index, list)| (Shard { index: number(index), count, seed }, list));
@@ -213,8 +213,8 @@ mod tests {
 
     use super::*;
 
-    fn user(n: u16) -> Grantee {
-        Grantee::User(format!("user-{n}@example.com").into())
+    fn user(n: u16) -> Subject {
+        Subject::User(format!("user-{n}@example.com").into())
     }
 
     fn seed(secret: &str) -> Seed {
@@ -225,12 +225,12 @@ mod tests {
     #[test]
     fn a_subject_is_in_the_same_shard_in_every_version() {
         let indexes = |seed: Seed| {
-            let account = |namespace: &str, name: &str| Grantee::ServiceAccount {
+            let account = |namespace: &str, name: &str| Subject::ServiceAccount {
                 namespace: namespace.into(),
                 name: name.into(),
             };
             let grantees =
-                [user(0), user(1), Grantee::Group("user-0@example.com".into()), account("a", "b"), account("b", "a")];
+                [user(0), user(1), Subject::Group("user-0@example.com".into()), account("a", "b"), account("b", "a")];
             grantees.map(|grantee| seed.index(&grantee, 1 << 16))
         };
         assert_eq!(indexes(Seed::default()), [54030, 52701, 41602, 39857, 61481]);
@@ -242,9 +242,9 @@ mod tests {
     #[test]
     fn nobody_can_crowd_a_shard_whose_seed_they_do_not_know() {
         let (known, victim) = (Seed::default(), user(0));
-        let beside = |grantee: &Grantee| known.index(grantee, 64) == known.index(&victim, 64);
-        let names = (0..).map(|n| Grantee::Group(format!("crowd-{n}").into())).filter(beside);
-        let all: BTreeSet<Grantee> = names.take(4000).chain([victim.clone()]).collect();
+        let beside = |grantee: &Subject| known.index(grantee, 64) == known.index(&victim, 64);
+        let names = (0..).map(|n| Subject::Group(format!("crowd-{n}").into())).filter(beside);
+        let all: BTreeSet<Subject> = names.take(4000).chain([victim.clone()]).collect();
         let largest = |seed| split(&all, needed(all.len()), seed).iter().map(|(_, list)| list.len()).max();
         assert_eq!(largest(known), Some(all.len()));
         assert!(largest(seed("a secret")).is_some_and(|len| len < 2 * SHARD_SIZE));
@@ -268,12 +268,12 @@ mod tests {
             more in proptest::collection::vec(0..2400_u16, 0..40),
             reseeded in 0..200_usize,
         ) {
-            let (mut kept, mut expected) = (Shards::default(), BTreeMap::<Grantee, u32>::new());
+            let (mut kept, mut expected) = (Shards::default(), BTreeMap::<Subject, u32>::new());
             for n in 0..begin {
                 kept.add(&user(n));
                 expected.insert(user(n), 1);
             }
-            let more: BTreeSet<Grantee> = more.into_iter().map(user).collect();
+            let more: BTreeSet<Subject> = more.into_iter().map(user).collect();
             let mut by = Seed::default();
             for (step, (add, n)) in changes.into_iter().enumerate() {
                 if step == reseeded {
@@ -290,7 +290,7 @@ mod tests {
                 }
                 expected.retain(|_, count| *count > 0);
                 let some = if step % 2 == 0 { &more } else { &BTreeSet::new() };
-                let all: BTreeSet<Grantee> = expected.keys().chain(some).cloned().collect();
+                let all: BTreeSet<Subject> = expected.keys().chain(some).cloned().collect();
                 prop_assert_eq!(kept.with(some, needed), split(&all, needed(all.len()), by));
                 let twice = |n| 2 * needed(n);
                 prop_assert_eq!(kept.with(some, twice), split(&all, twice(all.len()), by));

@@ -9,52 +9,52 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::cache::{Cache, Held, Standing};
 use super::conditions::{Status, StatusDraft};
-use super::decision::{Decision, Existing, Place, RoleName};
+use super::desired::{DesiredState, Existing, Place, RoleName};
 use super::effect::{Effect, Grant};
 use super::findings::{beyond_limit, binding_findings, count, role_findings, role_problem};
 use super::order;
-use super::records::{Binding, Role, Subject};
+use super::records::{Binding, Role, SubjectRef};
 use super::roles::{self, Resolved};
 use super::shards::Lists;
 use super::subjects::{self, Subjects};
 use super::withheld::{Item, Withheld};
-use super::world::{Held, Standing, World};
 use super::{Name, names};
 use crate::api::conditions::Reason;
 use crate::api::{self, BindingStatus, RoleKind, SiteRoleStatus};
 
 /// What should be there at the scope of the site at a time.
 #[must_use]
-pub fn decide(world: &World, now: Timestamp, existing: Existing<'_>) -> Decision {
-    let mut decision = Decision::default();
+pub fn decide(cache: &Cache, now: Timestamp, existing: Existing<'_>) -> DesiredState {
+    let mut decision = DesiredState::default();
     let mut effects = BTreeMap::new();
-    for (name, role) in world.site_roles.iter() {
-        let Some(resolved) = world.site_role_rights(name) else { continue };
-        effects.insert(name, cluster_part(world, role, resolved, now, existing, &mut decision));
+    for (name, role) in cache.site_roles.iter() {
+        let Some(resolved) = cache.site_role_rights(name) else { continue };
+        effects.insert(name, cluster_part(cache, role, resolved, now, existing, &mut decision));
         let status = SiteRoleStatus {
-            holder: desired_holder(world, role, now).map(|n| n.to_string()),
+            holder: desired_holder(cache, role, now).map(|n| n.to_string()),
             inherits: resolved.inherits.iter().map(|(_, name)| name.to_string()).collect(),
             withheld: count(resolved.withheld.refused()),
             ..SiteRoleStatus::default()
         };
-        let findings = role_findings(resolved, world.troubles.first_of(&role.meta.uid));
+        let findings = role_findings(resolved, cache.write_failures.first_of(&role.meta.uid));
         decision.statuses.push(StatusDraft::new("SiteRole", &role.meta, Status::SiteRole(status), findings));
     }
     let mut held = Holdings::default();
-    for binding in world.site_bindings.values() {
+    for binding in cache.site_bindings.values() {
         if let Some(end) = binding.expires_at.map(Timestamp::from).filter(|end| *end > now) {
             decision.next_change = Some(decision.next_change.map_or(end, |n| n.min(end)));
         }
         let beyond = effects.get(&binding.role.1);
-        decision.statuses.push(binding_status(world, binding, now, existing, beyond, &mut held));
+        decision.statuses.push(binding_status(cache, binding, now, existing, beyond, &mut held));
     }
     decision.contribution.held = held.sorted();
-    for meta in world.site_roles.excess() {
+    for meta in cache.site_roles.excess() {
         let status = Status::SiteRole(SiteRoleStatus::default());
         decision.statuses.push(StatusDraft::new("SiteRole", meta, status, beyond_limit("SiteRoles")));
     }
-    for meta in world.site_bindings.excess() {
+    for meta in cache.site_bindings.excess() {
         let status = Status::Binding(BindingStatus::default());
         decision.statuses.push(StatusDraft::new("SiteRoleBinding", meta, status, beyond_limit("SiteRoleBindings")));
     }
@@ -77,17 +77,17 @@ impl Holdings<'_> {
 
 /// The part of a SiteRole that is given once for all who hold it anywhere.
 fn cluster_part(
-    world: &World,
+    cache: &Cache,
     role: &Role,
     resolved: &Resolved,
     now: Timestamp,
     existing: Existing<'_>,
-    decision: &mut Decision,
+    decision: &mut DesiredState,
 ) -> Effect {
     let name = &role.meta.name;
     let source = role.meta.source("SiteRole");
     let mut effect = Effect::default();
-    let release = Name::from(world.bounds.release_namespace.as_str());
+    let release = Name::from(cache.bounds.release_namespace.as_str());
     let places = [
         (Name::default(), names::cluster_role(name), &resolved.rules.cluster, vec!["site-role", name]),
         (release, names::release_role(name), &resolved.rules.release, vec!["release", "site-role", name]),
@@ -96,18 +96,18 @@ fn cluster_part(
         if rules.is_empty() {
             continue;
         }
-        let mut place = Place { namespace: &namespace, desired: &mut decision.desired, existing, seed: world.seed };
+        let mut place = Place { namespace: &namespace, desired: &mut decision.desired, existing, seed: cache.seed };
         let reference = RoleName { kind: RoleKind::SiteRole, name, native: native.clone() };
-        let who = everyone_with(world, role, now, |subjects| place.shards(&path, &reference, subjects));
+        let who = everyone_with(cache, role, now, |subjects| place.shards(&path, &reference, subjects));
         if who.is_empty() {
             break;
         }
         place.role(&native, rules, source.clone());
         place.bind_shards(&path, &reference, &who, &source);
-        if !world.troubles.is_empty() {
+        if !cache.write_failures.is_empty() {
             let granted = who.iter().flat_map(|(_, subjects)| subjects.iter().cloned()).collect();
             let grant = Grant { namespace: &namespace, role: &native, source: &source.uid };
-            effect.and(Effect::of(world, existing, &grant, &decision.desired, &granted));
+            effect.and(Effect::of(cache, existing, &grant, &decision.desired, &granted));
         }
     }
     effect
@@ -116,7 +116,7 @@ fn cluster_part(
 /// What came of a SiteRoleBinding in the namespaces of organizations where something is refused. What is desired there is the
 /// namespaces' business, so this part of it is decided again.
 fn effect_in_namespaces(
-    world: &World,
+    cache: &Cache,
     existing: Existing<'_>,
     binding: &Binding,
     role: &Role,
@@ -124,43 +124,43 @@ fn effect_in_namespaces(
     who: &Subjects,
 ) -> Effect {
     let (source, native) = (binding.meta.source("SiteRoleBinding"), names::role(RoleKind::SiteRole, &role.meta.name));
-    let of_binding = world.troubles.of(&source.uid).map(|(key, _)| &key.namespace);
+    let of_binding = cache.write_failures.of(&source.uid).map(|(key, _)| &key.namespace);
     let of_role =
-        world.troubles.of(&role.meta.uid).filter(|(key, _)| key.name == native).map(|(key, _)| &key.namespace);
+        cache.write_failures.of(&role.meta.uid).filter(|(key, _)| key.name == native).map(|(key, _)| &key.namespace);
     let namespaces: BTreeSet<&Name> = of_binding.chain(of_role).filter(|namespace| !namespace.is_empty()).collect();
     let mut effect = Effect::default();
     for namespace in namespaces {
         let mut desired = BTreeMap::new();
         if !resolved.namespaced.is_empty() && !who.granted.is_empty() {
             let reference = RoleName { kind: RoleKind::SiteRole, name: &role.meta.name, native: native.clone() };
-            let mut place = Place { namespace, desired: &mut desired, existing, seed: world.seed };
+            let mut place = Place { namespace, desired: &mut desired, existing, seed: cache.seed };
             place.bind(&["site-role-binding", &binding.meta.name], &reference, &who.granted, &source);
         }
         let grant = Grant { namespace, role: &native, source: &source.uid };
-        effect.and(Effect::of(world, existing, &grant, &desired, &who.granted));
+        effect.and(Effect::of(cache, existing, &grant, &desired, &who.granted));
     }
     effect
 }
 
 /// Everybody who holds a role anywhere: through organizations, as the implicit role of everybody, or by a SiteRoleBinding.
-fn everyone_with(world: &World, role: &Role, now: Timestamp, into: impl Fn(usize) -> usize) -> Lists {
+fn everyone_with(cache: &Cache, role: &Role, now: Timestamp, into: impl Fn(usize) -> usize) -> Lists {
     let live = |b: &&Binding| !ended(b, now) && b.role.1 == role.meta.name;
-    let by_binding = world.site_bindings.values().filter(live).flat_map(|b| holders_of(world, b).0.granted);
-    world.holders_with(&role.meta.name, &by_binding.collect(), into)
+    let by_binding = cache.site_bindings.values().filter(live).flat_map(|b| holders_of(cache, b).0.granted);
+    cache.holders_with(&role.meta.name, &by_binding.collect(), into)
 }
 
 /// Who gets the role of a SiteRoleBinding, and the role, if it may be assigned to the site. Expiry is not looked at.
-pub(super) fn holders_of(world: &World, binding: &Binding) -> (Subjects, Result<Arc<Resolved>, Reason>) {
-    let role = match world.site_roles.get(&binding.role.1) {
+pub(super) fn holders_of(cache: &Cache, binding: &Binding) -> (Subjects, Result<Arc<Resolved>, Reason>) {
+    let role = match cache.site_roles.get(&binding.role.1) {
         _ if binding.meta.unreadable.is_some() => Err(Reason::Unreadable),
         None => Err(Reason::RoleNotFound),
         Some(role) if !roles::assignable(role, api::Place::Site) => Err(Reason::RoleNotAssignableHere),
         Some(role) => Ok(role),
     };
-    let resolved = role.and_then(|r| world.site_role_rights(&r.meta.name).cloned().ok_or(Reason::RoleNotFound));
+    let resolved = role.and_then(|r| cache.site_role_rights(&r.meta.name).cloned().ok_or(Reason::RoleNotFound));
     let who = match (role, &resolved) {
         (Ok(role), Ok(_)) => {
-            subjects::of_site_binding(world, binding, |subject| is_not_the_holder(world, role, subject))
+            subjects::of_site_binding(cache, binding, |subject| is_not_the_holder(cache, role, subject))
         }
         (Err(reason), _) | (Ok(_), &Err(reason)) => nobody(binding, reason),
     };
@@ -174,22 +174,22 @@ fn nobody(binding: &Binding, reason: Reason) -> Subjects {
 }
 
 /// Of the subjects of a role with one holder, only the one on record gets it.
-fn is_not_the_holder(world: &World, role: &Role, subject: &Subject) -> Option<Reason> {
+fn is_not_the_holder(cache: &Cache, role: &Role, subject: &SubjectRef) -> Option<Reason> {
     match subject {
         _ if !role.single_holder => None,
-        Subject::User(name) if role.holder.as_ref() == Some(name) => None,
-        Subject::User(_) if role.holder.is_none() => {
-            let is_open = desired_holder(world, role, Timestamp::MIN).is_none();
+        SubjectRef::User(name) if role.holder.as_ref() == Some(name) => None,
+        SubjectRef::User(_) if role.holder.is_none() => {
+            let is_open = desired_holder(cache, role, Timestamp::MIN).is_none();
             Some(if is_open { Reason::Undecided } else { Reason::HolderPending })
         }
-        Subject::User(_) => Some(Reason::HeldByAnother),
+        SubjectRef::User(_) => Some(Reason::HeldByAnother),
         _ => Some(Reason::OnlyUsers),
     }
 }
 
 /// Who should hold a role with `singleHolder`: the one on record as long as a binding gives it to them and they may hold
 /// it, else the first user of the oldest binding who may.
-fn desired_holder(world: &World, role: &Role, now: Timestamp) -> Option<Name> {
+fn desired_holder(cache: &Cache, role: &Role, now: Timestamp) -> Option<Name> {
     if role.meta.unreadable.is_some() {
         return role.holder.clone();
     }
@@ -197,20 +197,20 @@ fn desired_holder(world: &World, role: &Role, now: Timestamp) -> Option<Name> {
         return None;
     }
     let live = |b: &&Binding| b.role.1 == role.meta.name && !ended(b, now);
-    let bindings = || world.site_bindings.values().filter(live);
+    let bindings = || cache.site_bindings.values().filter(live);
     // A binding, or a User, that cannot be read gives the role to nobody, and takes it from nobody.
     let keeps = |holder: &Name| {
-        let may_hold = matches!(world.standing(holder), Standing::Good | Standing::Unreadable);
+        let may_hold = matches!(cache.standing(holder), Standing::Good | Standing::Unreadable);
         may_hold && subjects::valid_name(holder) && bindings().any(|b| users_of(b).any(|name| name == holder))
     };
     // A role that was restored has no status.
-    let kept = || world.kept.holders.get(&*role.meta.name).filter(|_| role.meta.status.digest == 0);
+    let kept = || cache.kept.holders.get(&*role.meta.name).filter(|_| role.meta.status.digest == 0);
     let kept = || kept().map(|holder| Name::from(holder.as_str()));
     if let Some(holder) = role.holder.clone().or_else(kept).filter(keeps) {
         return Some(holder);
     }
     let first_user = |binding: &&Binding| {
-        let mut users = users_of(binding).filter(|name| subjects::user(world, name).is_ok());
+        let mut users = users_of(binding).filter(|name| subjects::user(cache, name).is_ok());
         users.next().filter(|_| binding.meta.unreadable.is_none()).cloned()
     };
     let giving = bindings().filter(|binding| first_user(binding).is_some());
@@ -219,7 +219,7 @@ fn desired_holder(world: &World, role: &Role, now: Timestamp) -> Option<Name> {
 
 fn users_of(binding: &Binding) -> impl Iterator<Item = &Name> {
     binding.subjects.iter().filter_map(|subject| match subject {
-        Subject::User(name) => Some(name),
+        SubjectRef::User(name) => Some(name),
         _ => None,
     })
 }
@@ -229,14 +229,14 @@ fn ended(binding: &Binding, now: Timestamp) -> bool {
 }
 
 fn binding_status<'a>(
-    world: &World,
+    cache: &Cache,
     binding: &'a Binding,
     now: Timestamp,
     existing: Existing<'_>,
     beyond: Option<&Effect>,
     held: &mut Holdings<'a>,
 ) -> StatusDraft {
-    let (mut who, role) = holders_of(world, binding);
+    let (mut who, role) = holders_of(cache, binding);
     let expired = ended(binding, now);
     let nothing = if expired { Some(Reason::Expired) } else { role.as_ref().err().copied() };
     if expired {
@@ -244,9 +244,9 @@ fn binding_status<'a>(
     }
     let mut effect = Effect::default();
     if let (false, Some(site_role), Ok(resolved)) =
-        (world.troubles.is_empty(), world.site_roles.get(&binding.role.1), &role)
+        (cache.write_failures.is_empty(), cache.site_roles.get(&binding.role.1), &role)
     {
-        effect = effect_in_namespaces(world, existing, binding, site_role, resolved, &who);
+        effect = effect_in_namespaces(cache, existing, binding, site_role, resolved, &who);
         if let Some(beyond) = beyond {
             effect.missing.extend(beyond.missing.intersection(&who.granted).cloned());
             effect.because = effect.because.take().or_else(|| beyond.because.clone());
@@ -258,9 +258,9 @@ fn binding_status<'a>(
         *grants += 1;
         roles.insert(&binding.role.1);
     }
-    let trouble = world.troubles.first_of(&binding.meta.uid).or_else(|| effect.because.clone());
-    let role = role.as_deref().map_err(|reason| (*reason, role_problem(world, binding, *reason)));
-    let findings = binding_findings(role, &who, &effect, nothing, trouble, binding);
+    let write_failure = cache.write_failures.first_of(&binding.meta.uid).or_else(|| effect.because.clone());
+    let role = role.as_deref().map_err(|reason| (*reason, role_problem(cache, binding, *reason)));
+    let findings = binding_findings(role, &who, &effect, nothing, write_failure, binding);
     let status = BindingStatus {
         grants: count(effect.count(who.granted.len())),
         withheld: count(who.withheld.len()),

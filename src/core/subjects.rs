@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Name;
-use super::native::Grantee;
+use super::cache::{Cache, Local, Standing};
 use super::order::{self, Handover};
-use super::records::{Binding, Group, Subject};
+use super::rbac::Subject;
+use super::records::{Binding, Group, SubjectRef};
 use super::withheld::{Item, Withheld, short};
-use super::world::{Local, Standing, World};
 use crate::api::conditions::Reason;
 
 /// The longest username, as the schema has it.
@@ -19,7 +19,7 @@ const LONGEST_NAME: usize = 256;
 #[derive(Debug, Default)]
 pub struct Subjects {
     /// Who gets it.
-    pub granted: BTreeSet<Grantee>,
+    pub granted: BTreeSet<Subject>,
     /// The Groups whose members are among them.
     pub groups: BTreeSet<Name>,
     /// Who does not.
@@ -48,28 +48,28 @@ fn valid_service_account(namespace: &str, name: &str) -> bool {
 ///
 /// # Errors
 /// The reason why nothing may be granted.
-pub fn user(world: &World, username: &Name) -> Result<Grantee, Reason> {
+pub fn user(cache: &Cache, username: &Name) -> Result<Subject, Reason> {
     if !valid_name(username) {
         return Err(Reason::Invalid);
     }
-    match world.standing(username) {
+    match cache.standing(username) {
         Standing::Unknown => Err(Reason::UserNotFound),
         Standing::Suspended => Err(Reason::Suspended),
         Standing::Unreadable => Err(Reason::Unreadable),
-        Standing::Good => Ok(Grantee::User(username.clone())),
+        Standing::Good => Ok(Subject::User(username.clone())),
     }
 }
 
 /// Who is in a group: its known members and its external groups.
 #[must_use]
-pub fn members(world: &World, group: &Group) -> Subjects {
+pub fn members(cache: &Cache, group: &Group) -> Subjects {
     let mut subjects = Subjects::default();
     for (index, username) in group.members.iter().enumerate() {
-        let member = if group.meta.unreadable.is_some() { Err(Reason::Unreadable) } else { user(world, username) };
+        let member = if group.meta.unreadable.is_some() { Err(Reason::Unreadable) } else { user(cache, username) };
         match member {
             Ok(grantee) => drop(subjects.granted.insert(grantee)),
             Err(reason) => subjects.withheld.add(reason, || {
-                let hint = hint(world, username).filter(|_| reason == Reason::UserNotFound);
+                let hint = hint(cache, username).filter(|_| reason == Reason::UserNotFound);
                 Item::Member(index, username.clone()).with(hint)
             }),
         }
@@ -78,7 +78,7 @@ pub fn members(world: &World, group: &Group) -> Subjects {
         if group.meta.unreadable.is_some() {
             subjects.withheld.add(Reason::Unreadable, || Item::ExternalGroup(index, name.clone()));
         } else if valid_name(name) {
-            subjects.granted.insert(Grantee::Group(name.clone()));
+            subjects.granted.insert(Subject::Group(name.clone()));
         } else {
             subjects.withheld.add(Reason::Invalid, || Item::ExternalGroup(index, name.clone()));
         }
@@ -89,8 +89,8 @@ pub fn members(world: &World, group: &Group) -> Subjects {
 /// How many subjects a binding has at most, groups taken apart, without taking them apart.
 #[must_use]
 pub fn size(binding: &Binding, groups: &BTreeMap<Name, Subjects>) -> usize {
-    let of = |subject: &Subject| match subject {
-        Subject::Group(name) => groups.get(name).map_or(1, |members| members.granted.len()),
+    let of = |subject: &SubjectRef| match subject {
+        SubjectRef::Group(name) => groups.get(name).map_or(1, |members| members.granted.len()),
         _ => 1,
     };
     binding.subjects.iter().map(of).sum()
@@ -99,7 +99,7 @@ pub fn size(binding: &Binding, groups: &BTreeMap<Name, Subjects>) -> usize {
 /// Who gets the role of a RoleBinding. `groups`: the members of each Group; `privileged`: whether the role is.
 #[must_use]
 pub fn of_binding(
-    world: &World,
+    cache: &Cache,
     local: &Local,
     groups: &BTreeMap<Name, Subjects>,
     binding: &Binding,
@@ -110,43 +110,43 @@ pub fn of_binding(
         let Some(group) = local.groups.get(name) else {
             return Err(if local.groups.is_excess(name) { Reason::TooLarge } else { Reason::GroupNotFound });
         };
-        if order::is_former(&group.meta, handover) {
+        if order::predates_claim(&group.meta, handover) {
             return Err(Reason::FromFormerOrganization);
         }
         // Nobody gets a role by creating a Group that someone's binding was waiting for.
-        let vouched = group.vouched && world.bounds.groups_are_vouched;
+        let vouched = group.vouched && cache.bounds.groups_are_vouched;
         if privileged && !vouched && order::may_have_waited(binding, group) {
             return Err(Reason::GroupNotVouched);
         }
         Ok(groups.get(name).map(|members| members.granted.clone()).unwrap_or_default())
     };
-    resolve(world, binding, group, |_| None)
+    resolve(cache, binding, group, |_| None)
 }
 
 /// Who gets the role of a SiteRoleBinding. Groups of organizations never do. `refused`: why one that could have it may not.
 #[must_use]
-pub fn of_site_binding(world: &World, binding: &Binding, refused: impl Fn(&Subject) -> Option<Reason>) -> Subjects {
-    resolve(world, binding, |_| Err(Reason::Invalid), refused)
+pub fn of_site_binding(cache: &Cache, binding: &Binding, refused: impl Fn(&SubjectRef) -> Option<Reason>) -> Subjects {
+    resolve(cache, binding, |_| Err(Reason::Invalid), refused)
 }
 
 fn resolve(
-    world: &World,
+    cache: &Cache,
     binding: &Binding,
-    group: impl Fn(&Name) -> Result<BTreeSet<Grantee>, Reason>,
-    refused: impl Fn(&Subject) -> Option<Reason>,
+    group: impl Fn(&Name) -> Result<BTreeSet<Subject>, Reason>,
+    refused: impl Fn(&SubjectRef) -> Option<Reason>,
 ) -> Subjects {
     let mut subjects = Subjects::default();
     let mut seen = BTreeSet::new();
     for (index, subject) in binding.subjects.iter().enumerate() {
         let outcome = if seen.insert(subject) {
             match subject {
-                Subject::User(name) => user(world, name).map(|g| BTreeSet::from([g])),
-                Subject::Group(name) => group(name),
-                Subject::ExternalGroup(name) if valid_name(name) => Ok([Grantee::Group(name.clone())].into()),
-                Subject::ServiceAccount { namespace, name } if valid_service_account(namespace, name) => {
-                    Ok([Grantee::ServiceAccount { namespace: namespace.clone(), name: name.clone() }].into())
+                SubjectRef::User(name) => user(cache, name).map(|g| BTreeSet::from([g])),
+                SubjectRef::Group(name) => group(name),
+                SubjectRef::ExternalGroup(name) if valid_name(name) => Ok([Subject::Group(name.clone())].into()),
+                SubjectRef::ServiceAccount { namespace, name } if valid_service_account(namespace, name) => {
+                    Ok([Subject::ServiceAccount { namespace: namespace.clone(), name: name.clone() }].into())
                 }
-                Subject::ExternalGroup(_) | Subject::ServiceAccount { .. } => Err(Reason::Invalid),
+                SubjectRef::ExternalGroup(_) | SubjectRef::ServiceAccount { .. } => Err(Reason::Invalid),
             }
         } else {
             Err(Reason::Duplicate)
@@ -154,14 +154,14 @@ fn resolve(
         match outcome.and_then(|grantees| refused(subject).map_or(Ok(grantees), Err)) {
             Ok(grantees) => {
                 subjects.granted.extend(grantees);
-                if let Subject::Group(name) = subject {
+                if let SubjectRef::Group(name) = subject {
                     subjects.groups.insert(name.clone());
                 }
             }
             Err(reason) => subjects.withheld.add(reason, || {
                 let hint = match (reason, subject) {
-                    (Reason::UserNotFound, Subject::User(name)) => hint(world, name),
-                    (Reason::HeldByAnother, _) => holder(world, &binding.role.1),
+                    (Reason::UserNotFound, SubjectRef::User(name)) => hint(cache, name),
+                    (Reason::HeldByAnother, _) => holder(cache, &binding.role.1),
                     _ => None,
                 };
                 Item::Subject(index, subject.clone()).with(hint)
@@ -173,16 +173,16 @@ fn resolve(
 
 /// What may have been meant by a username that nobody has. Every member of an organization may list Users, so this says
 /// nothing that its readers may not know.
-fn hint(world: &World, username: &Name) -> Option<String> {
-    if let Some(user) = world.users.get(username).filter(|user| !user.username.is_empty()) {
+fn hint(cache: &Cache, username: &Name) -> Option<String> {
+    if let Some(user) = cache.users.get(username).filter(|user| !user.username.is_empty()) {
         return Some(format!("the User of this name has the username {:?}", short(&user.username)));
     }
-    let alike = world.alike(username)?;
+    let alike = cache.alike(username)?;
     Some(format!("differs from the username {:?} in case or blanks", short(alike)))
 }
 
-fn holder(world: &World, role: &str) -> Option<String> {
-    let holder = world.site_roles.get(role)?.holder.as_ref()?;
+fn holder(cache: &Cache, role: &str) -> Option<String> {
+    let holder = cache.site_roles.get(role)?.holder.as_ref()?;
     Some(format!("User {:?} holds it", short(holder)))
 }
 

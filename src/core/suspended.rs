@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 
 use super::Name;
+use super::cache::Cache;
 use super::records::by_age;
 use super::subjects::{fnv, valid_name};
-use super::world::World;
 
 /// How many texts there are (`templates/policies/suspended-users.yaml` has an expression for each). Together they stay below
 /// the size limit of an object, 1 MiB.
@@ -32,11 +32,11 @@ pub struct List {
 /// roles first, because not everyone who may suspend others may activate them, then the oldest User. So nobody who creates
 /// suspended Users takes another name off the list.
 #[must_use]
-pub fn in_order(world: &World) -> Vec<&Name> {
-    let mut names: Vec<&Name> = world.suspended.iter().collect();
+pub fn in_order(cache: &Cache) -> Vec<&Name> {
+    let mut names: Vec<&Name> = cache.suspended.iter().collect();
     names.sort_by_cached_key(|name| {
-        let age = world.speaker(name).map(|user| by_age(&user.meta));
-        (!world.holds_privileged_site_role(name), age)
+        let age = cache.canonical_user(name).map(|user| by_age(&user.meta));
+        (!cache.holds_privileged_site_role(name), age)
     });
     names
 }

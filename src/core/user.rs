@@ -3,21 +3,21 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::cache::{Cache, UserCounts};
 use super::conditions::{Finding, Status, StatusDraft, bad, good};
 use super::findings;
 use super::records::{Meta, User};
 use super::subjects::valid_name;
 use super::withheld::short;
-use super::world::{UserCounts, World};
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::{UserState, UserStatus};
 
 /// The status of a User, and when it changes by itself. `counts`: what to say that the user holds.
 #[must_use]
-pub fn status(world: &World, user: &User, counts: UserCounts, now: Timestamp) -> (StatusDraft, Option<Timestamp>) {
-    let (state, next) = state(world, user, now);
-    let speaker = world.speaker(&user.username);
-    let accepted = match speaker {
+pub fn status(cache: &Cache, user: &User, counts: UserCounts, now: Timestamp) -> (StatusDraft, Option<Timestamp>) {
+    let (state, next) = state(cache, user, now);
+    let canonical_user = cache.canonical_user(&user.username);
+    let accepted = match canonical_user {
         _ if !valid_name(&user.username) => {
             let (name, why) = (short(&user.username), Reason::Invalid.meaning());
             bad(C::UsernameAccepted, Reason::Invalid, format!("username {name:?}: {why}"))
@@ -41,11 +41,12 @@ pub fn status(world: &World, user: &User, counts: UserCounts, now: Timestamp) ->
         (true, true) => good(C::Ready, Reason::Suspended, Reason::Suspended.meaning()),
         (true, false) => good(C::Ready, Reason::Reconciled, "The user may hold grants."),
     };
-    let speaks = speaker.is_some_and(|speaker| speaker.meta.uid == user.meta.uid) && valid_name(&user.username);
+    let speaks = canonical_user.is_some_and(|canonical_user| canonical_user.meta.uid == user.meta.uid)
+        && valid_name(&user.username);
     let status = UserStatus {
         username: (!user.username.is_empty()).then(|| user.username.to_string()),
         state: Some(state),
-        privileged: speaks && world.holds_privileged_site_role(&user.username),
+        privileged: speaks && cache.holds_privileged_site_role(&user.username),
         organizations: counts.organizations,
         site_roles: counts.site_roles,
         grants: counts.grants,
@@ -68,14 +69,14 @@ fn seen(user: &User) -> Finding {
     }
 }
 
-fn state(world: &World, user: &User, now: Timestamp) -> (UserState, Option<Timestamp>) {
+fn state(cache: &Cache, user: &User, now: Timestamp) -> (UserState, Option<Timestamp>) {
     if user.suspended {
         return (UserState::Suspended, None);
     }
     // Nothing reports who was seen, so that says nothing about them.
     let Some(seen) = user.last_seen else { return (UserState::Active, None) };
     // Not a `Span`: that panics on more hours than it can hold, and the ConfigMap may say any number of days.
-    let days = SignedDuration::from_secs(i64::from(world.settings.users.dormant_after_days) * 24 * 3600);
+    let days = SignedDuration::from_secs(i64::from(cache.settings.users.dormant_after_days) * 24 * 3600);
     match seen.checked_add(days) {
         Ok(at) if at > now => (UserState::Active, Some(at)),
         Ok(_) => (UserState::Dormant, None),

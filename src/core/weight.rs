@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use super::Name;
-use super::records::{Binding, Group, Meta, Namespace, Organization, Record, Role, Subject, User};
+use super::records::{Binding, Group, Meta, Namespace, Organization, Record, Role, SubjectRef, User};
 use super::rules::Rule;
 use super::uid::Uid;
 use crate::api::Permission;
@@ -27,11 +27,11 @@ fn texts(names: &[Name]) -> usize {
     names.iter().map(|name| name.len() + ENTRY).sum()
 }
 
-fn subject(subject: &Subject) -> usize {
+fn subject(subject: &SubjectRef) -> usize {
     ENTRY
         + match subject {
-            Subject::User(name) | Subject::Group(name) | Subject::ExternalGroup(name) => name.len(),
-            Subject::ServiceAccount { namespace, name } => namespace.len() + name.len(),
+            SubjectRef::User(name) | SubjectRef::Group(name) | SubjectRef::ExternalGroup(name) => name.len(),
+            SubjectRef::ServiceAccount { namespace, name } => namespace.len() + name.len(),
         }
 }
 

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::Name;
-use super::records::Subject;
+use super::records::SubjectRef;
 use super::rules::Atom;
 use crate::api::RoleKind;
 use crate::api::conditions::Reason;
@@ -22,7 +22,7 @@ const LONGEST: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// `subjects[n]` of a binding.
-    Subject(usize, Subject),
+    Subject(usize, SubjectRef),
     /// `members[n]` of a Group.
     Member(usize, Name),
     /// `externalGroups[n]` of a Group.

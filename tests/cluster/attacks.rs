@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bailiwick::core::native::Grantee;
+use bailiwick::core::rbac::Subject;
 use bailiwick::core::shards::{self, Seed};
 
 use crate::support::manifests::{binding, group, user as user_of};
@@ -319,21 +319,21 @@ fn invented_subjects_keep_nobody_elsewhere_out_of_a_role() {
     const ROLE: &str = "bailiwick:site-role:organization-manager";
     let cluster = cluster();
     // Names of a kilobyte, and a victim: all in one of the shards, if their names alone decided.
-    let shards = |all: &BTreeSet<Grantee>| {
+    let shards = |all: &BTreeSet<Subject>| {
         let shards = shards::split(all, shards::needed(CROWD), Seed::default());
         shards.into_iter().map(|(shard, list)| (shard.index, list)).collect::<BTreeMap<_, _>>()
     };
-    let some = |name: &dyn Fn(usize) -> Grantee, count| (0..count).map(name).collect::<BTreeSet<_>>();
-    let group = |n| Grantee::Group(format!("{n:06}{}", "\u{10348}".repeat(250)).into());
+    let some = |name: &dyn Fn(usize) -> Subject, count| (0..count).map(name).collect::<BTreeSet<_>>();
+    let group = |n| Subject::Group(format!("{n:06}{}", "\u{10348}".repeat(250)).into());
     let index = 3;
     let crowd: Vec<String> = shards(&some(&group, 18 * CROWD))[&index]
         .iter()
         .take(CROWD)
-        .map(|grantee| if let Grantee::Group(name) = grantee { format!("ExternalGroup/{name}") } else { String::new() })
+        .map(|grantee| if let Subject::Group(name) = grantee { format!("ExternalGroup/{name}") } else { String::new() })
         .collect();
     assert_eq!(crowd.len(), CROWD);
-    let user = |n| Grantee::User(format!("v{n}@example.com").into());
-    let Grantee::User(victim) = &shards(&some(&user, 400))[&index][0] else { panic!() };
+    let user = |n| Subject::User(format!("v{n}@example.com").into());
+    let Subject::User(victim) = &shards(&some(&user, 400))[&index][0] else { panic!() };
     let victim = victim.strip_suffix("@example.com").unwrap();
 
     for (n, some) in crowd.chunks(1000).enumerate() {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::core::Name;
-use bailiwick::core::native::{Content, Desired, Grantee, Key, NativeKind, Owner};
 use bailiwick::core::plan::Present;
+use bailiwick::core::rbac::{DesiredSet, Key, NativeKind, Owner, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, RuleSet};
 use bailiwick::core::uid::Uid;
 
@@ -12,7 +12,7 @@ use bailiwick::core::uid::Uid;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grant {
     pub place: Name,
-    pub grantee: Grantee,
+    pub grantee: Subject,
     pub source: Uid,
     pub role: Key,
 }
@@ -25,7 +25,7 @@ pub struct Access {
 }
 
 /// One right of one grantee in one place.
-pub type Right = (Name, Grantee, Atom);
+pub type Right = (Name, Subject, Atom);
 
 /// The role to which a binding of this key refers.
 pub fn role_key(binding: &Key, role: &Name) -> Key {
@@ -34,10 +34,10 @@ pub fn role_key(binding: &Key, role: &Name) -> Key {
 }
 
 impl Access {
-    fn add(&mut self, key: &Key, content: &Content, source: Uid) {
+    fn add(&mut self, key: &Key, content: &RbacSpec, source: Uid) {
         match content {
-            Content::Rules(rules) => drop(self.roles.insert(key.clone(), RuleSet::from_rules(rules.iter()))),
-            Content::Binding { role, subjects } => {
+            RbacSpec::Rules(rules) => drop(self.roles.insert(key.clone(), RuleSet::from_rules(rules.iter()))),
+            RbacSpec::Binding { role, subjects } => {
                 for grantee in subjects.iter() {
                     self.grants.insert(Grant {
                         place: key.namespace.clone(),
@@ -50,7 +50,7 @@ impl Access {
         }
     }
 
-    pub fn desired(desired: &Desired) -> Self {
+    pub fn desired(desired: &DesiredSet) -> Self {
         let mut access = Self::default();
         for (key, native) in desired {
             access.add(key, &native.content, native.source.uid.clone());

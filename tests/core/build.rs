@@ -2,13 +2,13 @@
 
 use bailiwick::core::Name;
 use bailiwick::core::conditions::{Finding, Status, StatusDraft};
-use bailiwick::core::native::Grantee;
+use bailiwick::core::rbac::Subject;
 use bailiwick::core::rules::Atom;
 use serde::Deserialize;
 
 use crate::access::Access;
+use crate::histories::{Kind, Object, Op, namespace};
 use crate::shell::{Shell, slot};
-use crate::world::{Kind, Object, Op, namespace};
 
 /// Parses manifests as a user would apply them.
 pub fn objects(yaml: &str) -> Vec<Object> {
@@ -87,12 +87,12 @@ impl Shell {
             }
         };
         let grantee = match who.split_once(':') {
-            Some(("group", name)) => Grantee::Group(name.into()),
+            Some(("group", name)) => Subject::Group(name.into()),
             Some(("sa", name)) => {
                 let (namespace, name) = name.split_once('/').unwrap();
-                Grantee::ServiceAccount { namespace: namespace.into(), name: name.into() }
+                Subject::ServiceAccount { namespace: namespace.into(), name: name.into() }
             }
-            _ => Grantee::User(who.into()),
+            _ => Subject::User(who.into()),
         };
         Access::desired(&self.all.desired()).has(&(place.into(), grantee, atom))
     }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use crate::cases;
-use crate::world::{bounds, permission};
+use crate::histories::{bounds, permission};
 
 fn parse(catalog: &str) -> Bounds {
     Bounds::parse(&format!("releaseNamespace: release\nnamespaceWhitelist: []\ncatalog:\n{catalog}")).unwrap()

@@ -8,8 +8,8 @@ use rstest::rstest;
 
 use crate::build::given;
 use crate::cases;
+use crate::histories::{Kind, Object, Op, RELEASE, SPACES, history, namespace};
 use crate::shell::Shell;
-use crate::world::{Kind, Object, Op, RELEASE, SPACES, history, namespace};
 
 const O: Kind = Kind::Organization;
 
@@ -43,7 +43,7 @@ proptest! {
             let mut held = std::collections::BTreeMap::new();
             for name in shell.all.organizations.keys() {
                 if let Some(namespace) = shell.holds(name) {
-                    prop_assert_eq!(claims::holder(&shell.world, &namespace).map(|o| o.meta.name.clone()), Some(name.clone()));
+                    prop_assert_eq!(claims::holder(&shell.cache, &namespace).map(|o| o.meta.name.clone()), Some(name.clone()));
                     prop_assert!(held.insert(namespace, name.clone()).is_none());
                 }
             }
@@ -190,13 +190,13 @@ fn a_namespace_is_vacated_before_it_changes_hands() {
     let events = shell.store.act(&Op::Release("n0"));
     shell.take_in(events);
     let now = shell.store.time();
-    assert_eq!(claims::claim(&shell.world, "n0", now, false), None, "something of a is still there");
-    let claim = claims::claim(&shell.world, "n0", now, true).unwrap();
+    assert_eq!(claims::claim(&shell.cache, "n0", now, false), None, "something of a is still there");
+    let claim = claims::claim(&shell.cache, "n0", now, true).unwrap();
     assert_eq!((claim.organization.as_deref(), &*claim.last_organization.0), (None, "a"), "first it is vacated");
     let vacated_at = claim.vacated_at.filter(|at| *at >= jiff::Timestamp::from_second(now.as_second()).unwrap());
     let events = crate::shell::record(&mut shell.store, &claim);
     shell.take_in(events);
-    let claim = claims::claim(&shell.world, "n0", now, true).unwrap();
+    let claim = claims::claim(&shell.cache, "n0", now, true).unwrap();
     assert_eq!((claim.organization.as_deref(), claim.vacated_at), (Some("b"), None));
     assert!(vacated_at.is_some() && claim.claimed_at == vacated_at, "{claim:?}");
 }
@@ -335,10 +335,10 @@ fn the_default_is_taken_before_it_is_given() {
         let events = shell.store.act(&Op::Put(Box::new(object)));
         shell.take_in(events);
     }
-    let world = &shell.world;
-    let says = |name: &str| claims::should_record_default(world, world.organizations.get(name).unwrap());
+    let cache = &shell.cache;
+    let says = |name: &str| claims::should_record_default(cache, cache.organizations.get(name).unwrap());
     assert_eq!((says("a"), says("b")), (false, false));
-    assert!(claims::default_organization(world).is_none());
+    assert!(claims::default_organization(cache).is_none());
 }
 
 #[test]
@@ -348,10 +348,10 @@ fn what_was_there_before_a_claim_is_the_former_organizations_whatever_the_clocks
     shell.apply("{kind: Group, metadata: {name: g0, namespace: n0}, spec: {members: [ada]}}");
     shell.act(&Op::Release("n0"));
     shell.act(&Op::Put(Box::new(crate::build::objects(&organization("b", "namespace: n0")).remove(0))));
-    let created = shell.world.local["n0"].newest().unwrap();
+    let created = shell.cache.local["n0"].newest().unwrap();
     // The operator's clock is a minute behind that of the API server.
     let behind = shell.store.time() - jiff::SignedDuration::from_mins(1);
-    let claim = claims::claim(&shell.world, "n0", behind, true).unwrap();
+    let claim = claims::claim(&shell.cache, "n0", behind, true).unwrap();
     assert!(claim.vacated_at.unwrap() > created, "{claim:?}, and the Group of {created}");
 }
 
@@ -366,7 +366,7 @@ fn what_is_beyond_a_limit_is_the_former_organizations_too() {
             "{{kind: Group, metadata: {{name: {name}, namespace: n0}}, spec: {{members: [{names}]}}}}"
         ));
     }
-    let local = &shell.world.local["n0"];
+    let local = &shell.cache.local["n0"];
     assert_eq!(local.groups.excess().map(|meta| &*meta.name).collect::<Vec<_>>(), ["second"]);
     let created = |name: &str| local.groups.meta(name).unwrap().created.map(jiff::Timestamp::from).unwrap();
     let (first, second) = (created("first"), created("second"));
@@ -375,7 +375,7 @@ fn what_is_beyond_a_limit_is_the_former_organizations_too() {
     shell.act(&Op::Release("n0"));
     shell.act(&Op::Put(Box::new(crate::build::objects(&organization("b", "namespace: n0")).remove(0))));
     // The operator's clock is behind that of the API server.
-    let claim = claims::claim(&shell.world, "n0", first, true).unwrap();
+    let claim = claims::claim(&shell.cache, "n0", first, true).unwrap();
     assert!(claim.vacated_at.unwrap() >= second, "{claim:?}, and the Group of {second}");
 }
 
@@ -385,7 +385,7 @@ fn a_namespace_that_nobody_asks_about_is_no_work_for_others() {
     let slot = (Kind::Namespace, String::new(), "elsewhere".to_owned());
     for op in [Op::Put(Box::new(namespace("elsewhere"))), Op::Terminate("elsewhere"), Op::Delete(slot)] {
         for event in shell.store.act(&op) {
-            let affected = event.feed(&mut shell.world);
+            let affected = event.feed(&mut shell.cache);
             assert_eq!(affected.namespaces.iter().map(|name| &**name).collect::<Vec<_>>(), ["elsewhere"]);
             assert!(!affected.site && !affected.all && affected.organizations.is_empty(), "{affected:?}");
         }
@@ -395,7 +395,7 @@ fn a_namespace_that_nobody_asks_about_is_no_work_for_others() {
 #[test]
 fn a_namespace_in_which_nothing_of_ours_is_left_is_forgotten() {
     let mut shell = given("{kind: Group, metadata: {name: g0, namespace: n2}, spec: {members: [ada]}}");
-    assert!(shell.world.local.contains_key("n2"));
+    assert!(shell.cache.local.contains_key("n2"));
     shell.delete(Kind::Group, "n2", "g0");
-    assert!(shell.world.local.is_empty());
+    assert!(shell.cache.local.is_empty());
 }

@@ -3,17 +3,17 @@
 
 use bailiwick::api::conditions::{ConditionType, Reason};
 use bailiwick::core::conditions::{Status, about};
-use bailiwick::core::decision::Decision;
-use bailiwick::core::native::{Content, Grantee, Key, Native, NativeKind};
+use bailiwick::core::desired::DesiredState;
 use bailiwick::core::plan::Present;
-use bailiwick::core::troubles::Trouble;
+use bailiwick::core::rbac::{Desired, Key, NativeKind, RbacSpec, Subject};
 use bailiwick::core::uid::Uid;
 use bailiwick::core::withheld::{Item, Withheld};
+use bailiwick::core::write_failures::WriteFailure;
 use bailiwick::core::{Name, organization};
 use rstest::rstest;
 
 use crate::build::given;
-use crate::world::{Kind, Op};
+use crate::histories::{Kind, Op};
 
 fn say(reasons: &[Reason]) -> (Reason, String) {
     let mut all = Withheld::default();
@@ -129,7 +129,7 @@ impl Refused {
     fn given(yaml: &str) -> Self {
         let shell = given(&(START.to_owned() + yaml));
         let desired = &shell.all.units["n0"].decision.desired;
-        let present = |(n, (key, native)): (usize, (&Key, &Native))| {
+        let present = |(n, (key, native)): (usize, (&Key, &Desired))| {
             (key.clone(), Box::new(crate::plan::stored(native, Uid::from(format!("u{n}").as_str()), 1)))
         };
         let present = desired.iter().enumerate().map(present).collect();
@@ -144,14 +144,14 @@ impl Refused {
         assert!(!of.is_empty());
         for (key, source) in &of {
             let message = "exceeded quota".to_owned();
-            let trouble = Trouble { source: source.clone(), reason: Reason::RefusedByApiServer, message };
-            self.shell.world.troubles.insert(key.clone(), trouble);
+            let write_failure = WriteFailure { source: source.clone(), reason: Reason::RefusedByApiServer, message };
+            self.shell.cache.write_failures.insert(key.clone(), write_failure);
         }
         of.into_iter().map(|(key, _)| key).collect()
     }
 
-    fn decide(&self) -> Decision {
-        organization::decide(&self.shell.world, &Name::from("n0"), self.shell.store.time(), &self.present)
+    fn decide(&self) -> DesiredState {
+        organization::decide(&self.shell.cache, &Name::from("n0"), self.shell.store.time(), &self.present)
     }
 
     /// The grants of the binding, and `SubjectsResolved` as `True Reason: message`.
@@ -186,10 +186,10 @@ fn a_binding_that_cannot_grow_grants_what_is_there() {
     let mut given =
         Refused::given(&(TWO.to_owned() + &binding("{kind: User, name: ada}, {kind: User, name: bob}", "")));
     for key in given.refuse(NativeKind::RoleBinding, "b") {
-        let Some(Content::Binding { subjects, .. }) = &mut given.present.get_mut(&key).unwrap().content else {
+        let Some(RbacSpec::Binding { subjects, .. }) = &mut given.present.get_mut(&key).unwrap().content else {
             panic!()
         };
-        *subjects = [Grantee::User("ada".into())].into();
+        *subjects = [Subject::User("ada".into())].into();
     }
     let (grants, says) = given.of_the_binding();
     assert_eq!(grants, 1);

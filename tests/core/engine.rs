@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use bailiwick::core::names::RELEASE_PREFIX;
-use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed};
 use bailiwick::core::plan::{Present, Write};
+use bailiwick::core::rbac::{Desired, DesiredSet, Key, NativeKind, Observed, RbacSpec, Subject};
 use bailiwick::core::records::digest;
 use bailiwick::core::rules::{Rule, RuleSet, words};
 use bailiwick::core::uid::Uid;
 use bailiwick::core::{Name, claims};
-use bailiwick::shell::engine::{Engine, Moment};
-use bailiwick::shell::metrics::Metrics;
-use bailiwick::shell::watch::{Id, Item, Kind, Seen, SuspendedList};
-use bailiwick::shell::writer::{Done, Failure, Job, Outcome};
+use bailiwick::operator::engine::{Engine, Now};
+use bailiwick::operator::metrics::Metrics;
+use bailiwick::operator::watch::{Id, Item, Kind, SuspendedList, WatchEvent};
+use bailiwick::operator::writer::{Failure, Outcome, WriteRequest, WriteResult};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -30,9 +30,9 @@ use tokio::sync::mpsc;
 use crate::access::role_key;
 use crate::build::objects;
 use crate::cases;
+use crate::histories::{self, Event, Object, Op, RELEASE, Store, Which, base, crowd, op};
 use crate::plan::stored;
 use crate::shell::{All, meta, record, slot_of};
-use crate::world::{self, Event, Object, Op, RELEASE, Store, Which, base, crowd, op};
 
 /// How many writes at once: few, so that there are too many of them.
 const AT_ONCE: usize = 3;
@@ -119,12 +119,12 @@ struct Model {
     list: SuspendedList,
     engine: Engine,
     metrics: Arc<Metrics>,
-    sent: mpsc::UnboundedReceiver<Job>,
+    sent: mpsc::UnboundedReceiver<WriteRequest>,
     /// What the watches will show, each in order.
-    to_show: BTreeMap<Kind, VecDeque<Seen>>,
-    under_way: Vec<Job>,
+    to_show: BTreeMap<Kind, VecDeque<WatchEvent>>,
+    in_flight: Vec<WriteRequest>,
     /// What will not be answered before the end, and the answer if it is written.
-    held: Vec<(Job, Option<Done>)>,
+    held: Vec<(WriteRequest, Option<WriteResult>)>,
     /// How a webhook of the cluster treats records of claims.
     claims: Claims,
     claims_tried: usize,
@@ -133,8 +133,8 @@ struct Model {
     /// Writes that are not answered before [`Model::release`].
     hold: fn(&Write) -> bool,
     began: Instant,
-    seen: Vec<Seen>,
-    answers: Vec<Done>,
+    seen: Vec<WatchEvent>,
+    answers: Vec<WriteResult>,
     /// The highest versions that there were: of what the store has, of native objects, and of the list.
     highest: [u64; 3],
     /// Whether it goes back in time.
@@ -143,16 +143,16 @@ struct Model {
     users_told: usize,
 }
 
-fn kind_of(kind: world::Kind) -> Kind {
+fn kind_of(kind: histories::Kind) -> Kind {
     match kind {
-        world::Kind::Organization => Kind::Organization,
-        world::Kind::User => Kind::User,
-        world::Kind::Namespace => Kind::Namespace,
-        world::Kind::Group => Kind::Group,
-        world::Kind::RoleBinding => Kind::RoleBinding,
-        world::Kind::CustomRole => Kind::CustomRole,
-        world::Kind::SiteRole => Kind::SiteRole,
-        world::Kind::SiteRoleBinding => Kind::SiteRoleBinding,
+        histories::Kind::Organization => Kind::Organization,
+        histories::Kind::User => Kind::User,
+        histories::Kind::Namespace => Kind::Namespace,
+        histories::Kind::Group => Kind::Group,
+        histories::Kind::RoleBinding => Kind::RoleBinding,
+        histories::Kind::CustomRole => Kind::CustomRole,
+        histories::Kind::SiteRole => Kind::SiteRole,
+        histories::Kind::SiteRoleBinding => Kind::SiteRoleBinding,
     }
 }
 
@@ -179,13 +179,13 @@ fn ceiling_of(which: Which) -> Kind {
 }
 
 /// What a watch says of it, and which.
-fn seen(event: Event) -> (Kind, Seen) {
-    let is = |kind, item| (kind, Seen::Item(Box::new(item)));
+fn seen(event: Event) -> (Kind, WatchEvent) {
+    let is = |kind, item| (kind, WatchEvent::Item(Box::new(item)));
     match event {
         Event::Is(object) => is(kind_of(object.kind()), item_of(&object)),
         Event::Gone((kind, namespace, name), uid) => {
             let id = Id { kind: kind_of(kind), namespace: namespace.into(), name: name.into(), uid };
-            (id.kind, Seen::Gone(id))
+            (id.kind, WatchEvent::Gone(id))
         }
         Event::Bounds(bounds) => is(Kind::Bounds, Item::Bounds(bounds)),
         Event::Settings(settings) => is(Kind::Settings, Item::Settings(settings)),
@@ -195,7 +195,7 @@ fn seen(event: Event) -> (Kind, Seen) {
         Event::Ceiling(which, None) => {
             let kind = ceiling_of(which);
             let id = Id { kind, namespace: Name::default(), name: Name::default(), uid: "".into() };
-            (kind, Seen::Gone(id))
+            (kind, WatchEvent::Gone(id))
         }
     }
 }
@@ -206,8 +206,8 @@ fn unit_of(key: &Key) -> Name {
     if is_site { Name::default() } else { key.namespace.clone() }
 }
 
-fn key_of(job: &Job) -> Option<&Key> {
-    if let Job::Native(write) = job { Some(write.key()) } else { None }
+fn key_of(job: &WriteRequest) -> Option<&Key> {
+    if let WriteRequest::Native(write) = job { Some(write.key()) } else { None }
 }
 
 impl Model {
@@ -215,7 +215,7 @@ impl Model {
         let (jobs, sent) = mpsc::unbounded_channel();
         let metrics = Arc::new(Metrics::default());
         let began = Instant::now();
-        let at_first = Moment { time: base(), clock: began };
+        let at_first = Now { time: base(), clock: began };
         let mut model = Self {
             store: Store::new().0,
             present: Present::new(),
@@ -226,7 +226,7 @@ impl Model {
             metrics,
             sent,
             to_show: BTreeMap::new(),
-            under_way: Vec::new(),
+            in_flight: Vec::new(),
             held: Vec::new(),
             claims: Claims::Records,
             claims_tried: 0,
@@ -248,9 +248,9 @@ impl Model {
         self.store.time()
     }
 
-    fn moment(&self) -> Moment {
+    fn moment(&self) -> Now {
         let elapsed = self.time().duration_since(base());
-        Moment { time: self.time(), clock: self.began + Duration::try_from(elapsed).unwrap() }
+        Now { time: self.time(), clock: self.began + Duration::try_from(elapsed).unwrap() }
     }
 
     fn show(&mut self, events: Vec<Event>) {
@@ -275,8 +275,8 @@ impl Model {
 
     /// A watch begins anew: what it had not shown yet is lost, and a list shows what is there.
     fn relist(&mut self, kind: Kind) {
-        let mut list = VecDeque::from([Seen::Restarted(kind, self.floor(kind))]);
-        let is = |item| Seen::Item(Box::new(item));
+        let mut list = VecDeque::from([WatchEvent::Restarted(kind, self.floor(kind))]);
+        let is = |item| WatchEvent::Item(Box::new(item));
         list.extend(self.store.list().into_iter().map(seen).filter(|(of, _)| *of == kind).map(|(_, seen)| seen));
         let native = self.present.iter().filter(|(key, _)| Kind::from(key.kind) == kind);
         list.extend(native.map(|(key, observed)| is(Item::Native(key.clone(), (**observed).clone()))));
@@ -285,13 +285,13 @@ impl Model {
             Kind::Policies => list.push_back(is(Item::PolicyFaults(None))),
             _ => {}
         }
-        list.push_back(Seen::Synced(kind));
+        list.push_back(WatchEvent::Synced(kind));
         self.to_show.insert(kind, list);
     }
 
     fn show_native(&mut self, key: &Key) {
         let observed = self.present[key].clone();
-        let seen = Seen::Item(Box::new(Item::Native(key.clone(), *observed)));
+        let seen = WatchEvent::Item(Box::new(Item::Native(key.clone(), *observed)));
         self.to_show.entry(Kind::from(key.kind)).or_default().push_back(seen);
     }
 
@@ -299,14 +299,14 @@ impl Model {
         let Some(observed) = self.present.remove(key) else { return };
         let kind = Kind::from(key.kind);
         let id = Id { kind, namespace: key.namespace.clone(), name: key.name.clone(), uid: observed.uid };
-        self.to_show.entry(kind).or_default().push_back(Seen::Gone(id));
+        self.to_show.entry(kind).or_default().push_back(WatchEvent::Gone(id));
     }
 
     fn act(&mut self, op: &Op) {
         self.store.now += 1;
         let gone = match op {
-            Op::Delete((world::Kind::Namespace, _, name)) => Some(name.clone()),
-            Op::Replace(object) if object.kind() == world::Kind::Namespace => Some(object.slot().2),
+            Op::Delete((histories::Kind::Namespace, _, name)) => Some(name.clone()),
+            Op::Replace(object) if object.kind() == histories::Kind::Namespace => Some(object.slot().2),
             _ => None,
         };
         if gone.as_deref() == Some(RELEASE) || matches!(op, Op::Terminate(RELEASE)) {
@@ -330,14 +330,14 @@ impl Model {
         match (drift, &observed.content) {
             (Drift::Delete, _) => return self.remove(&key),
             (Drift::Unlabel, _) => observed.labelled = false,
-            (Drift::Widen, Some(Content::Binding { role, subjects })) => {
+            (Drift::Widen, Some(RbacSpec::Binding { role, subjects })) => {
                 let mut subjects = subjects.to_vec();
-                subjects.push(Grantee::User("mallory".into()));
+                subjects.push(Subject::User("mallory".into()));
                 subjects.sort();
                 subjects.dedup();
-                observed.content = Some(Content::Binding { role: role.clone(), subjects: subjects.into() });
+                observed.content = Some(RbacSpec::Binding { role: role.clone(), subjects: subjects.into() });
             }
-            (Drift::Widen, Some(Content::Rules(rules))) => {
+            (Drift::Widen, Some(RbacSpec::Rules(rules))) => {
                 let mut rules = rules.to_vec();
                 rules.push(Rule {
                     groups: words(&[""]),
@@ -345,7 +345,7 @@ impl Model {
                     verbs: words(&["list"]),
                     ..Rule::default()
                 });
-                observed.content = Some(Content::Rules(rules.into()));
+                observed.content = Some(RbacSpec::Rules(rules.into()));
             }
             (Drift::Widen, None) => {}
         }
@@ -357,13 +357,13 @@ impl Model {
     }
 
     fn goes(&self, namespace: &str) -> bool {
-        let slot = (world::Kind::Namespace, String::new(), namespace.to_owned());
+        let slot = (histories::Kind::Namespace, String::new(), namespace.to_owned());
         self.store.objects.get(&slot).is_none_or(|object| object.meta().deletion_timestamp.is_some())
     }
 
-    fn put(&mut self, key: &Key, native: &Native, uid: Uid) -> Outcome {
+    fn put(&mut self, key: &Key, native: &Desired, uid: Uid) -> Outcome {
         let is_missing = |key: Key| !self.present.contains_key(&key);
-        if matches!(&native.content, Content::Binding { role, .. } if is_missing(role_key(key, role))) {
+        if matches!(&native.content, RbacSpec::Binding { role, .. } if is_missing(role_key(key, role))) {
             return refused();
         }
         self.version += 1;
@@ -390,7 +390,7 @@ impl Model {
                 Outcome::Found(there)
             }
             (Write::Apply { key, native, uid, .. }, Some(there)) => match (&there.content, &native.content) {
-                (Some(Content::Binding { role: old, .. }), Content::Binding { role, .. }) if old != role => refused(),
+                (Some(RbacSpec::Binding { role: old, .. }), RbacSpec::Binding { role, .. }) if old != role => refused(),
                 _ => self.put(key, native, uid.clone()),
             },
             (Write::Delete { key, uid, .. }, Some(_)) => {
@@ -401,11 +401,11 @@ impl Model {
     }
 
     /// Does what was asked, and says what comes of it.
-    fn carry_out(&mut self, job: &Job) -> Done {
+    fn carry_out(&mut self, job: &WriteRequest) -> WriteResult {
         match job {
-            Job::Native(write) => Done::Native(write.key().clone(), self.write(write)),
-            Job::Claim(claim) => {
-                let slot = (world::Kind::Namespace, String::new(), claim.namespace.to_string());
+            WriteRequest::Native(write) => WriteResult::Native(write.key().clone(), self.write(write)),
+            WriteRequest::Claim(claim) => {
+                let slot = (histories::Kind::Namespace, String::new(), claim.namespace.to_string());
                 if self.store.objects.get(&slot).is_none_or(|object| object.uid() != claim.namespace_uid) {
                     return undone(job, true);
                 }
@@ -415,57 +415,60 @@ impl Model {
                     Claims::Refuses => return undone(job, true),
                     Claims::IsOutOfReach => return undone(job, false),
                     Claims::Strips => {
-                        return Done::Claim(claim.namespace.clone(), Ok(self.store.objects[&slot].meta().into()));
+                        return WriteResult::Claim(
+                            claim.namespace.clone(),
+                            Ok(self.store.objects[&slot].meta().into()),
+                        );
                     }
                 }
                 let events = record(&mut self.store, claim);
                 self.show(events);
-                Done::Claim(claim.namespace.clone(), Ok(self.store.objects[&slot].meta().into()))
+                WriteResult::Claim(claim.namespace.clone(), Ok(self.store.objects[&slot].meta().into()))
             }
-            Job::Unread { .. } => Done::Unread,
-            Job::Suspended { uid, texts } => {
+            WriteRequest::Unread { .. } => WriteResult::Unread,
+            WriteRequest::Suspended { uid, texts } => {
                 let (uid, version) = (uid.clone(), self.list.version + 1);
                 self.list = SuspendedList { uid, version, digest: digest(texts) };
-                let seen = Seen::Item(Box::new(Item::Suspended(self.list.clone())));
+                let seen = WatchEvent::Item(Box::new(Item::Suspended(self.list.clone())));
                 self.to_show.entry(Kind::Suspended).or_default().push_back(seen);
-                Done::Suspended(Ok(self.list.clone()))
+                WriteResult::Suspended(Ok(self.list.clone()))
             }
-            Job::Keep { uid, text } => {
+            WriteRequest::Keep { uid, text } => {
                 let map = SuspendedList { uid: uid.clone(), version: self.version, digest: digest(&[text]) };
-                Done::Kept(Ok(map))
+                WriteResult::Kept(Ok(map))
             }
-            Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Ok(())),
-            Job::Read { target, .. } => {
+            WriteRequest::Unlabel { handle, .. } => WriteResult::Unlabelled(handle.clone(), Ok(())),
+            WriteRequest::Read { target, .. } => {
                 let object = self.store.objects.get(&slot_of(target));
-                Done::Read(target.clone(), object.map(|object| Box::new(item_of(object))).ok_or(Failure::Gone))
+                WriteResult::Read(target.clone(), object.map(|object| Box::new(item_of(object))).ok_or(Failure::Gone))
             }
-            Job::Status { target, document, .. } => {
+            WriteRequest::Status { target, document, .. } => {
                 self.users_told += usize::from(target.kind == "User");
                 let slot = slot_of(target);
                 let events = self.store.write_status(&slot, &target.uid, &document["status"]);
                 if events.is_empty() {
-                    return Done::Status(target.clone(), Err(Failure::Gone));
+                    return WriteResult::Status(target.clone(), Err(Failure::Gone));
                 }
                 self.show(events);
-                Done::Status(target.clone(), Ok(Box::new(item_of(&self.store.objects[&slot]))))
+                WriteResult::Status(target.clone(), Ok(Box::new(item_of(&self.store.objects[&slot]))))
             }
         }
     }
 
     fn answer(&mut self, which: Index, answer: Answer) {
-        if self.under_way.is_empty() {
+        if self.in_flight.is_empty() {
             return;
         }
-        let job = self.under_way.remove(which.index(self.under_way.len()));
+        let job = self.in_flight.remove(which.index(self.in_flight.len()));
         let done = match (answer, &job) {
-            (Answer::Never { written }, Job::Native(_) | Job::Claim(_)) if self.held.len() < HELD => {
+            (Answer::Never { written }, WriteRequest::Native(_) | WriteRequest::Claim(_)) if self.held.len() < HELD => {
                 let done = written.then(|| self.carry_out(&job));
                 self.held.push((job, done));
                 return;
             }
             (Answer::Well | Answer::Never { .. }, _) => self.carry_out(&job),
-            (Answer::Refused, Job::Native(write @ (Write::Create { .. } | Write::Apply { .. }))) => {
-                Done::Native(write.key().clone(), refused())
+            (Answer::Refused, WriteRequest::Native(write @ (Write::Create { .. } | Write::Apply { .. }))) => {
+                WriteResult::Native(write.key().clone(), refused())
             }
             (Answer::Fails | Answer::Refused, _) => undone(&job, true),
             (Answer::IsLost, _) => {
@@ -513,13 +516,13 @@ impl Model {
             self.engine.turn(self.moment(), answers.into_iter(), seen.into_iter());
             assert!(self.goes_back || self.engine.gone_back().is_none(), "{:?}", self.engine.gone_back());
             while let Ok(job) = self.sent.try_recv() {
-                let others = || self.under_way.iter().chain(self.held.iter().map(|(job, _)| job));
+                let others = || self.in_flight.iter().chain(self.held.iter().map(|(job, _)| job));
                 let natives = others().filter_map(key_of).count();
                 if let Some(key) = key_of(&job) {
                     assert!(others().all(|other| key_of(other) != Some(key)), "{key} is written twice at once");
                     assert!(natives < 8 * AT_ONCE, "{natives} writes are under way");
                 }
-                self.under_way.push(job);
+                self.in_flight.push(job);
             }
             if !self.engine.has_work() {
                 return;
@@ -544,8 +547,8 @@ impl Model {
     fn rest_until(&mut self, end: i64) {
         for _ in 0..400 {
             self.seen.extend(self.to_show.values_mut().flat_map(std::mem::take));
-            for job in std::mem::take(&mut self.under_way) {
-                if matches!(&job, Job::Native(write) if (self.hold)(write)) {
+            for job in std::mem::take(&mut self.in_flight) {
+                if matches!(&job, WriteRequest::Native(write) if (self.hold)(write)) {
                     self.held.push((job, None));
                     continue;
                 }
@@ -566,7 +569,7 @@ impl Model {
             }
             self.turns();
         }
-        panic!("it does not come to rest: {:?} {:?}", self.under_way, self.engine.wakes_at());
+        panic!("it does not come to rest: {:?} {:?}", self.in_flight, self.engine.wakes_at());
     }
 
     /// All that was held is answered.
@@ -581,9 +584,9 @@ impl Model {
 
     /// What follows from everything.
     fn all(&self) -> All {
-        let mut world = self.store.world();
-        world.set_seed(&self.secret);
-        All::from_scratch(&mut world, self.time(), &self.present)
+        let mut cache = self.store.cache();
+        cache.set_seed(&self.secret);
+        All::from_scratch(&mut cache, self.time(), &self.present)
     }
 
     /// Nobody has what they should not have, but by an object that is being written, or because their new grant waits for one.
@@ -592,7 +595,7 @@ impl Model {
         let desired = all.desired();
         let held: BTreeSet<&Key> = self.held.iter().filter_map(|(job, _)| key_of(job)).collect();
         let claimed = |namespace: &str| {
-            self.held.iter().any(|(job, _)| matches!(job, Job::Claim(claim) if *claim.namespace == *namespace))
+            self.held.iter().any(|(job, _)| matches!(job, WriteRequest::Claim(claim) if *claim.namespace == *namespace))
                 // It is recorded first, and alone.
                 || all.units.get(namespace).is_some_and(|unit| unit.claim.is_some())
         };
@@ -602,8 +605,8 @@ impl Model {
                 continue;
             }
             match observed.content.as_ref().unwrap() {
-                Content::Rules(have) => {
-                    let Some(Native { content: Content::Rules(want), .. }) = desired.get(key) else { continue };
+                RbacSpec::Rules(have) => {
+                    let Some(Desired { content: RbacSpec::Rules(want), .. }) = desired.get(key) else { continue };
                     if !self.is_bound(key, &held) {
                         // It gives nobody anything, or only by what is being taken away.
                         continue;
@@ -611,7 +614,7 @@ impl Model {
                     let (have, want) = (RuleSet::from_rules(have.iter()), RuleSet::from_rules(want.iter()));
                     assert!(want.contains_all(&have), "{key} gives too much; held: {held:?}");
                 }
-                Content::Binding { role, subjects } => {
+                RbacSpec::Binding { role, subjects } => {
                     let wanted = desired.get(key).map(|native| &native.content);
                     for grantee in subjects.iter().filter(|g| !wanted.is_some_and(|w| gives(w, Some(role), g))) {
                         let waits = self.waits_for_another(&desired, &held, &unit, grantee);
@@ -624,11 +627,11 @@ impl Model {
 
     /// Whether somebody is bound to this role, or is about to be.
     fn is_bound(&self, role: &Key, held: &BTreeSet<&Key>) -> bool {
-        let binds = |key: &Key, content: &Content| matches!(content, Content::Binding { role: name, .. } if role_key(key, name) == *role);
+        let binds = |key: &Key, content: &RbacSpec| matches!(content, RbacSpec::Binding { role: name, .. } if role_key(key, name) == *role);
         let there = self.present.iter().filter(|(key, _)| !held.contains(key));
         let mut there = there.filter_map(|(key, observed)| Some((key, observed.content.as_ref()?)));
         let mut coming = self.held.iter().filter_map(|(job, _)| match job {
-            Job::Native(Write::Create { key, native } | Write::Apply { key, native, .. }) => {
+            WriteRequest::Native(Write::Create { key, native } | Write::Apply { key, native, .. }) => {
                 Some((key, &native.content))
             }
             _ => None,
@@ -638,11 +641,11 @@ impl Model {
 
     /// Whether somebody shall have something in this unit that they do not have yet, or not for sure, because a write of the
     /// unit is not answered.
-    fn waits_for_another(&self, desired: &Desired, held: &BTreeSet<&Key>, unit: &Name, grantee: &Grantee) -> bool {
+    fn waits_for_another(&self, desired: &DesiredSet, held: &BTreeSet<&Key>, unit: &Name, grantee: &Subject) -> bool {
         let is_writing = held.iter().any(|key| unit_of(key) == *unit);
         is_writing
             && desired.iter().filter(|(key, _)| unit_of(key) == *unit).any(|(key, native)| {
-                let Content::Binding { role, .. } = &native.content else { return false };
+                let RbacSpec::Binding { role, .. } = &native.content else { return false };
                 let is_there = self
                     .present
                     .get(key)
@@ -662,17 +665,17 @@ impl Model {
         let is: BTreeMap<_, _> = self.present.iter().map(|(key, o)| (key.clone(), o.content.clone())).collect();
         assert_eq!(is, should);
         assert!(self.present.values().all(|observed| observed.labelled));
-        let world = self.store.world();
+        let cache = self.store.cache();
         for draft in all.statuses() {
-            let Some(meta) = meta(&world, draft) else { continue };
+            let Some(meta) = meta(&cache, draft) else { continue };
             assert_eq!(draft.document(&meta, self.time()), None, "{} is not told", draft.target.path());
         }
         assert_eq!(self.metrics.units_busy.get(), 0);
     }
 }
 
-fn gives(content: &Content, role: Option<&Name>, grantee: &Grantee) -> bool {
-    matches!(content, Content::Binding { role: r, subjects } if role.is_none_or(|role| role == r) && subjects.contains(grantee))
+fn gives(content: &RbacSpec, role: Option<&Name>, grantee: &Subject) -> bool {
+    matches!(content, RbacSpec::Binding { role: r, subjects } if role.is_none_or(|role| role == r) && subjects.contains(grantee))
 }
 
 fn failed() -> Outcome {
@@ -684,18 +687,22 @@ fn refused() -> Outcome {
 }
 
 /// It ended in an error: the API server said so, or not.
-fn undone(job: &Job, answered: bool) -> Done {
+fn undone(job: &WriteRequest, answered: bool) -> WriteResult {
     let error = || "it failed".to_owned();
     match job {
-        Job::Native(write) => Done::Native(write.key().clone(), Outcome::Failed { message: error(), answered }),
-        Job::Claim(claim) if answered => Done::Claim(claim.namespace.clone(), Err(Failure::Refused(error()))),
-        Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(Failure::Failed(error()))),
-        Job::Suspended { .. } => Done::Suspended(Err(Failure::Failed(error()))),
-        Job::Keep { .. } => Done::Kept(Err(Failure::Failed(error()))),
-        Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(Failure::Failed(error()))),
-        Job::Status { target, .. } => Done::Status(target.clone(), Err(Failure::Failed(error()))),
-        Job::Unread { .. } => Done::Unread,
-        Job::Read { target, .. } => Done::Read(target.clone(), Err(Failure::Failed(error()))),
+        WriteRequest::Native(write) => {
+            WriteResult::Native(write.key().clone(), Outcome::Failed { message: error(), answered })
+        }
+        WriteRequest::Claim(claim) if answered => {
+            WriteResult::Claim(claim.namespace.clone(), Err(Failure::Refused(error())))
+        }
+        WriteRequest::Claim(claim) => WriteResult::Claim(claim.namespace.clone(), Err(Failure::Failed(error()))),
+        WriteRequest::Suspended { .. } => WriteResult::Suspended(Err(Failure::Failed(error()))),
+        WriteRequest::Keep { .. } => WriteResult::Kept(Err(Failure::Failed(error()))),
+        WriteRequest::Unlabel { handle, .. } => WriteResult::Unlabelled(handle.clone(), Err(Failure::Failed(error()))),
+        WriteRequest::Status { target, .. } => WriteResult::Status(target.clone(), Err(Failure::Failed(error()))),
+        WriteRequest::Unread { .. } => WriteResult::Unread,
+        WriteRequest::Read { target, .. } => WriteResult::Read(target.clone(), Err(Failure::Failed(error()))),
     }
 }
 
@@ -746,7 +753,7 @@ const ONE_ORGANIZATION: &str = "
 
 /// What an Organization says of its namespace.
 fn assigned(model: &Model, name: &str) -> String {
-    let slot = (world::Kind::Organization, String::new(), name.to_owned());
+    let slot = (histories::Kind::Organization, String::new(), name.to_owned());
     let status = model.store.objects[&slot].status().expect("it has no status");
     let conditions = status["conditions"].as_array().unwrap();
     let assigned = conditions.iter().find(|c| c["type"] == "NamespaceAssigned").unwrap();
@@ -786,7 +793,7 @@ fn where_the_claim_of_an_organization_that_was_made_anew_cannot_be_recorded_nobo
 #[case::one_refusal(Claims::Refuses, 0)]
 #[case::an_outage(Claims::IsOutOfReach, 300)]
 fn what_there_is_stays_while_the_claim_of_an_organization_that_was_made_anew_is_on_its_way(
-    #[case] trouble: Claims,
+    #[case] write_failure: Claims,
     #[case] seconds: i64,
 ) {
     let mut model = Model::new();
@@ -794,7 +801,7 @@ fn what_there_is_stays_while_the_claim_of_an_organization_that_was_made_anew_is_
     model.rest(true);
     let before = granted_by_bindings(&model);
     assert!(!before.is_empty());
-    model.claims = trouble;
+    model.claims = write_failure;
     let anew = objects(ONE_ORGANIZATION).remove(0);
     model.act(&Op::Replace(Box::new(anew)));
     model.wait(seconds);
@@ -830,7 +837,7 @@ fn what_cannot_be_granted_keeps_nobody_in_what_they_shall_lose() {
     assert_eq!(granted_by_bindings(&model), before);
     model.wait(30);
     assert!(granted_by_bindings(&model).is_empty(), "{:?}", granted_by_bindings(&model));
-    let slot = (world::Kind::RoleBinding, "n0".to_owned(), "b".to_owned());
+    let slot = (histories::Kind::RoleBinding, "n0".to_owned(), "b".to_owned());
     let status = model.store.objects[&slot].status().unwrap().to_string();
     assert!(status.contains("RefusedByApiServer") && status.contains("it failed"), "{status}");
     // It is tried again, and the rest does not wait for that.
@@ -876,10 +883,10 @@ fn an_exchange_of_roles_waits_for_no_revocation_elsewhere() {
         granted_by_bindings(model).into_iter().filter(|key| *key.namespace == *"n0").collect()
     };
     let before = in_n0(&model);
-    model.act(&Op::Delete((world::Kind::RoleBinding, "n1".to_owned(), "b".to_owned())));
+    model.act(&Op::Delete((histories::Kind::RoleBinding, "n1".to_owned(), "b".to_owned())));
     model.hold = |_| true;
     model.wait(1);
-    assert!(matches!(&model.held[..], [(Job::Native(write), _), ..] if write.revokes()), "{:?}", model.held);
+    assert!(matches!(&model.held[..], [(WriteRequest::Native(write), _), ..] if write.revokes()), "{:?}", model.held);
     model.hold = |_| false;
     apply(
         &mut model,
@@ -907,7 +914,7 @@ fn robots(first: usize, count: usize) -> String {
 fn bound_by(model: &Model, kind: &str, name: &str) -> BTreeSet<String> {
     let of_it = |o: &&Observed| o.source().is_some_and(|source| source.kind == kind && *source.name == *name);
     let subjects = model.present.values().map(|o| &**o).filter(of_it).filter_map(|o| match &o.content {
-        Some(Content::Binding { subjects, .. }) => Some(subjects.iter().map(|s| format!("{s:?}"))),
+        Some(RbacSpec::Binding { subjects, .. }) => Some(subjects.iter().map(|s| format!("{s:?}"))),
         _ => None,
     });
     subjects.flatten().collect()
@@ -942,7 +949,7 @@ fn who_keeps_a_role_has_it_while_the_shard_that_takes_over_cannot_be_created(
         "{kind: SiteRole, metadata: {name: reader}, spec: {privileged: false, assignableTo: [Organization], rules: [{apiGroups: [''], resources: [pods], verbs: [get, watch]}]}}",
     );
     model.wait(60);
-    let gives_more = |observed: &Observed| matches!(&observed.content, Some(Content::Rules(rules)) if rules.iter().any(|rule| rule.verbs.len() == 2));
+    let gives_more = |observed: &Observed| matches!(&observed.content, Some(RbacSpec::Rules(rules)) if rules.iter().any(|rule| rule.verbs.len() == 2));
     assert!(model.present.values().any(|observed| gives_more(observed)), "the role has not grown");
     model.fault = |_| None;
     model.rest(true);
@@ -965,7 +972,7 @@ fn another_seed_gives_all_shards_other_names_and_takes_nothing_from_anybody() {
     let shards = |model: &Model| -> BTreeMap<NativeKind, BTreeSet<Name>> {
         let mut shards = BTreeMap::<_, BTreeSet<Name>>::new();
         for (key, observed) in &model.present {
-            if matches!(&observed.content, Some(Content::Binding { subjects, .. }) if subjects.len() > 1) {
+            if matches!(&observed.content, Some(RbacSpec::Binding { subjects, .. }) if subjects.len() > 1) {
                 shards.entry(key.kind).or_default().insert(key.name.clone());
             }
         }
@@ -983,7 +990,7 @@ fn another_seed_gives_all_shards_other_names_and_takes_nothing_from_anybody() {
     model.secret = "7b1a6cbb-9d0c-4c07-8f6e-0d4b6f5a2c11".into();
     let ceiling = model.store.ceilings[&Which::Cluster].clone();
     let item = Item::Ceiling(Kind::CeilingCluster, ceiling, model.secret.clone());
-    model.seen.push(Seen::Item(Box::new(item)));
+    model.seen.push(WatchEvent::Item(Box::new(item)));
     model.wait(60);
     assert_eq!(held(&model), all, "the old shards stay until the new ones are there");
     model.fault = |_| None;
@@ -1052,13 +1059,13 @@ fn what_cannot_be_taken_away_is_said_and_holds_up_nothing_else() {
     model.wait(60);
     assert_eq!(bound_by(&model, "RoleBinding", "both").len(), 2);
     assert_eq!(bound_by(&model, "RoleBinding", "another").len(), 1);
-    let slot = (world::Kind::RoleBinding, "n0".to_owned(), "both".to_owned());
+    let slot = (histories::Kind::RoleBinding, "n0".to_owned(), "both".to_owned());
     let status = model.store.objects[&slot].status().unwrap().to_string();
     assert!(status.contains("RefusedByApiServer"), "{status}");
     // What gives is not answered any more. What takes away is tried beside it, after five seconds at most, though nothing of the
     // kind was under way when that began.
     let soon = |model: &Model| model.moment().clock + Duration::from_secs(1);
-    while !model.under_way.is_empty() || model.engine.wakes_at().1.is_some_and(|at| at < soon(&model)) {
+    while !model.in_flight.is_empty() || model.engine.wakes_at().1.is_some_and(|at| at < soon(&model)) {
         model.wait(1);
     }
     apply(&mut model, &ANOTHER.replace("another", "one-more"));
@@ -1088,7 +1095,7 @@ fn who_leads_again_knows_of_no_claim_that_is_refused() {
     assert_eq!(granted_by_bindings(&model), []);
     model.engine.lead(false);
     model.claims = Claims::Records;
-    let claim = claims::claim(&model.store.world(), "n0", model.time(), true).unwrap();
+    let claim = claims::claim(&model.store.cache(), "n0", model.time(), true).unwrap();
     let events = record(&mut model.store, &claim);
     model.show(events);
     for (key, observed) in before.iter().filter(|(key, _)| *key.namespace == *"n0") {
@@ -1102,10 +1109,10 @@ fn who_leads_again_knows_of_no_claim_that_is_refused() {
     model.see();
     model.engine.lead(true);
     model.turns();
-    let is_claim = |job: &Job| matches!(job, Job::Claim(_));
-    assert!(model.under_way.iter().any(is_claim), "{:?}", model.under_way);
-    let takes = |job: &Job| matches!(job, Job::Native(write) if *write.key().namespace == *"n0" && write.revokes());
-    assert!(!model.under_way.iter().any(takes), "{:?}", model.under_way);
+    let is_claim = |job: &WriteRequest| matches!(job, WriteRequest::Claim(_));
+    assert!(model.in_flight.iter().any(is_claim), "{:?}", model.in_flight);
+    let takes = |job: &WriteRequest| matches!(job, WriteRequest::Native(write) if *write.key().namespace == *"n0" && write.revokes());
+    assert!(!model.in_flight.iter().any(takes), "{:?}", model.in_flight);
     // What was refused to whoever led before does not count, either.
     model.claims = Claims::Refuses;
     model.wait(5);
@@ -1123,7 +1130,7 @@ fn who_stands_by_remembers_nothing_of_namespaces_that_are_gone() {
     for n in 0..100 {
         let name = format!("branch-{n}");
         apply(&mut model, &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}"));
-        model.act(&Op::Delete((world::Kind::Namespace, String::new(), name)));
+        model.act(&Op::Delete((histories::Kind::Namespace, String::new(), name)));
     }
     model.see();
     assert_eq!(model.metrics.units_busy.get(), 0);
@@ -1143,7 +1150,7 @@ fn an_empty_namespace_that_is_released_goes_to_the_organization_that_waits_for_i
     apply(&mut model, &organization("acme"));
     model.rest(true);
     apply(&mut model, &organization("heir"));
-    model.act(&Op::Delete((world::Kind::Organization, String::new(), "acme".to_owned())));
+    model.act(&Op::Delete((histories::Kind::Organization, String::new(), "acme".to_owned())));
     model.rest(true);
     assert!(assigned(&model, "heir").starts_with("ReservedFor"));
     model.act(&Op::Release("n0"));
@@ -1163,11 +1170,11 @@ fn a_status_that_somebody_edits_is_written_again() {
     model.rest(true);
     model.check_converged();
     let slots = [
-        (world::Kind::Organization, "", "acme"),
-        (world::Kind::User, "", "ada"),
-        (world::Kind::SiteRole, "", "reader"),
-        (world::Kind::SiteRoleBinding, "", "s"),
-        (world::Kind::RoleBinding, "n0", "b"),
+        (histories::Kind::Organization, "", "acme"),
+        (histories::Kind::User, "", "ada"),
+        (histories::Kind::SiteRole, "", "reader"),
+        (histories::Kind::SiteRoleBinding, "", "s"),
+        (histories::Kind::RoleBinding, "n0", "b"),
     ];
     for (kind, namespace, name) in slots {
         let slot = (kind, namespace.to_owned(), name.to_owned());
@@ -1192,7 +1199,7 @@ fn a_user_is_told_once_for_many_grants_and_not_again_by_the_next_leader() {
     model.rest(true);
     model.check_converged();
     let holds = |model: &Model| {
-        let slot = (world::Kind::User, String::new(), "ada".to_owned());
+        let slot = (histories::Kind::User, String::new(), "ada".to_owned());
         model.store.objects[&slot].status().unwrap()["grants"].clone()
     };
     assert_eq!(holds(&model), 1);
@@ -1228,22 +1235,23 @@ fn a_status_that_somebody_edits_before_our_write_of_it_is_answered_is_written_ag
         &mut model,
         "{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: SiteRole, name: reader}, subjects: [{kind: User, name: eve}]}}",
     );
-    let is_said = |job: &Job| matches!(job, Job::Status { target, .. } if target.kind == "RoleBinding");
+    let is_said =
+        |job: &WriteRequest| matches!(job, WriteRequest::Status { target, .. } if target.kind == "RoleBinding");
     let mut done = None;
     for _ in 0..50 {
         model.see();
-        if let Some(at) = model.under_way.iter().position(is_said) {
-            let job = model.under_way.remove(at);
+        if let Some(at) = model.in_flight.iter().position(is_said) {
+            let job = model.in_flight.remove(at);
             done = Some(model.carry_out(&job));
             break;
         }
-        for job in std::mem::take(&mut model.under_way) {
+        for job in std::mem::take(&mut model.in_flight) {
             let done = model.carry_out(&job);
             model.answers.push(done);
         }
     }
     let done = done.expect("nothing is said of the binding");
-    let slot = (world::Kind::RoleBinding, "n0".to_owned(), "b".to_owned());
+    let slot = (histories::Kind::RoleBinding, "n0".to_owned(), "b".to_owned());
     let mut status = model.store.objects[&slot].status().unwrap();
     let before = status.clone();
     status["conditions"][0]["message"] = "All is well.".into();
@@ -1298,7 +1306,7 @@ fn an_error_that_reads_otherwise_each_time_is_said_once() {
     };
     apply(&mut model, ADA_AND_BOB);
     model.wait(60);
-    let slot = (world::Kind::RoleBinding, "n0".to_owned(), "both".to_owned());
+    let slot = (histories::Kind::RoleBinding, "n0".to_owned(), "both".to_owned());
     let said = |model: &Model| model.store.objects[&slot].status().unwrap().to_string();
     let first = said(&model);
     assert!(first.contains("read udp 10.0.0.1:"), "{first}");
@@ -1315,15 +1323,15 @@ fn who_leads_reports_a_config_map_that_cannot_be_read() {
     model.engine.lead(false);
     let says = |model: &mut Model, fault: Option<&str>| {
         let (uid, fault) = ("map".into(), fault.map(str::to_owned));
-        model.seen.push(Seen::Item(Box::new(Item::Configuration { map: "bailiwick-config", uid, fault })));
+        model.seen.push(WatchEvent::Item(Box::new(Item::Configuration { map: "bailiwick-config", uid, fault })));
         model.turns();
-        model.under_way.iter().filter(|job| matches!(job, Job::Unread { .. })).count()
+        model.in_flight.iter().filter(|job| matches!(job, WriteRequest::Unread { .. })).count()
     };
     assert_eq!(says(&mut model, Some("no YAML")), 0);
     model.engine.lead(true);
     model.turns();
-    let reports = |job: &Job| matches!(job, Job::Unread { map: "bailiwick-config", why, .. } if why == "no YAML");
-    assert!(model.under_way.iter().any(reports), "{:?}", model.under_way);
+    let reports = |job: &WriteRequest| matches!(job, WriteRequest::Unread { map: "bailiwick-config", why, .. } if why == "no YAML");
+    assert!(model.in_flight.iter().any(reports), "{:?}", model.in_flight);
     assert_eq!(says(&mut model, Some("still no YAML")), 2);
     model.rest(true);
     assert_eq!(says(&mut model, None), 0);
@@ -1354,13 +1362,13 @@ fn an_object_that_is_deleted_while_it_is_read_again_stays_gone() {
     let nobody = BTreeSet::new();
     assert_eq!(bound_by(&model, "RoleBinding", "late"), nobody, "there was room for both");
     let delete = |model: &mut Model, name: &str| {
-        model.act(&Op::Delete((world::Kind::Group, "n0".to_owned(), name.to_owned())));
+        model.act(&Op::Delete((histories::Kind::Group, "n0".to_owned(), name.to_owned())));
     };
     delete(&mut model, "first");
     model.see();
-    let is_read = |job: &Job| matches!(job, Job::Read { target, .. } if &*target.name == "second");
-    let at = model.under_way.iter().position(is_read).expect("it is not read again");
-    let job = model.under_way.remove(at);
+    let is_read = |job: &WriteRequest| matches!(job, WriteRequest::Read { target, .. } if &*target.name == "second");
+    let at = model.in_flight.iter().position(is_read).expect("it is not read again");
+    let job = model.in_flight.remove(at);
     let done = model.carry_out(&job);
     delete(&mut model, "second");
     model.rest(true);

@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use bailiwick::core::cache::{Cache, Ceilings};
 use bailiwick::core::catalog::{Bounds, Settings, Target, Word};
-use bailiwick::core::native::{Content, Grantee, NativeKind, from_rules};
+use bailiwick::core::fixpoint::settle;
+use bailiwick::core::rbac::{NativeKind, RbacSpec, Subject, from_rules};
 use bailiwick::core::rules::{Ceiling, Rule};
-use bailiwick::core::settled::settle;
-use bailiwick::core::world::{Ceilings, World};
 use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::cases;
 #[path = "../fuzz/mutation.rs"]
 mod mutation;
-use crate::world::{Event, Object};
+use crate::histories::{Event, Object};
 use mutation::{Mutation, mutate, mutations, yaml_documents};
 
 /// A world takes a few milliseconds; this is for a machine that is busy with other things.
@@ -158,15 +158,15 @@ fn now() -> Timestamp {
 /// A world of these objects, and what follows from it, checked. The ceilings are those of the real bounds.
 fn decide(objects: impl IntoIterator<Item = Object>, bounds: Bounds, settings: Settings, real: &Bounds) -> usize {
     let begin = Instant::now();
-    let mut world = World::default();
+    let mut cache = Cache::default();
     let held = ceilings(real);
-    world.ceilings = ceilings(real);
-    world.set_bounds(bounds.clone());
-    world.set_settings(settings);
+    cache.ceilings = ceilings(real);
+    cache.set_bounds(bounds.clone());
+    cache.set_settings(settings);
     for object in objects {
-        Event::Is(Box::new(object)).feed(&mut world);
+        Event::Is(Box::new(object)).feed(&mut cache);
     }
-    let settled = settle(&mut world, now());
+    let settled = settle(&mut cache, now());
     for draft in &settled.statuses {
         assert!(draft.ready().is_some(), "{} says nothing", draft.target.path());
     }
@@ -177,14 +177,14 @@ fn decide(objects: impl IntoIterator<Item = Object>, bounds: Bounds, settings: S
                 || *key.namespace == bounds.release_namespace
         );
         match &native.content {
-            Content::Binding { subjects, .. } => {
+            RbacSpec::Binding { subjects, .. } => {
                 for grantee in subjects.iter() {
-                    let (Grantee::User(name) | Grantee::Group(name) | Grantee::ServiceAccount { name, .. }) = grantee;
+                    let (Subject::User(name) | Subject::Group(name) | Subject::ServiceAccount { name, .. }) = grantee;
                     assert!(!name.starts_with("system:"), "{key} grants to {grantee:?}");
                     assert!(!name.is_empty() && !name.chars().any(char::is_control), "{key} grants to {grantee:?}");
                 }
             }
-            Content::Rules(rules) => {
+            RbacSpec::Rules(rules) => {
                 let ceilings = match key.kind {
                     NativeKind::ClusterRole => vec![&held.cluster],
                     _ if *key.namespace == bounds.release_namespace => vec![&held.release, &held.home],
@@ -283,11 +283,11 @@ fn a_user_is_never_dormant_when_the_days_reach_beyond_the_end_of_time() {
     use bailiwick::api::UserState::Active;
     use bailiwick::core::conditions::Status;
     let settings = Settings::parse("users: {dormantAfterDays: 4294967295}").unwrap();
-    let mut world = World::default();
-    world.set_settings(settings);
+    let mut cache = Cache::default();
+    cache.set_settings(settings);
     let seen = corpus(0).into_iter().filter_map(object).find(|o| o.meta().name.as_deref() == Some("seen")).unwrap();
-    Event::Is(Box::new(seen)).feed(&mut world);
-    let settled = settle(&mut world, now());
+    Event::Is(Box::new(seen)).feed(&mut cache);
+    let settled = settle(&mut cache, now());
     let Status::User(status) = &settled.statuses[0].status else { panic!("{:?}", settled.statuses) };
     assert_eq!(status.state, Some(Active));
 }

@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::api::{self, Action, RoleKind, Scope, SiteSubjectKind, SubjectKind};
-use bailiwick::core::native::{Content, Grantee, NativeKind, Source};
+use bailiwick::core::rbac::{NativeKind, RbacSpec, Source, Subject};
 use bailiwick::core::rules::{Atom, Rule};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
 use crate::cases;
+use crate::histories::{Kind, Object, RELEASE, Store, Which, crowd, history};
 use crate::shell::{Shell, slot};
-use crate::world::{Kind, Object, RELEASE, Store, Which, crowd, history};
 
 struct Oracle<'a> {
     store: &'a Store,
@@ -65,18 +65,18 @@ impl<'a> Oracle<'a> {
         claimed.is_none_or(|at| object.created() > at)
     }
 
-    fn in_group(&self, ns: &str, group: &str, claimed: Option<Timestamp>) -> BTreeSet<Grantee> {
+    fn in_group(&self, ns: &str, group: &str, claimed: Option<Timestamp>) -> BTreeSet<Subject> {
         let Some(object) = self.get(Kind::Group, ns, group).filter(|o| self.live(o, claimed)) else {
             return BTreeSet::new();
         };
         let Object::Group(g) = object else { unreachable!() };
-        let users = g.spec.members.iter().filter(|m| self.good(m)).map(|m| Grantee::User(m.as_str().into()));
+        let users = g.spec.members.iter().filter(|m| self.good(m)).map(|m| Subject::User(m.as_str().into()));
         let external = g.spec.external_groups.iter().filter(|e| !e.starts_with("system:"));
-        users.chain(external.map(|e| Grantee::Group(e.as_str().into()))).collect()
+        users.chain(external.map(|e| Subject::Group(e.as_str().into()))).collect()
     }
 
     /// Whom a RoleBinding may reach at most.
-    fn by_binding(&self, ns: &str, name: &str) -> BTreeSet<Grantee> {
+    fn by_binding(&self, ns: &str, name: &str) -> BTreeSet<Subject> {
         let Some((_, claimed)) = self.holder(ns) else { return BTreeSet::new() };
         let Some(object) = self.get(Kind::RoleBinding, ns, name).filter(|o| self.live(o, claimed)) else {
             return BTreeSet::new();
@@ -88,13 +88,13 @@ impl<'a> Oracle<'a> {
             return BTreeSet::new();
         }
         let of = |s: &api::Subject| match s.kind {
-            SubjectKind::User if self.good(&s.name) => [Grantee::User(s.name.as_str().into())].into(),
+            SubjectKind::User if self.good(&s.name) => [Subject::User(s.name.as_str().into())].into(),
             SubjectKind::Group => self.in_group(ns, &s.name, claimed),
             SubjectKind::ExternalGroup if !s.name.starts_with("system:") => {
-                [Grantee::Group(s.name.as_str().into())].into()
+                [Subject::Group(s.name.as_str().into())].into()
             }
             SubjectKind::ServiceAccount => {
-                [Grantee::ServiceAccount { namespace: ns.into(), name: s.name.as_str().into() }].into()
+                [Subject::ServiceAccount { namespace: ns.into(), name: s.name.as_str().into() }].into()
             }
             _ => BTreeSet::new(),
         };
@@ -115,7 +115,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    fn by_site_binding(&self, name: &str) -> BTreeSet<Grantee> {
+    fn by_site_binding(&self, name: &str) -> BTreeSet<Subject> {
         let Some(Object::SiteRoleBinding(b)) = self.get(Kind::SiteRoleBinding, "", name) else {
             return BTreeSet::new();
         };
@@ -127,24 +127,24 @@ impl<'a> Oracle<'a> {
             return BTreeSet::new();
         }
         let of = |s: &api::SiteSubject| match s.kind {
-            SiteSubjectKind::User if self.good(&s.name) => Some(Grantee::User(s.name.as_str().into())),
+            SiteSubjectKind::User if self.good(&s.name) => Some(Subject::User(s.name.as_str().into())),
             SiteSubjectKind::ExternalGroup if !s.name.starts_with("system:") => {
-                Some(Grantee::Group(s.name.as_str().into()))
+                Some(Subject::Group(s.name.as_str().into()))
             }
-            SiteSubjectKind::ServiceAccount => Some(Grantee::ServiceAccount {
+            SiteSubjectKind::ServiceAccount => Some(Subject::ServiceAccount {
                 namespace: s.namespace.as_deref()?.into(),
                 name: s.name.as_str().into(),
             }),
             _ => None,
         };
         let holder = role.status.as_ref().and_then(|s| s.holder.as_deref());
-        let one = |g: &Grantee| !role.spec.single_holder || matches!(g, Grantee::User(name) if Some(&**name) == holder);
+        let one = |g: &Subject| !role.spec.single_holder || matches!(g, Subject::User(name) if Some(&**name) == holder);
         b.spec.subjects.iter().filter_map(of).filter(one).collect()
     }
 
     /// Who may hold the implicit roles of an organization: its own people; in the default one those who are nowhere
     /// named too.
-    fn by_membership(&self, ns: &str) -> BTreeSet<Grantee> {
+    fn by_membership(&self, ns: &str) -> BTreeSet<Subject> {
         let Some((organization, claimed)) = self.holder(ns) else { return BTreeSet::new() };
         let mut who = BTreeSet::new();
         for (kind, place, name) in self.store.objects.keys().filter(|(_, place, _)| place == ns) {
@@ -154,7 +154,7 @@ impl<'a> Oracle<'a> {
                 _ => {}
             }
         }
-        who.retain(|g| !matches!(g, Grantee::ServiceAccount { .. }));
+        who.retain(|g| !matches!(g, Subject::ServiceAccount { .. }));
         if organization.status.as_ref().is_some_and(|s| s.default)
             && self.store.settings.users.join_default_organization
         {
@@ -162,7 +162,7 @@ impl<'a> Oracle<'a> {
                 let Object::User(u) = object else { unreachable!() };
                 let name = u.spec.username.as_ref().or(u.metadata.name.as_ref()).unwrap();
                 if self.good(name) && !self.belongs_somewhere(name) {
-                    who.insert(Grantee::User(name.as_str().into()));
+                    who.insert(Subject::User(name.as_str().into()));
                 }
             }
         }
@@ -196,7 +196,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// Who may hold the part of a SiteRole that is given once for all.
-    fn anywhere(&self, role: &str) -> BTreeSet<Grantee> {
+    fn anywhere(&self, role: &str) -> BTreeSet<Subject> {
         let mut who = BTreeSet::new();
         for object in self.store.objects.values() {
             match object {
@@ -218,7 +218,7 @@ impl<'a> Oracle<'a> {
                 }
                 Object::User(u) if role == "member" => {
                     let name = u.spec.username.as_ref().or(u.metadata.name.as_ref()).unwrap();
-                    who.extend(self.good(name).then(|| Grantee::User(name.as_str().into())));
+                    who.extend(self.good(name).then(|| Subject::User(name.as_str().into())));
                 }
                 _ => {}
             }
@@ -234,7 +234,7 @@ impl<'a> Oracle<'a> {
     }
 
     /// What an object may give, to whom: its subjects, by its source.
-    fn may_reach(&self, source: &Source) -> BTreeSet<Grantee> {
+    fn may_reach(&self, source: &Source) -> BTreeSet<Subject> {
         match source.kind {
             "RoleBinding" => self.by_binding(&source.namespace, &source.name),
             "SiteRoleBinding" => self.by_site_binding(&source.name),
@@ -292,7 +292,7 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// The words of `world::bounds`, spelled out by hand.
+/// The words of `histories::bounds`, spelled out by hand.
 fn catalog(p: &api::Permission, which: Which) -> Vec<Rule> {
     let verbs: Vec<&str> = p
         .actions
@@ -383,7 +383,7 @@ fn spelled(rules: &[Rule], atom: &Atom) -> bool {
 
 fn assert_nothing_beyond(shell: &Shell) {
     let oracle = Oracle::new(&shell.store);
-    let mut reach: BTreeMap<Source, BTreeSet<Grantee>> = BTreeMap::new();
+    let mut reach: BTreeMap<Source, BTreeSet<Subject>> = BTreeMap::new();
     let site: BTreeSet<_> = shell.all.site.desired.keys().collect();
     let all = shell.all.desired();
     for (key, native) in all.clone() {
@@ -399,7 +399,7 @@ fn assert_nothing_beyond(shell: &Shell) {
         assert_eq!(object.slot().2, *source.name);
         assert!(source.namespace.is_empty() || source.namespace == key.namespace);
         match &native.content {
-            Content::Binding { role, subjects } => {
+            RbacSpec::Binding { role, subjects } => {
                 assert!(!subjects.is_empty(), "{key} has no subjects");
                 assert!(subjects.is_sorted(), "{key} is not sorted");
                 let may = reach.entry(source.clone()).or_insert_with(|| oracle.may_reach(source));
@@ -411,10 +411,10 @@ fn assert_nothing_beyond(shell: &Shell) {
                     );
                 }
                 let kind = if key.kind == NativeKind::RoleBinding { NativeKind::Role } else { NativeKind::ClusterRole };
-                let role = bailiwick::core::native::Key { kind, namespace: key.namespace.clone(), name: role.clone() };
+                let role = bailiwick::core::rbac::Key { kind, namespace: key.namespace.clone(), name: role.clone() };
                 assert!(all.contains_key(&role), "{key} refers to {role}, which nobody wants");
             }
-            Content::Rules(rules) => {
+            RbacSpec::Rules(rules) => {
                 assert!(!rules.is_empty(), "{key} has no rules");
                 let which = match key.kind {
                     NativeKind::ClusterRole => Which::Cluster,

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use bailiwick::core::Name;
+use bailiwick::core::cache::{Cache, Contribution, Held};
 use bailiwick::core::conditions::Status;
-use bailiwick::core::native::{Content, Grantee};
-use bailiwick::core::world::{Contribution, Held, World};
+use bailiwick::core::rbac::{RbacSpec, Subject};
 use proptest::prelude::*;
 
 use crate::build::given;
 use crate::cases;
+use crate::histories::{Kind, Op, crowd};
 use crate::shell::Shell;
-use crate::world::{Kind, Op, crowd};
 
 /// Organizations, site roles, grants.
 fn holds(shell: &Shell, handle: &str) -> [u32; 3] {
@@ -120,8 +120,8 @@ fn what_is_held_is_small_and_only_those_are_counted_again_who_hold_more_or_less(
             .collect(),
         ..Contribution::default()
     };
-    let mut world = World::default();
-    let mut counted = |before: &Contribution, after: &Contribution| world.set_contribution(before, after).counted;
+    let mut cache = Cache::default();
+    let mut counted = |before: &Contribution, after: &Contribution| cache.set_contribution(before, after).counted;
     let (first, second) = (held(&[("ada", 1), ("bob", 1), ("cyd", 1)]), held(&[("ada", 1), ("bob", 2), ("dan", 1)]));
     assert_eq!(counted(&Contribution::default(), &first), ["ada", "bob", "cyd"]);
     assert_eq!(counted(&first, &second), ["bob", "cyd", "dan"]);
@@ -140,20 +140,20 @@ proptest! {
             Status::Organization(status) => status.members,
             other => panic!("{other:?}"),
         });
-        let organizations: u32 = shell.world.users.keys().map(|handle| holds(&shell, handle)[0]).sum();
+        let organizations: u32 = shell.cache.users.keys().map(|handle| holds(&shell, handle)[0]).sum();
         prop_assert_eq!(members.sum::<u32>(), organizations);
         // What a SiteRole gives beyond the namespace is its own; everything else that names somebody is a grant of theirs.
         let desired = shell.all.desired();
         let natives = |username: &Name, kinds: &[&str]| {
-            let grantee = Grantee::User(username.clone());
+            let grantee = Subject::User(username.clone());
             let names = desired.values().filter(|native| kinds.contains(&native.source.kind));
-            let names = names.filter(|native| matches!(&native.content, Content::Binding { subjects, .. } if subjects.contains(&grantee)));
+            let names = names.filter(|native| matches!(&native.content, RbacSpec::Binding { subjects, .. } if subjects.contains(&grantee)));
             let sources = names.map(|native| &native.source.uid);
             (sources.clone().count(), sources.collect::<BTreeSet<_>>().len())
         };
-        for (handle, user) in shell.world.users.iter() {
+        for (handle, user) in shell.cache.users.iter() {
             let [_, site_roles, grants] = holds(&shell, handle);
-            if shell.world.speaker(&user.username).is_none_or(|speaker| speaker.meta.uid != user.meta.uid) {
+            if shell.cache.canonical_user(&user.username).is_none_or(|canonical_user| canonical_user.meta.uid != user.meta.uid) {
                 prop_assert_eq!([site_roles, grants], [0, 0]);
                 continue;
             }
@@ -161,8 +161,8 @@ proptest! {
             let (_, at_site) = natives(&user.username, &["SiteRoleBinding"]);
             prop_assert!(grants as usize >= in_organizations + at_site, "{handle:?}");
             prop_assert!(at_site == 0 || site_roles > 0, "{handle:?}");
-            let named = desired.values().any(|native| matches!(&native.content, Content::Binding { subjects, .. }
-                if subjects.contains(&Grantee::User(user.username.clone()))));
+            let named = desired.values().any(|native| matches!(&native.content, RbacSpec::Binding { subjects, .. }
+                if subjects.contains(&Subject::User(user.username.clone()))));
             // A SiteRoleBinding gives its role also while there is no organization.
             prop_assert!(grants == 0 || site_roles > 0 || named, "{handle:?} holds nothing");
         }

@@ -4,17 +4,17 @@ use bailiwick::core::kept::Kept;
 use rstest::rstest;
 
 use crate::build::{given, objects};
+use crate::histories::{Kind, Op};
 use crate::shell::Shell;
-use crate::world::{Kind, Op};
 
 /// Restores what a backup keeps of a site: specs, in the order of their names, without UIDs, statuses or times of before.
 /// `decisions`: whether the record of decisions is restored, too.
 fn restored(before: &Shell, yaml: &str, decisions: bool) -> Shell {
     let mut shell = Shell::new();
     if decisions {
-        shell.world.kept = Kept::of(&before.world);
-        let again: Kept = serde_json::from_str(&shell.world.kept.text()).unwrap();
-        assert_eq!(again, shell.world.kept);
+        shell.cache.kept = Kept::of(&before.cache);
+        let again: Kept = serde_json::from_str(&shell.cache.kept.text()).unwrap();
+        assert_eq!(again, shell.cache.kept);
     }
     // No operator runs meanwhile.
     for object in objects(yaml) {
@@ -82,6 +82,6 @@ fn a_namespace_stays_with_the_organization_that_held_it_until_it_is_released() {
     after.delete(Kind::Organization, "", "zeta");
     after.play(&[Op::Release("n0"), Op::Wait(4)]);
     assert_eq!(after.holds("alpha").as_deref(), Some("n0"));
-    assert_eq!(Kept::of(&after.world).claims["n0"], "alpha");
+    assert_eq!(Kept::of(&after.cache).claims["n0"], "alpha");
     assert_eq!(restored(&before, &organization("alpha"), false).holds("alpha").as_deref(), Some("n0"));
 }

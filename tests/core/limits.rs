@@ -1,18 +1,18 @@
 //! Limits of one organization: which objects count, and that nobody loses a place to somebody who asks for more.
 
 use bailiwick::api::{self, RoleKind, RoleRef, SubjectKind};
+use bailiwick::core::cache::Cache;
 use bailiwick::core::conditions::Status;
-use bailiwick::core::native::{self, Content, Grantee, Key, Native, NativeKind, Object, Source};
+use bailiwick::core::rbac::{self, Desired, Key, NativeKind, Object, RbacSpec, Source, Subject};
 use bailiwick::core::records;
 use bailiwick::core::roles::{self, LARGEST, MOST_RIGHTS};
 use bailiwick::core::shards::{self, Seed};
 use bailiwick::core::uid::Uid;
-use bailiwick::core::world::World;
 use bailiwick::core::{Name, budget, organization};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 
 use crate::build::given;
-use crate::world::tick;
+use crate::histories::tick;
 
 const START: &str = "
 {kind: Organization, metadata: {name: o}, spec: {namespace: n0, memberRole: ''}}
@@ -24,8 +24,8 @@ const START: &str = "
 {kind: CustomRole, metadata: {name: lead, namespace: n0}, spec: {impliesMembership: false, rules: [{apiGroups: [apps], resources: [deployments], verbs: [update]}]}}
 ";
 
-fn start() -> World {
-    given(START).world
+fn start() -> Cache {
+    given(START).cache
 }
 
 fn meta(name: &str, created: i64, version: u64) -> ObjectMeta {
@@ -71,25 +71,25 @@ fn judged(mut binding: api::RoleBinding, reason: &str, grants: u32) -> api::Role
     binding
 }
 
-fn feed(world: &mut World, binding: &api::RoleBinding) {
+fn feed(cache: &mut Cache, binding: &api::RoleBinding) {
     let record = records::Binding::from(binding);
-    world.binding(&"n0".into(), &record.meta.name.clone(), Some(record), None);
+    cache.binding(&"n0".into(), &record.meta.name.clone(), Some(record), None);
 }
 
-fn delete(world: &mut World, binding: &api::RoleBinding) {
+fn delete(cache: &mut Cache, binding: &api::RoleBinding) {
     let record = records::Binding::from(binding);
-    world.binding(&"n0".into(), &record.meta.name, None, Some(&record.meta.uid));
+    cache.binding(&"n0".into(), &record.meta.name, None, Some(&record.meta.uid));
 }
 
 /// The bindings that do not count, by name.
-fn left_out(world: &World) -> Vec<String> {
-    world.local["n0"].bindings.excess().map(|meta| meta.name.to_string()).collect()
+fn left_out(cache: &Cache) -> Vec<String> {
+    cache.local["n0"].bindings.excess().map(|meta| meta.name.to_string()).collect()
 }
 
 /// How many grants each binding has.
-fn grants(world: &World) -> Vec<(String, u32)> {
+fn grants(cache: &Cache) -> Vec<(String, u32)> {
     let decision =
-        organization::decide(world, &Name::from("n0"), tick(3_000_000), &bailiwick::core::plan::Present::new());
+        organization::decide(cache, &Name::from("n0"), tick(3_000_000), &bailiwick::core::plan::Present::new());
     let grants = decision.statuses.iter().filter_map(|draft| match &draft.status {
         Status::Binding(status) => Some((draft.target.name.to_string(), status.grants)),
         _ => None,
@@ -113,72 +113,72 @@ const SEVEN: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 fn the_oldest_objects_count_whatever_the_order_in_which_they_are_seen() {
     let all: Vec<_> = ["y"].iter().chain(&SEVEN).rev().zip(0..).map(|(name, age)| largest(name, age)).collect();
     for backwards in [false, true] {
-        let mut world = start();
+        let mut cache = start();
         let order: Vec<_> = if backwards { all.iter().rev().collect() } else { all.iter().collect() };
-        order.into_iter().for_each(|binding| feed(&mut world, binding));
-        assert_eq!(left_out(&world), ["y"], "the youngest");
+        order.into_iter().for_each(|binding| feed(&mut cache, binding));
+        assert_eq!(left_out(&cache), ["y"], "the youngest");
     }
 }
 
 #[test]
 fn an_object_that_grows_never_displaces_one_that_counts() {
-    let mut world = start();
+    let mut cache = start();
     for (name, age) in SEVEN.iter().zip(0..) {
-        feed(&mut world, &largest(name, age));
+        feed(&mut cache, &largest(name, age));
     }
     let mut old = binding("old", "harmless", -1, 1, 20);
-    feed(&mut world, &old);
-    assert!(left_out(&world).is_empty());
+    feed(&mut cache, &old);
+    assert!(left_out(&cache).is_empty());
     old.spec.subjects.extend(largest("old", -1).spec.subjects.into_iter().skip(1));
     old.metadata = ObjectMeta { generation: Some(2), ..meta("old", -1, 10_001) };
-    feed(&mut world, &old);
-    assert!(left_out(&world).is_empty() && world.local["n0"].bindings.is_excess("old"));
+    feed(&mut cache, &old);
+    assert!(left_out(&cache).is_empty() && cache.local["n0"].bindings.is_excess("old"));
     // Nor does it lose what it had: whoever fills the limit must not make the next change of somebody else's object fatal.
-    assert!(grants(&world).iter().all(|(name, grants)| *grants == if name == "old" { 1 } else { 1000 }));
+    assert!(grants(&cache).iter().all(|(name, grants)| *grants == if name == "old" { 1 } else { 1000 }));
     old.metadata = ObjectMeta { generation: Some(2), ..meta("old", -1, 10_002) };
-    feed(&mut world, &old);
-    assert!(grants(&world).contains(&("old".into(), 1)), "its status was written, no more");
-    delete(&mut world, &largest("c", 2));
-    assert_eq!(world.local["n0"].bindings.due().count(), 1);
-    feed(&mut world, &old);
-    assert!(grants(&world).contains(&("old".into(), 1000)) && !world.local["n0"].is_over());
+    feed(&mut cache, &old);
+    assert!(grants(&cache).contains(&("old".into(), 1)), "its status was written, no more");
+    delete(&mut cache, &largest("c", 2));
+    assert_eq!(cache.local["n0"].bindings.due().count(), 1);
+    feed(&mut cache, &old);
+    assert!(grants(&cache).contains(&("old".into(), 1000)) && !cache.local["n0"].is_over());
 }
 
 #[test]
 fn after_a_restart_those_count_that_counted_before() {
-    let mut world = start();
+    let mut cache = start();
     // The oldest of them has grown until it did not count.
-    feed(&mut world, &judged(largest("old", 0), "TooLarge", 0));
+    feed(&mut cache, &judged(largest("old", 0), "TooLarge", 0));
     for (name, age) in SEVEN.iter().zip(1..) {
-        feed(&mut world, &judged(largest(name, age), "Reconciled", 1000));
+        feed(&mut cache, &judged(largest(name, age), "Reconciled", 1000));
     }
-    assert_eq!(left_out(&world), ["old"]);
+    assert_eq!(left_out(&cache), ["old"]);
 }
 
 #[test]
 fn an_object_that_does_not_count_is_asked_for_when_there_is_room() {
-    let mut world = start();
+    let mut cache = start();
     let all: Vec<_> = SEVEN.iter().chain(&["h"]).zip(0..).map(|(name, age)| largest(name, age)).collect();
-    all.iter().for_each(|binding| feed(&mut world, binding));
-    let due = |world: &World| world.local["n0"].bindings.due().map(|meta| meta.name.to_string()).collect::<Vec<_>>();
-    assert_eq!((left_out(&world), due(&world)), (vec!["h".to_owned()], vec![]));
-    delete(&mut world, &all[1]);
-    assert_eq!(due(&world), ["h"]);
+    all.iter().for_each(|binding| feed(&mut cache, binding));
+    let due = |cache: &Cache| cache.local["n0"].bindings.due().map(|meta| meta.name.to_string()).collect::<Vec<_>>();
+    assert_eq!((left_out(&cache), due(&cache)), (vec!["h".to_owned()], vec![]));
+    delete(&mut cache, &all[1]);
+    assert_eq!(due(&cache), ["h"]);
     // A late answer shows it as it was before: somebody may have been taken out of it since.
     let mut late = all[7].clone();
     late.metadata.resource_version = Some("9999".into());
-    feed(&mut world, &late);
-    assert_eq!(due(&world), ["h"]);
-    feed(&mut world, &all[7]);
-    assert!(left_out(&world).is_empty() && grants(&world).contains(&("h".into(), 1000)));
+    feed(&mut cache, &late);
+    assert_eq!(due(&cache), ["h"]);
+    feed(&mut cache, &all[7]);
+    assert!(left_out(&cache).is_empty() && grants(&cache).contains(&("h".into(), 1000)));
 }
 
 /// A Group of 100, and bindings of it to a role that ask for more than one role may have.
-fn flood(world: &mut World, role: &str, created: i64) -> Vec<api::RoleBinding> {
+fn flood(cache: &mut Cache, role: &str, created: i64) -> Vec<api::RoleBinding> {
     let external_groups = (0..100).map(|n| format!("oidc:{n}")).collect();
     let spec = api::GroupSpec { external_groups, implies_membership: false, ..api::GroupSpec::default() };
     let group = records::Group::from(&api::Group { metadata: meta("hundred", -10, 9_000), spec, status: None });
-    world.group(&"n0".into(), &"hundred".into(), Some(group), None);
+    cache.group(&"n0".into(), &"hundred".into(), Some(group), None);
     let one = |n: usize| {
         let mut binding = binding(&format!("flood-{role}-{n:03}"), role, created, 1, 20);
         binding.spec.subjects[0] = api::Subject { kind: SubjectKind::Group, name: "hundred".into() };
@@ -190,11 +190,11 @@ fn flood(world: &mut World, role: &str, created: i64) -> Vec<api::RoleBinding> {
 /// Found by a security review: a user with `bind` on one harmless role took everything from bindings that sort later.
 #[test]
 fn whoever_asks_for_more_than_there_is_takes_nothing_from_others() {
-    let mut world = start();
-    feed(&mut world, &judged(binding("z-managers", "lead", 0, 3, 20), "Reconciled", 3));
-    feed(&mut world, &judged(binding("z-readers", "other", 0, 3, 20), "Reconciled", 3));
-    flood(&mut world, "harmless", 10).iter().for_each(|binding| feed(&mut world, binding));
-    let grants = grants(&world);
+    let mut cache = start();
+    feed(&mut cache, &judged(binding("z-managers", "lead", 0, 3, 20), "Reconciled", 3));
+    feed(&mut cache, &judged(binding("z-readers", "other", 0, 3, 20), "Reconciled", 3));
+    flood(&mut cache, "harmless", 10).iter().for_each(|binding| feed(&mut cache, binding));
+    let grants = grants(&cache);
     let of = |prefix: &str| grants.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, n)| *n).sum::<u32>();
     assert_eq!((of("z-managers"), of("z-readers")), (3, 3));
     assert_eq!(of("flood") as usize, budget::MOST_OF_ONE_ROLE, "one role gets no more than its share");
@@ -202,20 +202,20 @@ fn whoever_asks_for_more_than_there_is_takes_nothing_from_others() {
 
 #[test]
 fn what_one_role_leaves_is_there_for_new_bindings_and_privileged_roles_come_first() {
-    let mut world = start();
-    for binding in [flood(&mut world, "harmless", 0), flood(&mut world, "other", 1)].concat() {
-        feed(&mut world, &binding);
+    let mut cache = start();
+    for binding in [flood(&mut cache, "harmless", 0), flood(&mut cache, "other", 1)].concat() {
+        feed(&mut cache, &binding);
     }
     // Younger than all of them.
-    feed(&mut world, &binding("z-managers", "lead", 10, 3, 20));
-    assert!(grants(&world).contains(&("z-managers".into(), 3)));
+    feed(&mut cache, &binding("z-managers", "lead", 10, 3, 20));
+    assert!(grants(&cache).contains(&("z-managers".into(), 3)));
     // One that counts stays, even if a privileged one comes that would need its place.
-    let mut world = start();
-    for binding in [flood(&mut world, "harmless", 0), flood(&mut world, "other", 1)].concat() {
-        feed(&mut world, &judged(binding, "Reconciled", 100));
+    let mut cache = start();
+    for binding in [flood(&mut cache, "harmless", 0), flood(&mut cache, "other", 1)].concat() {
+        feed(&mut cache, &judged(binding, "Reconciled", 100));
     }
-    feed(&mut world, &binding("z-managers", "lead", 10, 3, 20));
-    assert!(grants(&world).contains(&("z-managers".into(), 0)));
+    feed(&mut cache, &binding("z-managers", "lead", 10, 3, 20));
+    assert!(grants(&cache).contains(&("z-managers".into(), 0)));
 }
 
 fn role(name: &str, created: i64, verbs: usize) -> api::CustomRole {
@@ -229,20 +229,21 @@ fn role(name: &str, created: i64, verbs: usize) -> api::CustomRole {
     api::CustomRole { metadata: meta(name, created, 10_000), spec, status: None }
 }
 
-fn feed_role(world: &mut World, role: &api::CustomRole) {
+fn feed_role(cache: &mut Cache, role: &api::CustomRole) {
     let record = records::Role::from(role);
-    world.custom_role(&"n0".into(), &record.meta.name.clone(), Some(record), None);
+    cache.custom_role(&"n0".into(), &record.meta.name.clone(), Some(record), None);
 }
 
 #[test]
 fn the_rights_of_all_roles_together_have_an_end_and_the_oldest_count() {
-    let mut world = start();
+    let mut cache = start();
     let many = MOST_RIGHTS / LARGEST + 3;
     for n in 0..many {
         // The last ones by name are the oldest.
-        feed_role(&mut world, &role(&format!("large-{n:02}"), 100 - n as i64, 20));
+        feed_role(&mut cache, &role(&format!("large-{n:02}"), 100 - n as i64, 20));
     }
-    let known = roles::resolve_custom_roles(&world, "n0", roles::Cache::default(), &world.local["n0"].roles, |_| true);
+    let known =
+        roles::resolve_custom_roles(&cache, "n0", roles::ResolvedRoles::default(), &cache.local["n0"].roles, |_| true);
     let counts: Vec<usize> = (0..many).filter(|n| known.get(&format!("large-{n:02}")).is_some()).collect();
     assert_eq!(counts.len(), (MOST_RIGHTS - 3) / LARGEST);
     assert_eq!(counts.first(), Some(&(many - counts.len())));
@@ -251,40 +252,40 @@ fn the_rights_of_all_roles_together_have_an_end_and_the_oldest_count() {
 
 #[test]
 fn a_role_is_resolved_again_only_when_something_that_it_rests_on_changes() {
-    let mut world = start();
+    let mut cache = start();
     let mut heir = role("heir", 5, 1);
     heir.spec.inherits = vec![RoleRef { kind: RoleKind::CustomRole, name: "base".into() }];
     for role in [role("base", 4, 1), heir, role("apart", 6, 1)] {
-        feed_role(&mut world, &role);
+        feed_role(&mut cache, &role);
     }
     let resolve =
-        |world: &World, known| roles::resolve_custom_roles(world, "n0", known, &world.local["n0"].roles, |_| true);
+        |cache: &Cache, known| roles::resolve_custom_roles(cache, "n0", known, &cache.local["n0"].roles, |_| true);
     let names = ["base", "heir", "apart"];
-    let rights = |known: &roles::Cache| names.map(|name| known.get(name).unwrap().clone());
+    let rights = |known: &roles::ResolvedRoles| names.map(|name| known.get(name).unwrap().clone());
     let same = |one: &[_; 3], other: &[_; 3]| [0, 1, 2].map(|n| std::sync::Arc::ptr_eq(&one[n], &other[n]));
 
-    let known = resolve(&world, roles::Cache::default());
+    let known = resolve(&cache, roles::ResolvedRoles::default());
     let first = rights(&known);
-    let known = resolve(&world, known);
+    let known = resolve(&cache, known);
     let second = rights(&known);
     assert_eq!(same(&first, &second), [true, true, true]);
 
     let mut base = role("base", 4, 2);
     base.metadata = ObjectMeta { generation: Some(2), ..meta("base", 4, 10_001) };
-    feed_role(&mut world, &base);
-    let known = resolve(&world, known);
+    feed_role(&mut cache, &base);
+    let known = resolve(&cache, known);
     let third = rights(&known);
     assert_eq!(same(&second, &third), [false, false, true]);
 
-    let bounds = world.bounds.clone();
-    world.set_bounds(bailiwick::core::catalog::Bounds { catalog: Default::default(), ..bounds });
-    assert_eq!(same(&third, &rights(&resolve(&world, known))), [false, false, false]);
+    let bounds = cache.bounds.clone();
+    cache.set_bounds(bailiwick::core::catalog::Bounds { catalog: Default::default(), ..bounds });
+    assert_eq!(same(&third, &rights(&resolve(&cache, known))), [false, false, false]);
 }
 
 /// Whoever may write Users fills no memory either, and takes nobody's access.
 #[test]
 fn of_too_many_users_the_oldest_count_and_the_others_are_unknown() {
-    let mut world = start();
+    let mut cache = start();
     let user = |n: usize, created: i64| {
         let metadata = ObjectMeta { namespace: None, ..meta(&format!("u{n:06}-{}", "x".repeat(240)), created, 10_000) };
         let username = Some(format!("{n:06}{}", "𝕏".repeat(120)));
@@ -292,31 +293,31 @@ fn of_too_many_users_the_oldest_count_and_the_others_are_unknown() {
         records::User::from(&api::User { metadata, spec, status: None })
     };
     let count = 55_000;
-    let put = |world: &mut World, user: records::User| world.user(&user.meta.name.clone(), Some(user), None);
+    let put = |cache: &mut Cache, user: records::User| cache.user(&user.meta.name.clone(), Some(user), None);
     for n in 0..count {
-        put(&mut world, user(n, (count - n) as i64));
+        put(&mut cache, user(n, (count - n) as i64));
     }
-    assert!(world.users.len() < count && world.users.is_over());
+    assert!(cache.users.len() < count && cache.users.is_over());
     let known =
-        |world: &World, n: usize| world.standing(&user(n, 0).username) == bailiwick::core::world::Standing::Good;
+        |cache: &Cache, n: usize| cache.standing(&user(n, 0).username) == bailiwick::core::cache::Standing::Good;
     // The last ones by name are the oldest, and came last.
-    assert!(known(&world, count - 1) && !known(&world, 0));
-    let left_out = world.users.excess().count();
+    assert!(known(&cache, count - 1) && !known(&cache, 0));
+    let left_out = cache.users.excess().count();
     let gone = user(count - 1, 1);
-    world.user(&gone.meta.name, None, Some(&gone.meta.uid));
-    assert_eq!(world.users.due().count(), 1, "one of {left_out} has a place");
+    cache.user(&gone.meta.name, None, Some(&gone.meta.uid));
+    assert_eq!(cache.users.due().count(), 1, "one of {left_out} has a place");
 }
 
 /// etcd takes 1.5 MiB.
 #[test]
 fn a_binding_of_the_longest_names_is_far_from_what_the_api_server_takes() {
-    let subjects = (0..8192).map(|n| Grantee::User(format!("{n:04}{}", "\u{10348}".repeat(252)).into())).collect();
+    let subjects = (0..8192).map(|n| Subject::User(format!("{n:04}{}", "\u{10348}".repeat(252)).into())).collect();
     let shards = shards::split(&subjects, shards::needed(subjects.len()), Seed::from(&Uid::from("a secret")));
     let largest = shards.into_iter().map(|(_, list)| list).max_by_key(|list| list.len()).unwrap();
     let source = Source { kind: "SiteRole", namespace: Name::default(), name: "r".into(), uid: "u".into() };
-    let native = Native { content: Content::Binding { role: "r".into(), subjects: largest }, source };
+    let native = Desired { content: RbacSpec::Binding { role: "r".into(), subjects: largest }, source };
     let key = Key { kind: NativeKind::ClusterRoleBinding, namespace: Name::default(), name: "b".into() };
-    let Object::ClusterRoleBinding(binding) = native::to_object(&key, &native, None) else { panic!() };
+    let Object::ClusterRoleBinding(binding) = rbac::to_object(&key, &native, None) else { panic!() };
     let bytes = serde_json::to_vec(&binding).unwrap().len();
     assert!((100_000..300_000).contains(&bytes), "{bytes}");
 }

@@ -1,15 +1,15 @@
 //! Properties and tables of the pure core: no cluster, no clock, nothing but values.
 //!
-//! [`world`] makes random histories of loose API objects over a small alphabet of names, so that collisions, unknown
+//! [`cache`] makes random histories of loose API objects over a small alphabet of names, so that collisions, unknown
 //! references and changes of hands are common; [`shell`] plays the operator's shell over them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
 mod build;
+mod histories;
 #[path = "../samples/mod.rs"]
 mod samples;
 mod shell;
-mod world;
 
 mod catalog;
 mod claims;

@@ -4,8 +4,8 @@ use bailiwick::core::conditions::Status;
 use rstest::rstest;
 
 use crate::build::given;
+use crate::histories::{Kind, Op};
 use crate::shell::Shell;
-use crate::world::{Kind, Op};
 
 /// Two organizations; members of both may `get pods`, holders of `lead` may `get configmaps`.
 const START: &str = "

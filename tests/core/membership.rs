@@ -7,15 +7,15 @@
 //!
 //! Suspending a user adds access to nobody, but for 2.
 
-use bailiwick::core::native::Grantee;
+use bailiwick::core::rbac::Subject;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 
 use crate::access::{Access, Right};
 use crate::cases;
+use crate::histories::{Kind, Object, Op, RELEASE, crowd};
 use crate::shell::Shell;
-use crate::world::{Kind, Object, Op, RELEASE, crowd};
 
 /// The rights that a change added, but for those of a new holder of a role with one holder.
 fn gained(shell: &mut Shell, op: &Op) -> Vec<Right> {
@@ -45,7 +45,7 @@ fn gained(shell: &mut Shell, op: &Op) -> Vec<Right> {
     // … and after everything has settled.
     let mut all = Access::desired(&shell.all.desired()).beyond(&[&before]);
     all.extend(at_once);
-    all.retain(|(_, grantee, _)| !matches!(grantee, Grantee::User(name) if new.iter().any(|n| **n == **name)));
+    all.retain(|(_, grantee, _)| !matches!(grantee, Subject::User(name) if new.iter().any(|n| **n == **name)));
     all
 }
 
@@ -53,7 +53,7 @@ fn gained(shell: &mut Shell, op: &Op) -> Vec<Right> {
 fn unexplained(shell: &Shell, gained: Vec<Right>) -> Vec<Right> {
     let Some(default) = shell.defaults().first().cloned() else { return gained };
     let held = shell.holds(&default);
-    let joined = |grantee: &Grantee| matches!(grantee, Grantee::User(name) if !shell.world.belongs_somewhere(name));
+    let joined = |grantee: &Subject| matches!(grantee, Subject::User(name) if !shell.cache.belongs_somewhere(name));
     let beyond = |place: &str| place.is_empty() || place == RELEASE;
     gained
         .into_iter()
@@ -109,9 +109,9 @@ proptest! {
         let username = u.spec.username.clone().or(u.metadata.name.clone()).unwrap();
         let gained = gained(&mut shell, &Op::Put(Box::new(user.clone())));
         prop_assert!(gained.is_empty(), "{:?}", gained);
-        let speaks = shell.world.speaker(&username.as_str().into()).is_some_and(|s| s.meta.uid == user.uid());
+        let speaks = shell.cache.canonical_user(&username.as_str().into()).is_some_and(|s| s.meta.uid == user.uid());
         let left = Access::desired(&shell.all.desired()).rights();
-        let left = left.iter().filter(|(_, g, _)| *g == Grantee::User(username.as_str().into())).count();
+        let left = left.iter().filter(|(_, g, _)| *g == Subject::User(username.as_str().into())).count();
         prop_assert!(!speaks || left == 0);
     }
 }

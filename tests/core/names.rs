@@ -9,8 +9,8 @@ use bailiwick::core::shards::Seed;
 use proptest::prelude::*;
 
 use crate::cases;
+use crate::histories::crowd;
 use crate::shell::Shell;
-use crate::world::crowd;
 
 /// Names as Kubernetes allows them, short ones of few letters and the longest.
 fn name() -> impl Strategy<Value = String> {

@@ -4,16 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bailiwick::core::Name;
+use bailiwick::core::cache::Cache;
 use bailiwick::core::conditions::StatusDraft;
-use bailiwick::core::settled::settle;
-use bailiwick::core::world::World;
+use bailiwick::core::fixpoint::settle;
 use proptest::prelude::*;
 
 use crate::access::Access;
 use crate::build::objects;
 use crate::cases;
+use crate::histories::{Event, Op, crowd, strange_history as history};
 use crate::shell::{All, Shell, assert_same_all};
-use crate::world::{Event, Op, crowd, strange_history as history};
 
 /// Deals the events of each stream in their order, and the streams in any. With `lossy`, a watch that was away leaves
 /// out what was overtaken, and shows again what it has shown.
@@ -84,11 +84,11 @@ fn is_urgent(
 }
 
 fn follows(events: &[Event], shell: &Shell) -> All {
-    let mut world = World::default();
+    let mut cache = Cache::default();
     for event in events {
-        event.feed(&mut world);
+        event.feed(&mut cache);
     }
-    All::from_scratch(&mut world, shell.store.time(), &bailiwick::core::plan::Present::new())
+    All::from_scratch(&mut cache, shell.store.time(), &bailiwick::core::plan::Present::new())
 }
 
 proptest! {
@@ -145,8 +145,8 @@ proptest! {
     fn the_order_of_events_does_not_matter(ops in history(50), seed in any::<u64>(), lossy in any::<bool>()) {
         let mut shell = Shell::new();
         shell.play(&ops);
-        let mut world = shell.store.world();
-        let should = All::from_scratch(&mut world, shell.store.time(), &bailiwick::core::plan::Present::new());
+        let mut cache = shell.store.cache();
+        let should = All::from_scratch(&mut cache, shell.store.time(), &bailiwick::core::plan::Present::new());
         assert_same_all(&follows(&shuffled(&shell.log, seed, lossy), &shell), &should);
     }
 
@@ -155,11 +155,11 @@ proptest! {
     fn nothing_changes_by_itself_before_its_time(ops in history(40), wait in 0i64..30) {
         let mut shell = Shell::new();
         shell.play(&ops);
-        let mut world = shell.store.world();
-        let now = All::from_scratch(&mut world, shell.store.time(), &bailiwick::core::plan::Present::new());
-        let later = crate::world::tick(shell.store.now + wait);
-        let mut world = shell.store.world();
-        let then = All::from_scratch(&mut world, later, &bailiwick::core::plan::Present::new());
+        let mut cache = shell.store.cache();
+        let now = All::from_scratch(&mut cache, shell.store.time(), &bailiwick::core::plan::Present::new());
+        let later = crate::histories::tick(shell.store.now + wait);
+        let mut cache = shell.store.cache();
+        let then = All::from_scratch(&mut cache, later, &bailiwick::core::plan::Present::new());
         for (name, unit) in &now.units {
             if unit.decision.next_change.is_none_or(|at| at > later) {
                 crate::shell::assert_same(&then.units[name].decision, &unit.decision, name);
@@ -186,7 +186,7 @@ proptest! {
             let events = shell.store.act(op);
             shell.take_in(events);
         }
-        let (mut rendered, now) = (shell.store.world(), shell.store.time());
+        let (mut rendered, now) = (shell.store.cache(), shell.store.time());
         let settled = settle(&mut rendered, now);
         shell.act(&Op::Wait(-1));
         shell.settle();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bailiwick::core::Name;
 use bailiwick::core::names::RELEASE_PREFIX;
-use bailiwick::core::native::{Content, Desired, Grantee, Key, Native, NativeKind, Observed, Origin, Owner, Source};
-use bailiwick::core::plan::{self, GivenUp, Present, UnderWay, Write};
+use bailiwick::core::plan::{self, GivenUp, InFlight, Present, Write};
+use bailiwick::core::rbac::{Desired, DesiredSet, Key, NativeKind, Observed, Origin, Owner, RbacSpec, Source, Subject};
 use bailiwick::core::rules::{Atom, Rule, RuleSet, words};
 use bailiwick::core::uid::Uid;
 use proptest::prelude::*;
@@ -15,11 +15,11 @@ use proptest::sample::{Index, select, subsequence};
 
 use crate::access::{Access, role_key};
 use crate::cases;
+use crate::histories::{crowd, history};
 use crate::shell::{All, Shell};
-use crate::world::{crowd, history};
 
 /// What an API server has when this was written.
-pub fn stored(native: &Native, uid: Uid, version: u64) -> Observed {
+pub fn stored(native: &Desired, uid: Uid, version: u64) -> Observed {
     Observed {
         uid,
         version,
@@ -27,7 +27,7 @@ pub fn stored(native: &Native, uid: Uid, version: u64) -> Observed {
         owner: Owner::One(native.source.uid.clone()),
         origin: Origin::parse(&native.source.path()),
         labelled: true,
-        stuck: false,
+        must_recreate: false,
         terminating: false,
     }
 }
@@ -42,13 +42,13 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    pub fn with(desired: &Desired) -> Self {
+    pub fn with(desired: &DesiredSet) -> Self {
         let mut cluster = Self::default();
         cluster.run(desired);
         cluster
     }
 
-    fn written(&mut self, native: &Native, uid: Uid) -> Box<Observed> {
+    fn written(&mut self, native: &Desired, uid: Uid) -> Box<Observed> {
         self.version += 1;
         Box::new(stored(native, uid, self.version))
     }
@@ -64,13 +64,13 @@ impl Cluster {
             Write::Apply { key, native, uid, .. } => {
                 let old = self.present.get(key).expect("applied to what is not there").clone();
                 assert_eq!(old.uid, *uid);
-                if let (Some(Content::Binding { role: old, .. }), Content::Binding { role, .. }) =
+                if let (Some(RbacSpec::Binding { role: old, .. }), RbacSpec::Binding { role, .. }) =
                     (&old.content, &native.content)
                 {
                     assert_eq!(old, role, "a roleRef cannot be changed: {key}");
                 }
                 let mut observed = self.written(native, old.uid.clone());
-                observed.stuck = old.stuck;
+                observed.must_recreate = old.must_recreate;
                 observed.terminating = old.terminating;
                 let kept = match &old.owner {
                     Owner::One(uid) => *uid != native.source.uid && self.foreign.contains(uid),
@@ -91,7 +91,7 @@ impl Cluster {
     }
 
     /// Executes plans until there is nothing to do.
-    pub fn run(&mut self, desired: &Desired) {
+    pub fn run(&mut self, desired: &DesiredSet) {
         for _ in 0..12 {
             let writes = plan::next(desired, &self.present, &GivenUp::default()).writes;
             if writes.is_empty() {
@@ -141,21 +141,21 @@ fn rule(resource: &str) -> Rule {
 }
 
 impl Wish {
-    fn desired(&self) -> Desired {
-        let mut desired = Desired::new();
+    fn desired(&self) -> DesiredSet {
+        let mut desired = DesiredSet::new();
         for (name, (role, users)) in &self.bindings {
             if users.is_empty() {
                 continue;
             }
             let rules = RuleSet::from_rules(&self.rules[role].iter().map(|r| rule(r)).collect::<Vec<_>>()).to_rules();
-            let content = Content::Rules(Arc::from(rules));
-            desired.insert(key(NativeKind::Role, role), Native { content, source: source(role) });
-            let content = Content::Binding {
+            let content = RbacSpec::Rules(Arc::from(rules));
+            desired.insert(key(NativeKind::Role, role), Desired { content, source: source(role) });
+            let content = RbacSpec::Binding {
                 role: (*role).into(),
-                subjects: users.iter().map(|u| Grantee::User((*u).into())).collect(),
+                subjects: users.iter().map(|u| Subject::User((*u).into())).collect(),
             };
             let name = format!("{name}:{role}");
-            desired.insert(key(NativeKind::RoleBinding, &name), Native { content, source: source(&name[..1]) });
+            desired.insert(key(NativeKind::RoleBinding, &name), Desired { content, source: source(&name[..1]) });
         }
         desired
     }
@@ -222,8 +222,8 @@ fn drift() -> impl Strategy<Value = Drift> {
     ]
 }
 
-fn users(names: &BTreeSet<&str>) -> Arc<[Grantee]> {
-    names.iter().map(|u| Grantee::User((*u).into())).collect()
+fn users(names: &BTreeSet<&str>) -> Arc<[Subject]> {
+    names.iter().map(|u| Subject::User((*u).into())).collect()
 }
 
 /// What somebody does to an object.
@@ -237,15 +237,15 @@ impl Cluster {
         };
         let (n, change): (usize, Change) = match drift {
             Drift::Orphan(name, role, names) => {
-                let content = Content::Binding { role: (*role).into(), subjects: users(names) };
+                let content = RbacSpec::Binding { role: (*role).into(), subjects: users(names) };
                 let key = key(NativeKind::RoleBinding, &format!("{name}:{role}"));
-                let observed = self.written(&Native { content, source: source(name) }, "native-orphan".into());
+                let observed = self.written(&Desired { content, source: source(name) }, "native-orphan".into());
                 self.present.entry(key).or_insert(observed);
                 return;
             }
             Drift::OrphanRole(role) => {
-                let content = Content::Rules([rule("x")].into());
-                let observed = self.written(&Native { content, source: source(role) }, "native-orphan".into());
+                let content = RbacSpec::Rules([rule("x")].into());
+                let observed = self.written(&Desired { content, source: source(role) }, "native-orphan".into());
                 self.present.entry(key(NativeKind::Role, role)).or_insert(observed);
                 return;
             }
@@ -266,7 +266,7 @@ impl Cluster {
             Drift::Subjects(n, names) => {
                 let subjects = users(names);
                 let change = move |o: &mut Observed| {
-                    if let Some(Content::Binding { subjects: there, .. }) = &mut o.content {
+                    if let Some(RbacSpec::Binding { subjects: there, .. }) = &mut o.content {
                         *there = subjects.clone();
                     }
                 };
@@ -275,18 +275,18 @@ impl Cluster {
             Drift::Rules(n, names) => {
                 let rules: Arc<[Rule]> = names.iter().map(|r| rule(r)).collect();
                 let change = move |o: &mut Observed| {
-                    if let Some(Content::Rules(there)) = &mut o.content {
+                    if let Some(RbacSpec::Rules(there)) = &mut o.content {
                         *there = rules.clone();
                     }
                 };
                 (*n, Box::new(change))
             }
             Drift::Foreign(n) => (*n, Box::new(|o| o.content = None)),
-            Drift::Stuck(n) => (*n, Box::new(|o| o.stuck = true)),
+            Drift::Stuck(n) => (*n, Box::new(|o| o.must_recreate = true)),
             Drift::Stripped(n) => (*n, Box::new(|o| o.labelled = false)),
             Drift::Unsorted(n) => {
                 let change = |o: &mut Observed| {
-                    if let Some(Content::Binding { subjects, .. }) = &mut o.content {
+                    if let Some(RbacSpec::Binding { subjects, .. }) = &mut o.content {
                         *subjects = subjects.iter().rev().chain(subjects.first()).cloned().collect();
                     }
                 };
@@ -299,13 +299,13 @@ impl Cluster {
     }
 }
 
-fn assert_converged(cluster: &Cluster, desired: &Desired) {
+fn assert_converged(cluster: &Cluster, desired: &DesiredSet) {
     assert_eq!(cluster.present.keys().collect::<Vec<_>>(), desired.keys().collect::<Vec<_>>());
     for (key, native) in desired {
         let observed = &cluster.present[key];
         assert_eq!(observed.content.as_ref(), Some(&native.content), "{key}");
         assert!(observed.described_as(&native.source), "{key}: {observed:?}");
-        assert!(!observed.stuck, "{key}");
+        assert!(!observed.must_recreate, "{key}");
     }
 }
 
@@ -317,7 +317,7 @@ fn assert_converged(cluster: &Cluster, desired: &Desired) {
 /// at once. (3) the new role has yet to grow, and must not before the old bindings to it are gone: `x` moves from r0 to r1,
 /// `y` from r1 to r0, and both roles swap their rules. In each of the three, two objects have changed at once; one at a
 /// time there is no gap, which is checked without exception.
-fn kept(old: &Access, new: &Access, single: bool) -> Vec<(Uid, Name, Grantee, Atom)> {
+fn kept(old: &Access, new: &Access, single: bool) -> Vec<(Uid, Name, Subject, Atom)> {
     let mut kept = Vec::new();
     for grant in &old.grants {
         for atom in old.roles.get(&grant.role).into_iter().flat_map(RuleSet::iter) {
@@ -339,7 +339,7 @@ fn kept(old: &Access, new: &Access, single: bool) -> Vec<(Uid, Name, Grantee, At
 }
 
 /// Executes a plan write by write, in any order within a step, and looks at who may do what after each write.
-fn watch(cluster: &mut Cluster, new: &Desired, shuffle: u64, single: bool) {
+fn watch(cluster: &mut Cluster, new: &DesiredSet, shuffle: u64, single: bool) {
     let (old_access, new_access) = (Access::present(&cluster.present), Access::desired(new));
     let kept = kept(&old_access, &new_access, single);
     let mut seed = shuffle | 1;
@@ -373,29 +373,29 @@ struct Conversation {
     /// What is there, and what the operator knows of it.
     real: Cluster,
     known: Cluster,
-    under_way: UnderWay,
+    in_flight: InFlight,
     asked: Vec<Write>,
     carried_out: Vec<Write>,
 }
 
 impl Conversation {
-    fn about(desired: &Desired) -> Self {
+    fn about(desired: &DesiredSet) -> Self {
         let real = Cluster::with(desired);
         Self { known: real.clone(), real, ..Self::default() }
     }
 
     /// The operator asks for what it can.
-    fn ask(&mut self, desired: &Desired, most: usize) {
+    fn ask(&mut self, desired: &DesiredSet, most: usize) {
         let given_up = GivenUp::default();
-        let writes = if self.under_way.is_empty() {
+        let writes = if self.in_flight.is_empty() {
             plan::next(desired, &self.known.present, &given_up).writes
         } else {
-            self.under_way.beside(desired, &self.known.present, &given_up)
+            self.in_flight.concurrent_revocations(desired, &self.known.present, &given_up)
         };
         for write in writes.into_iter().take(most) {
             let twice = self.asked.iter().chain(&self.carried_out).any(|other| other.key() == write.key());
             assert!(!twice, "{write:?} while the same object is being written");
-            self.under_way.begin(&write);
+            self.in_flight.begin(&write);
             self.asked.push(write);
         }
     }
@@ -415,7 +415,7 @@ impl Conversation {
             return;
         }
         let write = self.carried_out.swap_remove(n % self.carried_out.len());
-        assert_eq!(self.under_way.end(write.key()), write.revokes());
+        assert_eq!(self.in_flight.end(write.key()), write.revokes());
         match self.real.present.get(write.key()) {
             Some(observed) => drop(self.known.present.insert(write.key().clone(), observed.clone())),
             None => drop(self.known.present.remove(write.key())),
@@ -445,7 +445,7 @@ fn is_beyond(key: &Key) -> bool {
 
 /// Before anything is given, everything is taken away that goes, but from those who wait in an old binding for their new
 /// one: of the same source, or beyond the namespaces of organizations.
-fn assert_revoked(cluster: &Cluster, new: &Desired, new_access: &Access) {
+fn assert_revoked(cluster: &Cluster, new: &DesiredSet, new_access: &Access) {
     let mut settled = cluster.present.clone();
     let lingering: BTreeSet<Key> = settled
         .keys()
@@ -455,11 +455,11 @@ fn assert_revoked(cluster: &Cluster, new: &Desired, new_access: &Access) {
         .collect();
     for key in &lingering {
         let observed = settled.remove(key).unwrap();
-        let Some(Content::Binding { subjects, .. }) = &observed.content else { panic!("{key} is no binding") };
+        let Some(RbacSpec::Binding { subjects, .. }) = &observed.content else { panic!("{key} is no binding") };
         for grantee in subjects.iter() {
             let coming = new.iter().any(|(other, native)| {
                 let there = settled.get(other).and_then(|o| o.content.as_ref());
-                let has = |content: &Content| matches!(content, Content::Binding { subjects, .. } if subjects.contains(grantee));
+                let has = |content: &RbacSpec| matches!(content, RbacSpec::Binding { subjects, .. } if subjects.contains(grantee));
                 let family = matches!(&observed.owner, Owner::One(uid) if *uid == native.source.uid)
                     || (is_beyond(key) && is_beyond(other) && key.namespace == other.namespace);
                 family
@@ -543,7 +543,7 @@ proptest! {
         let excess = Access::present(&cluster.present).beyond(&[&Access::desired(&desired)]);
         prop_assert!(excess.is_empty(), "{:?}", excess);
         for (key, native) in &desired {
-            let held_up = given_up.contains(key) || matches!(&native.content, Content::Binding { role, .. }
+            let held_up = given_up.contains(key) || matches!(&native.content, RbacSpec::Binding { role, .. }
                 if given_up.contains(&self::key(NativeKind::Role, role)));
             prop_assert!(held_up || cluster.present[key].content.as_ref() == Some(&native.content), "{}", key);
         }
@@ -572,8 +572,8 @@ proptest! {
             }
         }
         prop_assert!(plan::next(&desired, &cluster.present, &given_up).writes.is_empty());
-        let roles_of = |key: &Key, content: Option<&Content>| match content {
-            Some(Content::Binding { role, .. }) => Some(role_key(key, role)),
+        let roles_of = |key: &Key, content: Option<&RbacSpec>| match content {
+            Some(RbacSpec::Binding { role, .. }) => Some(role_key(key, role)),
             _ => None,
         };
         let left: BTreeSet<Key> =
@@ -645,7 +645,7 @@ proptest! {
         let kept: Vec<BTreeSet<_>> =
             pairs.map(|(i, j)| kept(&states[i], &states[j], false).into_iter().collect()).collect();
         let kept = kept.into_iter().reduce(|all, some| &all & &some).unwrap_or_default();
-        let mut desired: Vec<Desired> = wishes.iter().rev().map(Wish::desired).collect();
+        let mut desired: Vec<DesiredSet> = wishes.iter().rev().map(Wish::desired).collect();
         let mut now = desired.pop().unwrap();
         let mut conversation = Conversation::about(&now);
         let check = |conversation: &Conversation, write: &Write| {
@@ -691,9 +691,9 @@ proptest! {
             conversation.carry_out(n, Write::revokes);
             conversation.answer(n);
         }
-        let ada = Grantee::User("ada".into());
+        let ada = Subject::User("ada".into());
         for (key, observed) in &conversation.real.present {
-            let named = matches!(&observed.content, Some(Content::Binding { subjects, .. }) if subjects.contains(&ada));
+            let named = matches!(&observed.content, Some(RbacSpec::Binding { subjects, .. }) if subjects.contains(&ada));
             let being_given = conversation.asked.iter().any(|write| write.key() == key);
             prop_assert!(!named || being_given, "ada stays in {}", key);
         }
@@ -708,10 +708,10 @@ proptest! {
     fn real_worlds_change_without_excess_or_gap(start in crowd(), ops in history(4), shuffle in any::<u64>()) {
         let mut shell = Shell::new();
         shell.play(&start);
-        let before: BTreeMap<Name, Desired> = desired(&shell.all);
+        let before: BTreeMap<Name, DesiredSet> = desired(&shell.all);
         shell.play(&ops);
         for (unit, new) in desired(&shell.all) {
-            let mut cluster = Cluster::with(before.get(&unit).unwrap_or(&Desired::new()));
+            let mut cluster = Cluster::with(before.get(&unit).unwrap_or(&DesiredSet::new()));
             watch(&mut cluster, &new, shuffle, false);
             assert_converged(&cluster, &new);
         }
@@ -729,15 +729,15 @@ proptest! {
         use bailiwick::core::{names, shards};
         let seeds = [Seed::default(), if reseeded { Seed::from(&Uid::from("a secret")) } else { Seed::default() }];
         let state = |n: usize, seed: Seed| {
-            let people = (0..n).map(|i| Grantee::User(format!("user-{i}").into())).collect();
-            let mut desired = Desired::new();
-            let content = Content::Rules([rule("a")].into());
-            desired.insert(key(NativeKind::Role, "r0"), Native { content, source: source("r0") });
+            let people = (0..n).map(|i| Subject::User(format!("user-{i}").into())).collect();
+            let mut desired = DesiredSet::new();
+            let content = RbacSpec::Rules([rule("a")].into());
+            desired.insert(key(NativeKind::Role, "r0"), Desired { content, source: source("r0") });
             for (shard, list) in shards::split(&people, shards::needed(people.len()), seed) {
                 assert!(list.len() <= 2 * shards::SHARD_SIZE);
                 let name = names::binding(&["role-binding", "x"], (RoleKind::SiteRole, "r0"), shard);
-                let content = Content::Binding { role: "r0".into(), subjects: list };
-                desired.insert(key(NativeKind::RoleBinding, &name), Native { content, source: source("x") });
+                let content = RbacSpec::Binding { role: "r0".into(), subjects: list };
+                desired.insert(key(NativeKind::RoleBinding, &name), Desired { content, source: source("x") });
             }
             desired
         };
@@ -749,9 +749,9 @@ proptest! {
             if writes.is_empty() { break; }
             for write in &writes {
                 cluster.write(write);
-                let held: BTreeSet<Grantee> = Access::present(&cluster.present).grants.into_iter().map(|g| g.grantee).collect();
+                let held: BTreeSet<Subject> = Access::present(&cluster.present).grants.into_iter().map(|g| g.grantee).collect();
                 for i in 0..small {
-                    prop_assert!(held.contains(&Grantee::User(format!("user-{i}").into())), "user-{} after {:?}", i, write.key());
+                    prop_assert!(held.contains(&Subject::User(format!("user-{i}").into())), "user-{} after {:?}", i, write.key());
                 }
             }
         }
@@ -785,7 +785,7 @@ fn who_comes_back_while_being_moved_loses_nothing() {
     assert_converged(&conversation.real, &moved_to("r0"));
 }
 
-fn desired(all: &All) -> BTreeMap<Name, Desired> {
+fn desired(all: &All) -> BTreeMap<Name, DesiredSet> {
     let site = (Name::from(""), all.site.desired.clone());
     all.units.iter().map(|(name, unit)| (name.clone(), unit.decision.desired.clone())).chain([site]).collect()
 }

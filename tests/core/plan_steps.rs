@@ -88,13 +88,13 @@ fn a_change_is_these_steps(#[case] change: &str, #[case] expected: &[&str]) {
 #[rstest]
 #[case::an_update_was_refused(true, &["delete binding b", "create binding b"])]
 #[case::its_label_is_gone(false, &["grow binding b"])]
-fn an_object_is_mended(#[case] stuck: bool, #[case] expected: &[&str]) {
+fn an_object_is_mended(#[case] must_recreate: bool, #[case] expected: &[&str]) {
     let shell = given(START);
     let mut cluster = Cluster::default();
     steps(&mut cluster, &shell);
     for (key, observed) in &mut cluster.present {
         if key.to_string().starts_with("RoleBinding") {
-            (observed.stuck, observed.labelled) = (stuck, stuck);
+            (observed.must_recreate, observed.labelled) = (must_recreate, must_recreate);
         }
     }
     assert_eq!(steps(&mut cluster, &shell), expected);

@@ -4,8 +4,8 @@ use bailiwick::core::conditions::Status;
 use rstest::rstest;
 
 use crate::build::given;
+use crate::histories::{Kind, Op, RELEASE, Which};
 use crate::shell::Shell;
-use crate::world::{Kind, Op, RELEASE, Which};
 
 const START: &str = "
 {kind: Organization, metadata: {name: o}, spec: {namespace: n0, memberRole: ''}}
@@ -311,7 +311,7 @@ fn a_group_stays_privileged_while_no_organization_holds_the_namespace(
     #[case] role: &str,
     #[case] privileged: bool,
 ) {
-    let world = START.to_owned()
+    let cache = START.to_owned()
         + &site_role("s0", "Organization", &format!("privileged: true, {PODS}"))
         + &site_role("s1", "Organization", &format!("privileged: false, {PODS}"))
         + &custom_role("c0", &format!("privileged: true, {PODS}"))
@@ -321,7 +321,7 @@ fn a_group_stays_privileged_while_no_organization_holds_the_namespace(
         + &format!(
             "{{kind: RoleBinding, metadata: {{name: b, namespace: n0}}, spec: {{roleRef: {{kind: {kind}, name: {role}}}, subjects: [{{kind: Group, name: g}}]}}}}"
         );
-    let mut shell = given(&world);
+    let mut shell = given(&cache);
     let says = |shell: &Shell| match &shell.draft(Kind::Group, "g").status {
         bailiwick::core::conditions::Status::Group(status) => status.privileged,
         _ => panic!(),

@@ -13,9 +13,9 @@ use serde::de::{DeserializeOwned, DeserializeSeed as _};
 use serde_json::{Value, json};
 
 use crate::build::given;
+use crate::histories::{Kind, ODD, Op};
 use crate::samples::samples;
 use crate::shell::Shell;
-use crate::world::{Kind, ODD, Op};
 
 const ROLE: &str = "rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]";
 
@@ -107,7 +107,7 @@ fn a_suspended_user_stays_suspended(#[case] fields: &str) {
     let mut shell = given(&(start() + user + "\n---\n" + &bind("b", ADA)));
     shell.apply(&odd(user, fields));
     assert_eq!(shell.says(Kind::User, "ada", "Ready"), UNREADABLE);
-    assert_eq!(shell.world.suspended, [Name::from("ada")].into());
+    assert_eq!(shell.cache.suspended, [Name::from("ada")].into());
     assert!(!shell.can("ada", "n0", "get pods"));
 }
 
@@ -117,7 +117,7 @@ fn an_active_user_holds_nothing_and_is_not_on_the_list_of_suspended_ones() {
     assert!(shell.can("ada", "n0", "get pods"));
     shell.apply(&odd("{kind: User, metadata: {name: ada}}", r#"{"displayName": 5}"#));
     assert!(!shell.can("ada", "n0", "get pods"));
-    assert_eq!(shell.world.suspended, BTreeSet::new());
+    assert_eq!(shell.cache.suspended, BTreeSet::new());
     assert_eq!(shell.says(Kind::RoleBinding, "b", "SubjectsResolved"), UNREADABLE);
     shell.apply("{kind: User, metadata: {name: ada}}");
     assert!(shell.can("ada", "n0", "get pods"));
@@ -152,7 +152,7 @@ fn the_members_of_a_group_hold_nothing_by_it_and_still_belong_there() {
     shell.apply(&odd(group, r#"{"members": ["ada", 5]}"#));
     assert_eq!(shell.says(Kind::Group, "g", "Ready"), UNREADABLE);
     assert!(!shell.can("ada", "n0", "get pods") && !shell.can("group:x", "n0", "get pods"));
-    assert!(shell.world.belongs_somewhere(&"ada".into()), "and not to the default organization");
+    assert!(shell.cache.belongs_somewhere(&"ada".into()), "and not to the default organization");
 }
 
 #[test]

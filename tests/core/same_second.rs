@@ -1,9 +1,9 @@
 //! What came first, where creation times are the same second.
 
 use bailiwick::api;
+use bailiwick::core::cache::Cache;
 use bailiwick::core::order::{self, First, Handover};
 use bailiwick::core::records::{self, Binding, Group};
-use bailiwick::core::world::World;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -60,10 +60,10 @@ fn a_binding_that_is_older_by_time_needs_no_record() {
 /// A later change of its status says nothing about when the spec was written.
 #[test]
 fn what_an_event_told_outlives_a_change_of_the_status_and_ends_with_a_change_of_the_spec() {
-    let mut world = World::default();
+    let mut cache = Cache::default();
     let mut show = |binding: Binding| {
-        world.binding(&"n0".into(), &"b".into(), Some(binding), None);
-        world.local["n0"].bindings.get("b").unwrap().meta.written_version
+        cache.binding(&"n0".into(), &"b".into(), Some(binding), None);
+        cache.local["n0"].bindings.get("b").unwrap().meta.written_version
     };
     assert_eq!(show(binding(5, true, &[])), 5);
     assert_eq!(show(binding(7, true, &[])), 5, "the status changed");
@@ -78,28 +78,28 @@ fn what_an_event_told_outlives_a_change_of_the_status_and_ends_with_a_change_of_
 
 #[test]
 fn the_first_event_of_an_object_that_is_not_new_tells_nothing() {
-    let mut world = World::default();
+    let mut cache = Cache::default();
     let mut late = binding(5, true, &[]);
     late.meta.generation = 2;
-    world.binding(&"n0".into(), &"b".into(), Some(late), None);
-    assert_eq!(world.local["n0"].bindings.get("b").unwrap().meta.written_version, 0);
+    cache.binding(&"n0".into(), &"b".into(), Some(late), None);
+    assert_eq!(cache.local["n0"].bindings.get("b").unwrap().meta.written_version, 0);
 }
 
 /// A namespace that `new` holds since it changed hands, vacated at version 20 and up to [`SECOND`].
 fn handover() -> Handover {
-    let mut world = World::default();
-    world.bounds.namespace_whitelist.insert("n0".to_owned());
+    let mut cache = Cache::default();
+    cache.bounds.namespace_whitelist.insert("n0".to_owned());
     let organization = json!({
         "apiVersion": "bailiwick.dev/v1alpha1", "kind": "Organization",
         "metadata": {"name": "new", "uid": "uid-of-new", "resourceVersion": "1", "creationTimestamp": SECOND},
         "spec": {"namespace": "n0"},
     });
     let organization: api::Organization = serde_json::from_value(organization).unwrap();
-    world.organization(&"new".into(), Some((&organization).into()), None);
+    cache.organization(&"new".into(), Some((&organization).into()), None);
     let mut show = |version: u64, labels: Value, annotations: Value| {
         let meta = json!({"name": "n0", "uid": "n", "resourceVersion": version.to_string(), "labels": labels, "annotations": annotations});
         let meta: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta = serde_json::from_value(meta).unwrap();
-        world.namespace(&"n0".into(), Some((&meta).into()), None);
+        cache.namespace(&"n0".into(), Some((&meta).into()), None);
     };
     let last = "bailiwick.dev/last-organization";
     show(20, json!({}), json!({last: "old", "bailiwick.dev/vacated-at": SECOND}));
@@ -108,7 +108,7 @@ fn handover() -> Handover {
         json!({"bailiwick.dev/organization": "new"}),
         json!({last: "new", "bailiwick.dev/organization-uid": "uid-of-new", "bailiwick.dev/claimed-at": SECOND}),
     );
-    Handover::of(&world, "n0").unwrap()
+    Handover::of(&cache, "n0").unwrap()
 }
 
 #[rstest]
@@ -127,10 +127,10 @@ fn an_object_of_the_second_of_a_handover(
     let mut binding = binding(version, is_event, &[]);
     binding.meta.belongs_to = recorded.map(Into::into);
     let handover = handover();
-    assert_eq!(order::is_former(&binding.meta, Some(&handover)), former);
+    assert_eq!(order::predates_claim(&binding.meta, Some(&handover)), former);
     assert_eq!(order::belongs_to(&binding.meta, Some(&handover)).is_some(), !former);
     binding.meta.created = Some(NEXT.parse::<jiff::Timestamp>().unwrap().into());
-    assert!(!order::is_former(&binding.meta, Some(&handover)), "its time is beyond doubt");
+    assert!(!order::predates_claim(&binding.meta, Some(&handover)), "its time is beyond doubt");
     assert_eq!(order::belongs_to(&binding.meta, Some(&handover)), None, "and needs no record");
 }
 
@@ -155,15 +155,15 @@ fn of_two_users_with_one_username_one_counts(
     #[case] counts: &str,
 ) {
     for order in [[one, other], [other, one]] {
-        let mut world = World::default();
+        let mut cache = Cache::default();
         for (name, second, seen_at, suspended) in order {
             let mut record = records::User::from(&user(name, second, seen_at, suspended));
             record.meta.written_version = seen_at;
-            world.user(&name.into(), Some(record), None);
+            cache.user(&name.into(), Some(record), None);
         }
-        assert_eq!(&*world.speaker(&"zed".into()).unwrap().meta.name, counts);
-        assert_eq!(world.speakers().count(), 1);
-        assert_eq!(world.contested_usernames().count(), 1);
+        assert_eq!(&*cache.canonical_user(&"zed".into()).unwrap().meta.name, counts);
+        assert_eq!(cache.speakers().count(), 1);
+        assert_eq!(cache.contested_usernames().count(), 1);
     }
 }
 

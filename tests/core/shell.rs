@@ -3,21 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bailiwick::core::cache::{Affected, Cache, Change, Contribution};
 use bailiwick::core::claims::{self, Assignment, Claim};
 use bailiwick::core::conditions::{Status, StatusDraft};
-use bailiwick::core::decision::{Decision, Existing};
-use bailiwick::core::native::{Desired, Source};
-use bailiwick::core::world::{Affected, Change, Contribution, World};
+use bailiwick::core::desired::{DesiredState, Existing};
+use bailiwick::core::rbac::{DesiredSet, Source};
 use bailiwick::core::{Name, organization, organization_status, site, user};
 use jiff::Timestamp;
 
 use crate::access::Access;
-use crate::world::{Event, Kind, Op, SPACES, Slot, Store};
+use crate::histories::{Event, Kind, Op, SPACES, Slot, Store};
 
 /// What a decision said, and the claim that was due.
 #[derive(Debug, Default)]
 pub struct Unit {
-    pub decision: Decision,
+    pub decision: DesiredState,
     /// The record of the namespace that is due, but for its time.
     pub claim: Option<Claim>,
 }
@@ -26,56 +26,56 @@ pub struct Unit {
 #[derive(Debug, Default)]
 pub struct All {
     pub units: BTreeMap<Name, Unit>,
-    pub site: Decision,
+    pub site: DesiredState,
     pub organizations: BTreeMap<Name, StatusDraft>,
     pub users: BTreeMap<Name, (StatusDraft, Option<Timestamp>)>,
 }
 
-fn unit(world: &World, name: &Name, now: Timestamp, existing: Existing<'_>) -> Unit {
-    let claim = claims::claim(world, name, now, true);
+fn unit(cache: &Cache, name: &Name, now: Timestamp, existing: Existing<'_>) -> Unit {
+    let claim = claims::claim(cache, name, now, true);
     let claim = claim.map(|claim| Claim { vacated_at: claim.vacated_at.map(|_| Timestamp::MAX), ..claim });
-    Unit { decision: organization::decide(world, name, now, existing), claim }
+    Unit { decision: organization::decide(cache, name, now, existing), claim }
 }
 
-fn organization_status(all: &BTreeMap<Name, Unit>, world: &World, name: &Name) -> Option<StatusDraft> {
-    let organization = world.organizations.get(name)?;
-    let counts = match claims::assignment(world, organization) {
+fn organization_status(all: &BTreeMap<Name, Unit>, cache: &Cache, name: &Name) -> Option<StatusDraft> {
+    let organization = cache.organizations.get(name)?;
+    let counts = match claims::assignment(cache, organization) {
         Assignment::Holds(namespace) => all.get(&namespace).map(|u| u.decision.counts),
         Assignment::Not { .. } => None,
     };
-    Some(organization_status::status(world, organization, counts.unwrap_or_default()))
+    Some(organization_status::status(cache, organization, counts.unwrap_or_default()))
 }
 
 impl All {
     /// Decides everything, from nothing. Fills in the holders that the site needs.
-    pub fn from_scratch(world: &mut World, now: Timestamp, existing: Existing<'_>) -> Self {
+    pub fn from_scratch(cache: &mut Cache, now: Timestamp, existing: Existing<'_>) -> Self {
         let mut all = Self::default();
-        let spaces: BTreeSet<Name> = world.units().into_iter().chain(SPACES.map(Name::from)).collect();
+        let spaces: BTreeSet<Name> = cache.units().into_iter().chain(SPACES.map(Name::from)).collect();
         for name in &spaces {
-            let unit = unit(world, name, now, existing);
-            world.set_contribution(&Contribution::default(), &unit.decision.contribution);
+            let unit = unit(cache, name, now, existing);
+            cache.set_contribution(&Contribution::default(), &unit.decision.contribution);
             all.units.insert(name.clone(), unit);
         }
         // Its members are those who belong to no other.
-        for name in world.default_namespaces().collect::<Vec<_>>() {
-            let unit = unit(world, &name, now, existing);
-            world.set_contribution(&all.units[&name].decision.contribution, &unit.decision.contribution);
+        for name in cache.default_namespaces().collect::<Vec<_>>() {
+            let unit = unit(cache, &name, now, existing);
+            cache.set_contribution(&all.units[&name].decision.contribution, &unit.decision.contribution);
             all.units.insert(name, unit);
         }
-        all.site = site::decide(world, now, existing);
-        world.set_contribution(&Contribution::default(), &all.site.contribution);
-        for name in world.organizations.keys() {
-            all.organizations.extend(organization_status(&all.units, world, name).map(|s| (name.clone(), s)));
+        all.site = site::decide(cache, now, existing);
+        cache.set_contribution(&Contribution::default(), &all.site.contribution);
+        for name in cache.organizations.keys() {
+            all.organizations.extend(organization_status(&all.units, cache, name).map(|s| (name.clone(), s)));
         }
-        for (handle, u) in world.users.iter() {
-            all.users.insert(handle.clone(), user::status(world, u, world.holds(u), now));
+        for (handle, u) in cache.users.iter() {
+            all.users.insert(handle.clone(), user::status(cache, u, cache.holds(u), now));
         }
         all
     }
 
     /// Every native object of every unit. No two units may want the same one.
-    pub fn desired(&self) -> Desired {
-        let mut desired = Desired::new();
+    pub fn desired(&self) -> DesiredSet {
+        let mut desired = DesiredSet::new();
         for decision in self.decisions() {
             for (key, native) in &decision.desired {
                 let other = desired.insert(key.clone(), native.clone());
@@ -85,7 +85,7 @@ impl All {
         desired
     }
 
-    pub fn decisions(&self) -> impl Iterator<Item = &Decision> {
+    pub fn decisions(&self) -> impl Iterator<Item = &DesiredState> {
         self.units.values().map(|u| &u.decision).chain([&self.site])
     }
 
@@ -95,7 +95,7 @@ impl All {
     }
 }
 
-pub fn assert_same(is: &Decision, should: &Decision, what: &str) {
+pub fn assert_same(is: &DesiredState, should: &DesiredState, what: &str) {
     assert_eq!(is.desired, should.desired, "desired of {what}");
     assert_eq!(is.statuses, should.statuses, "statuses of {what}");
     assert_eq!(is.contribution, should.contribution, "contribution of {what}");
@@ -120,7 +120,7 @@ pub fn assert_same_all(is: &All, should: &All) {
 #[derive(Debug, Default)]
 pub struct Shell {
     pub store: Store,
-    pub world: World,
+    pub cache: Cache,
     pub all: All,
     spaces: BTreeSet<Name>,
     site: bool,
@@ -172,7 +172,7 @@ impl Shell {
 
     pub fn take_in(&mut self, events: Vec<Event>) {
         for event in events {
-            let affected = event.feed(&mut self.world);
+            let affected = event.feed(&mut self.cache);
             if let Event::Gone((kind, _, name), _) = &event {
                 match kind {
                     Kind::Organization => drop(self.all.organizations.remove(name.as_str())),
@@ -188,7 +188,7 @@ impl Shell {
     fn affected(&mut self, affected: Affected) {
         let mut spaces = affected.namespaces;
         if affected.all {
-            spaces.extend(self.world.units());
+            spaces.extend(self.cache.units());
             spaces.extend(self.all.units.keys().cloned());
         }
         if affected.urgent {
@@ -217,21 +217,21 @@ impl Shell {
 
     /// Users who hold more or less than before.
     fn counted(&mut self, usernames: &[Name]) {
-        self.users.extend(usernames.iter().flat_map(|username| self.world.handles_of(username)).cloned());
+        self.users.extend(usernames.iter().flat_map(|username| self.cache.handles_of(username)).cloned());
     }
 
     /// Decides what is marked, and nothing else.
     pub fn decide(&mut self) {
         let now = self.store.time();
         while let Some(name) = self.spaces.pop_first() {
-            let unit = unit(&self.world, &name, now, &bailiwick::core::plan::Present::new());
+            let unit = unit(&self.cache, &name, now, &bailiwick::core::plan::Present::new());
             let nothing = Contribution::default();
             let before = self.all.units.get(&name).map_or(&nothing, |u| &u.decision.contribution);
-            let change = self.world.set_contribution(before, &unit.decision.contribution);
+            let change = self.cache.set_contribution(before, &unit.decision.contribution);
             self.counted(&change.counted);
             self.urgent.extend((change.holders == Change::Loses).then(Name::default));
             self.site |= change.holders != Change::None;
-            let defaults: Vec<Name> = self.world.default_namespaces().collect();
+            let defaults: Vec<Name> = self.cache.default_namespaces().collect();
             if change.default_members == Change::Loses {
                 self.urgent.extend(defaults.iter().cloned());
             }
@@ -239,24 +239,24 @@ impl Shell {
                 self.spaces.extend(defaults);
             }
             // As `Engine::converged` does.
-            let holder = claims::holder(&self.world, &name).map(|o| o.meta.name.clone());
+            let holder = claims::holder(&self.cache, &name).map(|o| o.meta.name.clone());
             self.organizations.extend(holder);
             self.all.units.insert(name, unit);
         }
         if std::mem::take(&mut self.site) {
-            let site = site::decide(&self.world, now, &bailiwick::core::plan::Present::new());
-            let change = self.world.set_contribution(&self.all.site.contribution, &site.contribution);
+            let site = site::decide(&self.cache, now, &bailiwick::core::plan::Present::new());
+            let change = self.cache.set_contribution(&self.all.site.contribution, &site.contribution);
             self.counted(&change.counted);
             self.all.site = site;
         }
         for name in std::mem::take(&mut self.organizations) {
-            if let Some(draft) = organization_status(&self.all.units, &self.world, &name) {
+            if let Some(draft) = organization_status(&self.all.units, &self.cache, &name) {
                 self.all.organizations.insert(name, draft);
             }
         }
         for handle in std::mem::take(&mut self.users) {
-            if let Some(u) = self.world.users.get(&handle) {
-                self.all.users.insert(handle, user::status(&self.world, u, self.world.holds(u), now));
+            if let Some(u) = self.cache.users.get(&handle) {
+                self.all.users.insert(handle, user::status(&self.cache, u, self.cache.holds(u), now));
             }
         }
     }
@@ -268,7 +268,7 @@ impl Shell {
         let due = self.all.units.iter().find(|(_, u)| u.claim.is_some() && u.decision.desired.is_empty());
         if let Some((name, _)) = due {
             let name = name.clone();
-            let claim = claims::claim(&self.world, &name, now, true).expect("the claim is still due");
+            let claim = claims::claim(&self.cache, &name, now, true).expect("the claim is still due");
             let events = record(&mut self.store, &claim);
             self.take_in(events);
             return true;
@@ -276,7 +276,7 @@ impl Shell {
         let drafts: Vec<StatusDraft> = self.all.statuses().cloned().collect();
         for draft in drafts {
             let slot = slot(&draft);
-            let Some(meta) = meta(&self.world, &draft) else { continue };
+            let Some(meta) = meta(&self.cache, &draft) else { continue };
             if let Some(document) = draft.document(&meta, now) {
                 let events = self.store.write_status(&slot, &draft.target.uid, &document["status"]);
                 assert!(!events.is_empty(), "a status of what is not there: {draft:?}");
@@ -300,9 +300,9 @@ impl Shell {
 
     /// What was decided bit by bit is what follows from everything.
     pub fn check(&self) {
-        let mut world = self.store.world();
-        world.kept = self.world.kept.clone();
-        let should = All::from_scratch(&mut world, self.store.time(), &bailiwick::core::plan::Present::new());
+        let mut cache = self.store.cache();
+        cache.kept = self.cache.kept.clone();
+        let should = All::from_scratch(&mut cache, self.store.time(), &bailiwick::core::plan::Present::new());
         assert_same_all(&self.all, &should);
     }
 }
@@ -353,16 +353,16 @@ pub fn slot_of(target: &Source) -> Slot {
 }
 
 /// The object of a status, if it is there.
-pub fn meta(world: &World, draft: &StatusDraft) -> Option<bailiwick::core::records::Meta> {
-    let (name, local) = (&draft.target.name, world.local.get(&draft.target.namespace));
+pub fn meta(cache: &Cache, draft: &StatusDraft) -> Option<bailiwick::core::records::Meta> {
+    let (name, local) = (&draft.target.name, cache.local.get(&draft.target.namespace));
     let meta = match &draft.status {
-        Status::Organization(_) => &world.organizations.get(name)?.meta,
-        Status::User(_) => &world.users.get(name)?.meta,
+        Status::Organization(_) => &cache.organizations.get(name)?.meta,
+        Status::User(_) => &cache.users.get(name)?.meta,
         Status::Group(_) => &local?.groups.get(name)?.meta,
         Status::Binding(_) if draft.target.kind == "RoleBinding" => &local?.bindings.get(name)?.meta,
-        Status::Binding(_) => &world.site_bindings.get(name)?.meta,
+        Status::Binding(_) => &cache.site_bindings.get(name)?.meta,
         Status::Role(_) => &local?.roles.get(name)?.meta,
-        Status::SiteRole(_) => &world.site_roles.get(name)?.meta,
+        Status::SiteRole(_) => &cache.site_roles.get(name)?.meta,
     };
     (meta.uid == draft.target.uid).then(|| meta.clone())
 }

@@ -60,11 +60,11 @@ fn who_creates_suspended_users_takes_nobody_off_the_list() {
     shell.apply(&suspended("root", "zz-root"));
     let binding = "{kind: SiteRoleBinding, metadata: {name: t}, spec: {roleRef: {name: later}, subjects: [{kind: User, name: zz-root}]}}";
     shell.apply(binding);
-    let order: Vec<&str> = in_order(&shell.world).into_iter().map(|name| &**name).collect();
+    let order: Vec<&str> = in_order(&shell.cache).into_iter().map(|name| &**name).collect();
     assert_eq!(order[..4], ["zz-root", "zoe", "a0", "a1"]);
     // The text is full before the last of many names.
     let many: Vec<Name> = (0..40_000).map(|i| Name::from(format!("{i:0>128}"))).collect();
-    let texts = list(in_order(&shell.world).into_iter().chain(&many)).texts;
+    let texts = list(in_order(&shell.cache).into_iter().chain(&many)).texts;
     assert!(["zz-root", "zoe"].iter().all(|name| refuses(&texts, name)));
 }
 
@@ -75,13 +75,13 @@ fn a_younger_user_of_the_same_username_suspends_nobody() {
     let suspend =
         |name: &str| format!("{{kind: User, metadata: {{name: {name}}}, spec: {{username: ada, suspended: true}}}}");
     shell.apply(&suspend("other"));
-    assert_eq!(shell.world.suspended, names(&[]));
+    assert_eq!(shell.cache.suspended, names(&[]));
     shell.apply(&suspend("ada"));
-    assert_eq!(shell.world.suspended, names(&["ada"]));
-    shell.delete(crate::world::Kind::User, "", "ada");
-    assert_eq!(shell.world.suspended, names(&["ada"]), "the other one speaks now");
-    shell.delete(crate::world::Kind::User, "", "other");
-    assert_eq!(shell.world.suspended, names(&[]));
+    assert_eq!(shell.cache.suspended, names(&["ada"]));
+    shell.delete(crate::histories::Kind::User, "", "ada");
+    assert_eq!(shell.cache.suspended, names(&["ada"]), "the other one speaks now");
+    shell.delete(crate::histories::Kind::User, "", "other");
+    assert_eq!(shell.cache.suspended, names(&[]));
 }
 
 /// Whoever reads this asks for more before the user is suspended.
@@ -95,7 +95,7 @@ fn a_user_with_a_privileged_site_role_says_so() {
     let binding = "{kind: SiteRoleBinding, metadata: {name: t}, spec: {roleRef: {name: s0}, subjects: [{kind: User, name: ada}]}}";
     let mut shell = given("{kind: User, metadata: {name: ada}}\n---\n{kind: User, metadata: {name: bob}}");
     let privileged = |shell: &crate::shell::Shell, name: &str| {
-        let bailiwick::core::conditions::Status::User(status) = &shell.draft(crate::world::Kind::User, name).status
+        let bailiwick::core::conditions::Status::User(status) = &shell.draft(crate::histories::Kind::User, name).status
         else {
             panic!()
         };
@@ -107,6 +107,6 @@ fn a_user_with_a_privileged_site_role_says_so() {
     assert!(!privileged(&shell, "ada"));
     shell.apply(&role(true));
     assert!(privileged(&shell, "ada") && !privileged(&shell, "bob"));
-    shell.delete(crate::world::Kind::SiteRoleBinding, "", "t");
+    shell.delete(crate::histories::Kind::SiteRoleBinding, "", "t");
     assert!(!privileged(&shell, "ada"));
 }

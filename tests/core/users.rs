@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rstest::rstest;
 
 use crate::build::{given, objects};
+use crate::histories::{Kind, Object, Op};
 use crate::shell::Shell;
-use crate::world::{Kind, Object, Op};
 
 fn state(shell: &Shell, handle: &str) -> UserState {
     let Status::User(status) = &shell.draft(Kind::User, handle).status else { panic!() };
@@ -113,7 +113,7 @@ fn a_late_event_of_an_object_that_was_deleted_does_not_replace_the_new_one() {
     let late = shell.store.objects[&(Kind::User, String::new(), "ada".to_owned())].clone();
     shell.delete(Kind::User, "", "ada");
     shell.apply("{kind: User, metadata: {name: ada}, spec: {suspended: true}}");
-    shell.take_in(vec![crate::world::Event::Is(Box::new(late))]);
+    shell.take_in(vec![crate::histories::Event::Is(Box::new(late))]);
     shell.decide();
     shell.check();
     assert!(!shell.can("ada", "n0", "get pods"));

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::api::{self, vocabulary as v};
 use bailiwick::core::Name;
+use bailiwick::core::cache::Cache;
 use bailiwick::core::catalog::{Bounds, Settings};
-use bailiwick::core::native::{self, Object};
+use bailiwick::core::fixpoint::settle;
+use bailiwick::core::rbac::{self, Object};
 use bailiwick::core::records;
 use bailiwick::core::rules::Ceiling;
-use bailiwick::core::settled::settle;
-use bailiwick::core::world::World;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use k8s_openapi::api::rbac::v1 as rbac;
+use k8s_openapi::api::rbac::v1;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -22,16 +22,16 @@ use serde_json::{Value, json};
 use super::{Cluster, RELEASE};
 
 /// Native objects by kind, namespace and name, with what matters of them.
-pub type Content = BTreeMap<String, Value>;
+pub type RbacSpec = BTreeMap<String, Value>;
 
 /// What is recorded in the cluster, and decides who holds what: of namespaces, organizations and SiteRoles.
 type Records = (Vec<Option<Name>>, Vec<bool>, Vec<Option<Name>>);
 
-fn records(world: &World) -> Records {
+fn records(cache: &Cache) -> Records {
     (
-        world.namespaces.values().map(|n| n.organization.clone()).collect(),
-        world.organizations.values().map(|o| o.is_default).collect(),
-        world.site_roles.values().map(|r| r.holder.clone()).collect(),
+        cache.namespaces.values().map(|n| n.organization.clone()).collect(),
+        cache.organizations.values().map(|o| o.is_default).collect(),
+        cache.site_roles.values().map(|r| r.holder.clone()).collect(),
     )
 }
 
@@ -77,67 +77,67 @@ impl Cluster {
         self.list()
     }
 
-    fn live_world(&self) -> World {
-        let mut world = World::default();
+    fn live_world(&self) -> Cache {
+        let mut cache = Cache::default();
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), RELEASE);
         let text = |map: &str, key: &str| {
             self.runtime.block_on(maps.get(map)).unwrap().data.unwrap_or_default().remove(key).unwrap()
         };
-        world.set_bounds(Bounds::parse(&text(v::BOUNDS_CONFIG_MAP, v::BOUNDS_KEY)).unwrap());
-        world.set_settings(Settings::parse(&text(v::SETTINGS_CONFIG_MAP, v::SETTINGS_KEY)).unwrap());
-        for role in self.list::<rbac::ClusterRole>() {
-            let ceiling = Some(Ceiling::new(native::from_rules(role.rules.as_deref().unwrap_or_default())));
+        cache.set_bounds(Bounds::parse(&text(v::BOUNDS_CONFIG_MAP, v::BOUNDS_KEY)).unwrap());
+        cache.set_settings(Settings::parse(&text(v::SETTINGS_CONFIG_MAP, v::SETTINGS_KEY)).unwrap());
+        for role in self.list::<v1::ClusterRole>() {
+            let ceiling = Some(Ceiling::new(rbac::from_rules(role.rules.as_deref().unwrap_or_default())));
             match role.metadata.name.as_deref().unwrap() {
-                v::CEILING => world.ceilings.organization = ceiling,
-                v::CEILING_HOME => world.ceilings.home = ceiling,
-                v::CEILING_CLUSTER => world.ceilings.cluster = ceiling,
-                v::CEILING_RELEASE => world.ceilings.release = ceiling,
+                v::CEILING => cache.ceilings.organization = ceiling,
+                v::CEILING_HOME => cache.ceilings.home = ceiling,
+                v::CEILING_CLUSTER => cache.ceilings.cluster = ceiling,
+                v::CEILING_RELEASE => cache.ceilings.release = ceiling,
                 _ => {}
             }
         }
         for namespace in self.list::<Namespace>() {
             let record = records::Namespace::from(&namespace.metadata);
-            world.namespace(&record.name.clone(), Some(record), None);
+            cache.namespace(&record.name.clone(), Some(record), None);
         }
         for organization in &self.list::<api::Organization>() {
             let record = records::Organization::from(organization);
-            world.organization(&record.meta.name.clone(), Some(record), None);
+            cache.organization(&record.meta.name.clone(), Some(record), None);
         }
         for user in &self.list::<api::User>() {
             let record = records::User::from(user);
-            world.user(&record.meta.name.clone(), Some(record), None);
+            cache.user(&record.meta.name.clone(), Some(record), None);
         }
         for group in &self.list::<api::Group>() {
             let record = records::Group::from(group);
-            world.group(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
+            cache.group(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
         }
         for role in &self.list::<api::CustomRole>() {
             let record = records::Role::from(role);
-            world.custom_role(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
+            cache.custom_role(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
         }
         for binding in &self.list::<api::RoleBinding>() {
             let record = records::Binding::from(binding);
-            world.binding(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
+            cache.binding(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
         }
         for role in &self.list::<api::SiteRole>() {
             let record = records::Role::from(role);
-            world.site_role(&record.meta.name.clone(), Some(record), None);
+            cache.site_role(&record.meta.name.clone(), Some(record), None);
         }
         for binding in &self.list::<api::SiteRoleBinding>() {
             let record = records::Binding::from(binding);
-            world.site_binding(&record.meta.name.clone(), Some(record), None);
+            cache.site_binding(&record.meta.name.clone(), Some(record), None);
         }
-        world
+        cache
     }
 
     /// The native objects that follow from what is on the API server. What has to be recorded for it has to be recorded.
     #[track_caller]
-    pub fn desired(&self) -> Content {
-        let mut world = self.live_world();
-        let before = records(&world);
-        let settled = settle(&mut world, Timestamp::now());
-        assert_eq!(before, records(&world), "claims, default and single holders are recorded\n{}", self.operator_log());
-        let object = |(key, native)| match native::to_object(key, native, None) {
+    pub fn desired(&self) -> RbacSpec {
+        let mut cache = self.live_world();
+        let before = records(&cache);
+        let settled = settle(&mut cache, Timestamp::now());
+        assert_eq!(before, records(&cache), "claims, default and single holders are recorded\n{}", self.operator_log());
+        let object = |(key, native)| match rbac::to_object(key, native, None) {
             Object::Role(o) => as_stored("Role", &o),
             Object::RoleBinding(o) => as_stored("RoleBinding", &o),
             Object::ClusterRole(o) => as_stored("ClusterRole", &o),
@@ -147,12 +147,12 @@ impl Cluster {
     }
 
     /// Everything of RBAC that there is, also what is not (or no longer) labelled as ours.
-    pub fn rbac(&self) -> Content {
-        let roles = self.list::<rbac::Role>().into_iter().map(|o| as_stored("Role", &o));
-        let bindings = self.list::<rbac::RoleBinding>().into_iter().map(|o| as_stored("RoleBinding", &o));
-        let cluster_roles = self.list::<rbac::ClusterRole>().into_iter().map(|o| as_stored("ClusterRole", &o));
+    pub fn rbac(&self) -> RbacSpec {
+        let roles = self.list::<v1::Role>().into_iter().map(|o| as_stored("Role", &o));
+        let bindings = self.list::<v1::RoleBinding>().into_iter().map(|o| as_stored("RoleBinding", &o));
+        let cluster_roles = self.list::<v1::ClusterRole>().into_iter().map(|o| as_stored("ClusterRole", &o));
         let cluster_bindings =
-            self.list::<rbac::ClusterRoleBinding>().into_iter().map(|o| as_stored("ClusterRoleBinding", &o));
+            self.list::<v1::ClusterRoleBinding>().into_iter().map(|o| as_stored("ClusterRoleBinding", &o));
         roles.chain(bindings).chain(cluster_roles).chain(cluster_bindings).collect()
     }
 

@@ -24,7 +24,7 @@ impl Model {
         }
         self.goes_back = true;
         self.to_show.clear();
-        for job in std::mem::take(&mut self.under_way) {
+        for job in std::mem::take(&mut self.in_flight) {
             self.answers.push(undone(&job, false));
         }
         let now = self.store.now;
@@ -80,7 +80,7 @@ fn a_list_that_shows_an_object_as_it_was_before_proves_a_restore(
     Kind::ALL.into_iter().for_each(|kind| model.lists(kind));
     model.engine.lead(true);
     model.turns();
-    assert!(model.under_way.is_empty(), "{:?}", model.under_way);
+    assert!(model.in_flight.is_empty(), "{:?}", model.in_flight);
 }
 
 #[test]
@@ -102,9 +102,9 @@ fn what_was_known_from_an_answer_alone_counts_too() {
     let copy = model.copy();
     apply(&mut model, ANOTHER_MEMBER);
     model.see();
-    let writes_native = |job: &Job| matches!(job, Job::Native(Write::Apply { .. }));
-    let which = model.under_way.iter().position(writes_native).unwrap();
-    let job = model.under_way.remove(which);
+    let writes_native = |job: &WriteRequest| matches!(job, WriteRequest::Native(Write::Apply { .. }));
+    let which = model.in_flight.iter().position(writes_native).unwrap();
+    let job = model.in_flight.remove(which);
     let done = model.carry_out(&job);
     model.answers.push(done);
     model.turns();
@@ -121,7 +121,7 @@ fn a_write_that_is_answered_before_an_older_list_is_read_proves_nothing() {
     model.see();
     model.relist(Kind::NativeRoleBinding);
     model.relist(Kind::Organization);
-    for job in std::mem::take(&mut model.under_way) {
+    for job in std::mem::take(&mut model.in_flight) {
         let done = model.carry_out(&job);
         model.answers.push(done);
     }
@@ -136,7 +136,7 @@ fn what_is_lost_but_was_never_known_otherwise_proves_nothing_and_is_right_once_a
     let mut model = converged();
     let copy = model.copy();
     // Gone, and new: neither is at another version in the copy.
-    model.act(&Op::Delete((world::Kind::RoleBinding, "n0".to_owned(), "b".to_owned())));
+    model.act(&Op::Delete((histories::Kind::RoleBinding, "n0".to_owned(), "b".to_owned())));
     model.see();
     model.restore(copy);
     for kind in [Kind::RoleBinding, Kind::User, Kind::SiteRole] {
@@ -153,10 +153,10 @@ fn while_it_is_in_doubt_nothing_is_begun_and_nothing_is_forgotten() {
     model.engine.hold(true);
     apply(&mut model, ADA_IS_SUSPENDED);
     model.see();
-    assert!(model.under_way.is_empty() && !model.engine.has_work(), "{:?}", model.under_way);
+    assert!(model.in_flight.is_empty() && !model.engine.has_work(), "{:?}", model.in_flight);
     model.engine.hold(false);
     model.turns();
-    assert!(!model.under_way.is_empty());
+    assert!(!model.in_flight.is_empty());
     model.rest(true);
     model.check_converged();
 }

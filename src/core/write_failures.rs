@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::native::Key;
+use super::rbac::Key;
 use super::uid::Uid;
 use crate::api::conditions::Reason;
 
 /// Why a native object is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct WriteFailure {
     /// The UID of the object that asked for it.
     pub source: Uid,
     #[allow(missing_docs)]
@@ -17,32 +17,33 @@ pub struct Trouble {
     pub message: String,
 }
 
-impl Trouble {
+impl WriteFailure {
     /// Whether it is the same trouble. What the API server says often has a number in it that is another one each time, a port
     /// or a time.
     #[must_use]
     pub fn is_as(&self, other: &Self) -> bool {
-        let [said, says] = [self, other].map(|trouble| trouble.message.bytes().filter(|byte| !byte.is_ascii_digit()));
+        let [said, says] =
+            [self, other].map(|write_failure| write_failure.message.bytes().filter(|byte| !byte.is_ascii_digit()));
         self.source == other.source && self.reason == other.reason && said.eq(says)
     }
 }
 
 /// Every native object that is not as it should be.
 #[derive(Debug, Default)]
-pub struct Troubles {
-    by_key: BTreeMap<Key, Trouble>,
+pub struct WriteFailures {
+    by_key: BTreeMap<Key, WriteFailure>,
     by_source: HashMap<Uid, BTreeSet<Key>>,
 }
 
-impl Troubles {
+impl WriteFailures {
     /// What is wrong with a native object.
     #[must_use]
-    pub fn get(&self, key: &Key) -> Option<&Trouble> {
+    pub fn get(&self, key: &Key) -> Option<&WriteFailure> {
         self.by_key.get(key)
     }
 
     /// What is wrong with native objects that one object asked for.
-    pub fn of(&self, source: &Uid) -> impl Iterator<Item = (&Key, &Trouble)> {
+    pub fn of(&self, source: &Uid) -> impl Iterator<Item = (&Key, &WriteFailure)> {
         let keys = self.by_source.get(source).into_iter().flatten();
         keys.filter_map(|key| Some((key, self.by_key.get(key)?)))
     }
@@ -50,23 +51,23 @@ impl Troubles {
     /// The first of those.
     #[must_use]
     pub fn first_of(&self, source: &Uid) -> Option<(Reason, String)> {
-        self.of(source).next().map(|(_, trouble)| (trouble.reason, trouble.message.clone()))
+        self.of(source).next().map(|(_, write_failure)| (write_failure.reason, write_failure.message.clone()))
     }
 
     /// Notes that something is wrong.
-    pub fn insert(&mut self, key: Key, trouble: Trouble) {
+    pub fn insert(&mut self, key: Key, write_failure: WriteFailure) {
         self.remove(&key);
-        self.by_source.entry(trouble.source.clone()).or_default().insert(key.clone());
-        self.by_key.insert(key, trouble);
+        self.by_source.entry(write_failure.source.clone()).or_default().insert(key.clone());
+        self.by_key.insert(key, write_failure);
     }
 
     /// Notes that nothing is wrong any more.
     pub fn remove(&mut self, key: &Key) {
-        let Some(trouble) = self.by_key.remove(key) else { return };
-        if let Some(keys) = self.by_source.get_mut(&trouble.source) {
+        let Some(write_failure) = self.by_key.remove(key) else { return };
+        if let Some(keys) = self.by_source.get_mut(&write_failure.source) {
             keys.remove(key);
             if keys.is_empty() {
-                self.by_source.remove(&trouble.source);
+                self.by_source.remove(&write_failure.source);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::Unit;
-use crate::core::native::Key;
+use crate::core::rbac::Key;
 
 /// So many times as many writes may be under way when they take access away. The API server lets each wait for a tenth of a
 /// second while it finds out what the operator may do, so the number at once is what makes a revocation everywhere fast.
@@ -246,7 +246,7 @@ impl Writing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::native::NativeKind;
+    use crate::core::rbac::NativeKind;
 
     #[test]
     fn a_unit_waits_once_and_goes_ahead_when_it_becomes_urgent() {

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 
 /// A time in whole seconds; what is finer is cut off. As an option it is a third of a [`Timestamp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Second(NonZeroU64);
+pub struct CompactTime(NonZeroU64);
 
 /// What is added to the seconds since 1970, so that none is negative or zero.
 const BEFORE: u64 = 1 << 63;
 
-impl From<Timestamp> for Second {
+impl From<Timestamp> for CompactTime {
     fn from(time: Timestamp) -> Self {
         // `Timestamp` ends in the year 9999, and cuts off towards 1970.
         let whole = time.as_second() - i64::from(time.subsec_nanosecond() < 0);
@@ -19,8 +19,8 @@ impl From<Timestamp> for Second {
     }
 }
 
-impl From<Second> for Timestamp {
-    fn from(second: Second) -> Self {
+impl From<CompactTime> for Timestamp {
+    fn from(second: CompactTime) -> Self {
         Timestamp::from_second(second.0.get().wrapping_sub(BEFORE).cast_signed()).unwrap_or(Timestamp::MIN)
     }
 }
@@ -33,15 +33,15 @@ mod tests {
     fn whole_seconds_come_back_in_order() {
         let texts = ["-009999-01-02T01:59:59Z", "1969-12-31T23:59:59Z", "1970-01-01T00:00:00Z", "2026-11-22T20:00:01Z"];
         let times = texts.map(|text| text.parse::<Timestamp>().unwrap());
-        let seconds = times.map(Second::from);
+        let seconds = times.map(CompactTime::from);
         assert_eq!(seconds.map(Timestamp::from), times);
         assert!(seconds.is_sorted());
-        assert_eq!(size_of::<Option<Second>>(), 8);
+        assert_eq!(size_of::<Option<CompactTime>>(), 8);
     }
 
     #[test]
     fn what_is_finer_is_cut_off() {
-        let whole = |text: &str| Timestamp::from(Second::from(text.parse::<Timestamp>().unwrap())).to_string();
+        let whole = |text: &str| Timestamp::from(CompactTime::from(text.parse::<Timestamp>().unwrap())).to_string();
         assert_eq!(whole("2026-11-22T20:00:01.9Z"), "2026-11-22T20:00:01Z");
         assert_eq!(whole("1969-12-31T23:59:58.1Z"), "1969-12-31T23:59:58Z");
     }

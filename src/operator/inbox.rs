@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::watch::{Item, Seen};
+use super::watch::{Item, WatchEvent};
 use crate::core::records::Record;
 
 /// How many objects may wait before the watches wait.
@@ -25,7 +25,7 @@ pub(super) type Receiver = mpsc::Receiver<Letter>;
 
 /// Something that was seen, and the room that it takes while it waits.
 pub(super) struct Letter {
-    pub seen: Seen,
+    pub seen: WatchEvent,
     _room: OwnedSemaphorePermit,
 }
 
@@ -43,15 +43,15 @@ impl Sender {
     ///
     /// # Errors
     /// When nobody receives any more.
-    pub async fn send(&self, seen: Seen) -> Result<(), Closed> {
+    pub async fn send(&self, seen: WatchEvent) -> Result<(), Closed> {
         let kib = u32::try_from(weight(&seen) / 1024).unwrap_or(u32::MAX).min(KIB);
         let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| Closed)?;
         self.queue.send(Letter { seen, _room: room }).await.map_err(|_| Closed)
     }
 }
 
-fn weight(seen: &Seen) -> usize {
-    let Seen::Item(item) = seen else { return 0 };
+fn weight(seen: &WatchEvent) -> usize {
+    let WatchEvent::Item(item) = seen else { return 0 };
     match &**item {
         Item::Organization(organization) => organization.weight(),
         Item::User(user) => user.weight(),

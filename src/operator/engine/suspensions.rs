@@ -12,9 +12,9 @@ use crate::core::Name;
 use crate::core::records::{User, digest};
 use crate::core::suspended;
 use crate::core::uid::Uid;
-use crate::shell::retry;
-use crate::shell::watch::SuspendedList;
-use crate::shell::writer::{Failure, Job};
+use crate::operator::retry;
+use crate::operator::watch::SuspendedList;
+use crate::operator::writer::{Failure, WriteRequest};
 
 /// What is known of the list, and what is under way.
 #[derive(Debug, Default)]
@@ -109,13 +109,13 @@ impl Engine {
         self.suspensions.stale = false;
         self.suspensions.later = false;
         self.suspensions.wait_until = None;
-        let wanted = suspended::list(suspended::in_order(&self.world));
+        let wanted = suspended::list(suspended::in_order(&self.cache));
         self.metrics.suspended_list_missing.set(self.suspensions.list.is_none().into());
         self.metrics.suspended_left_out.set(i64::try_from(wanted.left_out.len()).unwrap_or(i64::MAX));
         let right = self.suspensions.list.as_ref().is_some_and(|list| list.digest == digest(&wanted.texts));
         if let (false, None, Some(uid)) = (right, self.suspensions.writing, self.suspensions.uid()) {
             self.suspensions.writing = Some(digest(&wanted.texts));
-            let _ = self.jobs.send(Job::Suspended { uid, texts: wanted.texts });
+            let _ = self.jobs.send(WriteRequest::Suspended { uid, texts: wanted.texts });
         }
         // Like a status, a label is one more write that those which take access away wait for in the API server.
         self.suspensions.later = revoking && !self.suspensions.labelled.is_empty();
@@ -123,7 +123,7 @@ impl Engine {
             return;
         }
         for handle in self.suspensions.labelled.clone() {
-            let Some(user) = self.world.users.get(&handle) else { continue };
+            let Some(user) = self.cache.users.get(&handle) else { continue };
             let is_listed = right && !wanted.left_out.contains(&user.username);
             if (is_listed || !user.suspended) && !self.suspensions.unlabelling.contains_key(&handle) {
                 if self.suspensions.unlabelling.len() >= places {
@@ -132,7 +132,7 @@ impl Engine {
                 }
                 let version = user.meta.version;
                 self.suspensions.unlabelling.insert(handle.clone(), version);
-                let _ = self.jobs.send(Job::Unlabel { handle, version });
+                let _ = self.jobs.send(WriteRequest::Unlabel { handle, version });
             }
         }
     }
@@ -162,7 +162,7 @@ impl Engine {
             Ok(()) | Err(Failure::Gone) => {}
             // Somebody wrote the User meanwhile, most often this operator its status: the watch shows that, or has shown it.
             Err(Failure::Conflict(_)) => {
-                let now = self.world.users.get(handle).map(|user| user.meta.version);
+                let now = self.cache.users.get(handle).map(|user| user.meta.version);
                 self.suspensions.stale |= now != from;
             }
             Err(failure) => self.try_suspensions_again(&failure),

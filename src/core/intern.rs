@@ -12,8 +12,8 @@ use super::rules::Rule;
 /// Below this it is not worth looking for what nobody uses any more.
 const SMALL: usize = 1024;
 
-static NAMES: LazyLock<Pool<Name>> = LazyLock::new(Pool::default);
-static RULES: LazyLock<Pool<Arc<[Rule]>>> = LazyLock::new(Pool::default);
+static NAMES: LazyLock<Interner<Name>> = LazyLock::new(Interner::default);
+static RULES: LazyLock<Interner<Arc<[Rule]>>> = LazyLock::new(Interner::default);
 
 /// A name that others are likely to say, too.
 #[must_use]
@@ -46,7 +46,7 @@ impl<T: Eq + Hash> Shared for Arc<[T]> {
     }
 }
 
-struct Pool<V>(Mutex<Known<V>>);
+struct Interner<V>(Mutex<Known<V>>);
 
 struct Known<V> {
     values: HashSet<V>,
@@ -54,13 +54,13 @@ struct Known<V> {
     full: usize,
 }
 
-impl<V> Default for Pool<V> {
+impl<V> Default for Interner<V> {
     fn default() -> Self {
         Self(Mutex::new(Known { values: HashSet::new(), full: SMALL }))
     }
 }
 
-impl<V: Shared> Pool<V> {
+impl<V: Shared> Interner<V> {
     fn share<T: ?Sized + Eq + Hash>(&self, content: &T, make: impl FnOnce() -> V) -> V
     where
         V: Borrow<T>,
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn equal_values_are_one_and_what_nobody_uses_is_dropped() {
-        let pool = Pool::<Name>::default();
+        let pool = Interner::<Name>::default();
         let share = |text: &str| pool.share(text, || text.into());
         let kept = share("kept");
         assert!(Name::ptr_eq(&kept, &share("kept")));

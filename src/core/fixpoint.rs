@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::Name;
+use super::cache::{Cache, Contribution};
 use super::conditions::{Status, StatusDraft};
-use super::decision::Decision;
-use super::native::Desired;
+use super::desired::DesiredState;
 use super::plan::Present;
-use super::world::{Contribution, World};
+use super::rbac::DesiredSet;
 use super::{claims, organization, organization_status, site, user};
 
 /// Records settle in a few rounds: a claim, then the default, then what the default takes. More would be a circle.
@@ -21,65 +21,65 @@ const ROUNDS: usize = 16;
 #[derive(Debug, Default)]
 pub struct Settled {
     /// Every native object.
-    pub desired: Desired,
+    pub desired: DesiredSet,
     /// What to say about every object of ours.
     pub statuses: Vec<StatusDraft>,
 }
 
 /// Takes every recorded decision and returns what follows.
-pub fn settle(world: &mut World, now: Timestamp) -> Settled {
+pub fn settle(cache: &mut Cache, now: Timestamp) -> Settled {
     let mut contributions: BTreeMap<Name, Contribution> = BTreeMap::new();
     for _ in 0..ROUNDS {
-        let mut news = record_claims(world, now) | record_default(world);
-        for namespace in world.units() {
-            let decision = organization::decide(world, &namespace, now, &Present::new());
+        let mut news = record_claims(cache, now) | record_default(cache);
+        for namespace in cache.units() {
+            let decision = organization::decide(cache, &namespace, now, &Present::new());
             let before = contributions.insert(namespace, decision.contribution.clone()).unwrap_or_default();
-            world.set_contribution(&before, &decision.contribution);
+            cache.set_contribution(&before, &decision.contribution);
             news |= before != decision.contribution;
         }
-        news |= record_single_holders(world, now);
+        news |= record_single_holders(cache, now);
         if !news {
             break;
         }
     }
-    collect(world, now)
+    collect(cache, now)
 }
 
-fn collect(world: &mut World, now: Timestamp) -> Settled {
+fn collect(cache: &mut Cache, now: Timestamp) -> Settled {
     let mut settled = Settled::default();
-    let mut take = |decision: Decision| {
+    let mut take = |decision: DesiredState| {
         settled.desired.extend(decision.desired);
         settled.statuses.extend(decision.statuses);
     };
     let mut counts = BTreeMap::new();
-    for namespace in world.units() {
-        let decision = organization::decide(world, &namespace, now, &Present::new());
+    for namespace in cache.units() {
+        let decision = organization::decide(cache, &namespace, now, &Present::new());
         counts.insert(namespace, decision.counts);
         take(decision);
     }
-    let site = site::decide(world, now, &Present::new());
-    world.set_contribution(&Contribution::default(), &site.contribution);
+    let site = site::decide(cache, now, &Present::new());
+    cache.set_contribution(&Contribution::default(), &site.contribution);
     take(site);
-    for organization in world.organizations.values() {
-        let held = match claims::assignment(world, organization) {
+    for organization in cache.organizations.values() {
+        let held = match claims::assignment(cache, organization) {
             claims::Assignment::Holds(namespace) => counts.get(&namespace).copied(),
             claims::Assignment::Not { .. } => None,
         };
-        settled.statuses.push(organization_status::status(world, organization, held.unwrap_or_default()));
+        settled.statuses.push(organization_status::status(cache, organization, held.unwrap_or_default()));
     }
-    for user in world.users.values() {
-        settled.statuses.push(user::status(world, user, world.holds(user), now).0);
+    for user in cache.users.values() {
+        settled.statuses.push(user::status(cache, user, cache.holds(user), now).0);
     }
-    settled.statuses.extend(world.organizations.excess().map(organization_status::beyond_limit));
-    settled.statuses.extend(world.users.excess().map(user::beyond_limit));
+    settled.statuses.extend(cache.organizations.excess().map(organization_status::beyond_limit));
+    settled.statuses.extend(cache.users.excess().map(user::beyond_limit));
     settled
 }
 
-fn record_claims(world: &mut World, now: Timestamp) -> bool {
+fn record_claims(cache: &mut Cache, now: Timestamp) -> bool {
     let mut news = false;
-    for name in world.units() {
-        let Some(claim) = claims::claim(world, &name, now, true) else { continue };
-        let Some(mut namespace) = world.namespaces.get(&name).cloned() else { continue };
+    for name in cache.units() {
+        let Some(claim) = claims::claim(cache, &name, now, true) else { continue };
+        let Some(mut namespace) = cache.namespaces.get(&name).cloned() else { continue };
         namespace.version += 1;
         namespace.organization = claim.organization;
         let (last_organization, uid) = claim.last_organization;
@@ -87,31 +87,31 @@ fn record_claims(world: &mut World, now: Timestamp) -> bool {
         namespace.organization_uid = uid;
         namespace.claimed_at = claim.claimed_at;
         namespace.vacated_at = claim.vacated_at;
-        world.namespace(&name, Some(namespace), None);
+        cache.namespace(&name, Some(namespace), None);
         news = true;
     }
     news
 }
 
-fn record_default(world: &mut World) -> bool {
-    let wrong = world.organizations.values().find(|o| o.is_default != claims::should_record_default(world, o)).cloned();
+fn record_default(cache: &mut Cache) -> bool {
+    let wrong = cache.organizations.values().find(|o| o.is_default != claims::should_record_default(cache, o)).cloned();
     let Some(mut organization) = wrong else { return false };
     organization.is_default = !organization.is_default;
     organization.meta.version += 1;
-    world.organization(&organization.meta.name.clone(), Some(organization), None);
+    cache.organization(&organization.meta.name.clone(), Some(organization), None);
     true
 }
 
-fn record_single_holders(world: &mut World, now: Timestamp) -> bool {
+fn record_single_holders(cache: &mut Cache, now: Timestamp) -> bool {
     let mut news = false;
-    for draft in site::decide(world, now, &Present::new()).statuses {
+    for draft in site::decide(cache, now, &Present::new()).statuses {
         let Status::SiteRole(status) = draft.status else { continue };
         let holder = status.holder.map(Name::from);
-        let Some(mut role) = world.site_roles.get(&draft.target.name).cloned() else { continue };
+        let Some(mut role) = cache.site_roles.get(&draft.target.name).cloned() else { continue };
         if role.holder != holder {
             role.holder = holder;
             role.meta.version += 1;
-            world.site_role(&draft.target.name, Some(role), None);
+            cache.site_role(&draft.target.name, Some(role), None);
             news = true;
         }
     }

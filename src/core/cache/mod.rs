@@ -4,7 +4,7 @@
 //! Applying a record says what it may affect ([`Affected`]); deciding is left to others. The result never depends on
 //! the order in which records arrive.
 
-mod intake;
+mod events;
 mod store;
 
 use std::cell::RefCell;
@@ -16,23 +16,23 @@ use jiff::Timestamp;
 
 use crate::api::conditions::Reason;
 use crate::core::catalog::{Bounds, Settings};
+use crate::core::compact_time::CompactTime;
 use crate::core::kept::Kept;
-use crate::core::native::Grantee;
 use crate::core::order::{self, First};
-use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, Subject, User, by_age};
+use crate::core::rbac::Subject;
+use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, SubjectRef, User, by_age};
 use crate::core::roles::{self, Resolved};
 use crate::core::rules::Ceiling;
-use crate::core::second::Second;
 use crate::core::shards::{self, Lists, Seed, Shards};
-use crate::core::troubles::Troubles;
 use crate::core::uid::Uid;
+use crate::core::write_failures::WriteFailures;
 use crate::core::{Name, claims};
 
 pub use self::store::Store;
 
 /// Everything that decisions look at.
 #[derive(Debug, Default)]
-pub struct World {
+pub struct Cache {
     /// Whitelist, catalog, release namespace.
     pub bounds: Bounds,
     /// What site managers may tune.
@@ -52,7 +52,7 @@ pub struct World {
     /// What is in each namespace.
     pub local: BTreeMap<Name, Local>,
     /// Writes that the API server refuses for now, by the object that they are about.
-    pub troubles: Troubles,
+    pub write_failures: WriteFailures,
     /// Admission policies that are not as the chart installed them. `None` when nothing says how they should be.
     pub policy_faults: Option<Vec<(Reason, String)>>,
     /// The chart's ConfigMaps that cannot be read, by name, and why not.
@@ -92,9 +92,9 @@ pub struct World {
     holdings: HashMap<Name, UserCounts>,
     /// By which lists of subjects are split over native bindings.
     pub(super) seed: Seed,
-    resolved_site_roles: roles::Cache,
+    resolved_site_roles: roles::ResolvedRoles,
     /// The same in the release namespace, if the ceiling is another one there.
-    resolved_at_home: roles::Cache,
+    resolved_at_home: roles::ResolvedRoles,
     /// Counts changes of the catalog and the ceilings, on which every resolved role rests.
     pub(crate) rules_version: u64,
 }
@@ -109,7 +109,7 @@ pub struct Local {
     /// By name.
     pub roles: Store<Role>,
     /// The CustomRoles as they were last resolved.
-    pub(crate) resolved: RefCell<roles::Cache>,
+    pub(crate) resolved: RefCell<roles::ResolvedRoles>,
 }
 
 impl Local {
@@ -207,7 +207,7 @@ pub enum Standing {
     Good,
 }
 
-impl World {
+impl Cache {
     /// Whether a user has a role or is a member in some organization: see [`crate::core::members`].
     #[must_use]
     pub fn belongs_somewhere(&self, username: &Name) -> bool {
@@ -241,7 +241,7 @@ impl World {
     /// Whether a username may hold anything. Of several Users with one username the first counts.
     #[must_use]
     pub fn standing(&self, username: &Name) -> Standing {
-        match self.speaker(username) {
+        match self.canonical_user(username) {
             None => Standing::Unknown,
             Some(user) if user.suspended => Standing::Suspended,
             Some(user) if user.meta.unreadable.is_some() => Standing::Unreadable,
@@ -251,7 +251,7 @@ impl World {
 
     /// The User who speaks for a username.
     #[must_use]
-    pub fn speaker(&self, username: &Name) -> Option<&User> {
+    pub fn canonical_user(&self, username: &Name) -> Option<&User> {
         let users = || self.handles_of(username).filter_map(|handle| self.users.get(handle));
         let kept = || self.kept.usernames.get(&**username);
         if let Some(kept) = users().nth(1).and_then(|_| kept()).and_then(|kept| users().find(|u| u.meta.name == *kept))
@@ -286,8 +286,8 @@ impl World {
             loop {
                 let username = usernames.next()?;
                 while usernames.next_if(|other| *other == username).is_some() {}
-                if let Some(speaker) = self.speaker(username) {
-                    return Some(speaker);
+                if let Some(canonical_user) = self.canonical_user(username) {
+                    return Some(canonical_user);
                 }
             }
         })
@@ -297,8 +297,9 @@ impl World {
     /// only asks for more care.
     #[must_use]
     pub fn holds_privileged_site_role(&self, username: &Name) -> bool {
-        let names =
-            |binding: &Binding| binding.subjects.iter().any(|s| matches!(s, Subject::User(name) if name == username));
+        let names = |binding: &Binding| {
+            binding.subjects.iter().any(|s| matches!(s, SubjectRef::User(name) if name == username))
+        };
         // Few users are named by one, so most need no look at all.
         self.site_mentions.contains_key(username)
             && self.site_bindings.values().any(|b| {
@@ -311,7 +312,8 @@ impl World {
     /// What a User holds, as far as that is decided. One who does not speak for its username holds nothing.
     #[must_use]
     pub fn holds(&self, user: &User) -> UserCounts {
-        let speaks = self.speaker(&user.username).is_some_and(|speaker| speaker.meta.uid == user.meta.uid);
+        let speaks =
+            self.canonical_user(&user.username).is_some_and(|canonical_user| canonical_user.meta.uid == user.meta.uid);
         self.holdings.get(&user.username).copied().filter(|_| speaks).unwrap_or_default()
     }
 
@@ -352,7 +354,7 @@ impl World {
     /// Everybody who holds a SiteRole through an organization, or because everybody does, and some more: for its
     /// cluster-scoped part. `into`: into how many shards to split a number of subjects.
     #[must_use]
-    pub fn holders_with(&self, role: &str, more: &BTreeSet<Grantee>, into: impl Fn(usize) -> usize) -> Lists {
+    pub fn holders_with(&self, role: &str, more: &BTreeSet<Subject>, into: impl Fn(usize) -> usize) -> Lists {
         match self.holders.get(role) {
             Some(holders) => holders.with(more, into),
             None => shards::split(more, into(more.len()), self.seed),
@@ -389,7 +391,7 @@ impl World {
         counted
     }
 
-    fn set_holders(&mut self, before: &[(Name, Grantee)], after: &[(Name, Grantee)]) -> Change {
+    fn set_holders(&mut self, before: &[(Name, Subject)], after: &[(Name, Subject)]) -> Change {
         if before == after {
             return Change::None;
         }
@@ -452,7 +454,7 @@ fn folded(username: &Name) -> Name {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contribution {
     /// Who holds which SiteRole there, for the parts of the role that reach beyond the namespace.
-    pub holders: Box<[(Name, Grantee)]>,
+    pub holders: Box<[(Name, Subject)]>,
     /// Who belongs to the organization.
     pub belong: Box<[Name]>,
     /// What usernames hold there.
@@ -515,7 +517,7 @@ pub enum Change {
 
 /// How much reason there is for an organization to be the default one: less is more. First those that ask, of these first
 /// the one on record, then by age.
-pub(in crate::core) type Rank = (bool, bool, Option<Second>, Name, Uid);
+pub(in crate::core) type Rank = (bool, bool, Option<CompactTime>, Name, Uid);
 
 /// The rank of an organization.
 fn rank(organization: &Organization) -> Rank {

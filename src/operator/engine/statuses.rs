@@ -13,15 +13,15 @@ use super::intake::kind_of_ours;
 use super::unit::Units;
 use super::{Engine, LONGEST_TURN, Timer, UNITS_A_TURN, Unit};
 use crate::api::conditions::{ConditionType, Reason};
+use crate::core::cache::Cache;
 use crate::core::conditions::{Status, StatusDraft};
-use crate::core::native::Source;
+use crate::core::rbac::Source;
 use crate::core::records::Meta;
-use crate::core::world::World;
 use crate::core::{Name, claims, organization, organization_status, user};
-use crate::shell::metrics::ReasonLabels;
-use crate::shell::retry;
-use crate::shell::watch::{Id, Item};
-use crate::shell::writer::{Failure, Job, News};
+use crate::operator::metrics::ReasonLabels;
+use crate::operator::retry;
+use crate::operator::watch::{Id, Item};
+use crate::operator::writer::{Failure, News, WriteRequest};
 
 /// How long the counts of users wait for everything to converge.
 const LONGEST_UNCOUNTED: Duration = Duration::from_secs(10);
@@ -68,7 +68,7 @@ pub(super) struct Statuses {
     /// Some of them could be told now, and there is a place.
     pub more: bool,
     /// By target: the newest draft that waits for the one that is under way, and is said, or made anew, after it.
-    under_way: HashMap<Source, Option<StatusDraft>>,
+    in_flight: HashMap<Source, Option<StatusDraft>>,
     /// What waits for a place, in order.
     queue: VecDeque<Source>,
     queued: HashMap<Source, StatusDraft>,
@@ -103,7 +103,7 @@ impl Statuses {
 
     /// Whether this object's status is being written.
     pub fn is_writing(&self, target: &Source) -> bool {
-        self.under_way.contains_key(target)
+        self.in_flight.contains_key(target)
     }
 
     /// These users hold more or less than before.
@@ -210,7 +210,7 @@ impl Engine {
         let drafts = match (unit, self.statuses.take(unit).map(|waiting| waiting.what)) {
             (_, Some(Deferred::Site(drafts))) => drafts,
             (Unit::Namespace(name), Some(Deferred::Namespace(time))) => {
-                organization::decide(&self.world, name, time, &Units(&self.units)).statuses
+                organization::decide(&self.cache, name, time, &Units(&self.units)).statuses
             }
             _ => return,
         };
@@ -220,35 +220,35 @@ impl Engine {
 
     fn place_for_status(&self) -> bool {
         let places = self.writing.places_for_statuses(!self.queue.is_empty(), self.now.clock);
-        self.statuses.under_way.len() < places
+        self.statuses.in_flight.len() < places
     }
 
     fn user_status(&mut self, handle: &Name) {
-        let Some(user) = self.world.users.get(handle) else {
-            if self.world.users.is_excess(handle)
-                && let Some(meta) = self.world.users.meta(handle)
+        let Some(user) = self.cache.users.get(handle) else {
+            if self.cache.users.is_excess(handle)
+                && let Some(meta) = self.cache.users.meta(handle)
             {
                 self.say(user::beyond_limit(meta));
             }
             return;
         };
         let is_counted = self.statuses.counted.contains(handle);
-        let counts = if is_counted { user.told } else { self.world.holds(user) };
-        let (draft, next) = user::status(&self.world, user, counts, self.now.time);
+        let counts = if is_counted { user.told } else { self.cache.holds(user) };
+        let (draft, next) = user::status(&self.cache, user, counts, self.now.time);
         self.set_timer(Timer::User(handle.clone()), next);
         self.say(draft);
     }
 
     fn organization_status(&mut self, name: &Name) {
-        let Some(organization) = self.world.organizations.get(name) else {
-            if self.world.organizations.is_excess(name)
-                && let Some(meta) = self.world.organizations.meta(name)
+        let Some(organization) = self.cache.organizations.get(name) else {
+            if self.cache.organizations.is_excess(name)
+                && let Some(meta) = self.cache.organizations.meta(name)
             {
                 self.say(organization_status::beyond_limit(meta));
             }
             return;
         };
-        let held = match claims::assignment(&self.world, organization) {
+        let held = match claims::assignment(&self.cache, organization) {
             claims::Assignment::Holds(namespace) => Some(Unit::Namespace(namespace)),
             claims::Assignment::Not { .. } => None,
         };
@@ -258,7 +258,7 @@ impl Engine {
             return;
         }
         let draft = organization_status::status(
-            &self.world,
+            &self.cache,
             organization,
             state.map(super::UnitState::counts).unwrap_or_default(),
         );
@@ -266,7 +266,7 @@ impl Engine {
     }
 
     fn say(&mut self, draft: StatusDraft) {
-        if let Some(next) = self.statuses.under_way.get_mut(&draft.target) {
+        if let Some(next) = self.statuses.in_flight.get_mut(&draft.target) {
             *next = Some(draft);
             return;
         }
@@ -277,7 +277,7 @@ impl Engine {
             *queued = draft;
             return;
         }
-        let Some(meta) = meta(&self.world, &draft.target) else { return };
+        let Some(meta) = meta(&self.cache, &draft.target) else { return };
         let document = draft.document(meta, self.now.time);
         let was = meta.status.transitions.iter().find(|t| t.kind == ConditionType::Ready).map(|t| t.good);
         self.count_not_ready(&draft);
@@ -306,16 +306,16 @@ impl Engine {
                 event,
             })
         });
-        self.statuses.under_way.insert(draft.target.clone(), None);
-        let weight = weight(&self.world, &draft.target);
-        let _ = self.jobs.send(Job::Status { target: draft.target, document, news, weight });
+        self.statuses.in_flight.insert(draft.target.clone(), None);
+        let weight = weight(&self.cache, &draft.target);
+        let _ = self.jobs.send(WriteRequest::Status { target: draft.target, document, news, weight });
     }
 
     /// Whether policies will refuse something from when this is written: whoever takes access away all the time, so that there
     /// is no place for statuses, must not keep it from being said.
     pub(super) fn makes_privileged(&self, draft: &StatusDraft) -> bool {
         let Status::Group(status) = &draft.status else { return false };
-        let Some(local) = self.world.local.get(&draft.target.namespace) else { return false };
+        let Some(local) = self.cache.local.get(&draft.target.namespace) else { return false };
         let known = local.groups.get(&draft.target.name);
         // Where bindings are left out every Group becomes privileged, which may be thousands.
         status.privileged && known.is_some_and(|group| !group.privileged) && !local.bindings.is_over()
@@ -342,7 +342,7 @@ impl Engine {
         let target = Source { kind, namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
         self.reading.remove(&target);
         // Another one may be there by now.
-        if meta(&self.world, &target).is_some()
+        if meta(&self.cache, &target).is_some()
             && let Some(reason) = self.statuses.not_ready.remove(&slot(&target))
         {
             self.metrics.not_ready.get_or_create(&ReasonLabels { reason }).dec();
@@ -350,14 +350,14 @@ impl Engine {
     }
 
     pub(super) fn status_done(&mut self, target: &Source, result: Result<Box<Item>, Failure>) {
-        let next = self.statuses.under_way.remove(target).flatten();
+        let next = self.statuses.in_flight.remove(target).flatten();
         match result {
             // The watch may have shown by now that the object is gone: an answer brings nothing back.
-            Ok(item) if meta(&self.world, target).is_some() => {
+            Ok(item) if meta(&self.cache, target).is_some() => {
                 let edited = self.edited_since(&item);
                 self.item(*item);
                 if edited {
-                    self.say_later(target);
+                    self.requeue_status(target);
                 }
             }
             Ok(_) | Err(Failure::Gone) => {}
@@ -367,19 +367,19 @@ impl Engine {
                     Failure::NotLeading | Failure::Gone => "not leading".to_owned(),
                 };
                 tracing::warn!(object = target.path(), error, "a status was not written");
-                self.say_later(target);
+                self.requeue_status(target);
             }
         }
         let Some(draft) = next else { return };
         // What some say rests on what their status recorded before: an answer that has just come in.
         match target.kind {
-            "User" | "Organization" | "SiteRole" | "CustomRole" => self.rung(timer_for(target)),
+            "User" | "Organization" | "SiteRole" | "CustomRole" => self.on_timer(timer_for(target)),
             _ => self.say(draft),
         }
     }
 
     /// Has it decided once more, after a pause, what is to be said of this object.
-    pub(super) fn say_later(&mut self, target: &Source) {
+    pub(super) fn requeue_status(&mut self, target: &Source) {
         self.arm(timer_for(target), self.now.time + retry_soon());
     }
 }
@@ -404,36 +404,36 @@ fn slot(target: &Source) -> (&'static str, Name, Name) {
 }
 
 /// What an object of ours weighs.
-pub(super) fn weight(world: &World, target: &Source) -> usize {
-    let local = world.local.get(&target.namespace);
+pub(super) fn weight(cache: &Cache, target: &Source) -> usize {
+    let local = cache.local.get(&target.namespace);
     let name = &target.name;
     match target.kind {
         "Group" => local.map_or(0, |local| local.groups.weight_of(name)),
         "RoleBinding" => local.map_or(0, |local| local.bindings.weight_of(name)),
         "CustomRole" => local.map_or(0, |local| local.roles.weight_of(name)),
-        "SiteRole" => world.site_roles.weight_of(name),
-        "SiteRoleBinding" => world.site_bindings.weight_of(name),
+        "SiteRole" => cache.site_roles.weight_of(name),
+        "SiteRoleBinding" => cache.site_bindings.weight_of(name),
         // A User or an Organization lists nothing.
         _ => 0,
     }
 }
 
 /// What is known of an object of ours.
-pub(super) fn meta<'a>(world: &'a World, target: &Source) -> Option<&'a Meta> {
-    meta_of_name(world, target).filter(|meta| meta.uid == target.uid)
+pub(super) fn meta<'a>(cache: &'a Cache, target: &Source) -> Option<&'a Meta> {
+    meta_of_name(cache, target).filter(|meta| meta.uid == target.uid)
 }
 
 /// What is known of the object of this kind and name, whatever its UID.
-pub(super) fn meta_of_name<'a>(world: &'a World, target: &Source) -> Option<&'a Meta> {
-    let local = world.local.get(&target.namespace);
+pub(super) fn meta_of_name<'a>(cache: &'a Cache, target: &Source) -> Option<&'a Meta> {
+    let local = cache.local.get(&target.namespace);
     let name = &target.name;
     match target.kind {
-        "Organization" => world.organizations.meta(name),
-        "User" => world.users.meta(name),
+        "Organization" => cache.organizations.meta(name),
+        "User" => cache.users.meta(name),
         "Group" => local?.groups.meta(name),
         "RoleBinding" => local?.bindings.meta(name),
         "CustomRole" => local?.roles.meta(name),
-        "SiteRole" => world.site_roles.meta(name),
-        _ => world.site_bindings.meta(name),
+        "SiteRole" => cache.site_roles.meta(name),
+        _ => cache.site_bindings.meta(name),
     }
 }

@@ -9,12 +9,12 @@ use super::statuses::{meta, meta_of_name};
 use super::{Engine, Unit};
 use crate::api::vocabulary as v;
 use crate::core::Name;
-use crate::core::native::{Key, NativeKind, Observed, Source};
+use crate::core::cache::Affected;
+use crate::core::rbac::{Key, NativeKind, Observed, Source};
 use crate::core::records::Meta;
 use crate::core::uid::Uid;
-use crate::core::world::Affected;
-use crate::shell::watch::{Id, Item, Kind, Seen};
-use crate::shell::writer::Job;
+use crate::operator::watch::{Id, Item, Kind, WatchEvent};
+use crate::operator::writer::WriteRequest;
 
 /// A list that is being read.
 #[derive(Debug)]
@@ -25,16 +25,16 @@ pub(super) struct Listing {
 }
 
 impl Engine {
-    pub(super) fn seen(&mut self, seen: Seen) {
+    pub(super) fn seen(&mut self, seen: WatchEvent) {
         match seen {
-            Seen::Restarted(kind, floor) => {
+            WatchEvent::Restarted(kind, floor) => {
                 self.listed.insert(kind, Listing { floor, seen: HashSet::new() });
                 if let Some(kind) = of_native(kind) {
                     self.units.values_mut().for_each(|state| state.list_begins(kind));
                 }
             }
-            Seen::Synced(kind) => self.listing_complete(kind),
-            Seen::Item(item) => {
+            WatchEvent::Synced(kind) => self.listing_complete(kind),
+            WatchEvent::Item(item) => {
                 if let Some(id) = id(&item) {
                     self.note_listed(id, &item);
                 }
@@ -42,10 +42,10 @@ impl Engine {
                 self.item(*item);
                 if let Some(target) = edited {
                     // Not at once: whoever does that may do it again.
-                    self.say_later(&target);
+                    self.requeue_status(&target);
                 }
             }
-            Seen::Gone(id) => self.gone(&id),
+            WatchEvent::Gone(id) => self.gone(&id),
         }
     }
 
@@ -69,12 +69,12 @@ impl Engine {
     /// The newest version of the object of this name that is known.
     fn known_version(&self, item: &Item) -> Option<u64> {
         match item {
-            Item::Namespace(n) => self.world.namespaces.get(&n.name).map(|known| known.version),
+            Item::Namespace(n) => self.cache.namespaces.get(&n.name).map(|known| known.version),
             Item::Native(key, _) => self.units.get(&self.unit_of(key))?.version(key),
             Item::Suspended(_) => self.suspensions.version(),
             _ => {
                 let (kind, new) = object_of(item)?;
-                meta_of_name(&self.world, &new.source(kind)).map(|known| known.version)
+                meta_of_name(&self.cache, &new.source(kind)).map(|known| known.version)
             }
         }
     }
@@ -84,14 +84,14 @@ impl Engine {
     fn edited_status(&self, item: &Item) -> Option<Source> {
         let (kind, new) = object_of(item)?;
         let target = new.source(kind);
-        let edited = is_edited(meta(&self.world, &target)?, new);
+        let edited = is_edited(meta(&self.cache, &target)?, new);
         (edited && self.may_act() && !self.statuses.is_writing(&target)).then_some(target)
     }
 
     /// Whether somebody has edited a status since we wrote it so.
     pub(super) fn edited_since(&self, written: &Item) -> bool {
         let Some((kind, written)) = object_of(written) else { return false };
-        meta(&self.world, &written.source(kind)).is_some_and(|known| is_edited(written, known))
+        meta(&self.cache, &written.source(kind)).is_some_and(|known| is_edited(written, known))
     }
 
     /// An object, from a watch or from the answer to one of our writes.
@@ -105,31 +105,31 @@ impl Engine {
     }
 
     fn take_in(&mut self, item: Item) {
-        let world = &mut self.world;
+        let cache = &mut self.cache;
         let affected = match item {
-            Item::Organization(o) => world.organization(&o.meta.name.clone(), Some(o), None),
+            Item::Organization(o) => cache.organization(&o.meta.name.clone(), Some(o), None),
             Item::User(u) => {
                 let handle = u.meta.name.clone();
-                let affected = world.user(&handle, Some(u), None);
-                self.suspensions.note_user(&handle, world.users.get(&handle));
+                let affected = cache.user(&handle, Some(u), None);
+                self.suspensions.note_user(&handle, cache.users.get(&handle));
                 affected
             }
-            Item::Group(g) => world.group(&g.meta.namespace.clone(), &g.meta.name.clone(), Some(g), None),
-            Item::RoleBinding(b) => world.binding(&b.meta.namespace.clone(), &b.meta.name.clone(), Some(b), None),
-            Item::CustomRole(r) => world.custom_role(&r.meta.namespace.clone(), &r.meta.name.clone(), Some(r), None),
-            Item::SiteRole(r) => world.site_role(&r.meta.name.clone(), Some(r), None),
-            Item::SiteRoleBinding(b) => world.site_binding(&b.meta.name.clone(), Some(b), None),
-            Item::Namespace(n) => world.namespace(&n.name.clone(), Some(n), None),
+            Item::Group(g) => cache.group(&g.meta.namespace.clone(), &g.meta.name.clone(), Some(g), None),
+            Item::RoleBinding(b) => cache.binding(&b.meta.namespace.clone(), &b.meta.name.clone(), Some(b), None),
+            Item::CustomRole(r) => cache.custom_role(&r.meta.namespace.clone(), &r.meta.name.clone(), Some(r), None),
+            Item::SiteRole(r) => cache.site_role(&r.meta.name.clone(), Some(r), None),
+            Item::SiteRoleBinding(b) => cache.site_binding(&b.meta.name.clone(), Some(b), None),
+            Item::Namespace(n) => cache.namespace(&n.name.clone(), Some(n), None),
             Item::Native(key, observed) => return self.observe(key, observed),
             Item::Suspended(list) => return self.suspensions.take_in(list),
             Item::Kept(map, kept) => return self.see_kept(map, kept),
             Item::PolicyFaults(faults) => {
-                let affected = world.set_policy_faults(faults);
+                let affected = cache.set_policy_faults(faults);
                 self.synced_with(Kind::Policies);
                 affected
             }
             Item::Configuration { map, uid, fault } => {
-                let affected = world.set_unread(map, fault.clone());
+                let affected = cache.set_unread(map, fault.clone());
                 match fault {
                     Some(why) => {
                         self.unread.insert(map, (uid, why));
@@ -142,18 +142,18 @@ impl Engine {
             Item::Ceiling(kind, ceiling, uid) => {
                 // No role of ours lets anybody read a ClusterRole. While it is gone, the last one stays in effect.
                 if kind == Kind::CeilingCluster {
-                    let affected = world.set_seed(&uid);
+                    let affected = cache.set_seed(&uid);
                     self.affected(affected);
                 }
                 self.ceiling(kind, Some(ceiling))
             }
             Item::Bounds(bounds) => {
-                let affected = world.set_bounds(bounds);
+                let affected = cache.set_bounds(bounds);
                 self.synced_with(Kind::Bounds);
                 affected
             }
             Item::Settings(settings) => {
-                let affected = world.set_settings(settings);
+                let affected = cache.set_settings(settings);
                 self.synced_with(Kind::Settings);
                 affected
             }
@@ -164,16 +164,16 @@ impl Engine {
     /// Reports a ConfigMap that cannot be read, where who has written it looks first.
     pub(super) fn report_unread(&self, map: &'static str) {
         if let Some((uid, why)) = self.unread.get(map).filter(|(uid, _)| self.leading && *uid != Uid::default()) {
-            let _ = self.jobs.send(Job::Unread { map, uid: uid.clone(), why: why.clone() });
+            let _ = self.jobs.send(WriteRequest::Unread { map, uid: uid.clone(), why: why.clone() });
         }
     }
 
     fn ceiling(&mut self, kind: Kind, ceiling: Option<crate::core::rules::Ceiling>) -> Affected {
         match kind {
-            Kind::CeilingHome => self.world.set_ceiling(|c| &mut c.home, ceiling),
-            Kind::CeilingCluster => self.world.set_ceiling(|c| &mut c.cluster, ceiling),
-            Kind::CeilingRelease => self.world.set_ceiling(|c| &mut c.release, ceiling),
-            _ => self.world.set_ceiling(|c| &mut c.organization, ceiling),
+            Kind::CeilingHome => self.cache.set_ceiling(|c| &mut c.home, ceiling),
+            Kind::CeilingCluster => self.cache.set_ceiling(|c| &mut c.cluster, ceiling),
+            Kind::CeilingRelease => self.cache.set_ceiling(|c| &mut c.release, ceiling),
+            _ => self.cache.set_ceiling(|c| &mut c.organization, ceiling),
         }
     }
 
@@ -195,10 +195,10 @@ impl Engine {
         let is_of_chart = [v::OPERATOR_ROLE, v::PROJECTOR_ROLE, v::CEILING, v::CEILING_HOME].contains(&&*id.name);
         let namespaces: Vec<Name> = match id.kind {
             Kind::NativeRoleBinding if is_of_chart => {
-                self.world.unauthorized.get(&id.namespace).cloned().into_iter().collect()
+                self.cache.unauthorized.get(&id.namespace).cloned().into_iter().collect()
             }
             Kind::NativeClusterRole | Kind::NativeClusterRoleBinding if is_of_chart => {
-                self.world.unauthorized.iter().cloned().collect()
+                self.cache.unauthorized.iter().cloned().collect()
             }
             _ => return,
         };
@@ -214,21 +214,21 @@ impl Engine {
 
     fn take_out(&mut self, id: &Id) {
         self.forget_status(id);
-        let (world, ns, name, uid) = (&mut self.world, &id.namespace, &id.name, Some(&id.uid));
+        let (cache, ns, name, uid) = (&mut self.cache, &id.namespace, &id.name, Some(&id.uid));
         let affected = match id.kind {
-            Kind::Organization => world.organization(name, None, uid),
+            Kind::Organization => cache.organization(name, None, uid),
             Kind::User => {
                 self.set_timer(super::Timer::User(name.clone()), None);
-                let affected = self.world.user(name, None, uid);
-                self.suspensions.note_user(name, self.world.users.get(name));
+                let affected = self.cache.user(name, None, uid);
+                self.suspensions.note_user(name, self.cache.users.get(name));
                 affected
             }
-            Kind::Group => world.group(ns, name, None, uid),
-            Kind::RoleBinding => world.binding(ns, name, None, uid),
-            Kind::CustomRole => world.custom_role(ns, name, None, uid),
-            Kind::SiteRole => world.site_role(name, None, uid),
-            Kind::SiteRoleBinding => world.site_binding(name, None, uid),
-            Kind::Namespace => world.namespace(name, None, uid),
+            Kind::Group => cache.group(ns, name, None, uid),
+            Kind::RoleBinding => cache.binding(ns, name, None, uid),
+            Kind::CustomRole => cache.custom_role(ns, name, None, uid),
+            Kind::SiteRole => cache.site_role(name, None, uid),
+            Kind::SiteRoleBinding => cache.site_binding(name, None, uid),
+            Kind::Namespace => cache.namespace(name, None, uid),
             Kind::Ceiling | Kind::CeilingHome | Kind::CeilingCluster | Kind::CeilingRelease => {
                 self.ceiling(id.kind, None)
             }
@@ -299,7 +299,7 @@ impl Engine {
     }
 
     fn known(&self, kind: Kind) -> Vec<Id> {
-        let world = &self.world;
+        let cache = &self.cache;
         let of = |meta: &Meta| Id {
             kind,
             namespace: meta.namespace.clone(),
@@ -307,13 +307,13 @@ impl Engine {
             uid: meta.uid.clone(),
         };
         match kind {
-            Kind::Organization => world.organizations.metas().map(of).collect(),
-            Kind::User => world.users.metas().map(of).collect(),
-            Kind::Group => world.local.values().flat_map(|l| l.groups.metas()).map(of).collect(),
-            Kind::RoleBinding => world.local.values().flat_map(|l| l.bindings.metas()).map(of).collect(),
-            Kind::CustomRole => world.local.values().flat_map(|l| l.roles.metas()).map(of).collect(),
-            Kind::SiteRole => world.site_roles.metas().map(of).collect(),
-            Kind::SiteRoleBinding => world.site_bindings.metas().map(of).collect(),
+            Kind::Organization => cache.organizations.metas().map(of).collect(),
+            Kind::User => cache.users.metas().map(of).collect(),
+            Kind::Group => cache.local.values().flat_map(|l| l.groups.metas()).map(of).collect(),
+            Kind::RoleBinding => cache.local.values().flat_map(|l| l.bindings.metas()).map(of).collect(),
+            Kind::CustomRole => cache.local.values().flat_map(|l| l.roles.metas()).map(of).collect(),
+            Kind::SiteRole => cache.site_roles.metas().map(of).collect(),
+            Kind::SiteRoleBinding => cache.site_bindings.metas().map(of).collect(),
             Kind::Namespace => {
                 let id = |n: &crate::core::records::Namespace| Id {
                     kind,
@@ -321,7 +321,7 @@ impl Engine {
                     name: n.name.clone(),
                     uid: n.uid.clone(),
                 };
-                world.namespaces.values().map(id).collect()
+                cache.namespaces.values().map(id).collect()
             }
             Kind::Ceiling | Kind::CeilingHome | Kind::CeilingCluster | Kind::CeilingRelease => {
                 vec![Id { kind, namespace: Name::default(), name: Name::default(), uid: Uid::default() }]
@@ -401,7 +401,7 @@ fn id(item: &Item) -> Option<Id> {
 }
 
 /// What an object is, and at which resource version; `None` for what is taken in whatever its version.
-pub(in crate::shell) fn kind_and_version(item: &Item) -> Option<(Kind, u64)> {
+pub(in crate::operator) fn kind_and_version(item: &Item) -> Option<(Kind, u64)> {
     Some((id(item)?.kind, version_of(item)?))
 }
 

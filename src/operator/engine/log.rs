@@ -5,9 +5,9 @@ use super::{Engine, Unit};
 use crate::api::RoleKind;
 use crate::core::Name;
 use crate::core::claims::Claim;
-use crate::core::native::{Content, Grantee};
+use crate::core::rbac::{RbacSpec, Subject};
 use crate::core::records::Binding;
-use crate::shell::watch::Item;
+use crate::operator::watch::Item;
 
 /// What has changed in a unit since it last converged.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) struct Changes {
 
 impl Changes {
     /// A binding is otherwise than it was.
-    pub fn note(&mut self, before: Option<&Content>, after: Option<&Content>) {
+    pub fn note(&mut self, before: Option<&RbacSpec>, after: Option<&RbacSpec>) {
         let (before, after) = (subjects(before), subjects(after));
         self.given += after.iter().filter(|subject| before.binary_search(subject).is_err()).count();
         self.taken += before.iter().filter(|subject| after.binary_search(subject).is_err()).count();
@@ -35,9 +35,9 @@ impl Changes {
     }
 }
 
-fn subjects(content: Option<&Content>) -> &[Grantee] {
+fn subjects(content: Option<&RbacSpec>) -> &[Subject] {
     match content {
-        Some(Content::Binding { subjects, .. }) => subjects,
+        Some(RbacSpec::Binding { subjects, .. }) => subjects,
         _ => &[],
     }
 }
@@ -45,10 +45,10 @@ fn subjects(content: Option<&Content>) -> &[Grantee] {
 impl Engine {
     /// Logs what a new version of an object means to people.
     pub(super) fn log_change(&self, item: &Item) {
-        let world = &self.world;
+        let cache = &self.cache;
         match item {
             Item::User(new) => {
-                let old = world.users.get(&new.meta.name).filter(|old| old.meta.uid == new.meta.uid);
+                let old = cache.users.get(&new.meta.name).filter(|old| old.meta.uid == new.meta.uid);
                 if let Some(old) = old.filter(|old| old.meta.version < new.meta.version)
                     && old.suspended != new.suspended
                 {
@@ -57,10 +57,10 @@ impl Engine {
                 }
             }
             Item::Organization(new) => {
-                let old = world.organizations.get(&new.meta.name);
+                let old = cache.organizations.get(&new.meta.name);
                 let was = old.is_some_and(|old| old.is_default || old.meta.version >= new.meta.version);
                 if new.is_default && !was {
-                    let before = world.recorded_defaults().find(|name| **name != new.meta.name);
+                    let before = cache.recorded_defaults().find(|name| **name != new.meta.name);
                     tracing::info!(
                         organization = &*new.meta.name,
                         before = before.map(|name| &**name),
@@ -69,10 +69,10 @@ impl Engine {
                 }
             }
             Item::RoleBinding(new) => {
-                let local = world.local.get(&new.meta.namespace);
+                let local = cache.local.get(&new.meta.namespace);
                 log_role(local.and_then(|local| local.bindings.get(&new.meta.name)), new);
             }
-            Item::SiteRoleBinding(new) => log_role(world.site_bindings.get(&new.meta.name), new),
+            Item::SiteRoleBinding(new) => log_role(cache.site_bindings.get(&new.meta.name), new),
             _ => {}
         }
     }
@@ -89,10 +89,10 @@ impl Engine {
         };
         match unit {
             Unit::Site => {
-                self.world.site_bindings.values().filter(ends).for_each(|binding| log("SiteRoleBinding", binding));
+                self.cache.site_bindings.values().filter(ends).for_each(|binding| log("SiteRoleBinding", binding));
             }
             Unit::Namespace(name) => {
-                let bindings = self.world.local.get(name).into_iter().flat_map(|local| local.bindings.values());
+                let bindings = self.cache.local.get(name).into_iter().flat_map(|local| local.bindings.values());
                 bindings.filter(ends).for_each(|binding| log("RoleBinding", binding));
             }
         }

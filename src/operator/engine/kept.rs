@@ -8,9 +8,9 @@ use super::Engine;
 use crate::core::kept::Kept;
 use crate::core::records::digest;
 use crate::core::uid::Uid;
-use crate::shell::retry;
-use crate::shell::watch::SuspendedList;
-use crate::shell::writer::{Failure, Job};
+use crate::operator::retry;
+use crate::operator::watch::SuspendedList;
+use crate::operator::writer::{Failure, WriteRequest};
 
 /// The pause between two writes.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -61,7 +61,7 @@ impl Engine {
     /// The record, as the watch shows it. What it says counts when the operator starts: later, the operator knows better.
     pub(super) fn see_kept(&mut self, map: SuspendedList, kept: Kept) {
         if !self.has_synced() {
-            self.world.kept = kept;
+            self.cache.kept = kept;
         }
         self.keeping.take_in(map);
     }
@@ -74,10 +74,10 @@ impl Engine {
         if !self.busy.is_empty() || self.keeping.writing.is_some() {
             return;
         }
-        let wanted = Kept::of(&self.world);
+        let wanted = Kept::of(&self.cache);
         let text = wanted.text();
         if map.digest != digest(&[&text]) {
-            let _ = self.jobs.send(Job::Keep { uid: map.uid.clone(), text });
+            let _ = self.jobs.send(WriteRequest::Keep { uid: map.uid.clone(), text });
             self.keeping.writing = Some(wanted);
         }
         self.keeping.stale = false;
@@ -91,7 +91,7 @@ impl Engine {
             Ok(map) => {
                 self.keeping.failures = 0;
                 self.keeping.take_in(map);
-                self.world.kept = wanted;
+                self.cache.kept = wanted;
             }
             Err(failure) => {
                 tracing::warn!(?failure, "the record of decisions was not written; it is tried again");

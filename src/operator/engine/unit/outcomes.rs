@@ -6,13 +6,13 @@ use super::state::{Failing, Streak};
 use crate::api::conditions::Reason;
 use crate::core::Name;
 use crate::core::claims;
-use crate::core::native::Key;
-use crate::core::troubles::Trouble;
-use crate::shell::engine::log::log_claim;
-use crate::shell::engine::queue::lane;
-use crate::shell::engine::{Engine, Unit};
-use crate::shell::retry;
-use crate::shell::writer::{Done, Failure, Outcome};
+use crate::core::rbac::Key;
+use crate::core::write_failures::WriteFailure;
+use crate::operator::engine::log::log_claim;
+use crate::operator::engine::queue::lane;
+use crate::operator::engine::{Engine, Unit};
+use crate::operator::retry;
+use crate::operator::writer::{Failure, Outcome, WriteResult};
 
 /// The longest pause of a unit that takes access away: an API server that was gone for long may be back.
 const LONGEST_WHEN_REVOKING: Duration = Duration::from_secs(5);
@@ -22,22 +22,22 @@ const LONGEST_MESSAGE: usize = 1024;
 
 impl Engine {
     /// What became of a write.
-    pub(in crate::shell::engine) fn done(&mut self, done: Done) {
+    pub(in crate::operator::engine) fn done(&mut self, done: WriteResult) {
         match done {
-            Done::Native(key, outcome) => {
+            WriteResult::Native(key, outcome) => {
                 let unit = self.unit_of(&key);
                 let Some(state) = self.units.get_mut(&unit) else { return };
-                let revoking = state.under_way.end(&key);
+                let revoking = state.in_flight.end(&key);
                 self.writing.end(revoking.then_some(&key), self.now.clock);
                 self.wrote(&unit, key, revoking, outcome);
-                self.go_on(&unit);
+                self.requeue(&unit);
             }
-            Done::Claim(name, result) => {
+            WriteResult::Claim(name, result) => {
                 let unit = Unit::Namespace(name.clone());
                 match result {
-                    Ok(namespace) if self.world.namespaces.get(&name).is_none_or(|n| n.uid != namespace.uid) => {}
+                    Ok(namespace) if self.cache.namespaces.get(&name).is_none_or(|n| n.uid != namespace.uid) => {}
                     Ok(namespace) => {
-                        let affected = self.world.namespace(&name, Some(namespace), None);
+                        let affected = self.cache.namespace(&name, Some(namespace), None);
                         self.affected(affected);
                         let written = self.units.get(&unit).and_then(|state| state.claiming.as_ref());
                         let again =
@@ -49,7 +49,7 @@ impl Engine {
                             if let Some(written) = written {
                                 log_claim(written);
                             }
-                            self.world.refused_claims.remove(&name);
+                            self.cache.refused_claims.remove(&name);
                         }
                     }
                     Err(error) => self.claim_failed(&unit, &name, error),
@@ -57,15 +57,15 @@ impl Engine {
                 if let Some(state) = self.units.get_mut(&unit) {
                     state.claiming = None;
                     self.writing.end(None, self.now.clock);
-                    self.go_on(&unit);
+                    self.requeue(&unit);
                 }
             }
-            Done::Status(target, result) => self.status_done(&target, result),
-            Done::Read(target, result) => self.was_read(&target, result),
-            Done::Suspended(result) => self.list_written(result),
-            Done::Kept(result) => self.kept_written(result),
-            Done::Unlabelled(handle, result) => self.label_taken_off(&handle, result),
-            Done::Unread => {}
+            WriteResult::Status(target, result) => self.status_done(&target, result),
+            WriteResult::Read(target, result) => self.was_read(&target, result),
+            WriteResult::Suspended(result) => self.list_written(result),
+            WriteResult::Kept(result) => self.kept_written(result),
+            WriteResult::Unlabelled(handle, result) => self.label_taken_off(&handle, result),
+            WriteResult::Unread => {}
         }
     }
 
@@ -77,19 +77,19 @@ impl Engine {
         if let (Failure::Refused(message), Some(state)) = (failure, self.units.get_mut(unit))
             && state.claim_refused.get_or_insert_with(|| Streak::new(clock)).goes_on(clock)
         {
-            let is_news = self.world.refused_claims.insert(name.clone(), message).is_none();
-            self.statuses.organizations.extend(claims::claimants(&self.world, name).map(|o| o.meta.name.clone()));
+            let is_news = self.cache.refused_claims.insert(name.clone(), message).is_none();
+            self.statuses.organizations.extend(claims::claimants(&self.cache, name).map(|o| o.meta.name.clone()));
             if is_news {
                 // What is there is taken away at once.
                 self.make_urgent(unit);
                 return;
             }
         }
-        self.hold_back(unit);
+        self.back_off(unit);
     }
 
     /// Queues a unit when all its writes are done, or when it may have something to take away beside them.
-    fn go_on(&mut self, unit: &Unit) {
+    fn requeue(&mut self, unit: &Unit) {
         let Some(state) = self.units.get_mut(unit) else { return };
         let writing = state.is_writing();
         if !writing {
@@ -142,12 +142,12 @@ impl Engine {
                     self.make_urgent(unit);
                 } else {
                     // Whatever the conflict is, the next try has no better reason to work.
-                    self.hold_back(unit);
+                    self.back_off(unit);
                 }
             }
             Outcome::Gone(uid) => match state.present.get(&key).map(|known| known.uid.clone()) {
                 // A create in conflict with nothing that there is.
-                None if uid.is_none() => self.hold_back(unit),
+                None if uid.is_none() => self.back_off(unit),
                 Some(known) if uid.is_none_or(|uid| uid == known) => {
                     state.forget(&key);
                     state.deleted.insert(known, key.kind);
@@ -159,7 +159,7 @@ impl Engine {
                 let message = format!(
                     "{key} exists and is not Bailiwick's. Delete it, or recreate what asks for it under another name."
                 );
-                self.trouble(unit, key, Reason::NameTaken, message, false);
+                self.write_failure(unit, key, Reason::NameTaken, message, false);
             }
             Outcome::Refused { message, authorized } => {
                 let is_trouble = self.resisted(unit, key, Reason::RefusedByApiServer, message, revokes);
@@ -167,7 +167,7 @@ impl Engine {
                     && !authorized
                     && let Unit::Namespace(name) = unit
                 {
-                    self.world.unauthorized.insert(name.clone());
+                    self.cache.unauthorized.insert(name.clone());
                 }
             }
             Outcome::Failed { message, answered } => {
@@ -177,28 +177,28 @@ impl Engine {
                 if answered && state.errs(&key, revokes, clock) {
                     self.resisted(unit, key, Reason::RefusedByApiServer, message, revokes);
                 } else {
-                    self.hold_back(unit);
+                    self.back_off(unit);
                 }
             }
-            Outcome::NotLeading => self.hold_back(unit),
+            Outcome::NotLeading => self.back_off(unit),
         }
     }
 
     /// The API server does not let something become what it should be. Says whether nothing else can be tried at once.
     fn resisted(&mut self, unit: &Unit, key: Key, reason: Reason, message: String, revokes: bool) -> bool {
         let known = self.units.get_mut(unit).and_then(|state| state.present.get_mut(&key));
-        if let Some(observed) = known.filter(|observed| revokes && !observed.stuck) {
+        if let Some(observed) = known.filter(|observed| revokes && !observed.must_recreate) {
             // A binding is checked against the ceiling at every update, even one that only takes away. Deleting is not: what
             // it may still grant is made anew.
-            observed.stuck = true;
+            observed.must_recreate = true;
             return false;
         }
-        self.trouble(unit, key, reason, message, revokes);
+        self.write_failure(unit, key, reason, message, revokes);
         true
     }
 
     /// Something cannot be written for now: it is tried again, holds up nothing else, and is said.
-    fn trouble(&mut self, unit: &Unit, key: Key, reason: Reason, message: String, resists: bool) {
+    fn write_failure(&mut self, unit: &Unit, key: Key, reason: Reason, message: String, resists: bool) {
         let clock = self.now.clock;
         let Some(state) = self.units.get_mut(unit) else { return };
         // An answer may quote what was written, which may be large.
@@ -217,18 +217,18 @@ impl Engine {
         if is_news {
             tracing::warn!(%key, %reason, message, "a native object is refused; it is tried again");
         }
-        let trouble = Trouble { source: source.unwrap_or_default(), reason, message };
-        if !self.world.troubles.get(&key).is_some_and(|known| known.is_as(&trouble)) {
-            self.world.troubles.insert(key, trouble);
+        let write_failure = WriteFailure { source: source.unwrap_or_default(), reason, message };
+        if !self.cache.write_failures.get(&key).is_some_and(|known| known.is_as(&write_failure)) {
+            self.cache.write_failures.insert(key, write_failure);
             self.revision += 1;
             self.mark(unit.clone(), false);
             self.mark(Unit::Site, false);
         }
-        self.metrics.refused.set(i64::try_from(self.world.troubles.len()).unwrap_or(i64::MAX));
+        self.metrics.refused.set(i64::try_from(self.cache.write_failures.len()).unwrap_or(i64::MAX));
     }
 
     /// The whole unit waits a little. What nobody has looked at yet, and may take access away, is looked at before that.
-    fn hold_back(&mut self, unit: &Unit) {
+    fn back_off(&mut self, unit: &Unit) {
         let clock = self.now.clock;
         let Some(state) = self.units.get_mut(unit) else { return };
         if state.wait_until.is_none() {
@@ -237,7 +237,7 @@ impl Engine {
                 return;
             }
             let wait = retry::delay(state.failures);
-            let wait = if state.watchful { wait.min(LONGEST_WHEN_REVOKING) } else { wait };
+            let wait = if state.revoking { wait.min(LONGEST_WHEN_REVOKING) } else { wait };
             state.wait_until = Some(clock + wait);
             self.pauses.insert((clock + wait, unit.clone()));
         }

@@ -31,13 +31,13 @@ use self::unit::UnitState;
 use super::history::History;
 use super::inbox;
 use super::metrics::Metrics;
-use super::watch::{Kind, Seen};
-use super::writer::{Done, Job};
+use super::watch::{Kind, WatchEvent};
+use super::writer::{WriteRequest, WriteResult};
 use crate::core::Name;
+use crate::core::cache::{Affected, Cache};
 use crate::core::names::RELEASE_PREFIX;
-use crate::core::native::{Key, NativeKind, Source};
+use crate::core::rbac::{Key, NativeKind, Source};
 use crate::core::uid::Uid;
-use crate::core::world::{Affected, World};
 
 /// How many units are worked on before new events are looked at.
 const UNITS_A_TURN: usize = 32;
@@ -52,14 +52,14 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 /// A moment, by both clocks.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct Now {
     /// What the objects of the API speak of.
     pub time: Timestamp,
     /// By which pauses are measured: nobody sets it.
     pub clock: Instant,
 }
 
-impl Moment {
+impl Now {
     /// This one.
     #[must_use]
     pub fn now() -> Self {
@@ -98,8 +98,8 @@ enum Timer {
 /// All state of the operator. Only [`Engine::run`] looks at a clock and does I/O: tests play with the rest as they like.
 pub struct Engine {
     /// When this turn began.
-    now: Moment,
-    world: World,
+    now: Now,
+    cache: Cache,
     units: HashMap<Unit, UnitState>,
     queue: Queue,
     /// Units that were not looked at since this replica leads: the site last.
@@ -134,16 +134,21 @@ pub struct Engine {
     cause: Option<String>,
     leading: bool,
     metrics: Arc<Metrics>,
-    jobs: mpsc::UnboundedSender<Job>,
+    jobs: mpsc::UnboundedSender<WriteRequest>,
 }
 
 impl Engine {
     /// `writes_at_once`: how many the writer carries out, unless they take access away.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, jobs: mpsc::UnboundedSender<Job>, writes_at_once: usize, now: Moment) -> Self {
+    pub fn new(
+        metrics: Arc<Metrics>,
+        jobs: mpsc::UnboundedSender<WriteRequest>,
+        writes_at_once: usize,
+        now: Now,
+    ) -> Self {
         Self {
             now,
-            world: World::default(),
+            cache: Cache::default(),
             units: HashMap::new(),
             queue: Queue::default(),
             undecided: Vec::new(),
@@ -174,7 +179,7 @@ impl Engine {
     pub(super) async fn run(
         mut self,
         mut seen: inbox::Receiver,
-        mut done: mpsc::UnboundedReceiver<Done>,
+        mut done: mpsc::UnboundedReceiver<WriteResult>,
         mut leading: watch::Receiver<bool>,
         history: Arc<History>,
     ) {
@@ -200,7 +205,7 @@ impl Engine {
             while outcomes.len() < EVENTS_A_TURN && done.try_recv().map(|d| outcomes.push(d)).is_ok() {}
             while events.len() < EVENTS_A_TURN && seen.try_recv().map(|s| events.push(s)).is_ok() {}
             self.hold(state.borrow_and_update().is_in_doubt());
-            self.turn(Moment::now(), outcomes.drain(..), events.drain(..).map(|letter| letter.seen));
+            self.turn(Now::now(), outcomes.drain(..), events.drain(..).map(|letter| letter.seen));
             if let Some(evidence) = &self.gone_back {
                 history.gone_back(evidence.clone());
             }
@@ -219,7 +224,12 @@ impl Engine {
     }
 
     /// Takes in what became of writes, and what was seen, and goes on with the work.
-    pub fn turn(&mut self, now: Moment, outcomes: impl Iterator<Item = Done>, events: impl Iterator<Item = Seen>) {
+    pub fn turn(
+        &mut self,
+        now: Now,
+        outcomes: impl Iterator<Item = WriteResult>,
+        events: impl Iterator<Item = WatchEvent>,
+    ) {
         self.now = now;
         for outcome in outcomes {
             self.done(outcome);
@@ -227,7 +237,7 @@ impl Engine {
         for event in events {
             self.seen(event);
         }
-        self.ring();
+        self.fire_timers();
         self.end_rests();
         if self.may_begin() {
             let began = Instant::now();
@@ -294,20 +304,20 @@ impl Engine {
         if leading {
             self.unread.keys().for_each(|map| self.report_unread(map));
             // Another replica may have led meanwhile.
-            self.world.refused_claims.clear();
+            self.cache.refused_claims.clear();
             self.units.values_mut().for_each(UnitState::start_over);
             // What was there before is no news.
             self.units.values_mut().for_each(|state| state.changes = Default::default());
             self.suspensions.start_over();
             self.affected(Affected {
-                users: self.world.users.names(),
-                organizations: self.world.organizations.names(),
+                users: self.cache.users.names(),
+                organizations: self.cache.organizations.names(),
                 ..Affected::everything()
             });
             // Only then is it known what they hold.
-            self.statuses.count_again(self.world.users.names(), self.now.clock);
+            self.statuses.count_again(self.cache.users.names(), self.now.clock);
             // From the end: the site rests on every namespace, and the default organization on who belongs to another.
-            let defaults: Vec<Unit> = self.world.default_namespaces().map(Unit::Namespace).collect();
+            let defaults: Vec<Unit> = self.cache.default_namespaces().map(Unit::Namespace).collect();
             let others = self.units.keys().filter(|unit| **unit != Unit::Site && !defaults.contains(unit)).cloned();
             self.undecided = [Unit::Site].into_iter().chain(defaults.clone()).chain(others).collect();
         } else {
@@ -321,8 +331,8 @@ impl Engine {
 
     fn all_synced(&mut self) {
         tracing::info!(
-            organizations = self.world.organizations.len(),
-            users = self.world.users.len(),
+            organizations = self.cache.organizations.len(),
+            users = self.cache.users.len(),
             "everything that is watched has been seen"
         );
         self.lead_again();
@@ -348,15 +358,15 @@ impl Engine {
         }
         if affected.all {
             let known: Vec<Unit> = self.units.keys().filter(|u| **u != Unit::Site).cloned().collect();
-            for unit in self.world.units().into_iter().map(Unit::Namespace).chain(known) {
-                self.news_for(unit, affected.urgent);
+            for unit in self.cache.units().into_iter().map(Unit::Namespace).chain(known) {
+                self.enqueue_changed(unit, affected.urgent);
             }
         }
         for name in affected.namespaces {
-            self.news_for(Unit::Namespace(name), affected.urgent);
+            self.enqueue_changed(Unit::Namespace(name), affected.urgent);
         }
         if affected.site {
-            self.news_for(Unit::Site, affected.urgent);
+            self.enqueue_changed(Unit::Site, affected.urgent);
         }
         if affected.site || !affected.organizations.is_empty() || !affected.users.is_empty() {
             self.keeping.look_again();
@@ -366,7 +376,7 @@ impl Engine {
     }
 
     /// Queues a unit because somebody changed something.
-    fn news_for(&mut self, unit: Unit, urgent: bool) {
+    fn enqueue_changed(&mut self, unit: Unit, urgent: bool) {
         self.mark(unit.clone(), urgent);
         if urgent && let Some(state) = self.units.get_mut(&unit) {
             // What failed before says nothing about what is to be taken away now.
@@ -426,7 +436,7 @@ impl Engine {
     }
 
     /// Queues what is due.
-    fn ring(&mut self) {
+    fn fire_timers(&mut self) {
         let now = self.now;
         while self.pauses.first().is_some_and(|(at, _)| *at <= now.clock)
             && let Some((_, unit)) = self.pauses.pop_first()
@@ -438,12 +448,12 @@ impl Engine {
                 return;
             }
             self.set_timer(timer.clone(), None);
-            self.rung(timer);
+            self.on_timer(timer);
         }
     }
 
     /// Queues what this is about.
-    fn rung(&mut self, timer: Timer) {
+    fn on_timer(&mut self, timer: Timer) {
         match timer {
             Timer::Unit(unit) => {
                 let ends = self.units.get(&unit).is_some_and(|state| state.ends_by(self.now.time));
@@ -463,10 +473,10 @@ impl Engine {
     /// A unit may have waited for long enough.
     fn end_pause(&mut self, unit: Unit) {
         let Some(state) = self.units.get_mut(&unit) else { return };
-        let (watchful, is_slow) = (state.try_again(self.now.clock), state.is_slow);
+        let (revoking, is_slow) = (state.try_again(self.now.clock), state.is_slow);
         self.revision += 1;
         self.mark(unit.clone(), false);
-        if watchful {
+        if revoking {
             self.queue.push(unit, lane(true, is_slow));
         }
     }

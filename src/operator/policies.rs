@@ -19,7 +19,7 @@ use super::configuration;
 use super::history::{self, History};
 use super::inbox::Sender;
 use super::metrics::{Metrics, StateLabels};
-use super::watch::{Item, LIFE, Seen};
+use super::watch::{Item, LIFE, WatchEvent};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary as v;
 use crate::core::policies::{self, Policies};
@@ -51,14 +51,14 @@ pub(super) async fn follow(
     // It ends with this task.
     let mut reader = JoinSet::new();
     reader.spawn(configuration::follow(events, configuration::POLICIES, metrics.clone(), async move |news| {
-        let told = reports.send(Seen::Item(Box::new(news.report()))).await;
+        let told = reports.send(WatchEvent::Item(Box::new(news.report()))).await;
         told.is_ok() && news_in.send(news.read).is_ok()
     }));
     let (mut watched, mut listed) = (BTreeSet::new(), BTreeSet::new());
     let (mut expected, mut live) = (None::<Policies>, Policies::new());
     let mut relisting: BTreeMap<String, Policies> = BTreeMap::new();
     let (mut known, mut told) = (false, false);
-    let tell = async |faults| sender.send(Seen::Item(Box::new(Item::PolicyFaults(faults)))).await;
+    let tell = async |faults| sender.send(WatchEvent::Item(Box::new(Item::PolicyFaults(faults)))).await;
     let patience = tokio::time::sleep(PATIENCE);
     tokio::pin!(patience);
     loop {

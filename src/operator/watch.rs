@@ -1,6 +1,6 @@
 //! Watches: one per kind, each object parsed into a compact record as it arrives.
 //!
-//! What the engine gets is [`Seen`]; that a watch broke and was made anew shows there as `Restarted … Synced`.
+//! What the engine gets is [`WatchEvent`]; that a watch broke and was made anew shows there as `Restarted … Synced`.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::api::{self, vocabulary as v};
 use crate::core::Name;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::kept::Kept;
-use crate::core::native::{self, Key, NativeKind, Object, Observed};
+use crate::core::rbac::{self, Key, NativeKind, Object, Observed};
 use crate::core::records;
 use crate::core::rules::Ceiling;
 use crate::core::salvage::Withhold;
@@ -108,7 +108,7 @@ impl From<NativeKind> for Kind {
 
 /// What a watch tells the engine.
 #[derive(Debug)]
-pub enum Seen {
+pub enum WatchEvent {
     /// A list of all objects of this kind follows, which shows everything up to this version at least.
     Restarted(Kind, u64),
     /// That list is complete: what was not in it is gone.
@@ -242,7 +242,7 @@ pub(super) fn spawn_all(
     for (kind, name) in ceilings {
         start.any(kind, Api::all(c()), only(name), move |o: Guarded<v1::ClusterRole>| {
             let role = o.whole()?;
-            let ceiling = Ceiling::new(native::from_rules(&role.rules.unwrap_or_default()));
+            let ceiling = Ceiling::new(rbac::from_rules(&role.rules.unwrap_or_default()));
             Some(Item::Ceiling(kind, ceiling, role.metadata.uid.as_ref().into()))
         });
     }
@@ -253,7 +253,7 @@ pub(super) fn spawn_all(
         start.tasks.spawn(configuration::follow(events, source, metrics, async move |news: News<Item>| {
             let items = [Some(news.report()), news.read.ok()];
             for item in items.into_iter().flatten() {
-                if sender.send(Seen::Item(Box::new(item))).await.is_err() {
+                if sender.send(WatchEvent::Item(Box::new(item))).await.is_err() {
                     return false;
                 }
             }
@@ -312,8 +312,8 @@ impl Start<'_> {
         self.any(kind, api, watcher::Config::default(), move |guarded: Guarded<K>| {
             let object = object(guarded.whole()?);
             // The label alone does not make an object ours: somebody else may write it on theirs.
-            let ours = native::is_ours(native::metadata(&object));
-            ours.then(|| native::observe(&object)).flatten().map(|(key, observed)| Item::Native(key, observed))
+            let ours = rbac::is_ours(rbac::metadata(&object));
+            ours.then(|| rbac::observe(&object)).flatten().map(|(key, observed)| Item::Native(key, observed))
         });
     }
 
@@ -354,24 +354,24 @@ impl Start<'_> {
                     history.saw(kind, records::version(object.meta()));
                 }
                 let seen = match event {
-                    Ok(Event::Init) => Seen::Restarted(kind, floor),
-                    Ok(Event::InitDone) => Seen::Synced(kind),
+                    Ok(Event::Init) => WatchEvent::Restarted(kind, floor),
+                    Ok(Event::InitDone) => WatchEvent::Synced(kind),
                     Ok(Event::InitApply(object)) => {
                         let id = id(kind, &object);
-                        item(object).map_or(Seen::Gone(id), |item| Seen::Item(Box::new(item)))
+                        item(object).map_or(WatchEvent::Gone(id), |item| WatchEvent::Item(Box::new(item)))
                     }
                     Ok(Event::Apply(object)) => {
                         let id = id(kind, &object);
-                        item(object).map_or(Seen::Gone(id), |mut item| {
+                        item(object).map_or(WatchEvent::Gone(id), |mut item| {
                             item.is_event();
-                            Seen::Item(Box::new(item))
+                            WatchEvent::Item(Box::new(item))
                         })
                     }
-                    Ok(Event::Delete(object)) => Seen::Gone(id(kind, &object)),
+                    Ok(Event::Delete(object)) => WatchEvent::Gone(id(kind, &object)),
                     // The chart of before gives no right to it: then there is no record.
                     Err(error) if kind == Kind::Kept && is_forbidden(&error) => {
                         floor = history.floor(kind);
-                        Seen::Synced(kind)
+                        WatchEvent::Synced(kind)
                     }
                     Err(error) => {
                         floor = history.floor(kind);

@@ -5,16 +5,16 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 use super::store::Swapped;
-use super::{Affected, Ceilings, Local, Rank, Standing, World, folded, rank};
+use super::{Affected, Cache, Ceilings, Local, Rank, Standing, folded, rank};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::core::catalog::{Bounds, Settings};
-use crate::core::native::Grantee;
-use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, Subject, User};
+use crate::core::rbac::Subject;
+use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, SubjectRef, User};
 use crate::core::rules::Ceiling;
 use crate::core::shards::{Seed, Shards};
 use crate::core::uid::Uid;
-use crate::core::{Name, claims, pool, roles, subjects};
+use crate::core::{Name, claims, intern, roles, subjects};
 
 /// Moves `value` from one key of an index to another.
 fn reindex(index: &mut HashMap<Name, BTreeSet<Name>>, value: &Name, before: Option<&Name>, after: Option<&Name>) {
@@ -65,14 +65,14 @@ fn restricts(old: &Role, new: &Role) -> bool {
     !unchanged(&old.meta, &new.meta) || old.holder.is_some() || !old.in_force.is_empty()
 }
 
-impl World {
+impl Cache {
     /// Takes in an Organization, or its deletion (`None`, with the UID that is gone).
     pub fn organization(&mut self, name: &Name, new: Option<Organization>, gone: Option<&Uid>) -> Affected {
         let default_before: Vec<Name> = self.default_namespaces().collect();
         let first_before = claims::desired_default(self).map(|o| o.meta.name.clone());
-        let undecided = |world: &Self| -> Vec<Name> {
-            let open = claims::desired_default(world).is_none();
-            claims::equal_candidates(world).filter(|_| open).map(|o| o.meta.name.clone()).collect()
+        let undecided = |cache: &Self| -> Vec<Name> {
+            let open = claims::desired_default(cache).is_none();
+            claims::equal_candidates(cache).filter(|_| open).map(|o| o.meta.name.clone()).collect()
         };
         let undecided_before = undecided(self);
         let Ok(Swapped { old, displaced, is_old_news: false }) = self.organizations.swap(name, new, gone) else {
@@ -221,7 +221,7 @@ impl World {
     /// Keeps it right who may hold grants: everybody of them holds one SiteRole.
     fn note_activity(&mut self, username: &Name) {
         let grantee = subjects::user(self, username);
-        let holders = self.holders.entry(pool::name(MEMBER_ROLE)).or_insert_with(|| Shards::new(self.seed));
+        let holders = self.holders.entry(intern::name(MEMBER_ROLE)).or_insert_with(|| Shards::new(self.seed));
         match grantee {
             Ok(grantee) => {
                 if self.active.insert(username.clone()) {
@@ -230,7 +230,7 @@ impl World {
             }
             Err(_) => {
                 if self.active.remove(username) {
-                    holders.remove(&Grantee::User(username.clone()));
+                    holders.remove(&Subject::User(username.clone()));
                 }
             }
         }
@@ -249,7 +249,7 @@ impl World {
 
     /// Takes in a Group.
     pub fn group(&mut self, namespace: &Name, name: &Name, new: Option<Group>, gone: Option<&Uid>) -> Affected {
-        self.in_namespace(namespace, |world| world.swap_group(namespace, name, new, gone))
+        self.in_namespace(namespace, |cache| cache.swap_group(namespace, name, new, gone))
     }
 
     /// Does something to what is in a namespace; forgets the namespace if nothing is left in it.
@@ -281,7 +281,7 @@ impl World {
 
     /// Takes in a RoleBinding.
     pub fn binding(&mut self, namespace: &Name, name: &Name, new: Option<Binding>, gone: Option<&Uid>) -> Affected {
-        self.in_namespace(namespace, |world| world.swap_binding(namespace, name, new, gone))
+        self.in_namespace(namespace, |cache| cache.swap_binding(namespace, name, new, gone))
     }
 
     fn swap_binding(&mut self, namespace: &Name, name: &Name, new: Option<Binding>, gone: Option<&Uid>) -> Affected {
@@ -304,7 +304,7 @@ impl World {
 
     /// Takes in a CustomRole.
     pub fn custom_role(&mut self, namespace: &Name, name: &Name, new: Option<Role>, gone: Option<&Uid>) -> Affected {
-        self.in_namespace(namespace, |world| world.swap_custom_role(namespace, name, new, gone))
+        self.in_namespace(namespace, |cache| cache.swap_custom_role(namespace, name, new, gone))
     }
 
     fn swap_custom_role(&mut self, namespace: &Name, name: &Name, new: Option<Role>, gone: Option<&Uid>) -> Affected {
@@ -540,7 +540,7 @@ impl World {
 
 fn users_of(binding: &Binding) -> Vec<Name> {
     let users = binding.subjects.iter().filter_map(|s| match s {
-        Subject::User(name) => Some(name.clone()),
+        SubjectRef::User(name) => Some(name.clone()),
         _ => None,
     });
     users.collect()

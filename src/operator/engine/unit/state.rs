@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::core::cache::Contribution;
 use crate::core::claims::Claim;
-use crate::core::decision::{Counts, Decision};
-use crate::core::native::{Desired, Key, NativeKind, Observed};
-use crate::core::plan::{GivenUp, Present, UnderWay};
+use crate::core::desired::{Counts, DesiredState};
+use crate::core::plan::{GivenUp, InFlight, Present};
+use crate::core::rbac::{DesiredSet, Key, NativeKind, Observed};
 use crate::core::uid::Uid;
-use crate::core::world::Contribution;
-use crate::shell::engine::log::Changes;
+use crate::operator::engine::log::Changes;
 
 /// For how long an API server may still authorize requests by an object that was deleted: it learns of that by watching.
 const AUTHORIZER_LAG: Duration = Duration::from_millis(100);
 
 /// The state of a unit.
 #[derive(Debug, Default)]
-pub(in crate::shell::engine) struct UnitState {
+pub(in crate::operator::engine) struct UnitState {
     /// Our native objects that are there: as the watch shows them, and newer: as our own writes left them.
     pub(super) present: Present,
     /// Objects that we deleted and the watch still shows, by UID.
@@ -28,7 +28,7 @@ pub(in crate::shell::engine) struct UnitState {
     /// Objects that our own writes left as they are and that the watch has not shown yet.
     unconfirmed: BTreeSet<Key>,
     /// What should be there; `None` when nothing is to be done.
-    pub(super) decision: Option<Decision>,
+    pub(super) decision: Option<DesiredState>,
     /// The decision does not know the newest of the world. It is kept until writes are done, or something is urgent.
     pub stale: bool,
     /// What the last decision means for the rest of the site.
@@ -46,7 +46,7 @@ pub(in crate::shell::engine) struct UnitState {
     pub changes: Changes,
     /// When the last decision changes by itself.
     pub next_change: Option<Timestamp>,
-    pub(super) under_way: UnderWay,
+    pub(super) in_flight: InFlight,
     /// The claim on the namespace that is being recorded.
     pub(super) claiming: Option<Claim>,
     /// Since when none of our objects is there, as far as that was looked at.
@@ -63,7 +63,7 @@ pub(in crate::shell::engine) struct UnitState {
     /// Something is new that may take access away.
     pub urgent: bool,
     /// What is under way takes access away, or has to be there before more is: it is looked at again after every answer.
-    pub(super) watchful: bool,
+    pub(super) revoking: bool,
     /// The revision since which it has work to do.
     pub busy_since: Option<u64>,
     /// At which revision, and for which time, it was decided.
@@ -151,7 +151,7 @@ impl UnitState {
         match self.present.get(&key).filter(|known| known.uid == observed.uid) {
             Some(known) if known.version > observed.version => return false,
             Some(known) => {
-                observed.stuck = known.stuck;
+                observed.must_recreate = known.must_recreate;
                 // The watch was faster than the answer: no more will come from it, so this would stay unconfirmed.
                 if known.version < observed.version {
                     self.unconfirmed.insert(key.clone());
@@ -192,22 +192,22 @@ impl UnitState {
 
     /// Whether writes to it are under way.
     pub fn is_writing(&self) -> bool {
-        self.claiming.is_some() || !self.under_way.is_empty()
+        self.claiming.is_some() || !self.in_flight.is_empty()
     }
 
     /// Whether what it does, or has to do, may take access away.
     pub(super) fn may_revoke(&self) -> bool {
-        self.urgent || self.watchful
+        self.urgent || self.revoking
     }
 
     /// Whether it goes before those that only give: after a pause too, but not for each piece of news while it is writing.
     pub fn is_urgent(&self) -> bool {
-        self.urgent || (self.watchful && !self.is_writing())
+        self.urgent || (self.revoking && !self.is_writing())
     }
 
     /// Whether this object is being written.
     pub fn writes(&self, key: &Key) -> bool {
-        self.under_way.contains(key)
+        self.in_flight.contains(key)
     }
 
     /// Counts of the last decision.
@@ -240,7 +240,7 @@ impl UnitState {
     pub fn try_at_once(&mut self, now: Instant) {
         for failing in self.failing.values_mut() {
             (failing.times, failing.until) = (0, now);
-            self.watchful |= failing.resists;
+            self.revoking |= failing.resists;
         }
         self.wait_until = None;
         self.failures = 0;
@@ -268,9 +268,9 @@ impl UnitState {
         if over {
             self.wait_until = None;
         }
-        let revokes = (over && self.watchful) || self.failing.values().any(|f| f.resists && f.until <= now);
+        let revokes = (over && self.revoking) || self.failing.values().any(|f| f.resists && f.until <= now);
         // Also beside what is being written.
-        self.watchful |= revokes;
+        self.revoking |= revokes;
         revokes
     }
 
@@ -281,7 +281,7 @@ impl UnitState {
 
     /// What is there as it should be is said by one copy: what the site gives to everybody is large, the world keeps it too,
     /// and one copy is compared with itself at a glance.
-    pub(super) fn share(&mut self, desired: &Desired) {
+    pub(super) fn share(&mut self, desired: &DesiredSet) {
         for (key, native) in desired {
             if let Some(observed) = self.present.get_mut(key)
                 && observed.content.as_ref() == Some(&native.content)

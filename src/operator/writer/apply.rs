@@ -15,22 +15,22 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::{Done, Failure, Job, News, Outcome};
+use super::{Failure, News, Outcome, WriteRequest, WriteResult};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary as v;
 use crate::api::{self, GROUP, VERSION};
 use crate::core::Name;
 use crate::core::claims::Claim;
-use crate::core::native::{self, Key, Native, NativeKind, Object, Observed, Owner, Source};
 use crate::core::plan::Write;
+use crate::core::rbac::{self, Desired, Key, NativeKind, Object, Observed, Owner, Source};
 use crate::core::salvage::Withhold;
 use crate::core::uid::Uid;
-use crate::shell::REPORTER;
-use crate::shell::guarded::Guarded;
-use crate::shell::lease::Gate;
-use crate::shell::metrics::{Metrics, WriteLabels};
-use crate::shell::retry;
-use crate::shell::watch::{Item, SuspendedList};
+use crate::operator::REPORTER;
+use crate::operator::guarded::Guarded;
+use crate::operator::lease::Gate;
+use crate::operator::metrics::{Metrics, WriteLabels};
+use crate::operator::retry;
+use crate::operator::watch::{Item, SuspendedList};
 
 /// How long a write may take before its place is given to another. A webhook has 30 seconds at most: that it does not answer is
 /// what the API server is to say.
@@ -57,7 +57,7 @@ const LONGEST_NOTE: usize = 1024;
 
 /// What a task needs to carry out one job.
 #[derive(Clone)]
-pub(in crate::shell) struct Hand {
+pub(in crate::operator) struct Applier {
     client: Client,
     /// Of the release.
     namespace: String,
@@ -68,7 +68,7 @@ pub(in crate::shell) struct Hand {
     metrics: Arc<Metrics>,
 }
 
-impl Hand {
+impl Applier {
     pub fn new(client: Client, namespace: String, gate: Gate, metrics: Arc<Metrics>) -> Self {
         let reporter = Reporter { controller: REPORTER.into(), instance: None };
         let recorder = Recorder::new(client.clone(), reporter);
@@ -76,7 +76,7 @@ impl Hand {
     }
 
     /// Carries out a job, if this replica leads.
-    pub async fn write(&self, job: Job) -> Done {
+    pub async fn write(&self, job: WriteRequest) -> WriteResult {
         if !self.gate.is_open() {
             return job.undone(Outcome::NotLeading, Failure::NotLeading);
         }
@@ -93,26 +93,26 @@ impl Hand {
         done
     }
 
-    async fn perform(&self, verb: &'static str, job: Job) -> Done {
+    async fn perform(&self, verb: &'static str, job: WriteRequest) -> WriteResult {
         match job {
-            Job::Native(write) => self.native(verb, write).await,
-            Job::Claim(claim) => self.claim(claim).await,
-            Job::Suspended { uid, texts } => {
-                Done::Suspended(self.map(verb, v::SUSPENDED_CONFIG_MAP, &uid, v::SUSPENDED_KEYS, texts).await)
+            WriteRequest::Native(write) => self.native(verb, write).await,
+            WriteRequest::Claim(claim) => self.claim(claim).await,
+            WriteRequest::Suspended { uid, texts } => {
+                WriteResult::Suspended(self.map(verb, v::SUSPENDED_CONFIG_MAP, &uid, v::SUSPENDED_KEYS, texts).await)
             }
-            Job::Keep { uid, text } => {
-                Done::Kept(self.map(verb, v::DECISIONS_CONFIG_MAP, &uid, [v::DECISIONS_KEY], [text]).await)
+            WriteRequest::Keep { uid, text } => {
+                WriteResult::Kept(self.map(verb, v::DECISIONS_CONFIG_MAP, &uid, [v::DECISIONS_KEY], [text]).await)
             }
-            Job::Unlabel { handle, version } => {
+            WriteRequest::Unlabel { handle, version } => {
                 let result = self.unlabel(&handle, version).await;
-                Done::Unlabelled(handle, result)
+                WriteResult::Unlabelled(handle, result)
             }
-            Job::Status { target, document, news, .. } => self.status(target, document, news).await,
-            Job::Read { target, .. } => {
+            WriteRequest::Status { target, document, news, .. } => self.status(target, document, news).await,
+            WriteRequest::Read { target, .. } => {
                 let result = self.read(&target).await;
-                Done::Read(target, result)
+                WriteResult::Read(target, result)
             }
-            Job::Unread { map, uid, why } => {
+            WriteRequest::Unread { map, uid, why } => {
                 let reference = corev1::ObjectReference {
                     api_version: Some("v1".to_owned()),
                     kind: Some("ConfigMap".to_owned()),
@@ -122,7 +122,7 @@ impl Hand {
                     ..Default::default()
                 };
                 self.announce(reference, EventType::Warning, Reason::Unreadable.as_str(), why);
-                Done::Unread
+                WriteResult::Unread
             }
         }
     }
@@ -131,7 +131,7 @@ impl Hand {
         self.metrics.writes.get_or_create(&WriteLabels { verb, result }).inc();
     }
 
-    async fn native(&self, verb: &'static str, write: Write) -> Done {
+    async fn native(&self, verb: &'static str, write: Write) -> WriteResult {
         let (key, uid) = match &write {
             Write::Create { key, .. } => (key.clone(), None),
             Write::Apply { key, uid, .. } | Write::Delete { key, uid, .. } => (key.clone(), Some(uid.clone())),
@@ -159,7 +159,7 @@ impl Hand {
         if !matches!(outcome, Outcome::Is(_) | Outcome::Gone(_)) {
             tracing::debug!(%key, verb, ?outcome, "a write did not work");
         }
-        Done::Native(key, outcome)
+        WriteResult::Native(key, outcome)
     }
 
     async fn explain(&self, verb: &'static str, write: &Write, uid: Option<Uid>, error: kube::Error) -> Outcome {
@@ -212,7 +212,7 @@ impl Hand {
     async fn look(&self, key: &Key) -> Outcome {
         match self.get(key).await {
             Ok(None) => Outcome::Gone(None),
-            Ok(Some(object)) if native::is_ours(native::metadata(&object)) => match native::observe(&object) {
+            Ok(Some(object)) if rbac::is_ours(rbac::metadata(&object)) => match rbac::observe(&object) {
                 Some((_, observed)) => Outcome::Found(observed),
                 None => Outcome::Taken,
             },
@@ -247,10 +247,10 @@ impl Hand {
         answer.is_ok_and(|review| review.status.is_some_and(|s| s.allowed))
     }
 
-    async fn put(&self, key: &Key, native: &Native, uid: Option<&Uid>) -> kube::Result<Option<Observed>> {
+    async fn put(&self, key: &Key, native: &Desired, uid: Option<&Uid>) -> kube::Result<Option<Observed>> {
         let client = self.client.clone();
         let namespace = &*key.namespace;
-        let stored = match native::to_object(key, native, uid) {
+        let stored = match rbac::to_object(key, native, uid) {
             Object::Role(o) => Object::Role(put(Api::namespaced(client, namespace), &key.name, o, uid).await?),
             Object::RoleBinding(o) => {
                 Object::RoleBinding(put(Api::namespaced(client, namespace), &key.name, o, uid).await?)
@@ -260,7 +260,7 @@ impl Hand {
                 Object::ClusterRoleBinding(put(Api::all(client), &key.name, o, uid).await?)
             }
         };
-        Ok(native::observe(&stored).map(|(_, observed)| observed))
+        Ok(rbac::observe(&stored).map(|(_, observed)| observed))
     }
 
     async fn get(&self, key: &Key) -> kube::Result<Option<Object>> {
@@ -284,10 +284,10 @@ impl Hand {
             NativeKind::ClusterRole => delete(Api::all(client), key, uid).await?.map(Object::ClusterRole),
             NativeKind::ClusterRoleBinding => delete(Api::all(client), key, uid).await?.map(Object::ClusterRoleBinding),
         };
-        Ok(kept.and_then(|object| native::observe(&object)).map(|(_, observed)| observed))
+        Ok(kept.and_then(|object| rbac::observe(&object)).map(|(_, observed)| observed))
     }
 
-    async fn claim(&self, claim: Claim) -> Done {
+    async fn claim(&self, claim: Claim) -> WriteResult {
         let (last, uid) = &claim.last_organization;
         let annotations: BTreeMap<&str, String> = [
             (v::LAST_ORGANIZATION, Some(last.to_string())),
@@ -312,7 +312,7 @@ impl Hand {
         });
         let api = Api::<Guarded<corev1::Namespace>>::all(self.client.clone());
         let result = api.patch(&claim.namespace, &apply(), &Patch::Apply(document)).await;
-        Done::Claim(claim.namespace, self.outcome("claim", result).map(|n| n.meta().into()))
+        WriteResult::Claim(claim.namespace, self.outcome("claim", result).map(|n| n.meta().into()))
     }
 
     /// Writes texts into a ConfigMap of the chart.
@@ -373,7 +373,7 @@ impl Hand {
         }
     }
 
-    async fn status(&self, target: Source, mut document: Value, news: Option<News>) -> Done {
+    async fn status(&self, target: Source, mut document: Value, news: Option<News>) -> WriteResult {
         let send = |document| Request { client: &self.client, target: &target, status: Some(document) }.send();
         let mut result = send(document.clone()).await;
         // CRDs of before know fewer fields: Helm does not upgrade them.
@@ -394,7 +394,7 @@ impl Hand {
             }
             Err(error) => self.outcome("status", Err(error)),
         };
-        Done::Status(target, result)
+        WriteResult::Status(target, result)
     }
 
     /// Tells people of a status that was written.
@@ -414,9 +414,9 @@ impl Hand {
     /// Events help people to notice; nothing rests on them, so nobody waits for one, and a lost one is only logged.
     fn announce(&self, reference: corev1::ObjectReference, kind: EventType, reason: &'static str, message: String) {
         let Ok(place) = self.events.clone().try_acquire_owned() else { return };
-        let hand = self.clone();
+        let applier = self.clone();
         tokio::spawn(async move {
-            let published = tokio::time::timeout(PATIENCE, hand.publish(reference, kind, reason, message));
+            let published = tokio::time::timeout(PATIENCE, applier.publish(reference, kind, reason, message));
             let _ = tokio::join!(published, tokio::time::sleep(WINDOW));
             drop(place);
         });

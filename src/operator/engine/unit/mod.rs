@@ -10,15 +10,15 @@ pub(super) use self::state::UnitState;
 use super::queue::{Urgency, lane};
 use super::statuses::{meta, weight};
 use super::{Engine, Timer, Unit};
+use crate::core::cache::Change;
 use crate::core::claims::Claim;
 use crate::core::conditions::StatusDraft;
 use crate::core::effect::Existing;
-use crate::core::native::{Key, Observed, Source};
 use crate::core::plan::{self, Step, Write};
-use crate::core::world::Change;
+use crate::core::rbac::{Key, Observed, Source};
 use crate::core::{Name, claims, organization, site};
-use crate::shell::watch::Item;
-use crate::shell::writer::{Failure, Job};
+use crate::operator::watch::Item;
+use crate::operator::writer::{Failure, WriteRequest};
 
 /// A decision that takes longer than this is followed by a rest.
 const FREE: Duration = Duration::from_millis(20);
@@ -57,9 +57,9 @@ impl Engine {
             }
             return;
         }
-        state.watchful |= std::mem::take(&mut state.urgent);
+        state.revoking |= std::mem::take(&mut state.urgent);
         if state.busy_since.is_none() {
-            state.watchful = false;
+            state.revoking = false;
             // There was nothing to do when all were decided first.
             return;
         }
@@ -92,11 +92,11 @@ impl Engine {
         if waits {
             // It was let in for what it might have to take away, and only has to give. It is decided anew then, too.
             state.decision = None;
-            state.watchful = false;
+            state.revoking = false;
             self.queue.push(unit.clone(), Urgency::Ordinary);
             return;
         }
-        state.watchful |= urgent;
+        state.revoking |= urgent;
         self.begin(unit, writes, urgent);
     }
 
@@ -109,7 +109,7 @@ impl Engine {
             return;
         }
         let is_new = std::mem::take(&mut state.urgent);
-        state.watchful = true;
+        state.revoking = true;
         // What else is new can wait until the writes are done: of the site there often is, and much to decide.
         if state.decision.is_none() || (is_new && state.stale) {
             self.decide(unit);
@@ -120,7 +120,7 @@ impl Engine {
             return;
         }
         let Some(decision) = &state.decision else { return };
-        let writes = state.under_way.beside(&decision.desired, &state.present, &state.given_up(clock));
+        let writes = state.in_flight.concurrent_revocations(&decision.desired, &state.present, &state.given_up(clock));
         self.begin(unit, writes, true);
     }
 
@@ -132,9 +132,9 @@ impl Engine {
         let more = urgent && writes.len() > places;
         writes.truncate(places);
         for write in writes {
-            state.under_way.begin(&write);
+            state.in_flight.begin(&write);
             self.writing.begin(write.revokes().then_some(write.key()), clock);
-            let _ = self.jobs.send(Job::Native(write));
+            let _ = self.jobs.send(WriteRequest::Native(write));
         }
         if more {
             self.queue.push(unit.clone(), Urgency::Urgent);
@@ -166,8 +166,8 @@ impl Engine {
         let now = self.now.time;
         let started = Instant::now();
         let mut decision = match unit {
-            Unit::Site => site::decide(&self.world, now, &Units(&self.units)),
-            Unit::Namespace(name) => organization::decide(&self.world, name, now, &Units(&self.units)),
+            Unit::Site => site::decide(&self.cache, now, &Units(&self.units)),
+            Unit::Namespace(name) => organization::decide(&self.cache, name, now, &Units(&self.units)),
         };
         let spent = started.elapsed();
         self.metrics.decide_seconds.observe(spent.as_secs_f64());
@@ -180,30 +180,30 @@ impl Engine {
         state.next_change = decision.next_change;
         let next_change = state.next_change;
         let before = std::mem::replace(&mut state.contribution, std::mem::take(&mut decision.contribution));
-        let change = self.world.set_contribution(&before, &state.contribution);
+        let change = self.cache.set_contribution(&before, &state.contribution);
         state.decision = Some(decision);
         let handles: Vec<Name> =
-            change.counted.iter().flat_map(|username| self.world.handles_of(username)).cloned().collect();
+            change.counted.iter().flat_map(|username| self.cache.handles_of(username)).cloned().collect();
         self.statuses.count_again(handles, self.now.clock);
         if let Some(at) = next_change {
             // Writes may be under way for longer.
             self.arm(Timer::Unit(unit.clone()), at);
         }
         if change.holders != Change::None {
-            self.news_for(Unit::Site, change.holders == Change::Loses);
+            self.enqueue_changed(Unit::Site, change.holders == Change::Loses);
         }
         if change.default_members != Change::None {
-            for name in self.world.default_namespaces().collect::<Vec<_>>() {
+            for name in self.cache.default_namespaces().collect::<Vec<_>>() {
                 match Unit::Namespace(name) {
                     // What it says of itself does not rest on who belongs nowhere, so this ends.
                     default if default == *unit => return self.decide(unit),
-                    default => self.news_for(default, change.default_members == Change::Loses),
+                    default => self.enqueue_changed(default, change.default_members == Change::Loses),
                 }
             }
         }
         self.read_due(unit);
         if let (true, Unit::Namespace(name)) = (counts_changed, unit)
-            && let Some(organization) = claims::holder(&self.world, name)
+            && let Some(organization) = claims::holder(&self.cache, name)
         {
             self.statuses.organizations.insert(organization.meta.name.clone());
         }
@@ -214,7 +214,7 @@ impl Engine {
     /// the default organization.
     pub(super) fn charge(&mut self, unit: &Unit, spent: Duration) {
         let Unit::Namespace(name) = unit else { return };
-        let is_default = self.world.default_namespaces().any(|default| default == *name);
+        let is_default = self.cache.default_namespaces().any(|default| default == *name);
         if let Some(state) = self.units.get_mut(unit).filter(|_| !is_default) {
             let was_slow = std::mem::replace(&mut state.was_slow, spent > FREE);
             state.is_slow = was_slow && state.was_slow;
@@ -243,7 +243,7 @@ impl Engine {
     /// Asks for the objects of a namespace for which there is room again.
     fn read_due(&mut self, unit: &Unit) {
         let Unit::Namespace(name) = unit else { return };
-        let Some(local) = self.world.local.get(name).filter(|local| local.is_over()) else { return };
+        let Some(local) = self.cache.local.get(name).filter(|local| local.is_over()) else { return };
         let due = local.groups.due().map(|meta| meta.source("Group"));
         let due = due.chain(local.bindings.due().map(|meta| meta.source("RoleBinding")));
         let due: Vec<Source> = due.chain(local.roles.due().map(|meta| meta.source("CustomRole"))).collect();
@@ -252,19 +252,19 @@ impl Engine {
 
     /// Asks for the cluster-scoped objects for which there is room again.
     pub(super) fn read_due_of_site(&mut self) {
-        let world = &self.world;
-        let due = world.users.due().map(|meta| meta.source("User"));
-        let due = due.chain(world.organizations.due().map(|meta| meta.source("Organization")));
-        let due = due.chain(world.site_roles.due().map(|meta| meta.source("SiteRole")));
-        let due = due.chain(world.site_bindings.due().map(|meta| meta.source("SiteRoleBinding"))).collect();
+        let cache = &self.cache;
+        let due = cache.users.due().map(|meta| meta.source("User"));
+        let due = due.chain(cache.organizations.due().map(|meta| meta.source("Organization")));
+        let due = due.chain(cache.site_roles.due().map(|meta| meta.source("SiteRole")));
+        let due = due.chain(cache.site_bindings.due().map(|meta| meta.source("SiteRoleBinding"))).collect();
         self.read(due);
     }
 
     fn read(&mut self, due: Vec<Source>) {
         for target in due {
             if self.reading.insert(target.clone()) {
-                let weight = weight(&self.world, &target);
-                let _ = self.jobs.send(Job::Read { target, weight });
+                let weight = weight(&self.cache, &target);
+                let _ = self.jobs.send(WriteRequest::Read { target, weight });
             }
         }
     }
@@ -273,11 +273,11 @@ impl Engine {
     pub(super) fn was_read(&mut self, target: &Source, result: Result<Box<Item>, Failure>) {
         match result {
             // The watch may have shown by now that the object is gone: an answer brings nothing back.
-            Ok(item) if meta(&self.world, target).is_some() => self.item(*item),
+            Ok(item) if meta(&self.cache, target).is_some() => self.item(*item),
             // The watch will say so. Until then it is not asked for again.
             Ok(_) | Err(Failure::Gone) => return,
             // It is still due.
-            Err(_) => self.say_later(target),
+            Err(_) => self.requeue_status(target),
         }
         self.reading.remove(target);
     }
@@ -294,19 +294,19 @@ impl Engine {
     /// With a namespace, everything of ours in it is gone. Not before: as long as it terminates there are Pods in it, perhaps, and
     /// Kubernetes leaves RBAC until they are gone.
     fn is_gone(&self, unit: &Unit) -> bool {
-        matches!(unit, Unit::Namespace(name) if self.world.namespaces.get(name).is_none())
+        matches!(unit, Unit::Namespace(name) if self.cache.namespaces.get(name).is_none())
     }
 
     /// The claim on a namespace that is to be recorded before anything else is written there. One that is refused is tried
     /// when everything is gone that was there.
     fn first_claim(&self, unit: &Unit) -> Option<Claim> {
-        self.claim_due(unit).filter(|claim| !self.world.refused_claims.contains_key(&claim.namespace))
+        self.claim_due(unit).filter(|claim| !self.cache.refused_claims.contains_key(&claim.namespace))
     }
 
     /// The claim on a namespace that is not recorded yet.
     fn claim_due(&self, unit: &Unit) -> Option<Claim> {
         let (Unit::Namespace(name), Some(state)) = (unit, self.units.get(unit)) else { return None };
-        claims::claim(&self.world, name, self.now.time, state.is_vacated(self.now.clock))
+        claims::claim(&self.cache, name, self.now.time, state.is_vacated(self.now.clock))
     }
 
     /// Has a namespace looked at again when its former organization has no access any more, if a claim waits for that.
@@ -314,8 +314,8 @@ impl Engine {
         let clock = self.now.clock;
         let (Unit::Namespace(name), Some(state)) = (unit, self.units.get_mut(unit)) else { return };
         if let Some(at) = state.vacated(clock).filter(|at| *at > clock)
-            && claims::claim(&self.world, name, self.now.time, false).is_none()
-            && claims::claim(&self.world, name, self.now.time, true).is_some()
+            && claims::claim(&self.cache, name, self.now.time, false).is_none()
+            && claims::claim(&self.cache, name, self.now.time, true).is_some()
         {
             self.pauses.insert((at, unit.clone()));
         }
@@ -324,7 +324,7 @@ impl Engine {
     /// A claim that is not due is not refused.
     fn forget_refusal(&mut self, unit: &Unit) {
         if let (Unit::Namespace(name), None) = (unit, self.claim_due(unit)) {
-            self.world.refused_claims.remove(name);
+            self.cache.refused_claims.remove(name);
             if let Some(state) = self.units.get_mut(unit) {
                 state.claim_refused = None;
             }
@@ -334,7 +334,7 @@ impl Engine {
     /// Says what was decided about a namespace of which nothing more comes for now.
     fn tell(&mut self, unit: &Unit) {
         let Some(state) = self.units.get_mut(unit) else { return };
-        state.watchful = false;
+        state.revoking = false;
         if let Some(decision) = state.decision.take() {
             self.statuses.say_now(decision.statuses);
         }
@@ -344,14 +344,14 @@ impl Engine {
         let Some(state) = self.units.get_mut(unit) else { return };
         state.claiming = Some(claim.clone());
         self.writing.begin(None, self.now.clock);
-        let _ = self.jobs.send(Job::Claim(claim));
+        let _ = self.jobs.send(WriteRequest::Claim(claim));
     }
 
     fn converged(&mut self, unit: &Unit) {
         let now = self.now;
         let Some(state) = self.units.get_mut(unit) else { return };
         state.failures = 0;
-        state.watchful = false;
+        state.revoking = false;
         if let Some(decision) = &state.decision {
             // Only here: what was written well, and has to be undone at once, must not be tried again at once.
             let present = &state.present;
@@ -383,12 +383,12 @@ impl Engine {
             self.statuses.defer(unit, decided_at, others, now.clock);
         }
         self.log_grants(unit);
-        self.forget_troubles(unit);
+        self.forget_write_failures(unit);
         if let Unit::Namespace(name) = unit {
-            let organization = claims::holder(&self.world, name).map(|o| o.meta.name.clone());
+            let organization = claims::holder(&self.cache, name).map(|o| o.meta.name.clone());
             let rests = self.units.get(unit).is_some_and(|state| state.busy_since.is_none());
-            let is_claimed = claims::claim(&self.world, name, now.time, true).is_some();
-            let of_use = organization.is_some() || is_claimed || self.world.local.contains_key(name);
+            let is_claimed = claims::claim(&self.cache, name, now.time, true).is_some();
+            let of_use = organization.is_some() || is_claimed || self.cache.local.contains_key(name);
             if idle && rests && next_change.is_none() && !of_use {
                 self.units.remove(unit);
             }
@@ -397,29 +397,29 @@ impl Engine {
     }
 
     /// What is not failing any more is no trouble any more.
-    fn forget_troubles(&mut self, unit: &Unit) {
-        if self.world.troubles.is_empty() && self.world.unauthorized.is_empty() {
+    fn forget_write_failures(&mut self, unit: &Unit) {
+        if self.cache.write_failures.is_empty() && self.cache.unauthorized.is_empty() {
             return;
         }
         let Some(state) = self.units.get(unit) else { return };
         let failing: BTreeSet<Key> = state.failing.keys().cloned().collect();
         let over: Vec<Key> = self
-            .world
-            .troubles
+            .cache
+            .write_failures
             .keys()
             .filter(|key| self.unit_of(key) == *unit && !failing.contains(*key))
             .cloned()
             .collect();
         let mut news = !over.is_empty();
         for key in over {
-            self.world.troubles.remove(&key);
+            self.cache.write_failures.remove(&key);
         }
         if let Unit::Namespace(name) = unit
             && failing.is_empty()
         {
-            news |= self.world.unauthorized.remove(name);
+            news |= self.cache.unauthorized.remove(name);
         }
-        self.metrics.refused.set(i64::try_from(self.world.troubles.len()).unwrap_or(i64::MAX));
+        self.metrics.refused.set(i64::try_from(self.cache.write_failures.len()).unwrap_or(i64::MAX));
         if news {
             self.revision += 1;
             self.mark(unit.clone(), false);

@@ -4,7 +4,7 @@
 //! and in which order, the engine says (see its `queue`). A write that meets something unexpected looks at what is there and
 //! reports it; what to do about it is decided anew by whoever asked.
 
-mod hand;
+mod apply;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-pub(super) use self::hand::Hand;
+pub(super) use self::apply::Applier;
 use super::engine::kind_and_version;
 use super::history::History;
 use super::watch::{Item, Kind, SuspendedList};
 use crate::core::Name;
 use crate::core::claims::Claim;
-use crate::core::native::{Key, Observed, Source};
 use crate::core::plan::Write;
+use crate::core::rbac::{Key, Observed, Source};
 use crate::core::records;
 use crate::core::suspended::TEXTS;
 use crate::core::uid::Uid;
 
 /// Something to write.
 #[derive(Debug)]
-pub enum Job {
+pub enum WriteRequest {
     /// A native object.
     Native(Write),
     /// The record of a claim on a Namespace.
@@ -85,42 +85,48 @@ pub enum Job {
 /// An object of this weight takes one more of the places for statuses: the places are a limit to memory too.
 const WEIGHT_OF_A_PLACE: usize = 64 * 1024;
 
-impl Job {
+impl WriteRequest {
     /// How metrics call it.
     fn verb(&self) -> &'static str {
         match self {
-            Job::Native(Write::Create { .. }) => "create",
-            Job::Native(Write::Apply { .. }) => "apply",
-            Job::Native(Write::Delete { .. }) => "delete",
-            Job::Claim(_) => "claim",
-            Job::Suspended { .. } => "suspended",
-            Job::Keep { .. } => "decisions",
-            Job::Unlabel { .. } => "unlabel",
-            Job::Status { .. } => "status",
-            Job::Unread { .. } => "event",
-            Job::Read { .. } => "read",
+            WriteRequest::Native(Write::Create { .. }) => "create",
+            WriteRequest::Native(Write::Apply { .. }) => "apply",
+            WriteRequest::Native(Write::Delete { .. }) => "delete",
+            WriteRequest::Claim(_) => "claim",
+            WriteRequest::Suspended { .. } => "suspended",
+            WriteRequest::Keep { .. } => "decisions",
+            WriteRequest::Unlabel { .. } => "unlabel",
+            WriteRequest::Status { .. } => "status",
+            WriteRequest::Unread { .. } => "event",
+            WriteRequest::Read { .. } => "read",
         }
     }
 
-    fn undone(&self, outcome: Outcome, failure: Failure) -> Done {
+    fn undone(&self, outcome: Outcome, failure: Failure) -> WriteResult {
         match self {
-            Job::Native(write) => Done::Native(write.key().clone(), outcome),
-            Job::Claim(claim) => Done::Claim(claim.namespace.clone(), Err(failure)),
-            Job::Suspended { .. } => Done::Suspended(Err(failure)),
-            Job::Keep { .. } => Done::Kept(Err(failure)),
-            Job::Unlabel { handle, .. } => Done::Unlabelled(handle.clone(), Err(failure)),
-            Job::Status { target, .. } => Done::Status(target.clone(), Err(failure)),
-            Job::Unread { .. } => Done::Unread,
-            Job::Read { target, .. } => Done::Read(target.clone(), Err(failure)),
+            WriteRequest::Native(write) => WriteResult::Native(write.key().clone(), outcome),
+            WriteRequest::Claim(claim) => WriteResult::Claim(claim.namespace.clone(), Err(failure)),
+            WriteRequest::Suspended { .. } => WriteResult::Suspended(Err(failure)),
+            WriteRequest::Keep { .. } => WriteResult::Kept(Err(failure)),
+            WriteRequest::Unlabel { handle, .. } => WriteResult::Unlabelled(handle.clone(), Err(failure)),
+            WriteRequest::Status { target, .. } => WriteResult::Status(target.clone(), Err(failure)),
+            WriteRequest::Unread { .. } => WriteResult::Unread,
+            WriteRequest::Read { target, .. } => WriteResult::Read(target.clone(), Err(failure)),
         }
     }
 
     /// How many of the places for statuses it takes; `None` for what begins at once.
     fn places(&self, most: usize) -> Option<usize> {
         match self {
-            Job::Unlabel { .. } => Some(1),
-            Job::Status { weight, .. } | Job::Read { weight, .. } => Some((1 + weight / WEIGHT_OF_A_PLACE).min(most)),
-            Job::Native(_) | Job::Claim(_) | Job::Suspended { .. } | Job::Keep { .. } | Job::Unread { .. } => None,
+            WriteRequest::Unlabel { .. } => Some(1),
+            WriteRequest::Status { weight, .. } | WriteRequest::Read { weight, .. } => {
+                Some((1 + weight / WEIGHT_OF_A_PLACE).min(most))
+            }
+            WriteRequest::Native(_)
+            | WriteRequest::Claim(_)
+            | WriteRequest::Suspended { .. }
+            | WriteRequest::Keep { .. }
+            | WriteRequest::Unread { .. } => None,
         }
     }
 }
@@ -142,7 +148,7 @@ pub struct News {
 
 /// What became of it.
 #[derive(Debug)]
-pub enum Done {
+pub enum WriteResult {
     /// Of a native object.
     Native(Key, Outcome),
     /// Of a claim.
@@ -161,16 +167,16 @@ pub enum Done {
     Unlabelled(Name, Result<(), Failure>),
 }
 
-impl Done {
+impl WriteResult {
     /// What was answered, and its version.
     fn saw(&self) -> Option<(Kind, u64)> {
         match self {
-            Done::Native(key, Outcome::Is(observed) | Outcome::Altered(observed) | Outcome::Found(observed)) => {
+            WriteResult::Native(key, Outcome::Is(observed) | Outcome::Altered(observed) | Outcome::Found(observed)) => {
                 Some((key.kind.into(), observed.version))
             }
-            Done::Claim(_, Ok(namespace)) => Some((Kind::Namespace, namespace.version)),
-            Done::Read(_, Ok(item)) | Done::Status(_, Ok(item)) => kind_and_version(item),
-            Done::Suspended(Ok(list)) => Some((Kind::Suspended, list.version)),
+            WriteResult::Claim(_, Ok(namespace)) => Some((Kind::Namespace, namespace.version)),
+            WriteResult::Read(_, Ok(item)) | WriteResult::Status(_, Ok(item)) => kind_and_version(item),
+            WriteResult::Suspended(Ok(list)) => Some((Kind::Suspended, list.version)),
             _ => None,
         }
     }
@@ -225,18 +231,18 @@ pub enum Failure {
 
 /// Writes what it is given, until nobody can give it anything any more.
 pub(super) async fn run(
-    hand: Hand,
+    applier: Applier,
     most_statuses: usize,
-    mut jobs: mpsc::UnboundedReceiver<Job>,
-    done: mpsc::UnboundedSender<Done>,
+    mut jobs: mpsc::UnboundedReceiver<WriteRequest>,
+    done: mpsc::UnboundedSender<WriteResult>,
     history: Arc<History>,
 ) {
-    let mut running = JoinSet::<(usize, Done)>::new();
+    let mut running = JoinSet::<(usize, WriteResult)>::new();
     // Statuses, labels and reads: the places that they take, and those that wait for one.
-    let (mut taken, mut waiting) = (0, VecDeque::<(usize, Job)>::new());
+    let (mut taken, mut waiting) = (0, VecDeque::<(usize, WriteRequest)>::new());
     let spawn = |running: &mut JoinSet<_>, places, job| {
-        let hand = hand.clone();
-        running.spawn(async move { (places, hand.write(job).await) });
+        let applier = applier.clone();
+        running.spawn(async move { (places, applier.write(job).await) });
     };
     let mut state = history.state();
     loop {

@@ -1,4 +1,4 @@
-//! Native RBAC objects as values: what we want ([`Native`]), what is there ([`Observed`]), and the way to and from the
+//! Native RBAC objects as values: what we want ([`Desired`]), what is there ([`Observed`]), and the way to and from the
 //! types of the Kubernetes API.
 
 use std::collections::BTreeMap;
@@ -8,8 +8,8 @@ use k8s_openapi::api::rbac::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::Name;
+use super::intern;
 use super::names::PREFIX;
-use super::pool;
 use super::rules::Rule;
 use super::uid::Uid;
 use crate::api::vocabulary::{FIELD_MANAGER, MANAGED_BY, SOURCE};
@@ -66,7 +66,7 @@ impl std::fmt::Display for Key {
 
 /// One native subject.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Grantee {
+pub enum Subject {
     /// A username.
     User(Name),
     /// A group as the identity provider asserts it.
@@ -80,19 +80,19 @@ pub enum Grantee {
     },
 }
 
-impl std::fmt::Display for Grantee {
+impl std::fmt::Display for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Grantee::User(name) => write!(f, "User {name:?}"),
-            Grantee::Group(name) => write!(f, "ExternalGroup {name:?}"),
-            Grantee::ServiceAccount { namespace, name } => write!(f, "ServiceAccount {namespace}/{name}"),
+            Subject::User(name) => write!(f, "User {name:?}"),
+            Subject::Group(name) => write!(f, "ExternalGroup {name:?}"),
+            Subject::ServiceAccount { namespace, name } => write!(f, "ServiceAccount {namespace}/{name}"),
         }
     }
 }
 
 /// What a native object says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum RbacSpec {
     /// Of a Role or ClusterRole.
     Rules(Arc<[Rule]>),
     /// Of a RoleBinding or ClusterRoleBinding.
@@ -100,7 +100,7 @@ pub enum Content {
         /// The Role of the same namespace, or the ClusterRole for a ClusterRoleBinding. We refer to no other kind.
         role: Name,
         /// Sorted.
-        subjects: Arc<[Grantee]>,
+        subjects: Arc<[Subject]>,
     },
 }
 
@@ -131,15 +131,15 @@ impl Source {
 
 /// A native object that should be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Native {
+pub struct Desired {
     /// What it says.
-    pub content: Content,
+    pub content: RbacSpec,
     /// Who asked for it.
     pub source: Source,
 }
 
 /// What should be in one unit.
-pub type Desired = BTreeMap<Key, Native>;
+pub type DesiredSet = BTreeMap<Key, Desired>;
 
 /// A native object that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +149,7 @@ pub struct Observed {
     /// Its resource version. Kubernetes has them ordered since 1.35.
     pub version: u64,
     /// What it says; `None` when it says something that we never would (a foreign kind of role, say).
-    pub content: Option<Content>,
+    pub content: Option<RbacSpec>,
     /// Who owns it.
     pub owner: Owner,
     /// What the annotation names as the source, if that is one.
@@ -157,7 +157,7 @@ pub struct Observed {
     /// Whether it carries our label.
     pub labelled: bool,
     /// It has to be deleted and made anew: an update was refused.
-    pub stuck: bool,
+    pub must_recreate: bool,
     /// It is being deleted, and a finalizer of somebody's keeps it: it grants until it is gone.
     pub terminating: bool,
 }
@@ -190,7 +190,7 @@ impl Origin {
         let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
         let kind = KINDS.into_iter().find(|known| *known == kind)?;
         let whole = !name.is_empty() && !name.contains('/') && (namespace.is_empty() != rest.contains('/'));
-        whole.then(|| Self { kind, namespace: pool::name(namespace), name: pool::name(name) })
+        whole.then(|| Self { kind, namespace: intern::name(namespace), name: intern::name(name) })
     }
 }
 
@@ -205,8 +205,8 @@ impl Observed {
 
     /// Whether it is as it should be.
     #[must_use]
-    pub fn is_as(&self, native: &Native) -> bool {
-        !self.stuck && self.content.as_ref() == Some(&native.content) && self.described_as(&native.source)
+    pub fn is_as(&self, native: &Desired) -> bool {
+        !self.must_recreate && self.content.as_ref() == Some(&native.content) && self.described_as(&native.source)
     }
 
     /// Whether everything but the content is as it should be.
@@ -255,7 +255,7 @@ pub fn is_ours(metadata: &ObjectMeta) -> bool {
 
 /// Builds the object of the Kubernetes API.
 #[must_use]
-pub fn to_object(key: &Key, native: &Native, uid: Option<&Uid>) -> Object {
+pub fn to_object(key: &Key, native: &Desired, uid: Option<&Uid>) -> Object {
     let source = &native.source;
     let metadata = ObjectMeta {
         name: Some(key.name.to_string()),
@@ -274,18 +274,18 @@ pub fn to_object(key: &Key, native: &Native, uid: Option<&Uid>) -> Object {
         ..ObjectMeta::default()
     };
     match (&native.content, key.kind) {
-        (Content::Rules(rules), NativeKind::ClusterRole | NativeKind::ClusterRoleBinding) => {
+        (RbacSpec::Rules(rules), NativeKind::ClusterRole | NativeKind::ClusterRoleBinding) => {
             Object::ClusterRole(v1::ClusterRole { metadata, rules: Some(to_rules(rules)), aggregation_rule: None })
         }
-        (Content::Rules(rules), _) => Object::Role(v1::Role { metadata, rules: Some(to_rules(rules)) }),
-        (Content::Binding { role, subjects }, NativeKind::ClusterRole | NativeKind::ClusterRoleBinding) => {
+        (RbacSpec::Rules(rules), _) => Object::Role(v1::Role { metadata, rules: Some(to_rules(rules)) }),
+        (RbacSpec::Binding { role, subjects }, NativeKind::ClusterRole | NativeKind::ClusterRoleBinding) => {
             Object::ClusterRoleBinding(v1::ClusterRoleBinding {
                 metadata,
                 role_ref: role_ref("ClusterRole", role),
                 subjects: Some(subjects.iter().map(to_subject).collect()),
             })
         }
-        (Content::Binding { role, subjects }, _) => Object::RoleBinding(v1::RoleBinding {
+        (RbacSpec::Binding { role, subjects }, _) => Object::RoleBinding(v1::RoleBinding {
             metadata,
             role_ref: role_ref("Role", role),
             subjects: Some(subjects.iter().map(to_subject).collect()),
@@ -311,7 +311,7 @@ fn to_rules(rules: &[Rule]) -> Vec<v1::PolicyRule> {
         .collect()
 }
 
-fn to_subject(grantee: &Grantee) -> v1::Subject {
+fn to_subject(grantee: &Subject) -> v1::Subject {
     let subject = |kind: &str, name: &Name| v1::Subject {
         api_group: Some(RBAC.to_owned()),
         kind: kind.to_owned(),
@@ -319,9 +319,9 @@ fn to_subject(grantee: &Grantee) -> v1::Subject {
         namespace: None,
     };
     match grantee {
-        Grantee::User(name) => subject("User", name),
-        Grantee::Group(name) => subject("Group", name),
-        Grantee::ServiceAccount { namespace, name } => v1::Subject {
+        Subject::User(name) => subject("User", name),
+        Subject::Group(name) => subject("Group", name),
+        Subject::ServiceAccount { namespace, name } => v1::Subject {
             api_group: None,
             kind: "ServiceAccount".to_owned(),
             name: name.to_string(),
@@ -333,7 +333,7 @@ fn to_subject(grantee: &Grantee) -> v1::Subject {
 /// Reads native rules.
 #[must_use]
 pub fn from_rules(rules: &[v1::PolicyRule]) -> Vec<Rule> {
-    let list = |names: &Option<Vec<String>>| names.iter().flatten().map(|n| pool::name(n)).collect();
+    let list = |names: &Option<Vec<String>>| names.iter().flatten().map(|n| intern::name(n)).collect();
     rules
         .iter()
         .map(|rule| Rule {
@@ -341,7 +341,7 @@ pub fn from_rules(rules: &[v1::PolicyRule]) -> Vec<Rule> {
             resources: list(&rule.resources),
             names: list(&rule.resource_names),
             paths: list(&rule.non_resource_urls),
-            verbs: rule.verbs.iter().map(|v| pool::name(v)).collect(),
+            verbs: rule.verbs.iter().map(|v| intern::name(v)).collect(),
         })
         .collect()
 }
@@ -366,7 +366,7 @@ pub fn observe(object: &Object) -> Option<(Key, Observed)> {
     };
     let key = Key {
         kind,
-        namespace: pool::name(metadata.namespace.as_deref().unwrap_or_default()),
+        namespace: intern::name(metadata.namespace.as_deref().unwrap_or_default()),
         name: metadata.name.as_deref()?.into(),
     };
     let owner = match metadata.owner_references.as_deref() {
@@ -381,30 +381,32 @@ pub fn observe(object: &Object) -> Option<(Key, Observed)> {
         owner,
         origin: metadata.annotations.as_ref().and_then(|a| a.get(SOURCE)).and_then(|path| Origin::parse(path)),
         labelled: metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|v| v == FIELD_MANAGER),
-        stuck: false,
+        must_recreate: false,
         terminating: metadata.deletion_timestamp.is_some(),
     };
     Some((key, observed))
 }
 
-fn observed_rules(rules: Option<&[v1::PolicyRule]>) -> Option<Content> {
-    Some(Content::Rules(pool::rules(&from_rules(rules.unwrap_or_default()))))
+fn observed_rules(rules: Option<&[v1::PolicyRule]>) -> Option<RbacSpec> {
+    Some(RbacSpec::Rules(intern::rules(&from_rules(rules.unwrap_or_default()))))
 }
 
-fn observed_binding(kind: &str, role: &v1::RoleRef, subjects: Option<&[v1::Subject]>) -> Option<Content> {
+fn observed_binding(kind: &str, role: &v1::RoleRef, subjects: Option<&[v1::Subject]>) -> Option<RbacSpec> {
     if role.kind != kind {
         return None;
     }
-    let grantees: Option<Vec<Grantee>> = subjects.unwrap_or_default().iter().map(from_subject).collect();
-    Some(Content::Binding { role: pool::name(&role.name), subjects: grantees?.into() })
+    let grantees: Option<Vec<Subject>> = subjects.unwrap_or_default().iter().map(from_subject).collect();
+    Some(RbacSpec::Binding { role: intern::name(&role.name), subjects: grantees?.into() })
 }
 
-fn from_subject(subject: &v1::Subject) -> Option<Grantee> {
-    let name = pool::name(&subject.name);
+fn from_subject(subject: &v1::Subject) -> Option<Subject> {
+    let name = intern::name(&subject.name);
     match (subject.kind.as_str(), &subject.namespace) {
-        ("User", None) => Some(Grantee::User(name)),
-        ("Group", None) => Some(Grantee::Group(name)),
-        ("ServiceAccount", Some(namespace)) => Some(Grantee::ServiceAccount { namespace: pool::name(namespace), name }),
+        ("User", None) => Some(Subject::User(name)),
+        ("Group", None) => Some(Subject::Group(name)),
+        ("ServiceAccount", Some(namespace)) => {
+            Some(Subject::ServiceAccount { namespace: intern::name(namespace), name })
+        }
         _ => None,
     }
 }

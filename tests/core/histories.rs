@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use bailiwick::api::vocabulary as v;
 use bailiwick::api::{self, Action, Permission, Place, PolicyRule, RoleKind, RoleRef, Scope, SubjectKind};
 use bailiwick::core::Name;
+use bailiwick::core::cache::{Affected, Cache};
 use bailiwick::core::catalog::{Bounds, Settings};
 use bailiwick::core::rules::{Ceiling, Rule, words};
 use bailiwick::core::salvage::{self, Found, Withhold};
 use bailiwick::core::uid::Uid;
-use bailiwick::core::world::{Affected, World};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta, Time};
 use proptest::prelude::*;
@@ -179,41 +179,41 @@ impl Event {
     }
 
     /// As `shell::engine::intake` does it.
-    pub fn feed(&self, world: &mut World) -> Affected {
+    pub fn feed(&self, cache: &mut Cache) -> Affected {
         match self {
             Event::Is(object) => {
                 let (_, ns, name) = object.slot();
                 let (ns, name) = (Name::from(ns), Name::from(name));
                 match &**object {
-                    Object::Organization(o) => world.organization(&name, Some(record(o)), None),
-                    Object::User(o) => world.user(&name, Some(record(o)), None),
-                    Object::Namespace(o) => world.namespace(&name, Some(o.into()), None),
-                    Object::Group(o) => world.group(&ns, &name, Some(record(o)), None),
-                    Object::RoleBinding(o) => world.binding(&ns, &name, Some(record(o)), None),
-                    Object::CustomRole(o) => world.custom_role(&ns, &name, Some(record(o)), None),
-                    Object::SiteRole(o) => world.site_role(&name, Some(record(o)), None),
-                    Object::SiteRoleBinding(o) => world.site_binding(&name, Some(record(o)), None),
+                    Object::Organization(o) => cache.organization(&name, Some(record(o)), None),
+                    Object::User(o) => cache.user(&name, Some(record(o)), None),
+                    Object::Namespace(o) => cache.namespace(&name, Some(o.into()), None),
+                    Object::Group(o) => cache.group(&ns, &name, Some(record(o)), None),
+                    Object::RoleBinding(o) => cache.binding(&ns, &name, Some(record(o)), None),
+                    Object::CustomRole(o) => cache.custom_role(&ns, &name, Some(record(o)), None),
+                    Object::SiteRole(o) => cache.site_role(&name, Some(record(o)), None),
+                    Object::SiteRoleBinding(o) => cache.site_binding(&name, Some(record(o)), None),
                 }
             }
             Event::Gone((kind, ns, name), uid) => {
                 let (ns, name, uid) = (Name::from(ns.as_str()), Name::from(name.as_str()), Some(uid));
                 match kind {
-                    Kind::Organization => world.organization(&name, None, uid),
-                    Kind::User => world.user(&name, None, uid),
-                    Kind::Namespace => world.namespace(&name, None, uid),
-                    Kind::Group => world.group(&ns, &name, None, uid),
-                    Kind::RoleBinding => world.binding(&ns, &name, None, uid),
-                    Kind::CustomRole => world.custom_role(&ns, &name, None, uid),
-                    Kind::SiteRole => world.site_role(&name, None, uid),
-                    Kind::SiteRoleBinding => world.site_binding(&name, None, uid),
+                    Kind::Organization => cache.organization(&name, None, uid),
+                    Kind::User => cache.user(&name, None, uid),
+                    Kind::Namespace => cache.namespace(&name, None, uid),
+                    Kind::Group => cache.group(&ns, &name, None, uid),
+                    Kind::RoleBinding => cache.binding(&ns, &name, None, uid),
+                    Kind::CustomRole => cache.custom_role(&ns, &name, None, uid),
+                    Kind::SiteRole => cache.site_role(&name, None, uid),
+                    Kind::SiteRoleBinding => cache.site_binding(&name, None, uid),
                 }
             }
-            Event::Bounds(bounds) => world.set_bounds(bounds.clone()),
-            Event::Settings(settings) => world.set_settings(settings.clone()),
-            Event::Ceiling(Which::Organization, c) => world.set_ceiling(|all| &mut all.organization, c.clone()),
-            Event::Ceiling(Which::Home, c) => world.set_ceiling(|all| &mut all.home, c.clone()),
-            Event::Ceiling(Which::Cluster, c) => world.set_ceiling(|all| &mut all.cluster, c.clone()),
-            Event::Ceiling(Which::Release, c) => world.set_ceiling(|all| &mut all.release, c.clone()),
+            Event::Bounds(bounds) => cache.set_bounds(bounds.clone()),
+            Event::Settings(settings) => cache.set_settings(settings.clone()),
+            Event::Ceiling(Which::Organization, c) => cache.set_ceiling(|all| &mut all.organization, c.clone()),
+            Event::Ceiling(Which::Home, c) => cache.set_ceiling(|all| &mut all.home, c.clone()),
+            Event::Ceiling(Which::Cluster, c) => cache.set_ceiling(|all| &mut all.cluster, c.clone()),
+            Event::Ceiling(Which::Release, c) => cache.set_ceiling(|all| &mut all.release, c.clone()),
         }
     }
 }
@@ -405,12 +405,12 @@ impl Store {
     }
 
     /// A world that has seen everything and nothing else.
-    pub fn world(&self) -> World {
-        let mut world = World::default();
+    pub fn cache(&self) -> Cache {
+        let mut cache = Cache::default();
         for event in self.list() {
-            event.feed(&mut world);
+            event.feed(&mut cache);
         }
-        world
+        cache
     }
 }
 

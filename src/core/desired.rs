@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
+use super::cache::Contribution;
 use super::conditions::StatusDraft;
 use super::effect;
 use super::names::{self, Shard};
-use super::native::{Content, Desired, Grantee, Key, Native, NativeKind, Source};
+use super::rbac::{Desired, DesiredSet, Key, NativeKind, RbacSpec, Source, Subject};
 use super::rules::Rule;
 use super::shards::{Lists, Seed};
-use super::world::Contribution;
 use super::{Name, shards};
 use crate::api::RoleKind;
 use std::collections::BTreeSet;
@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 /// What follows from the world for one unit.
 #[derive(Debug, Default)]
-pub struct Decision {
+pub struct DesiredState {
     /// The native objects that should be there, and no others of ours.
-    pub desired: Desired,
+    pub desired: DesiredSet,
     /// The statuses of the objects that the unit is about.
     pub statuses: Vec<StatusDraft>,
     /// What it means for the rest of the site.
@@ -49,7 +49,7 @@ pub type Existing<'a> = &'a dyn effect::Existing;
 /// A place for native objects: a namespace, or the cluster.
 pub(super) struct Place<'a> {
     pub namespace: &'a Name,
-    pub desired: &'a mut Desired,
+    pub desired: &'a mut DesiredSet,
     pub existing: Existing<'a>,
     /// By which lists of subjects are split.
     pub seed: Seed,
@@ -76,11 +76,11 @@ impl Place<'_> {
     /// Wants the rules of a role to be there.
     pub fn role(&mut self, native: &Name, rules: &Arc<[Rule]>, source: Source) {
         let key = self.key(true, native.clone());
-        self.desired.entry(key).or_insert_with(|| Native { content: Content::Rules(rules.clone()), source });
+        self.desired.entry(key).or_insert_with(|| Desired { content: RbacSpec::Rules(rules.clone()), source });
     }
 
     /// Wants these subjects to hold a role, by as many native bindings as it takes.
-    pub fn bind(&mut self, path: &[&str], role: &RoleName<'_>, subjects: &BTreeSet<Grantee>, source: &Source) {
+    pub fn bind(&mut self, path: &[&str], role: &RoleName<'_>, subjects: &BTreeSet<Subject>, source: &Source) {
         let lists = shards::split(subjects, self.shards(path, role, subjects.len()), self.seed);
         self.bind_shards(path, role, &lists, source);
     }
@@ -103,8 +103,8 @@ impl Place<'_> {
     pub fn bind_shards(&mut self, path: &[&str], role: &RoleName<'_>, lists: &Lists, source: &Source) {
         for (shard, subjects) in lists {
             let key = self.key(false, names::binding(path, (role.kind, role.name), *shard));
-            let content = Content::Binding { role: role.native.clone(), subjects: subjects.clone() };
-            self.desired.insert(key, Native { content, source: source.clone() });
+            let content = RbacSpec::Binding { role: role.native.clone(), subjects: subjects.clone() };
+            self.desired.insert(key, Desired { content, source: source.clone() });
         }
     }
 }
@@ -112,8 +112,8 @@ impl Place<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::native::{Observed, Owner};
     use crate::core::plan::Present;
+    use crate::core::rbac::{Observed, Owner};
     use crate::core::uid::Uid;
 
     #[test]
@@ -124,7 +124,7 @@ mod tests {
             let names: Vec<Name> = (0..there)
                 .map(|index| names::binding(&["a"], (role.kind, role.name), Shard { index, count: there, seed }))
                 .collect();
-            let (namespace, mut desired) = (Name::default(), Desired::new());
+            let (namespace, mut desired) = (Name::default(), DesiredSet::new());
             let key = |name| Key { kind: NativeKind::ClusterRoleBinding, namespace: Name::default(), name };
             let observed = || Observed {
                 uid: Uid::default(),
@@ -133,7 +133,7 @@ mod tests {
                 owner: Owner::None,
                 origin: None,
                 labelled: true,
-                stuck: false,
+                must_recreate: false,
                 terminating: false,
             };
             let existing: Present = names.into_iter().map(|name| (key(name), Box::new(observed()))).collect();

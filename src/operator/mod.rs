@@ -33,11 +33,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tower::util::MapRequestLayer;
 
-use self::engine::{Engine, Moment};
+use self::engine::{Engine, Now};
 use self::history::History;
 use self::lease::Lease;
 use self::metrics::Metrics;
-use self::writer::Hand;
+use self::writer::Applier;
 use crate::api::vocabulary::FIELD_MANAGER;
 
 /// How long the API server may take to hear that this replica ends. The process ends a second after that, at the latest.
@@ -61,7 +61,7 @@ pub struct Options {
     /// After how many seconds without a sign of life another replica takes over.
     #[arg(long, env = "BAILIWICK_LEASE_SECONDS", default_value_t = 15)]
     pub lease_seconds: u64,
-    /// What is logged, in the syntax of Rust's `tracing` (`debug`, or `info,bailiwick::shell::writer=debug`).
+    /// What is logged, in the syntax of Rust's `tracing` (`debug`, or `info,bailiwick::operator::writer=debug`).
     #[arg(long, env = "RUST_LOG", default_value = "info,kube_client=off,kube_runtime=off,kube_lease_manager=off")]
     pub log: String,
     /// How it is logged: `json` is one object a line.
@@ -170,10 +170,10 @@ impl Parts {
         let policies = policies::follow(client.clone(), namespace.clone(), seen_in, metrics.clone(), history.clone());
         watches.spawn(policies);
         let in_flight = usize::from(options.writes_in_flight);
-        let engine = Engine::new(metrics.clone(), jobs, in_flight, Moment::now());
+        let engine = Engine::new(metrics.clone(), jobs, in_flight, Now::now());
         let engine = on_a_thread("engine", engine.run(seen, done, lease.leading(), history.clone()))?;
-        let hand = Hand::new(client.clone(), namespace.clone(), lease.gate(), metrics.clone());
-        let writer = tokio::spawn(writer::run(hand, in_flight, jobs_out, done_in, history.clone()));
+        let applier = Applier::new(client.clone(), namespace.clone(), lease.gate(), metrics.clone());
+        let writer = tokio::spawn(writer::run(applier, in_flight, jobs_out, done_in, history.clone()));
         Ok(Self { history, lease, watches, engine, writer })
     }
 
