@@ -127,7 +127,7 @@ words! {
         Reported,
         /// Nothing reports when users are seen, so nobody is `Dormant`.
         NotReported,
-        /// An older User object has the same username. Delete one of the two, or correct its `spec.username`.
+        /// An older User object has the same username. Delete one of the two; a username is immutable, so create the User again to correct it.
         UsernameTaken,
         /// The value is not valid: a name must not be empty, begin with `system:`, contain control characters or exceed 256 characters, and a ServiceAccount needs a name that Kubernetes allows. Correct the value.
         Invalid,

@@ -46,8 +46,9 @@ pub struct RoleBindingSpec {
     pub subjects: Vec<Subject>,
     /// When the grants end by themselves, as in `2027-01-31T18:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::option")]
-    // Without the format `date-time`: of such a field the API server does not check the type, and a list would pass.
-    #[schemars(with = "Option<String>", extend("pattern" = time::PATTERN))]
+    // `with`: of a field with the format `date-time` the API server does not check the type, and a list would pass.
+    #[schemars(with = "Option<String>", length(max = 40))]
+    #[x_kube(validation = Rule::new(time::RULE).message("must be a time as in 2027-01-31T18:00:00Z"))]
     pub expires_at: Option<Time>,
 }
 

@@ -30,7 +30,7 @@ pub fn status(cache: &Cache, user: &User, counts: UserCounts, now: Timestamp) ->
             Reason::UsernameTaken,
             format!(
                 "User {0} is older and has the same username; this one gives nothing and suspends nobody. Delete one of the \
-                 two (`kubectl delete users.bailiwick.dev {1}`), or correct its `spec.username`.",
+                 two (`kubectl delete users.bailiwick.dev {1}`); a username is immutable, so create {1} again with the right one.",
                 other.meta.name, user.meta.name
             ),
         ),

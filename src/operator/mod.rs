@@ -170,7 +170,7 @@ impl Parts {
         let policies = policies::follow(client.clone(), namespace.clone(), seen_in, metrics.clone(), history.clone());
         watches.spawn(policies);
         let in_flight = usize::from(options.writes_in_flight);
-        let engine = Engine::new(metrics.clone(), jobs, in_flight, Now::now());
+        let engine = Engine::new(metrics.clone(), jobs, in_flight, Now::read());
         let engine = on_a_thread("engine", engine.run(seen, done, lease.leading(), history.clone()))?;
         let applier = Applier::new(client.clone(), namespace.clone(), lease.gate(), metrics.clone());
         let writer = tokio::spawn(writer::run(applier, in_flight, jobs_out, done_in, history.clone()));

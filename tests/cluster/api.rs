@@ -507,7 +507,7 @@ spec: {roleRef: {name: site-admin}, subjects: [{kind: User, name: ada@example.co
         (lines.next().unwrap().join(" "), lines.next().unwrap())
     };
     for (resource, name, columns, values) in [
-        ("org", "acme", "NAME NAMESPACE MEMBERS READY REASON AGE", vec!["acme", "alpha", "1", "True", "Reconciled"]),
+        ("org", "acme", "NAME NAMESPACE READY REASON AGE", vec!["acme", "alpha", "True", "Reconciled"]),
         (
             "users.bailiwick.dev",
             "ada",
@@ -528,7 +528,7 @@ spec: {roleRef: {name: site-admin}, subjects: [{kind: User, name: ada@example.co
     assert!(!all.contains(['{', '[']), "raw JSON in\n{all}");
     // What comes after the age. ada holds `lead` by the Group, `organization-member` and `member` as a member, and site-admin.
     for (resource, name, columns, values) in [
-        ("org", "acme", "DEFAULT DISPLAY NAME", "true Acme"),
+        ("org", "acme", "MEMBERS DEFAULT DISPLAY NAME", "1 true Acme"),
         ("users.bailiwick.dev", "ada", "ORGANIZATIONS SITE ROLES GRANTS LAST SEEN DISPLAY NAME EMAIL", "1 1 4"),
         ("grp", "people", "PRIVILEGED", "true"),
         ("crole", "lead", "PRIVILEGED DISPLAY NAME", "true"),

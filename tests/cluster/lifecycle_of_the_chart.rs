@@ -102,9 +102,17 @@ fn from_installation_to_removal_and_back(#[values(Helm::Three, Helm::Four)] helm
     cluster.can(&zoe, &manager);
 }
 
-/// What the catalog of the previous chart has no word for, or does not give to managers.
-const NEW: [&str; 6] =
-    ["events", "configmaps", "serviceaccounts", "horizontalpodautoscalers", "networkpolicies", "poddisruptionbudgets"];
+/// What the catalog of the previous chart has no word for, or does not give.
+const NEW: [&str; 8] = [
+    "events",
+    "configmaps",
+    "serviceaccounts",
+    "horizontalpodautoscalers",
+    "networkpolicies",
+    "poddisruptionbudgets",
+    "list siteroles",
+    "get siteroles",
+];
 
 /// Nobody loses anything by an upgrade of the chart, whichever of operator and chart is the newer for a while, and going back
 /// takes away only what the upgrade gave.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use bailiwick::core::native::{self, Desired, Object};
+use bailiwick::core::rbac::{self, DesiredSet, Object};
 use bailiwick::core::rules::Rule;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde::{Deserialize, Serialize};
@@ -66,15 +66,15 @@ pub fn is_there() -> bool {
 
 /// Which of the smallest parts of `asked` the escalation check does not find in what `owner` holds.
 pub fn uncovered(owner: &[Rule], asked: &[Rule]) -> Vec<Rule> {
-    let question = json!({"owner": native::to_rules(owner), "asked": native::to_rules(asked)});
-    native::from_rules(&ask(&question).uncovered.unwrap_or_default())
+    let question = json!({"owner": rbac::to_rules(owner), "asked": rbac::to_rules(asked)});
+    rbac::from_rules(&ask(&question).uncovered.unwrap_or_default())
 }
 
 /// The authorizer's reasons to allow these requests, where nothing but these objects is in the cluster.
-pub fn reasons(objects: &Desired, requests: &[Request]) -> Vec<Option<String>> {
+pub fn reasons(objects: &DesiredSet, requests: &[Request]) -> Vec<Option<String>> {
     let (mut roles, mut bindings, mut cluster_roles, mut cluster_bindings) = (vec![], vec![], vec![], vec![]);
     for (key, native) in objects {
-        match native::to_object(key, native, None) {
+        match rbac::to_object(key, native, None) {
             Object::Role(o) => roles.push(o),
             Object::RoleBinding(o) => bindings.push(o),
             Object::ClusterRole(o) => cluster_roles.push(o),

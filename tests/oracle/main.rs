@@ -5,6 +5,9 @@
 #[path = "../core/access.rs"]
 #[allow(dead_code)]
 mod access;
+#[path = "../core/histories.rs"]
+#[allow(dead_code)]
+mod histories;
 mod kubernetes;
 #[path = "../core/requests.rs"]
 mod requests;
@@ -12,9 +15,6 @@ mod rules;
 #[path = "../core/shell.rs"]
 #[allow(dead_code)]
 mod shell;
-#[path = "../core/world.rs"]
-#[allow(dead_code)]
-mod world;
 mod worlds;
 
 use std::io::Write as _;

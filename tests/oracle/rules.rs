@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use bailiwick::core::Name;
-use bailiwick::core::native::{Content, Desired, Subject, Key, Native, NativeKind, Source};
+use bailiwick::core::rbac::{Desired, DesiredSet, Key, NativeKind, RbacSpec, Source, Subject};
 use bailiwick::core::rules::{Atom, Ceiling, Rule, RuleSet, words};
 use bailiwick::core::uid::Uid;
 use proptest::prelude::*;
@@ -58,12 +58,12 @@ fn a_ceiling_covers_exactly_what_the_escalation_check_covers() {
 }
 
 /// One ClusterRole, of which "ada" holds the rules.
-fn held(rules: &[Rule]) -> Desired {
+fn held(rules: &[Rule]) -> DesiredSet {
     let key = |kind| Key { kind, namespace: Name::default(), name: "held".into() };
     let source = Source { kind: "SiteRole", namespace: Name::default(), name: "held".into(), uid: Uid::default() };
-    let binding = Content::Binding { role: "held".into(), subjects: [Subject::User("ada".into())].into() };
-    let both = [(NativeKind::ClusterRole, Content::Rules(rules.into())), (NativeKind::ClusterRoleBinding, binding)];
-    both.into_iter().map(|(kind, content)| (key(kind), Native { content, source: source.clone() })).collect()
+    let binding = RbacSpec::Binding { role: "held".into(), subjects: [Subject::User("ada".into())].into() };
+    let both = [(NativeKind::ClusterRole, RbacSpec::Rules(rules.into())), (NativeKind::ClusterRoleBinding, binding)];
+    both.into_iter().map(|(kind, content)| (key(kind), Desired { content, source: source.clone() })).collect()
 }
 
 /// `tests/core/rules.rs` says what unions, intersections and normal forms mean in terms of `allowed`.

@@ -4,15 +4,15 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use bailiwick::core::Name;
-use bailiwick::core::native::Subject;
+use bailiwick::core::rbac::Subject;
 use bailiwick::core::rules::Atom;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 
 use crate::access::{Access, Right};
+use crate::histories::{SPACES, crowd};
 use crate::kubernetes::{Request, is_there, reasons};
 use crate::shell::Shell;
-use crate::world::{SPACES, crowd};
 use crate::{assert_mixed, run};
 
 /// A question near something that is allowed: which right of the world, and what is asked in place of its parts.

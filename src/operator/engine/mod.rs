@@ -60,9 +60,9 @@ pub struct Now {
 }
 
 impl Now {
-    /// This one.
+    /// Reads both clocks.
     #[must_use]
-    pub fn now() -> Self {
+    pub fn read() -> Self {
         Self { time: Timestamp::now(), clock: Instant::now() }
     }
 }
@@ -205,7 +205,7 @@ impl Engine {
             while outcomes.len() < EVENTS_A_TURN && done.try_recv().map(|d| outcomes.push(d)).is_ok() {}
             while events.len() < EVENTS_A_TURN && seen.try_recv().map(|s| events.push(s)).is_ok() {}
             self.hold(state.borrow_and_update().is_in_doubt());
-            self.turn(Now::now(), outcomes.drain(..), events.drain(..).map(|letter| letter.seen));
+            self.turn(Now::read(), outcomes.drain(..), events.drain(..).map(|letter| letter.seen));
             if let Some(evidence) = &self.gone_back {
                 history.gone_back(evidence.clone());
             }

@@ -13,7 +13,7 @@ use bailiwick::core::records;
 use bailiwick::core::rules::Ceiling;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use k8s_openapi::api::rbac::v1 as rbac;
+use k8s_openapi::api::rbac::v1;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -85,7 +85,7 @@ impl Cluster {
         };
         cache.set_bounds(Bounds::parse(&text(v::BOUNDS_CONFIG_MAP, v::BOUNDS_KEY)).unwrap());
         cache.set_settings(Settings::parse(&text(v::SETTINGS_CONFIG_MAP, v::SETTINGS_KEY)).unwrap());
-        for role in self.list::<rbac::ClusterRole>() {
+        for role in self.list::<v1::ClusterRole>() {
             let ceiling = Some(Ceiling::new(rbac::from_rules(role.rules.as_deref().unwrap_or_default())));
             match role.metadata.name.as_deref().unwrap() {
                 v::CEILING => cache.ceilings.organization = ceiling,
@@ -148,11 +148,11 @@ impl Cluster {
 
     /// Everything of RBAC that there is, also what is not (or no longer) labelled as ours.
     pub fn rbac(&self) -> RbacSpec {
-        let roles = self.list::<rbac::Role>().into_iter().map(|o| as_stored("Role", &o));
-        let bindings = self.list::<rbac::RoleBinding>().into_iter().map(|o| as_stored("RoleBinding", &o));
-        let cluster_roles = self.list::<rbac::ClusterRole>().into_iter().map(|o| as_stored("ClusterRole", &o));
+        let roles = self.list::<v1::Role>().into_iter().map(|o| as_stored("Role", &o));
+        let bindings = self.list::<v1::RoleBinding>().into_iter().map(|o| as_stored("RoleBinding", &o));
+        let cluster_roles = self.list::<v1::ClusterRole>().into_iter().map(|o| as_stored("ClusterRole", &o));
         let cluster_bindings =
-            self.list::<rbac::ClusterRoleBinding>().into_iter().map(|o| as_stored("ClusterRoleBinding", &o));
+            self.list::<v1::ClusterRoleBinding>().into_iter().map(|o| as_stored("ClusterRoleBinding", &o));
         roles.chain(bindings).chain(cluster_roles).chain(cluster_bindings).collect()
     }
 

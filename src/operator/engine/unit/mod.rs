@@ -383,7 +383,7 @@ impl Engine {
             self.statuses.defer(unit, decided_at, others, now.clock);
         }
         self.log_grants(unit);
-        self.forget_troubles(unit);
+        self.forget_write_failures(unit);
         if let Unit::Namespace(name) = unit {
             let organization = claims::holder(&self.cache, name).map(|o| o.meta.name.clone());
             let rests = self.units.get(unit).is_some_and(|state| state.busy_since.is_none());
@@ -397,7 +397,7 @@ impl Engine {
     }
 
     /// What is not failing any more is no trouble any more.
-    fn forget_troubles(&mut self, unit: &Unit) {
+    fn forget_write_failures(&mut self, unit: &Unit) {
         if self.cache.write_failures.is_empty() && self.cache.unauthorized.is_empty() {
             return;
         }
