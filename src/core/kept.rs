@@ -9,9 +9,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::cache::Cache;
+use super::claims;
+use super::records::{Binding, Meta};
 
 /// How many entries each list has at most: the ConfigMap must stay below 1 MiB, and a name has up to 256 characters.
 const MOST: usize = 1500;
+/// How many doubts there are for each namespace at most, and for all, in bytes.
+const MOST_DOUBTS: usize = 500;
+const MOST_DOUBT_BYTES: usize = 400 << 10;
 
 /// Who holds what, by names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +30,21 @@ pub struct Kept {
     pub holders: BTreeMap<String, String>,
     /// By username that several Users have, the User that counts.
     pub usernames: BTreeMap<String, String>,
+    /// What was withheld because of its age, which a restore makes younger ([`former`], [`waiting`]), and the UID that it had
+    /// then. While the operator runs, these stay those of its start, because they are about what it has not seen written.
+    pub doubts: BTreeMap<String, String>,
+}
+
+/// The doubt that an object of a namespace may be its former organization's.
+#[must_use]
+pub fn former(kind: &str, meta: &Meta) -> String {
+    format!("{}/{kind}/{}", meta.namespace, meta.name)
+}
+
+/// The doubt that a binding may have waited for whoever creates a Group.
+#[must_use]
+pub fn waiting(binding: &Binding, group: &Meta) -> String {
+    format!("{} Group/{}", former("RoleBinding", &binding.meta), group.name)
 }
 
 impl Kept {
@@ -61,7 +81,15 @@ impl Kept {
             claims: claims.chain(absent).take(MOST).collect(),
             holders: holders.take(MOST).collect(),
             usernames: usernames.take(MOST).collect(),
+            doubts: doubts(cache),
         }
+    }
+
+    /// Whether there was this doubt about an object that was restored, or recreated before the operator started. Whoever writes
+    /// its spec ends it.
+    pub(super) fn has_doubt(&self, meta: &Meta, doubt: impl FnOnce() -> String) -> bool {
+        let may_be = !self.doubts.is_empty() && meta.written_version == 0;
+        may_be && self.doubts.get(&doubt()).is_some_and(|uid| *uid != *meta.uid.to_string())
     }
 
     /// As the ConfigMap has it.
@@ -69,4 +97,24 @@ impl Kept {
     pub fn text(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
+}
+
+/// Every doubt that there is, and what was kept of namespaces that nobody holds for now.
+fn doubts(cache: &Cache) -> BTreeMap<String, String> {
+    let namespace = |doubt: &str| doubt.split('/').next().unwrap_or_default().to_owned();
+    let now = cache.doubts.iter().map(|(doubt, uid)| (doubt.to_string(), uid.to_string()));
+    let still = |doubt: &str| cache.doubts.contains_key(doubt) || claims::holder(cache, &namespace(doubt)).is_none();
+    // With the UID of before, or it would count after the next start.
+    let kept = cache.kept.doubts.clone().into_iter().filter(|(doubt, _)| still(doubt));
+    let all: BTreeMap<String, String> = now.chain(kept).collect();
+    let (mut here, mut count, mut room) = (String::new(), 0, MOST_DOUBT_BYTES);
+    let mut fits = |doubt: &String| {
+        let namespace = namespace(doubt);
+        count = if namespace == here { count + 1 } else { 1 };
+        here = namespace;
+        let fits = count <= MOST_DOUBTS && doubt.len() < room;
+        room -= if fits { doubt.len() + 64 } else { 0 }.min(room);
+        fits
+    };
+    all.into_iter().filter(|(doubt, _)| fits(doubt)).collect()
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::Name;
 use super::cache::Cache;
 use super::claims;
+use super::kept;
 use super::records::{Binding, Group, Meta};
 use super::uid::Uid;
 
@@ -96,10 +97,12 @@ impl Handover {
     }
 }
 
-/// Whether an object may be from before a handover, so that nothing of it counts.
+/// Whether an object may be from before a handover, so that nothing of it counts: by its time, or because it was before a
+/// backup was restored.
 #[must_use]
-pub fn predates_claim(meta: &Meta, handover: Option<&Handover>) -> bool {
-    handover.is_some_and(|handover| handover.is_open_by_time(meta) && !handover.is_later(meta))
+pub fn predates_claim(cache: &Cache, kind: &str, meta: &Meta, handover: Option<&Handover>) -> bool {
+    let by_time = handover.is_some_and(|handover| handover.is_open_by_time(meta) && !handover.is_later(meta));
+    by_time || (meta.belongs_to.is_none() && cache.kept.has_doubt(meta, || kept::former(kind, meta)))
 }
 
 /// The organization to record as the object's own, so that a restart does not bring the doubt back.
@@ -112,8 +115,14 @@ pub fn belongs_to(meta: &Meta, handover: Option<&Handover>) -> Option<Name> {
 /// Whether a binding may have been written before a Group that it names was created: then whoever created the Group
 /// would get the role that the binding was waiting to give.
 #[must_use]
-pub fn may_have_waited(binding: &Binding, group: &Group) -> bool {
-    is_open(binding, group) && !is_older(group, binding)
+pub fn may_have_waited(cache: &Cache, binding: &Binding, group: &Group) -> bool {
+    let vouched = group.vouched && cache.bounds.groups_are_vouched;
+    // In a restored cluster the note is about whoever restored it.
+    let before_a_restore = || {
+        let is_known = binding.older_groups.contains(&group.meta.uid);
+        !is_known && cache.kept.has_doubt(&binding.meta, || kept::waiting(binding, &group.meta))
+    };
+    (!vouched && is_open(binding, group) && !is_older(group, binding)) || before_a_restore()
 }
 
 /// The UID of a Group to record as older than the binding, so that a restart does not bring the doubt back.

@@ -24,7 +24,7 @@ use super::roles::{self, Resolved};
 use super::subjects::{self, Subjects};
 use super::uid::Uid;
 use super::withheld::{Item, Withheld, expected};
-use super::{Name, names};
+use super::{Name, kept, names};
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::api::{self, BindingStatus, GroupStatus, RoleKind, RoleStatus};
@@ -142,7 +142,7 @@ impl<'a> Namespace<'a> {
         existing: Existing<'a>,
     ) -> Self {
         let handover = Handover::of(cache, name);
-        let counts = |role: &Role| !order::predates_claim(&role.meta, handover.as_ref());
+        let counts = |role: &Role| !order::predates_claim(cache, "CustomRole", &role.meta, handover.as_ref());
         let resolved = roles::resolve_custom_roles(cache, name, local.resolved.take(), &local.roles, counts);
         let custom_roles = local.roles.keys().filter_map(|name| Some((name.clone(), resolved.get(name)?.clone())));
         let custom_roles = custom_roles.collect();
@@ -167,6 +167,7 @@ impl<'a> Namespace<'a> {
     }
 
     fn decide(mut self) -> DesiredState {
+        self.decision.contribution.doubts = self.doubts();
         let bindings = self.local.bindings.values().map(|binding| (binding, self.assignable(&binding.role)));
         let mut bindings: Vec<_> = bindings.collect();
         bindings.sort_by_cached_key(|(binding, role)| {
@@ -227,7 +228,7 @@ impl<'a> Namespace<'a> {
         let expired = self.expired(binding.expires_at);
         let refused = match &role {
             _ if binding.meta.unreadable.is_some() => Some(Reason::Unreadable),
-            _ if self.predates_claim(&binding.meta) => Some(Reason::FromFormerOrganization),
+            _ if self.predates_claim("RoleBinding", &binding.meta) => Some(Reason::FromFormerOrganization),
             Err(reason) => Some(*reason),
             Ok(_) if expired => Some(Reason::Expired),
             Ok(_) if !self.budget.take(binding, subjects::size(binding, &self.groups)) => {
@@ -331,7 +332,7 @@ impl<'a> Namespace<'a> {
     }
 
     fn group(&mut self, group: &'a Group) {
-        let former = self.predates_claim(&group.meta);
+        let former = self.predates_claim("Group", &group.meta);
         let mut who = self.groups.remove(&group.meta.name).unwrap_or_default();
         if former {
             let members = group.members.iter().enumerate();
@@ -390,7 +391,7 @@ impl<'a> Namespace<'a> {
                 )
             }
             None => {
-                if self.predates_claim(&role.meta) {
+                if self.predates_claim("CustomRole", &role.meta) {
                     let reason = Reason::FromFormerOrganization;
                     (RoleStatus::default(), vec![bad(C::Ready, reason, reason.meaning())])
                 } else {
@@ -466,7 +467,7 @@ impl<'a> Namespace<'a> {
                 let Some(resolved) = self.custom_roles.get(&id.1) else {
                     return Err(match self.local.roles.meta(&id.1) {
                         None => Reason::RoleNotFound,
-                        Some(role) if self.predates_claim(role) => Reason::FromFormerOrganization,
+                        Some(role) if self.predates_claim("CustomRole", role) => Reason::FromFormerOrganization,
                         // Its own status says why.
                         Some(_) => Reason::RoleGrantsNothing,
                     });
@@ -503,8 +504,32 @@ impl<'a> Namespace<'a> {
     }
 
     /// Whether an object may be from before the namespace changed hands.
-    fn predates_claim(&self, meta: &Meta) -> bool {
-        order::predates_claim(meta, self.handover.as_ref())
+    fn predates_claim(&self, kind: &str, meta: &Meta) -> bool {
+        order::predates_claim(self.cache, kind, meta, self.handover.as_ref())
+    }
+
+    /// What is withheld because of its age, for [`Kept`](super::kept::Kept).
+    fn doubts(&self) -> Box<[(Name, Uid)]> {
+        let local = self.local;
+        let metas = (local.groups.values().map(|group| ("Group", &group.meta)))
+            .chain(local.bindings.values().map(|binding| ("RoleBinding", &binding.meta)))
+            .chain(local.roles.values().map(|role| ("CustomRole", &role.meta)));
+        let former = metas
+            .filter(|(kind, meta)| self.predates_claim(kind, meta))
+            .map(|(kind, meta)| (kept::former(kind, meta), &meta.uid));
+        let is_privileged =
+            |binding: &&Binding| self.assignable(&binding.role).is_ok_and(|role| role.resolved.privileged);
+        let waiting = local.bindings.values().filter(is_privileged).flat_map(|binding| {
+            let groups = binding.subjects.iter().filter_map(|subject| match subject {
+                SubjectRef::Group(name) => local.groups.get(name),
+                _ => None,
+            });
+            let waits = |group: &&Group| order::may_have_waited(self.cache, binding, group);
+            groups.filter(waits).map(|group| (kept::waiting(binding, &group.meta), &binding.meta.uid))
+        });
+        let doubts: BTreeMap<Name, Uid> =
+            former.chain(waiting).map(|(doubt, uid)| (Name::from(doubt), uid.clone())).collect();
+        doubts.into_iter().collect()
     }
 
     /// What to record in an object's status, so that a restart does not bring a doubt back.

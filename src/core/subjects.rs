@@ -110,12 +110,11 @@ pub fn of_binding(
         let Some(group) = local.groups.get(name) else {
             return Err(if local.groups.is_excess(name) { Reason::TooLarge } else { Reason::GroupNotFound });
         };
-        if order::predates_claim(&group.meta, handover) {
+        if order::predates_claim(cache, "Group", &group.meta, handover) {
             return Err(Reason::FromFormerOrganization);
         }
         // Nobody gets a role by creating a Group that someone's binding was waiting for.
-        let vouched = group.vouched && cache.bounds.groups_are_vouched;
-        if privileged && !vouched && order::may_have_waited(binding, group) {
+        if privileged && order::may_have_waited(cache, binding, group) {
             return Err(Reason::GroupNotVouched);
         }
         Ok(groups.get(name).map(|members| members.granted.clone()).unwrap_or_default())

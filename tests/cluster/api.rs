@@ -357,7 +357,7 @@ fn mistakes() -> Vec<(Value, &'static str)> {
                 "b",
                 json!({"roleRef": {"kind": "CustomRole", "name": "lead"}, "expiresAt": "tomorrow"}),
             ),
-            "must be of type date-time",
+            "must be a time as in 2027-01-31T18:00:00Z",
         ),
         (object("RoleBinding", "alpha", "b", json!({"subjects": []})), "roleRef"),
         (object("Organization", "", &"o".repeat(64), json!({})), "at most 63 characters"),

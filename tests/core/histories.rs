@@ -271,7 +271,7 @@ pub enum Op {
 pub struct Store {
     pub now: i64,
     version: u64,
-    uids: u64,
+    pub uids: u64,
     pub bounds: Bounds,
     pub settings: Settings,
     pub ceilings: BTreeMap<Which, Ceiling>,

@@ -11,6 +11,7 @@ use crate::shell::Shell;
 /// `decisions`: whether the record of decisions is restored, too.
 fn restored(before: &Shell, yaml: &str, decisions: bool) -> Shell {
     let mut shell = Shell::new();
+    shell.store.uids = before.store.uids;
     if decisions {
         shell.cache.kept = Kept::of(&before.cache);
         let again: Kept = serde_json::from_str(&shell.cache.kept.text()).unwrap();
@@ -84,4 +85,59 @@ fn a_namespace_stays_with_the_organization_that_held_it_until_it_is_released() {
     assert_eq!(after.holds("alpha").as_deref(), Some("n0"));
     assert_eq!(Kept::of(&after.cache).claims["n0"], "alpha");
     assert_eq!(restored(&before, &organization("alpha"), false).holds("alpha").as_deref(), Some("n0"));
+}
+
+const READER: &str = "{kind: SiteRole, metadata: {name: s}, spec: {privileged: true, assignableTo: [Organization], rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]}}
+---
+{kind: User, metadata: {name: ada}, spec: {username: ada}}
+---
+";
+
+fn reads(name: &str, subject: &str) -> String {
+    format!(
+        "{{kind: RoleBinding, metadata: {{name: {name}, namespace: n0}}, spec: {{roleRef: {{kind: SiteRole, name: s}}, subjects: [{subject}]}}}}\n---\n"
+    )
+}
+
+/// Restores twice, as the second start of the operator finds statuses, and the record that the first one wrote.
+#[rstest]
+#[case::with_the_record(true, false)]
+#[case::without_it_age_says_nothing_any_more(false, true)]
+fn what_a_former_organization_left_stays_withheld(#[case] decisions: bool, #[case] can: bool) {
+    let organization =
+        |name: &str| format!("{{kind: Organization, metadata: {{name: {name}}}, spec: {{namespace: n0}}}}\n---\n");
+    let left = reads("left", "{kind: User, name: ada}");
+    let mut before = given(&(READER.to_owned() + &organization("old") + &left));
+    assert!(before.can("ada", "n0", "get pods"));
+    before.delete(Kind::Organization, "", "old");
+    before.play(&[Op::Release("n0"), Op::Wait(4)]);
+    before.apply(&organization("new"));
+    assert_eq!(before.holds("new").as_deref(), Some("n0"));
+    assert!(!before.can("ada", "n0", "get pods"));
+    let new = reads("of-the-new-one", "{kind: ExternalGroup, name: crew}");
+    let all = READER.to_owned() + &organization("new") + &left + &new;
+    let after = restored(&before, &all, decisions);
+    assert_eq!(after.can("ada", "n0", "get pods"), can);
+    assert_eq!(after.says(Kind::RoleBinding, "of-the-new-one", "Ready"), "True Reconciled");
+    let later = restored(&after, &all, true);
+    assert_eq!(later.can("ada", "n0", "get pods"), can);
+}
+
+/// Groups are restored before bindings, and whoever restores may bind.
+#[rstest]
+#[case::with_the_record(true, false)]
+#[case::without_it_age_says_nothing_any_more(false, true)]
+fn a_group_that_a_binding_may_have_waited_for_gets_nothing(#[case] decisions: bool, #[case] can: bool) {
+    let organization = "{kind: Organization, metadata: {name: o}, spec: {namespace: n0}}\n---\n";
+    let group = "{kind: Group, metadata: {name: g, namespace: n0}, spec: {members: [ada]}}\n---\n";
+    let waits = reads("waits", "{kind: Group, name: g}");
+    let mut before = given(&(READER.to_owned() + organization + &waits));
+    before.apply(group);
+    assert!(!before.can("ada", "n0", "get pods"));
+    let vouched = group.replace("namespace: n0}", "namespace: n0, annotations: {bailiwick.dev/vouched: 'true'}}");
+    let all = READER.to_owned() + organization + &vouched + &waits;
+    let after = restored(&before, &all, decisions);
+    assert_eq!(after.can("ada", "n0", "get pods"), can);
+    let later = restored(&after, &all, true);
+    assert_eq!(later.can("ada", "n0", "get pods"), can);
 }

@@ -45,7 +45,7 @@ fn binding(version: u64, is_event: bool, older_groups: &[&str]) -> Binding {
 #[case::the_group_is_a_second_younger(group(9, NEXT), binding(6, false, &[]), true)]
 #[case::versions_say_more_than_clocks(group(5, NEXT), binding(6, true, &[]), false)]
 fn a_binding_may_have_waited_for_a_group(#[case] group: Group, #[case] binding: Binding, #[case] waited: bool) {
-    assert_eq!(order::may_have_waited(&binding, &group), waited);
+    assert_eq!(order::may_have_waited(&Cache::default(), &binding, &group), waited);
     assert_eq!(order::older_group(&binding, &group).is_some(), !waited, "what is not in doubt by time is not recorded");
 }
 
@@ -54,7 +54,9 @@ fn a_binding_that_is_older_by_time_needs_no_record() {
     let mut group = group(9, SECOND);
     group.meta.created = Some("2026-11-30T07:59:59Z".parse::<jiff::Timestamp>().unwrap().into());
     let binding = binding(6, false, &[]);
-    assert!(!order::may_have_waited(&binding, &group) && order::older_group(&binding, &group).is_none());
+    assert!(
+        !order::may_have_waited(&Cache::default(), &binding, &group) && order::older_group(&binding, &group).is_none()
+    );
 }
 
 /// A later change of its status says nothing about when the spec was written.
@@ -128,10 +130,13 @@ fn an_object_of_the_second_of_a_handover(
     let mut binding = binding(version, is_event, &[]);
     binding.meta.belongs_to = recorded.map(Into::into);
     let handover = handover();
-    assert_eq!(order::predates_claim(&binding.meta, Some(&handover)), former);
+    assert_eq!(order::predates_claim(&Cache::default(), "RoleBinding", &binding.meta, Some(&handover)), former);
     assert_eq!(order::belongs_to(&binding.meta, Some(&handover)).is_some(), !former);
     binding.meta.created = Some(NEXT.parse::<jiff::Timestamp>().unwrap().into());
-    assert!(!order::predates_claim(&binding.meta, Some(&handover)), "its time is beyond doubt");
+    assert!(
+        !order::predates_claim(&Cache::default(), "RoleBinding", &binding.meta, Some(&handover)),
+        "its time is beyond doubt"
+    );
     assert_eq!(order::belongs_to(&binding.meta, Some(&handover)), None, "and needs no record");
 }
 
@@ -192,4 +197,21 @@ fn the_first_of_several(#[case] objects: &[(&str, &str, u64)], #[case] first: Op
             users.rotate_left(1);
         }
     }
+}
+
+/// After a restore, until somebody writes the spec.
+#[rstest]
+#[case::it_was_restored("uid-before", false, true)]
+#[case::somebody_has_written_it("uid-before", true, false)]
+#[case::it_is_the_same_object("uid-of-b", false, false)]
+fn a_doubt_of_before_a_restore(#[case] uid: &str, #[case] is_written: bool, #[case] doubted: bool) {
+    let mut cache = Cache::default();
+    cache.kept.doubts.insert("n0/RoleBinding/b".to_owned(), uid.to_owned());
+    cache.kept.doubts.insert("n0/RoleBinding/b Group/g".to_owned(), uid.to_owned());
+    let mut group = group(1, SECOND);
+    group.meta.created = Some("2026-11-30T07:59:59Z".parse::<jiff::Timestamp>().unwrap().into());
+    group.vouched = true;
+    let binding = binding(9, is_written, &[]);
+    assert_eq!(order::predates_claim(&cache, "RoleBinding", &binding.meta, None), doubted);
+    assert_eq!(order::may_have_waited(&cache, &binding, &group), doubted);
 }

@@ -63,6 +63,8 @@ pub struct Cache {
     pub refused_claims: HashMap<Name, String>,
     /// What a record of the release namespace says of decisions that were taken before.
     pub kept: Kept,
+    /// What is withheld because of its age: see [`Kept`].
+    pub(super) doubts: BTreeMap<Name, Uid>,
     /// Which namespaces' records name an organization.
     pub(super) recorded: HashMap<Name, BTreeSet<Name>>,
     /// Which organizations name a namespace.
@@ -363,7 +365,13 @@ impl Cache {
 
     /// Replaces what the decision on one namespace means for the rest of the site.
     pub fn set_contribution(&mut self, before: &Contribution, after: &Contribution) -> ContributionChange {
+        let doubts = before.doubts != after.doubts;
+        if doubts {
+            before.doubts.iter().for_each(|(doubt, _)| drop(self.doubts.remove(doubt)));
+            self.doubts.extend(after.doubts.iter().cloned());
+        }
         ContributionChange {
+            doubts,
             holders: self.set_holders(&before.holders, &after.holders),
             default_members: self.set_belonging(&before.belong, &after.belong),
             counted: self.set_holdings(&before.held, &after.held),
@@ -459,6 +467,8 @@ pub struct Contribution {
     pub belong: Box<[Name]>,
     /// What usernames hold there.
     pub held: Box<[(Name, Held)]>,
+    /// What is withheld there because of its age: see [`Kept`].
+    pub doubts: Box<[(Name, Uid)]>,
 }
 
 /// What one username holds in one place: small, because a site may have hundreds of thousands of these.
@@ -502,6 +512,8 @@ pub struct ContributionChange {
     pub default_members: Change,
     /// The usernames that hold more or less than before.
     pub counted: Vec<Name>,
+    /// Whether there are other doubts than before.
+    pub doubts: bool,
 }
 
 /// How access changes in some place.

@@ -91,7 +91,8 @@ impl Engine {
             Ok(map) => {
                 self.keeping.failures = 0;
                 self.keeping.take_in(map);
-                self.cache.kept = wanted;
+                let doubts = std::mem::take(&mut self.cache.kept.doubts);
+                self.cache.kept = Kept { doubts, ..wanted };
             }
             Err(failure) => {
                 tracing::warn!(?failure, "the record of decisions was not written; it is tried again");

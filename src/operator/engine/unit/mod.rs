@@ -185,6 +185,9 @@ impl Engine {
         let handles: Vec<Name> =
             change.counted.iter().flat_map(|username| self.cache.handles_of(username)).cloned().collect();
         self.statuses.count_again(handles, self.now.clock);
+        if change.doubts {
+            self.keeping.look_again();
+        }
         if let Some(at) = next_change {
             // Writes may be under way for longer.
             self.arm(Timer::Unit(unit.clone()), at);
