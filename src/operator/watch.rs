@@ -154,9 +154,9 @@ pub enum Item {
         /// Why not.
         fault: Option<String>,
     },
-    Suspended(SuspendedList),
+    Suspended(OwnConfigMap),
     /// The record of decisions, and what it says.
-    Kept(SuspendedList, Kept),
+    Kept(OwnConfigMap, Kept),
     /// Admission policies that are not as they should be; `None` when nothing says how they should be.
     PolicyFaults(Option<Vec<(Reason, String)>>),
 }
@@ -177,9 +177,9 @@ impl Item {
     }
 }
 
-/// The list of suspended users, as it is.
+/// A ConfigMap that the operator writes (the list of suspended users, the record of decisions), as it is.
 #[derive(Clone, Debug)]
-pub struct SuspendedList {
+pub struct OwnConfigMap {
     #[allow(missing_docs)]
     pub uid: Uid,
     #[allow(missing_docs)]
@@ -188,7 +188,7 @@ pub struct SuspendedList {
     pub digest: u64,
 }
 
-impl SuspendedList {
+impl OwnConfigMap {
     /// What is known of a ConfigMap with texts under these keys.
     pub(super) fn of<const N: usize>(map: &ConfigMap, keys: [&str; N]) -> Self {
         let data = map.data.as_ref();
@@ -263,7 +263,7 @@ pub(super) fn spawn_all(
     let lists: Api<Guarded<ConfigMap>> = Api::namespaced(c(), release_namespace);
     let only_list = only(v::SUSPENDED_CONFIG_MAP);
     start.any(Kind::Suspended, lists, only_list, |o| {
-        o.whole().map(|o| Item::Suspended(SuspendedList::of(&o, v::SUSPENDED_KEYS)))
+        o.whole().map(|o| Item::Suspended(OwnConfigMap::of(&o, v::SUSPENDED_KEYS)))
     });
     let records: Api<Guarded<ConfigMap>> = Api::namespaced(c(), release_namespace);
     start.any(Kind::Kept, records, only(v::DECISIONS_CONFIG_MAP), |o| o.whole().map(|o| kept(&o)));
@@ -276,7 +276,7 @@ fn kept(map: &ConfigMap) -> Item {
         tracing::warn!(%error, "the record of decisions (ConfigMap {}) cannot be read", v::DECISIONS_CONFIG_MAP);
         Kept::default()
     });
-    Item::Kept(SuspendedList::of(map, [v::DECISIONS_KEY]), kept)
+    Item::Kept(OwnConfigMap::of(map, [v::DECISIONS_KEY]), kept)
 }
 
 fn only(name: &str) -> watcher::Config {

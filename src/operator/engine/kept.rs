@@ -9,7 +9,7 @@ use crate::core::kept::Kept;
 use crate::core::records::digest;
 use crate::core::uid::Uid;
 use crate::operator::retry;
-use crate::operator::watch::SuspendedList;
+use crate::operator::watch::OwnConfigMap;
 use crate::operator::writer::{Failure, WriteRequest};
 
 /// The pause between two writes.
@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// What is known of the record, and what is under way.
 #[derive(Debug, Default)]
 pub(super) struct Keeping {
-    map: Option<SuspendedList>,
+    map: Option<OwnConfigMap>,
     writing: Option<Kept>,
     /// Something may have to be written.
     stale: bool,
@@ -49,7 +49,7 @@ impl Keeping {
         }
     }
 
-    fn take_in(&mut self, map: SuspendedList) {
+    fn take_in(&mut self, map: OwnConfigMap) {
         if self.map.as_ref().is_none_or(|known| known.uid != map.uid || known.version < map.version) {
             self.map = Some(map);
             self.stale = true;
@@ -59,7 +59,7 @@ impl Keeping {
 
 impl Engine {
     /// The record, as the watch shows it. What it says counts when the operator starts: later, the operator knows better.
-    pub(super) fn see_kept(&mut self, map: SuspendedList, kept: Kept) {
+    pub(super) fn see_kept(&mut self, map: OwnConfigMap, kept: Kept) {
         if !self.has_synced() {
             self.cache.kept = kept;
         }
@@ -85,7 +85,7 @@ impl Engine {
     }
 
     /// What became of the record.
-    pub(super) fn kept_written(&mut self, result: Result<SuspendedList, Failure>) {
+    pub(super) fn kept_written(&mut self, result: Result<OwnConfigMap, Failure>) {
         let Some(wanted) = self.keeping.writing.take() else { return };
         match result {
             Ok(map) => {

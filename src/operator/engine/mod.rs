@@ -299,7 +299,9 @@ impl Engine {
 
     /// Whether this replica leads, from now on.
     pub fn lead(&mut self, leading: bool) {
-        tracing::info!(leading, "leadership");
+        if leading != self.leading {
+            tracing::info!(leading, "leadership");
+        }
         self.leading = leading;
         if leading {
             self.unread.keys().for_each(|map| self.report_unread(map));

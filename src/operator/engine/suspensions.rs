@@ -13,13 +13,13 @@ use crate::core::records::{User, digest};
 use crate::core::suspended;
 use crate::core::uid::Uid;
 use crate::operator::retry;
-use crate::operator::watch::SuspendedList;
+use crate::operator::watch::OwnConfigMap;
 use crate::operator::writer::{Failure, WriteRequest};
 
 /// What is known of the list, and what is under way.
 #[derive(Debug, Default)]
 pub(super) struct Suspensions {
-    list: Option<SuspendedList>,
+    list: Option<OwnConfigMap>,
     /// What is being written, by its digest.
     writing: Option<u64>,
     /// Users who carry the label, by handle.
@@ -36,7 +36,7 @@ pub(super) struct Suspensions {
 
 impl Suspensions {
     /// The list, as a watch or the answer to a write shows it.
-    pub fn take_in(&mut self, list: SuspendedList) {
+    pub fn take_in(&mut self, list: OwnConfigMap) {
         if self.list.as_ref().is_none_or(|k| k.uid != list.uid || k.version < list.version) {
             self.list = Some(list);
             self.stale = true;
@@ -138,7 +138,7 @@ impl Engine {
     }
 
     /// What became of the list.
-    pub(super) fn list_written(&mut self, result: Result<SuspendedList, Failure>) {
+    pub(super) fn list_written(&mut self, result: Result<OwnConfigMap, Failure>) {
         let written = self.suspensions.writing.take();
         match result {
             Ok(list) if Some(list.digest) != written => {

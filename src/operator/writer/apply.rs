@@ -30,7 +30,7 @@ use crate::operator::guarded::Guarded;
 use crate::operator::lease::Gate;
 use crate::operator::metrics::{Metrics, WriteLabels};
 use crate::operator::retry;
-use crate::operator::watch::{Item, SuspendedList};
+use crate::operator::watch::{Item, OwnConfigMap};
 
 /// How long a write may take before its place is given to another. A webhook has 30 seconds at most: that it does not answer is
 /// what the API server is to say.
@@ -323,7 +323,7 @@ impl Applier {
         uid: &Uid,
         keys: [&str; N],
         texts: [String; N],
-    ) -> Result<SuspendedList, Failure> {
+    ) -> Result<OwnConfigMap, Failure> {
         let data: BTreeMap<&str, String> = keys.into_iter().zip(texts).collect();
         let document = serde_json::json!({
             "apiVersion": "v1",
@@ -333,7 +333,7 @@ impl Applier {
         });
         let api = Api::<corev1::ConfigMap>::namespaced(self.client.clone(), &self.namespace);
         let result = api.patch(name, &apply(), &Patch::Apply(document)).await;
-        self.outcome(verb, result).map(|map| SuspendedList::of(&map, keys))
+        self.outcome(verb, result).map(|map| OwnConfigMap::of(&map, keys))
     }
 
     /// Somebody else's label, so an apply could not take it off.

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 pub(super) use self::apply::Applier;
 use super::engine::kind_and_version;
 use super::history::History;
-use super::watch::{Item, Kind, SuspendedList};
+use super::watch::{Item, Kind, OwnConfigMap};
 use crate::core::Name;
 use crate::core::claims::Claim;
 use crate::core::plan::Write;
@@ -158,9 +158,9 @@ pub enum WriteResult {
     /// Of a status: the object as it is now.
     Status(Source, Result<Box<Item>, Failure>),
     /// Of the list of suspended users.
-    Suspended(Result<SuspendedList, Failure>),
+    Suspended(Result<OwnConfigMap, Failure>),
     /// Of the record of decisions.
-    Kept(Result<SuspendedList, Failure>),
+    Kept(Result<OwnConfigMap, Failure>),
     /// An Event is on its way.
     Unread,
     /// Of a User's label.
