@@ -18,7 +18,7 @@ use bailiwick::core::uid::Uid;
 use bailiwick::core::{Name, claims};
 use bailiwick::operator::engine::{Engine, Now};
 use bailiwick::operator::metrics::Metrics;
-use bailiwick::operator::watch::{Id, Item, Kind, SuspendedList, WatchEvent};
+use bailiwick::operator::watch::{Id, Item, Kind, OwnConfigMap, WatchEvent};
 use bailiwick::operator::writer::{Failure, Outcome, WriteRequest, WriteResult};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -116,7 +116,7 @@ struct Model {
     version: u64,
     /// By which shards are split.
     secret: Uid,
-    list: SuspendedList,
+    list: OwnConfigMap,
     engine: Engine,
     metrics: Arc<Metrics>,
     sent: mpsc::UnboundedReceiver<WriteRequest>,
@@ -221,7 +221,7 @@ impl Model {
             present: Present::new(),
             version: 0,
             secret: Uid::default(),
-            list: SuspendedList { uid: "list".into(), version: 1, digest: 0 },
+            list: OwnConfigMap { uid: "list".into(), version: 1, digest: 0 },
             engine: Engine::new(metrics.clone(), jobs, AT_ONCE, at_first),
             metrics,
             sent,
@@ -428,13 +428,13 @@ impl Model {
             WriteRequest::Unread { .. } => WriteResult::Unread,
             WriteRequest::Suspended { uid, texts } => {
                 let (uid, version) = (uid.clone(), self.list.version + 1);
-                self.list = SuspendedList { uid, version, digest: digest(texts) };
+                self.list = OwnConfigMap { uid, version, digest: digest(texts) };
                 let seen = WatchEvent::Item(Box::new(Item::Suspended(self.list.clone())));
                 self.to_show.entry(Kind::Suspended).or_default().push_back(seen);
                 WriteResult::Suspended(Ok(self.list.clone()))
             }
             WriteRequest::Keep { uid, text } => {
-                let map = SuspendedList { uid: uid.clone(), version: self.version, digest: digest(&[text]) };
+                let map = OwnConfigMap { uid: uid.clone(), version: self.version, digest: digest(&[text]) };
                 WriteResult::Kept(Ok(map))
             }
             WriteRequest::Unlabel { handle, .. } => WriteResult::Unlabelled(handle.clone(), Ok(())),

@@ -8,7 +8,7 @@ struct Copy {
     store: Store,
     present: Present,
     version: u64,
-    list: SuspendedList,
+    list: OwnConfigMap,
 }
 
 impl Model {
