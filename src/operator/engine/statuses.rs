@@ -296,8 +296,9 @@ impl Engine {
         let pending = |reason| matches!(reason, Reason::ClaimPending | Reason::HolderPending);
         let news = draft.ready().and_then(|ready| {
             // What is seen for the first time and is well is no news.
-            let changes = was.is_some_and(|was| was != ready.good);
-            let event = if ready.good { changes } else { !pending(ready.reason) };
+            let faulty = !ready.good && !pending(ready.reason);
+            let changes = was.map_or(faulty, |was| was != ready.good);
+            let event = if ready.good { changes } else { faulty };
             (event || changes).then(|| News {
                 good: ready.good,
                 reason: ready.reason.as_str(),

@@ -140,7 +140,7 @@ pub struct News {
     pub reason: &'static str,
     #[allow(missing_docs)]
     pub message: String,
-    /// It was otherwise before: that is logged.
+    /// It was otherwise before, or is seen for the first time and not ready: that is logged.
     pub changes: bool,
     /// An Event goes with it.
     pub event: bool,
