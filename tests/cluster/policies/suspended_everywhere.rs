@@ -77,6 +77,16 @@ fn built_in(resource: &str) -> Option<(&'static str, &'static str, Value)> {
         "jobs" => ("batch/v1", "Job", job),
         "cronjobs" => ("batch/v1", "CronJob", json!({"schedule": "@daily", "jobTemplate": {"spec": job}})),
         "services" => ("v1", "Service", json!({"ports": [{"port": 80}]})),
+        "configmaps" => return Some(("v1", "ConfigMap", json!({}))),
+        "serviceaccounts" => return Some(("v1", "ServiceAccount", json!({}))),
+        "networkpolicies" => ("networking.k8s.io/v1", "NetworkPolicy", json!({"podSelector": {}})),
+        "horizontalpodautoscalers" => {
+            let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"});
+            ("autoscaling/v2", "HorizontalPodAutoscaler", json!({"scaleTargetRef": target, "maxReplicas": 2}))
+        }
+        "poddisruptionbudgets" => {
+            ("policy/v1", "PodDisruptionBudget", json!({"minAvailable": 1, "selector": always["selector"]}))
+        }
         "ingresses" => {
             let backend = json!({"service": {"name": "x", "port": {"number": 80}}});
             ("networking.k8s.io/v1", "Ingress", json!({"defaultBackend": backend}))
@@ -242,7 +252,7 @@ fn a_suspended_user_writes_nothing_that_a_word_of_the_catalog_opens_whatever_gro
     site.cluster.can(&ada, &["create users.bailiwick.dev", "create boards.added.example"]);
     site.cluster.can(&Question::of("ada@example.com", "alpha").with_groups(&[STAFF]), &["create pods"]);
     for opened in &writable {
-        if !opened.resource.contains('/') && opened.resource != "configmaps" {
+        if !opened.resource.contains('/') && opened.named.as_deref() != Some("bailiwick-config") {
             let manifest = opened.manifest(opened.object());
             site.cluster.eventually("the API server knows the kind", || site.cluster.try_apply(&manifest).is_ok());
         }
