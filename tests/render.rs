@@ -144,7 +144,7 @@ fn a_withheld_subject_is_a_warning_and_no_failure() {
 #[case::time(
     "apiVersion: bailiwick.dev/v1alpha1\nkind: RoleBinding\nmetadata: {name: a, namespace: b}\nspec:\n  roleRef: {kind: SiteRole, name: c}\n  expiresAt: tomorrow\n",
     "-:6: spec.expiresAt",
-    "is not a time"
+    "must be a time"
 )]
 #[case::cel(
     "apiVersion: bailiwick.dev/v1alpha1\nkind: User\nmetadata: {name: a}\nspec:\n  username: system:admin\n",

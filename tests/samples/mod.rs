@@ -25,7 +25,7 @@ pub fn samples() -> Vec<(&'static str, Value)> {
             "User",
             json!({"spec": {"username": "u", "displayName": "d", "email": "e", "suspended": true},
                 "status": {"conditions": conditions, "observedGeneration": 1, "username": "u", "state": "Active",
-                    "privileged": true, "lastSeenTime": "2026-01-01T00:00:00Z"}}),
+                    "privileged": true, "organizations": 1, "siteRoles": 1, "grants": 1, "lastSeenTime": "2026-01-01T00:00:00Z"}}),
         ),
         (
             "Group",
