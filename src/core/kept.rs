@@ -107,14 +107,21 @@ fn doubts(cache: &Cache) -> BTreeMap<String, String> {
     // With the UID of before, or it would count after the next start.
     let kept = cache.kept.doubts.clone().into_iter().filter(|(doubt, _)| still(doubt));
     let all: BTreeMap<String, String> = now.chain(kept).collect();
-    let (mut here, mut count, mut room) = (String::new(), 0, MOST_DOUBT_BYTES);
-    let mut fits = |doubt: &String| {
-        let namespace = namespace(doubt);
-        count = if namespace == here { count + 1 } else { 1 };
-        here = namespace;
-        let fits = count <= MOST_DOUBTS && doubt.len() < room;
-        room -= if fits { doubt.len() + 64 } else { 0 }.min(room);
-        fits
+    let mut namespaces: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for doubt in all {
+        namespaces.entry(namespace(&doubt.0)).or_default().push(doubt);
+    }
+    // Each has the same share, so that nobody takes the place of what is recorded of others.
+    let share = MOST_DOUBT_BYTES / namespaces.len().max(1);
+    let of_one = |doubts: Vec<(String, String)>| {
+        let mut room = share;
+        let fits = move |(doubt, uid): &(String, String)| {
+            let size = doubt.len() + uid.len();
+            let fits = size <= room;
+            room -= if fits { size } else { 0 };
+            fits
+        };
+        doubts.into_iter().filter(fits).take(MOST_DOUBTS)
     };
-    all.into_iter().filter(|(doubt, _)| fits(doubt)).collect()
+    namespaces.into_values().flat_map(of_one).collect()
 }

@@ -141,3 +141,21 @@ fn a_group_that_a_binding_may_have_waited_for_gets_nothing(#[case] decisions: bo
     let later = restored(&after, &all, true);
     assert_eq!(later.can("ada", "n0", "get pods"), can);
 }
+
+/// One organization fills the record with doubts about its own objects; another one's stays.
+#[test]
+fn nobody_crowds_out_what_is_recorded_of_others() {
+    let organization = |name: &str, space: &str| {
+        format!("{{kind: Organization, metadata: {{name: {name}}}, spec: {{namespace: {space}}}}}\n---\n")
+    };
+    let waits = reads("waits", "{kind: Group, name: g}").replace("n0", "n1");
+    let crowd: String =
+        (0..600).map(|n| reads(&format!("{n}-{}", "x".repeat(240)), "{kind: Group, name: g}")).collect();
+    let mut before =
+        given(&(READER.to_owned() + &organization("o", "n0") + &organization("p", "n1") + &waits + &crowd));
+    let group = "{kind: Group, metadata: {name: g, namespace: n0}, spec: {members: [ada]}}\n---\n";
+    before.apply(&(group.to_owned() + &group.replace("n0", "n1")));
+    let kept = Kept::of(&before.cache);
+    assert!(kept.doubts.contains_key("n1/RoleBinding/waits Group/g"));
+    assert!(kept.doubts.len() <= 501 && kept.text().len() < 512 << 10, "{}", kept.doubts.len());
+}
