@@ -32,7 +32,7 @@ leader() { # the holder is the Pod and the process in it, which is number 1
   holder=$(ours get lease bailiwick --output 'jsonpath={.spec.holderIdentity}')
   echo "${holder%-1}"
 }
-somebody_leads() { local one; one=$(leader) && [[ -n $one ]] && pods | grep -qxF "$one"; }
+somebody_leads() { local one; one=$(leader) && [[ -n $one ]] && grep -qxF "$one" <<<"$(pods)"; }
 other_leads() { local one; one=$(leader) && [[ -n $one && $one != "$1" ]]; }
 can() { kubectl auth can-i --quiet "${@:3}" --namespace "$2" --as "$1@example.com" 2>/dev/null; } # USER NAMESPACE VERB RESOURCE…
 cannot() { ! can "$@"; }
