@@ -156,7 +156,7 @@ pub fn assignment(cache: &Cache, organization: &Organization) -> Assignment {
             let reason = if held { Reason::AlreadyClaimed } else { Reason::ReservedFor };
             not(reason, Some(&name), Some(recorded))
         }
-        Some(_) => not(pending(cache, &name), Some(&name), None),
+        Some(_) => not(Reason::ClaimPending, Some(&name), None),
         None => match winner(cache, namespace) {
             Some(first) if first.meta.uid != organization.meta.uid => {
                 not(Reason::AlreadyClaimed, Some(&name), Some(&first.meta.name))
@@ -165,13 +165,9 @@ pub fn assignment(cache: &Cache, organization: &Organization) -> Assignment {
                 let other = claimants(cache, &name).find(|other| other.meta.uid != organization.meta.uid);
                 not(Reason::Undecided, Some(&name), other.map(|other| &other.meta.name))
             }
-            _ => not(pending(cache, &name), Some(&name), None),
+            _ => not(Reason::ClaimPending, Some(&name), None),
         },
     }
-}
-
-fn pending(cache: &Cache, namespace: &str) -> Reason {
-    if cache.refused_claims.contains_key(namespace) { Reason::ClaimRefused } else { Reason::ClaimPending }
 }
 
 /// The organization that holds a namespace by record.

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::cache::Contribution;
 use super::conditions::StatusDraft;
-use super::effect;
 use super::names::{self, Shard};
+use super::observed_state::ObservedState;
 use super::rbac::{Desired, DesiredSet, Key, NativeKind, RbacSpec, Source, Subject};
 use super::rules::Rule;
 use super::shards::{Lists, Seed};
@@ -42,15 +42,12 @@ pub struct Counts {
     pub beyond_limits: u32,
 }
 
-/// Which native objects of ours are there. It is asked only to keep a grant in as many shards as it is in, where one subject
-/// more or less would rewrite all of them, and to say what came of writes that are refused.
-pub type Existing<'a> = &'a dyn effect::Existing;
-
 /// A place for native objects: a namespace, or the cluster.
 pub(super) struct Place<'a> {
     pub namespace: &'a Name,
     pub desired: &'a mut DesiredSet,
-    pub existing: Existing<'a>,
+    /// Asked only to keep a grant in as many shards as it is in: one subject more or less would rewrite all of them.
+    pub observed: &'a dyn ObservedState,
     /// By which lists of subjects are split.
     pub seed: Seed,
 }
@@ -92,7 +89,7 @@ impl Place<'_> {
         let is_there = |index| {
             let shard = Shard { index, count, seed: self.seed };
             let key = self.key(false, names::binding(path, (role.kind, role.name), shard));
-            self.existing.get(&key).is_some()
+            self.observed.get(&key).is_some()
         };
         // One of the shards may be empty.
         let keeps = shards::nearly_need_more(subjects) && (0..2).any(is_there);
@@ -136,8 +133,8 @@ mod tests {
                 must_recreate: false,
                 terminating: false,
             };
-            let existing: Present = names.into_iter().map(|name| (key(name), Box::new(observed()))).collect();
-            Place { namespace: &namespace, desired: &mut desired, existing: &existing, seed }.shards(
+            let observed: Present = names.into_iter().map(|name| (key(name), Box::new(observed()))).collect();
+            Place { namespace: &namespace, desired: &mut desired, observed: &observed, seed }.shards(
                 &["a"],
                 &role,
                 subjects,

@@ -6,36 +6,10 @@
 use std::collections::BTreeSet;
 
 use super::Name;
-use super::cache::Cache;
-use super::plan::Present;
+use super::observed_state::ObservedState;
 use super::rbac::{DesiredSet, Key, NativeKind, Observed, Owner, RbacSpec, Subject};
 use super::uid::Uid;
 use crate::api::conditions::Reason;
-
-/// The native objects of ours that are there.
-pub trait Existing {
-    /// One of them.
-    fn get(&self, key: &Key) -> Option<&Observed>;
-
-    /// The bindings in a namespace, or of the cluster where the namespace is empty.
-    fn bindings(&self, namespace: &Name) -> Vec<&Observed>;
-}
-
-impl Existing for Present {
-    fn get(&self, key: &Key) -> Option<&Observed> {
-        Present::get(self, key).map(|observed| &**observed)
-    }
-
-    fn bindings(&self, namespace: &Name) -> Vec<&Observed> {
-        let kind = match namespace.is_empty() {
-            true => NativeKind::ClusterRoleBinding,
-            false => NativeKind::RoleBinding,
-        };
-        let first = Key { kind, namespace: namespace.clone(), name: Name::default() };
-        let here = self.range(first..).take_while(|(key, _)| key.kind == kind && key.namespace == *namespace);
-        here.map(|(_, observed)| &**observed).collect()
-    }
-}
 
 /// Where a role is given, and by which objects.
 pub(super) struct Grant<'a> {
@@ -61,20 +35,20 @@ pub(super) struct Effect {
 impl Effect {
     /// `desired` has every native object of the grant; `granted` are all who should hold the role by it.
     pub fn of(
-        cache: &Cache,
-        existing: &dyn Existing,
+        observed: &dyn ObservedState,
         grant: &Grant<'_>,
         desired: &DesiredSet,
         granted: &BTreeSet<Subject>,
     ) -> Self {
-        if cache.write_failures.is_empty() {
+        let failures = observed.write_failures();
+        if failures.is_empty() {
             return Self::default();
         }
         let kind = if grant.namespace.is_empty() { NativeKind::ClusterRole } else { NativeKind::Role };
         let role = Key { kind, namespace: grant.namespace.clone(), name: grant.role.clone() };
-        let of_role = cache.write_failures.get(&role).filter(|_| !granted.is_empty());
+        let of_role = failures.get(&role).filter(|_| !granted.is_empty());
         let is_binding = |key: &Key| matches!(key.kind, NativeKind::RoleBinding | NativeKind::ClusterRoleBinding);
-        let write_failures = cache.write_failures.of(grant.source);
+        let write_failures = failures.of(grant.source);
         let write_failures: Vec<_> =
             write_failures.filter(|(key, _)| is_binding(key) && key.namespace == *grant.namespace).collect();
         if write_failures.is_empty() && of_role.is_none() {
@@ -82,9 +56,9 @@ impl Effect {
         }
         let mut effect = Self::default();
         let gives = |observed: &&Observed| subjects(observed.content.as_ref(), grant.role).is_some();
-        let at_keys = || write_failures.iter().filter_map(|(key, _)| existing.get(key)).filter(gives);
+        let at_keys = || write_failures.iter().filter_map(|(key, _)| observed.get(key)).filter(gives);
         let of = |observed: &Observed| subjects(observed.content.as_ref(), grant.role).unwrap_or_default().to_vec();
-        if of_role.is_some() && existing.get(&role).is_none() {
+        if of_role.is_some() && observed.get(&role).is_none() {
             effect.missing.clone_from(granted);
         } else {
             let wanted = write_failures.iter().filter_map(|(key, _)| desired.get(key));
@@ -92,7 +66,7 @@ impl Effect {
             effect.missing = wanted.flatten().cloned().collect();
             if !effect.missing.is_empty() {
                 // Also by an object of another name, which stays until this one is there.
-                let all = existing.bindings(grant.namespace).into_iter();
+                let all = observed.bindings(grant.namespace).into_iter();
                 let all = all.filter(|observed| observed.owner == Owner::One(grant.source.clone()));
                 for grantee in all.filter(gives).chain(at_keys()).flat_map(of) {
                     effect.missing.remove(&grantee);

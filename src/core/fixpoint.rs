@@ -12,6 +12,7 @@ use super::conditions::{Status, StatusDraft};
 use super::desired::DesiredState;
 use super::plan::Present;
 use super::rbac::DesiredSet;
+use super::write_failures::WriteFailures;
 use super::{claims, organization, organization_status, site, user};
 
 /// Records settle in a few rounds: a claim, then the default, then what the default takes. More would be a circle.
@@ -65,7 +66,12 @@ fn collect(cache: &mut Cache, now: Timestamp) -> Settled {
             claims::Assignment::Holds(namespace) => counts.get(&namespace).copied(),
             claims::Assignment::Not { .. } => None,
         };
-        settled.statuses.push(organization_status::status(cache, organization, held.unwrap_or_default()));
+        settled.statuses.push(organization_status::status(
+            cache,
+            &WriteFailures::new(),
+            organization,
+            held.unwrap_or_default(),
+        ));
     }
     for user in cache.users.values() {
         settled.statuses.push(user::status(cache, user, cache.holds(user), now).0);

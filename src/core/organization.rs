@@ -12,10 +12,11 @@ use super::cache::{Cache, Held, Local};
 use super::claims::{self, Assignment};
 use super::compact_time::CompactTime;
 use super::conditions::{Finding, Message, Status, StatusDraft, about, bad, good};
-use super::desired::{DesiredState, Existing, Place, RoleName};
+use super::desired::{DesiredState, Place, RoleName};
 use super::effect::{Effect, Grant};
 use super::findings::{beyond_limit, binding_findings, count, only_a_part, role_findings, role_problem};
 use super::members::Members;
+use super::observed_state::ObservedState;
 use super::order::{self, Handover};
 use super::organization_status::member_role;
 use super::rbac::{Key, Source, Subject};
@@ -24,6 +25,7 @@ use super::roles::{self, Resolved};
 use super::subjects::{self, Subjects};
 use super::uid::Uid;
 use super::withheld::{Item, Withheld, expected};
+use super::write_failures::WriteFailures;
 use super::{Name, kept, names};
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
@@ -34,22 +36,23 @@ const ROLES_NAMED: usize = 50;
 
 /// What should be in a namespace at a time.
 #[must_use]
-pub fn decide(cache: &Cache, namespace: &Name, now: Timestamp, existing: Existing<'_>) -> DesiredState {
+pub fn decide(cache: &Cache, namespace: &Name, now: Timestamp, observed: &dyn ObservedState) -> DesiredState {
     let empty = Local::default();
     let local = cache.local.get(namespace).unwrap_or(&empty);
     match claims::holder(cache, namespace) {
-        Some(organization) => Namespace::new(cache, namespace, organization, local, now, existing).decide(),
-        None => unheld(cache, namespace, local),
+        Some(organization) => Namespace::new(cache, namespace, organization, local, now, observed).decide(),
+        None => unheld(cache, namespace, local, observed.write_failures()),
     }
 }
 
 /// Without an organization nothing is granted, and everything that asks is told why.
-fn unheld(cache: &Cache, namespace: &Name, local: &Local) -> DesiredState {
+fn unheld(cache: &Cache, namespace: &Name, local: &Local, failures: &WriteFailures) -> DesiredState {
     let wanting = claims::claimants(cache, namespace).next();
     // On its way, and nobody's to fix.
     let pending =
         |o: &Organization| matches!(claims::assignment(cache, o), Assignment::Not { reason: Reason::ClaimPending, .. });
-    let is_pending = claims::claimants(cache, namespace).any(pending);
+    let is_refused = failures.refused_claims.contains_key(namespace);
+    let is_pending = !is_refused && claims::claimants(cache, namespace).any(pending);
     let message = match wanting {
         _ if is_pending => format!("Namespace {namespace}: {}", Reason::ClaimPending.meaning()),
         Some(o) => format!(
@@ -117,7 +120,7 @@ struct Namespace<'a> {
     organization: &'a Organization,
     local: &'a Local,
     now: Timestamp,
-    existing: Existing<'a>,
+    observed: &'a dyn ObservedState,
     handover: Option<Handover>,
     custom_roles: BTreeMap<Name, Arc<Resolved>>,
     /// The members of each Group, found once: many bindings may name it.
@@ -139,7 +142,7 @@ impl<'a> Namespace<'a> {
         organization: &'a Organization,
         local: &'a Local,
         now: Timestamp,
-        existing: Existing<'a>,
+        observed: &'a dyn ObservedState,
     ) -> Self {
         let handover = Handover::of(cache, name);
         let counts = |role: &Role| !order::predates_claim(cache, "CustomRole", &role.meta, handover.as_ref());
@@ -153,7 +156,7 @@ impl<'a> Namespace<'a> {
             organization,
             local,
             now,
-            existing,
+            observed,
             handover,
             custom_roles,
             groups: local.groups.iter().map(|(name, group)| (name.clone(), subjects::members(cache, group))).collect(),
@@ -423,7 +426,7 @@ impl<'a> Namespace<'a> {
         let native = names::role(role.id.0, &role.id.1);
         let grant = Grant { namespace: self.name, role: &native, source: &source.uid };
         if who.granted.is_empty() {
-            let effect = Effect::of(self.cache, self.existing, &grant, &self.decision.desired, &who.granted);
+            let effect = Effect::of(self.observed, &grant, &self.decision.desired, &who.granted);
             self.decision.counts.grants += count(effect.count(0));
             self.hold(role, who, &effect, source);
             return effect;
@@ -433,13 +436,13 @@ impl<'a> Namespace<'a> {
             let mut place = Place {
                 namespace: self.name,
                 desired: &mut self.decision.desired,
-                existing: self.existing,
+                observed: self.observed,
                 seed: self.cache.seed,
             };
             place.role(&native, &role.resolved.rules.namespaced, role.source.clone());
             let reference = RoleName { kind: role.id.0, name: &role.id.1, native: native.clone() };
             place.bind(path, &reference, &who.granted, source);
-            effect = Effect::of(self.cache, self.existing, &grant, &self.decision.desired, &who.granted);
+            effect = Effect::of(self.observed, &grant, &self.decision.desired, &who.granted);
             self.decision.counts.grants += count(effect.count(who.granted.len()));
         }
         let beyond = !role.resolved.cluster.is_empty() || !role.resolved.release.is_empty();
@@ -586,12 +589,12 @@ impl<'a> Namespace<'a> {
     fn write_failure_of_role(&self, role: &Assigned) -> Option<(Reason, String)> {
         // What the site gives in the release namespace is the site's own.
         let here = |key: &Key| key.namespace == *self.name && !key.name.starts_with(names::RELEASE_PREFIX);
-        let mut of_role = self.cache.write_failures.of(&role.source.uid).filter(|(key, _)| here(key));
+        let mut of_role = self.observed.write_failures().of(&role.source.uid).filter(|(key, _)| here(key));
         of_role.next().map(|(_, write_failure)| (write_failure.reason, write_failure.message.clone()))
     }
 
     fn write_failure(&self, meta: &Meta) -> Option<(Reason, String)> {
-        self.cache.write_failures.first_of(&meta.uid)
+        self.observed.write_failures().first_of(&meta.uid)
     }
 }
 

@@ -10,6 +10,7 @@ use super::names;
 use super::rbac::{Key, NativeKind};
 use super::records::{Meta, Organization};
 use super::roles;
+use super::write_failures::WriteFailures;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::api::{self, OrganizationStatus};
@@ -36,8 +37,8 @@ pub(super) fn member_role(cache: &Cache, organization: &Organization) -> Result<
 
 /// The status of an Organization.
 #[must_use]
-pub fn status(cache: &Cache, organization: &Organization, counts: Counts) -> StatusDraft {
-    let (assigned, namespace) = assigned(cache, organization);
+pub fn status(cache: &Cache, failures: &WriteFailures, organization: &Organization, counts: Counts) -> StatusDraft {
+    let (assigned, namespace) = assigned(cache, failures, organization);
     let role = match (&organization.member_role, member_role(cache, organization)) {
         (Some(name), Ok(_)) => {
             good(C::MemberRoleResolved, Reason::Resolved, format!("Members hold SiteRole {name:?}."))
@@ -68,9 +69,9 @@ pub fn status(cache: &Cache, organization: &Organization, counts: Counts) -> Sta
     };
     // An organization without a namespace is legal and has no effect: it is as its author wrote it.
     let inert = assigned.reason == Reason::NotSet;
-    let write_failure = cache.write_failures.first_of(&organization.meta.uid).or_else(|| {
+    let write_failure = failures.first_of(&organization.meta.uid).or_else(|| {
         let roles = [organization.member_role.as_deref(), Some(MEMBER_ROLE)];
-        roles.into_iter().flatten().find_map(|role| write_failure_of_role(cache, namespace.as_ref()?, role))
+        roles.into_iter().flatten().find_map(|role| write_failure_of_role(failures, namespace.as_ref()?, role))
     });
     let ready = match write_failure {
         // What keeps it from its namespace explains why the API server refuses what it refuses there.
@@ -101,10 +102,10 @@ pub fn status(cache: &Cache, organization: &Organization, counts: Counts) -> Sta
 }
 
 /// Why the native role for what members hold is not as it should be in a namespace.
-fn write_failure_of_role(cache: &Cache, namespace: &Name, role: &str) -> Option<(Reason, String)> {
+fn write_failure_of_role(failures: &WriteFailures, namespace: &Name, role: &str) -> Option<(Reason, String)> {
     let key =
         Key { kind: NativeKind::Role, namespace: namespace.clone(), name: names::role(api::RoleKind::SiteRole, role) };
-    cache.write_failures.get(&key).map(|write_failure| (write_failure.reason, write_failure.message.clone()))
+    failures.get(&key).map(|write_failure| (write_failure.reason, write_failure.message.clone()))
 }
 
 /// Those among whom it is open which is the default organization.
@@ -155,15 +156,16 @@ fn configuration(cache: &Cache) -> Finding {
     bad(C::ConfigurationRead, Reason::Unreadable, message)
 }
 
-fn assigned(cache: &Cache, organization: &Organization) -> (Finding, Option<Name>) {
+fn assigned(cache: &Cache, failures: &WriteFailures, organization: &Organization) -> (Finding, Option<Name>) {
     let kind = C::NamespaceAssigned;
     match claims::assignment(cache, organization) {
-        Assignment::Holds(name) if cache.unauthorized.contains(&name) => {
+        Assignment::Holds(name) if failures.unauthorized.contains(&name) => {
             (bad(kind, Reason::OperatorNotAuthorized, Reason::OperatorNotAuthorized.meaning()), Some(name))
         }
         Assignment::Holds(name) => (good(kind, Reason::Assigned, format!("It holds namespace {name}.")), Some(name)),
         Assignment::Not { reason, namespace, other } => {
-            let why = namespace.as_ref().and_then(|n| cache.refused_claims.get(n));
+            let why = namespace.as_ref().and_then(|n| failures.refused_claims.get(n));
+            let reason = if why.is_some() && reason == Reason::ClaimPending { Reason::ClaimRefused } else { reason };
             (bad(kind, reason, unassigned(cache, reason, namespace.as_deref(), other.as_deref(), why)), None)
         }
     }

@@ -11,9 +11,10 @@ use jiff::Timestamp;
 
 use super::cache::{Cache, Held, Standing};
 use super::conditions::{Status, StatusDraft};
-use super::desired::{DesiredState, Existing, Place, RoleName};
+use super::desired::{DesiredState, Place, RoleName};
 use super::effect::{Effect, Grant};
 use super::findings::{beyond_limit, binding_findings, count, role_findings, role_problem};
+use super::observed_state::ObservedState;
 use super::order;
 use super::records::{Binding, Role, SubjectRef};
 use super::roles::{self, Resolved};
@@ -26,19 +27,19 @@ use crate::api::{self, BindingStatus, RoleKind, SiteRoleStatus};
 
 /// What should be there at the scope of the site at a time.
 #[must_use]
-pub fn decide(cache: &Cache, now: Timestamp, existing: Existing<'_>) -> DesiredState {
+pub fn decide(cache: &Cache, now: Timestamp, observed: &dyn ObservedState) -> DesiredState {
     let mut decision = DesiredState::default();
     let mut effects = BTreeMap::new();
     for (name, role) in cache.site_roles.iter() {
         let Some(resolved) = cache.site_role_rights(name) else { continue };
-        effects.insert(name, cluster_part(cache, role, resolved, now, existing, &mut decision));
+        effects.insert(name, cluster_part(cache, role, resolved, now, observed, &mut decision));
         let status = SiteRoleStatus {
             holder: desired_holder(cache, role, now).map(|n| n.to_string()),
             inherits: resolved.inherits.iter().map(|(_, name)| name.to_string()).collect(),
             withheld: count(resolved.withheld.refused()),
             ..SiteRoleStatus::default()
         };
-        let findings = role_findings(resolved, cache.write_failures.first_of(&role.meta.uid));
+        let findings = role_findings(resolved, observed.write_failures().first_of(&role.meta.uid));
         decision.statuses.push(StatusDraft::new("SiteRole", &role.meta, Status::SiteRole(status), findings));
     }
     let mut held = Holdings::default();
@@ -47,7 +48,7 @@ pub fn decide(cache: &Cache, now: Timestamp, existing: Existing<'_>) -> DesiredS
             decision.next_change = Some(decision.next_change.map_or(end, |n| n.min(end)));
         }
         let beyond = effects.get(&binding.role.1);
-        decision.statuses.push(binding_status(cache, binding, now, existing, beyond, &mut held));
+        decision.statuses.push(binding_status(cache, binding, now, observed, beyond, &mut held));
     }
     decision.contribution.held = held.sorted();
     for meta in cache.site_roles.excess() {
@@ -81,7 +82,7 @@ fn cluster_part(
     role: &Role,
     resolved: &Resolved,
     now: Timestamp,
-    existing: Existing<'_>,
+    observed: &dyn ObservedState,
     decision: &mut DesiredState,
 ) -> Effect {
     let name = &role.meta.name;
@@ -96,7 +97,7 @@ fn cluster_part(
         if rules.is_empty() {
             continue;
         }
-        let mut place = Place { namespace: &namespace, desired: &mut decision.desired, existing, seed: cache.seed };
+        let mut place = Place { namespace: &namespace, desired: &mut decision.desired, observed, seed: cache.seed };
         let reference = RoleName { kind: RoleKind::SiteRole, name, native: native.clone() };
         let who = everyone_with(cache, role, now, |subjects| place.shards(&path, &reference, subjects));
         if who.is_empty() {
@@ -104,10 +105,10 @@ fn cluster_part(
         }
         place.role(&native, rules, source.clone());
         place.bind_shards(&path, &reference, &who, &source);
-        if !cache.write_failures.is_empty() {
+        if !observed.write_failures().is_empty() {
             let granted = who.iter().flat_map(|(_, subjects)| subjects.iter().cloned()).collect();
             let grant = Grant { namespace: &namespace, role: &native, source: &source.uid };
-            effect.and(Effect::of(cache, existing, &grant, &decision.desired, &granted));
+            effect.and(Effect::of(observed, &grant, &decision.desired, &granted));
         }
     }
     effect
@@ -117,27 +118,30 @@ fn cluster_part(
 /// namespaces' business, so this part of it is decided again.
 fn effect_in_namespaces(
     cache: &Cache,
-    existing: Existing<'_>,
+    observed: &dyn ObservedState,
     binding: &Binding,
     role: &Role,
     resolved: &Resolved,
     who: &Subjects,
 ) -> Effect {
     let (source, native) = (binding.meta.source("SiteRoleBinding"), names::role(RoleKind::SiteRole, &role.meta.name));
-    let of_binding = cache.write_failures.of(&source.uid).map(|(key, _)| &key.namespace);
-    let of_role =
-        cache.write_failures.of(&role.meta.uid).filter(|(key, _)| key.name == native).map(|(key, _)| &key.namespace);
+    let of_binding = observed.write_failures().of(&source.uid).map(|(key, _)| &key.namespace);
+    let of_role = observed
+        .write_failures()
+        .of(&role.meta.uid)
+        .filter(|(key, _)| key.name == native)
+        .map(|(key, _)| &key.namespace);
     let namespaces: BTreeSet<&Name> = of_binding.chain(of_role).filter(|namespace| !namespace.is_empty()).collect();
     let mut effect = Effect::default();
     for namespace in namespaces {
         let mut desired = BTreeMap::new();
         if !resolved.namespaced.is_empty() && !who.granted.is_empty() {
             let reference = RoleName { kind: RoleKind::SiteRole, name: &role.meta.name, native: native.clone() };
-            let mut place = Place { namespace, desired: &mut desired, existing, seed: cache.seed };
+            let mut place = Place { namespace, desired: &mut desired, observed, seed: cache.seed };
             place.bind(&["site-role-binding", &binding.meta.name], &reference, &who.granted, &source);
         }
         let grant = Grant { namespace, role: &native, source: &source.uid };
-        effect.and(Effect::of(cache, existing, &grant, &desired, &who.granted));
+        effect.and(Effect::of(observed, &grant, &desired, &who.granted));
     }
     effect
 }
@@ -232,7 +236,7 @@ fn binding_status<'a>(
     cache: &Cache,
     binding: &'a Binding,
     now: Timestamp,
-    existing: Existing<'_>,
+    observed: &dyn ObservedState,
     beyond: Option<&Effect>,
     held: &mut Holdings<'a>,
 ) -> StatusDraft {
@@ -244,9 +248,9 @@ fn binding_status<'a>(
     }
     let mut effect = Effect::default();
     if let (false, Some(site_role), Ok(resolved)) =
-        (cache.write_failures.is_empty(), cache.site_roles.get(&binding.role.1), &role)
+        (observed.write_failures().is_empty(), cache.site_roles.get(&binding.role.1), &role)
     {
-        effect = effect_in_namespaces(cache, existing, binding, site_role, resolved, &who);
+        effect = effect_in_namespaces(cache, observed, binding, site_role, resolved, &who);
         if let Some(beyond) = beyond {
             effect.missing.extend(beyond.missing.intersection(&who.granted).cloned());
             effect.because = effect.because.take().or_else(|| beyond.because.clone());
@@ -258,7 +262,7 @@ fn binding_status<'a>(
         *grants += 1;
         roles.insert(&binding.role.1);
     }
-    let write_failure = cache.write_failures.first_of(&binding.meta.uid).or_else(|| effect.because.clone());
+    let write_failure = observed.write_failures().first_of(&binding.meta.uid).or_else(|| effect.because.clone());
     let role = role.as_deref().map_err(|reason| (*reason, role_problem(cache, binding, *reason)));
     let findings = binding_findings(role, &who, &effect, nothing, write_failure, binding);
     let status = BindingStatus {

@@ -1,7 +1,8 @@
-//! Writes that the API server refuses for now, indexed by the native object and by the object that asked for it.
+//! What the API server refuses to have written, for now: an input to every decision, beside the cache.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::Name;
 use super::rbac::Key;
 use super::uid::Uid;
 use crate::api::conditions::Reason;
@@ -28,14 +29,31 @@ impl WriteFailure {
     }
 }
 
-/// Every native object that is not as it should be.
+/// Every write that is refused.
 #[derive(Debug, Default)]
 pub struct WriteFailures {
+    /// Of native objects.
     by_key: BTreeMap<Key, WriteFailure>,
-    by_source: HashMap<Uid, BTreeSet<Key>>,
+    /// The same, by the object of ours that asked for them.
+    by_source: BTreeMap<Uid, BTreeSet<Key>>,
+    /// Namespaces in which the operator has no rights. What was granted there stays, until it may be changed again.
+    pub unauthorized: BTreeSet<Name>,
+    /// Namespaces on which the claim that is due cannot be recorded, and what the API server says.
+    pub refused_claims: BTreeMap<Name, String>,
 }
 
 impl WriteFailures {
+    /// None.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            by_key: BTreeMap::new(),
+            by_source: BTreeMap::new(),
+            unauthorized: BTreeSet::new(),
+            refused_claims: BTreeMap::new(),
+        }
+    }
+
     /// What is wrong with a native object.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&WriteFailure> {
@@ -77,13 +95,13 @@ impl WriteFailures {
         self.by_key.keys()
     }
 
-    /// How many they are.
+    /// How many native objects they are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_key.len()
     }
 
-    /// Whether there is none.
+    /// Whether no native object is among them.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_key.is_empty()

@@ -4,11 +4,12 @@
 use bailiwick::api::conditions::{ConditionType, Reason};
 use bailiwick::core::conditions::{Status, about};
 use bailiwick::core::desired::DesiredState;
+use bailiwick::core::observed_state::ObservedState;
 use bailiwick::core::plan::Present;
-use bailiwick::core::rbac::{Desired, Key, NativeKind, RbacSpec, Subject};
+use bailiwick::core::rbac::{Desired, Key, NativeKind, Observed, RbacSpec, Subject};
 use bailiwick::core::uid::Uid;
 use bailiwick::core::withheld::{Item, Withheld};
-use bailiwick::core::write_failures::WriteFailure;
+use bailiwick::core::write_failures::{WriteFailure, WriteFailures};
 use bailiwick::core::{Name, organization};
 use rstest::rstest;
 
@@ -123,6 +124,21 @@ fn a_transition_time_moves_with_the_status_only() {
 struct Refused {
     shell: crate::shell::Shell,
     present: Present,
+    failures: WriteFailures,
+}
+
+impl ObservedState for Refused {
+    fn get(&self, key: &Key) -> Option<&Observed> {
+        ObservedState::get(&self.present, key)
+    }
+
+    fn bindings(&self, namespace: &Name) -> Vec<&Observed> {
+        self.present.bindings(namespace)
+    }
+
+    fn write_failures(&self) -> &WriteFailures {
+        &self.failures
+    }
 }
 
 impl Refused {
@@ -133,7 +149,7 @@ impl Refused {
             (key.clone(), Box::new(crate::plan::stored(native, Uid::from(format!("u{n}").as_str()), 1)))
         };
         let present = desired.iter().enumerate().map(present).collect();
-        Self { shell, present }
+        Self { shell, present, failures: WriteFailures::new() }
     }
 
     /// The native objects of this kind that an object of this name asked for are refused.
@@ -145,13 +161,13 @@ impl Refused {
         for (key, source) in &of {
             let message = "exceeded quota".to_owned();
             let write_failure = WriteFailure { source: source.clone(), reason: Reason::RefusedByApiServer, message };
-            self.shell.cache.write_failures.insert(key.clone(), write_failure);
+            self.failures.insert(key.clone(), write_failure);
         }
         of.into_iter().map(|(key, _)| key).collect()
     }
 
     fn decide(&self) -> DesiredState {
-        organization::decide(&self.shell.cache, &Name::from("n0"), self.shell.store.time(), &self.present)
+        organization::decide(&self.shell.cache, &Name::from("n0"), self.shell.store.time(), self)
     }
 
     /// The grants of the binding, and `SubjectsResolved` as `True Reason: message`.

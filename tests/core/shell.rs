@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bailiwick::core::cache::{Affected, Cache, Change, Contribution};
 use bailiwick::core::claims::{self, Assignment, Claim};
 use bailiwick::core::conditions::{Status, StatusDraft};
-use bailiwick::core::desired::{DesiredState, Existing};
+use bailiwick::core::desired::DesiredState;
+use bailiwick::core::observed_state::ObservedState;
 use bailiwick::core::rbac::{DesiredSet, Source};
+use bailiwick::core::write_failures::WriteFailures;
 use bailiwick::core::{Name, organization, organization_status, site, user};
 use jiff::Timestamp;
 
@@ -31,7 +33,7 @@ pub struct All {
     pub users: BTreeMap<Name, (StatusDraft, Option<Timestamp>)>,
 }
 
-fn unit(cache: &Cache, name: &Name, now: Timestamp, existing: Existing<'_>) -> Unit {
+fn unit(cache: &Cache, name: &Name, now: Timestamp, existing: &dyn ObservedState) -> Unit {
     let claim = claims::claim(cache, name, now, true);
     let claim = claim.map(|claim| Claim { vacated_at: claim.vacated_at.map(|_| Timestamp::MAX), ..claim });
     Unit { decision: organization::decide(cache, name, now, existing), claim }
@@ -43,12 +45,12 @@ fn organization_status(all: &BTreeMap<Name, Unit>, cache: &Cache, name: &Name) -
         Assignment::Holds(namespace) => all.get(&namespace).map(|u| u.decision.counts),
         Assignment::Not { .. } => None,
     };
-    Some(organization_status::status(cache, organization, counts.unwrap_or_default()))
+    Some(organization_status::status(cache, &WriteFailures::new(), organization, counts.unwrap_or_default()))
 }
 
 impl All {
     /// Decides everything, from nothing. Fills in the holders that the site needs.
-    pub fn from_scratch(cache: &mut Cache, now: Timestamp, existing: Existing<'_>) -> Self {
+    pub fn from_scratch(cache: &mut Cache, now: Timestamp, existing: &dyn ObservedState) -> Self {
         let mut all = Self::default();
         let spaces: BTreeSet<Name> = cache.units().into_iter().chain(SPACES.map(Name::from)).collect();
         for name in &spaces {

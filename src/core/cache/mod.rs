@@ -25,7 +25,6 @@ use crate::core::roles::{self, Resolved};
 use crate::core::rules::Ceiling;
 use crate::core::shards::{self, Lists, Seed, Shards};
 use crate::core::uid::Uid;
-use crate::core::write_failures::WriteFailures;
 use crate::core::{Name, claims};
 
 pub use self::store::Store;
@@ -51,16 +50,10 @@ pub struct Cache {
     pub site_bindings: Store<Binding>,
     /// What is in each namespace.
     pub local: BTreeMap<Name, Local>,
-    /// Writes that the API server refuses for now, by the object that they are about.
-    pub write_failures: WriteFailures,
     /// Admission policies that are not as the chart installed them. `None` when nothing says how they should be.
     pub policy_faults: Option<Vec<(Reason, String)>>,
     /// The chart's ConfigMaps that cannot be read, by name, and why not.
     pub unread: BTreeMap<&'static str, String>,
-    /// Namespaces in which the operator has no rights. What was granted there stays, until it may be changed again.
-    pub unauthorized: BTreeSet<Name>,
-    /// Namespaces on which the claim that is due cannot be recorded, and what the API server says.
-    pub refused_claims: HashMap<Name, String>,
     /// What a record of the release namespace says of decisions that were taken before.
     pub kept: Kept,
     /// What is withheld because of its age: see [`Kept`].

@@ -195,10 +195,10 @@ impl Engine {
         let is_of_chart = [v::OPERATOR_ROLE, v::PROJECTOR_ROLE, v::CEILING, v::CEILING_HOME].contains(&&*id.name);
         let namespaces: Vec<Name> = match id.kind {
             Kind::NativeRoleBinding if is_of_chart => {
-                self.cache.unauthorized.get(&id.namespace).cloned().into_iter().collect()
+                self.write_failures.unauthorized.get(&id.namespace).cloned().into_iter().collect()
             }
             Kind::NativeClusterRole | Kind::NativeClusterRoleBinding if is_of_chart => {
-                self.cache.unauthorized.iter().cloned().collect()
+                self.write_failures.unauthorized.iter().cloned().collect()
             }
             _ => return,
         };

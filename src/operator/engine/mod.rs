@@ -38,6 +38,7 @@ use crate::core::cache::{Affected, Cache};
 use crate::core::names::RELEASE_PREFIX;
 use crate::core::rbac::{Key, NativeKind, Source};
 use crate::core::uid::Uid;
+use crate::core::write_failures::WriteFailures;
 
 /// How many units are worked on before new events are looked at.
 const UNITS_A_TURN: usize = 32;
@@ -100,6 +101,7 @@ pub struct Engine {
     /// When this turn began.
     now: Now,
     cache: Cache,
+    write_failures: WriteFailures,
     units: HashMap<Unit, UnitState>,
     queue: Queue,
     /// Units that were not looked at since this replica leads: the site last.
@@ -149,6 +151,7 @@ impl Engine {
         Self {
             now,
             cache: Cache::default(),
+            write_failures: WriteFailures::default(),
             units: HashMap::new(),
             queue: Queue::default(),
             undecided: Vec::new(),
@@ -306,7 +309,7 @@ impl Engine {
         if leading {
             self.unread.keys().for_each(|map| self.report_unread(map));
             // Another replica may have led meanwhile.
-            self.cache.refused_claims.clear();
+            self.write_failures.refused_claims.clear();
             self.units.values_mut().for_each(UnitState::start_over);
             // What was there before is no news.
             self.units.values_mut().for_each(|state| state.changes = Default::default());

@@ -210,7 +210,7 @@ impl Engine {
         let drafts = match (unit, self.statuses.take(unit).map(|waiting| waiting.what)) {
             (_, Some(Deferred::Site(drafts))) => drafts,
             (Unit::Namespace(name), Some(Deferred::Namespace(time))) => {
-                organization::decide(&self.cache, name, time, &Units(&self.units)).statuses
+                organization::decide(&self.cache, name, time, &Units(&self.units, &self.write_failures)).statuses
             }
             _ => return,
         };
@@ -259,6 +259,7 @@ impl Engine {
         }
         let draft = organization_status::status(
             &self.cache,
+            &self.write_failures,
             organization,
             state.map(super::UnitState::counts).unwrap_or_default(),
         );

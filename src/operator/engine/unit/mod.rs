@@ -13,9 +13,10 @@ use super::{Engine, Timer, Unit};
 use crate::core::cache::Change;
 use crate::core::claims::Claim;
 use crate::core::conditions::StatusDraft;
-use crate::core::effect::Existing;
+use crate::core::observed_state::ObservedState;
 use crate::core::plan::{self, Step, Write};
 use crate::core::rbac::{Key, Observed, Source};
+use crate::core::write_failures::WriteFailures;
 use crate::core::{Name, claims, organization, site};
 use crate::operator::watch::Item;
 use crate::operator::writer::{Failure, WriteRequest};
@@ -28,9 +29,9 @@ const REST: u32 = 9;
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
 /// What is there of all units.
-pub(super) struct Units<'a>(pub(super) &'a HashMap<Unit, UnitState>);
+pub(super) struct Units<'a>(pub(super) &'a HashMap<Unit, UnitState>, pub(super) &'a WriteFailures);
 
-impl Existing for Units<'_> {
+impl ObservedState for Units<'_> {
     fn get(&self, key: &Key) -> Option<&Observed> {
         self.0.get(&Unit::of(key))?.present.get(key).map(|observed| &**observed)
     }
@@ -38,6 +39,10 @@ impl Existing for Units<'_> {
     fn bindings(&self, namespace: &Name) -> Vec<&Observed> {
         let units = [Unit::Site, Unit::Namespace(namespace.clone())];
         units.iter().filter_map(|unit| self.0.get(unit)).flat_map(|state| state.present.bindings(namespace)).collect()
+    }
+
+    fn write_failures(&self) -> &WriteFailures {
+        self.1
     }
 }
 
@@ -166,8 +171,10 @@ impl Engine {
         let now = self.now.time;
         let started = Instant::now();
         let mut decision = match unit {
-            Unit::Site => site::decide(&self.cache, now, &Units(&self.units)),
-            Unit::Namespace(name) => organization::decide(&self.cache, name, now, &Units(&self.units)),
+            Unit::Site => site::decide(&self.cache, now, &Units(&self.units, &self.write_failures)),
+            Unit::Namespace(name) => {
+                organization::decide(&self.cache, name, now, &Units(&self.units, &self.write_failures))
+            }
         };
         let spent = started.elapsed();
         self.metrics.decide_seconds.observe(spent.as_secs_f64());
@@ -303,7 +310,7 @@ impl Engine {
     /// The claim on a namespace that is to be recorded before anything else is written there. One that is refused is tried
     /// when everything is gone that was there.
     fn first_claim(&self, unit: &Unit) -> Option<Claim> {
-        self.claim_due(unit).filter(|claim| !self.cache.refused_claims.contains_key(&claim.namespace))
+        self.claim_due(unit).filter(|claim| !self.write_failures.refused_claims.contains_key(&claim.namespace))
     }
 
     /// The claim on a namespace that is not recorded yet.
@@ -327,7 +334,7 @@ impl Engine {
     /// A claim that is not due is not refused.
     fn forget_refusal(&mut self, unit: &Unit) {
         if let (Unit::Namespace(name), None) = (unit, self.claim_due(unit)) {
-            self.cache.refused_claims.remove(name);
+            self.write_failures.refused_claims.remove(name);
             if let Some(state) = self.units.get_mut(unit) {
                 state.claim_refused = None;
             }
@@ -401,13 +408,12 @@ impl Engine {
 
     /// What is not failing any more is no trouble any more.
     fn forget_write_failures(&mut self, unit: &Unit) {
-        if self.cache.write_failures.is_empty() && self.cache.unauthorized.is_empty() {
+        if self.write_failures.is_empty() && self.write_failures.unauthorized.is_empty() {
             return;
         }
         let Some(state) = self.units.get(unit) else { return };
         let failing: BTreeSet<Key> = state.failing.keys().cloned().collect();
         let over: Vec<Key> = self
-            .cache
             .write_failures
             .keys()
             .filter(|key| self.unit_of(key) == *unit && !failing.contains(*key))
@@ -415,14 +421,14 @@ impl Engine {
             .collect();
         let mut news = !over.is_empty();
         for key in over {
-            self.cache.write_failures.remove(&key);
+            self.write_failures.remove(&key);
         }
         if let Unit::Namespace(name) = unit
             && failing.is_empty()
         {
-            news |= self.cache.unauthorized.remove(name);
+            news |= self.write_failures.unauthorized.remove(name);
         }
-        self.metrics.refused.set(i64::try_from(self.cache.write_failures.len()).unwrap_or(i64::MAX));
+        self.metrics.refused.set(i64::try_from(self.write_failures.len()).unwrap_or(i64::MAX));
         if news {
             self.revision += 1;
             self.mark(unit.clone(), false);

@@ -49,7 +49,7 @@ impl Engine {
                             if let Some(written) = written {
                                 log_claim(written);
                             }
-                            self.cache.refused_claims.remove(&name);
+                            self.write_failures.refused_claims.remove(&name);
                         }
                     }
                     Err(error) => self.claim_failed(&unit, &name, error),
@@ -77,7 +77,7 @@ impl Engine {
         if let (Failure::Refused(message), Some(state)) = (failure, self.units.get_mut(unit))
             && state.claim_refused.get_or_insert_with(|| Streak::new(clock)).goes_on(clock)
         {
-            let is_news = self.cache.refused_claims.insert(name.clone(), message).is_none();
+            let is_news = self.write_failures.refused_claims.insert(name.clone(), message).is_none();
             self.statuses.organizations.extend(claims::claimants(&self.cache, name).map(|o| o.meta.name.clone()));
             if is_news {
                 // What is there is taken away at once.
@@ -167,7 +167,7 @@ impl Engine {
                     && !authorized
                     && let Unit::Namespace(name) = unit
                 {
-                    self.cache.unauthorized.insert(name.clone());
+                    self.write_failures.unauthorized.insert(name.clone());
                 }
             }
             Outcome::Failed { message, answered } => {
@@ -218,13 +218,13 @@ impl Engine {
             tracing::warn!(%key, %reason, message, "a native object is refused; it is tried again");
         }
         let write_failure = WriteFailure { source: source.unwrap_or_default(), reason, message };
-        if !self.cache.write_failures.get(&key).is_some_and(|known| known.is_as(&write_failure)) {
-            self.cache.write_failures.insert(key, write_failure);
+        if !self.write_failures.get(&key).is_some_and(|known| known.is_as(&write_failure)) {
+            self.write_failures.insert(key, write_failure);
             self.revision += 1;
             self.mark(unit.clone(), false);
             self.mark(Unit::Site, false);
         }
-        self.metrics.refused.set(i64::try_from(self.cache.write_failures.len()).unwrap_or(i64::MAX));
+        self.metrics.refused.set(i64::try_from(self.write_failures.len()).unwrap_or(i64::MAX));
     }
 
     /// The whole unit waits a little. What nobody has looked at yet, and may take access away, is looked at before that.
