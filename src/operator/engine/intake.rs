@@ -1,12 +1,11 @@
-//! Taking in: what the watches saw goes into the world, or into what is observed of a unit.
+//! Taking in what the watches saw: our objects go into the cache, native ones into the state of their key.
 //!
 //! Events can be late: the watch may show an object as it was before our own last write, or one that we have deleted.
 //! Versions tell (Kubernetes has them ordered since 1.35), and UIDs.
 
-use std::collections::HashSet;
-
+use super::Engine;
+use super::key::ReconcileKey;
 use super::statuses::{meta, meta_of_name};
-use super::{Engine, Unit};
 use crate::api::vocabulary as v;
 use crate::core::Name;
 use crate::core::cache::Affected;
@@ -16,27 +15,20 @@ use crate::core::uid::Uid;
 use crate::operator::watch::{Id, Item, Kind, WatchEvent};
 use crate::operator::writer::WriteRequest;
 
-/// A list that is being read.
-#[derive(Debug)]
-pub(super) struct Listing {
-    /// It shows everything up to this version at least.
-    floor: u64,
-    seen: HashSet<Id>,
-}
-
 impl Engine {
-    pub(super) fn seen(&mut self, seen: WatchEvent) {
-        match seen {
+    /// Takes in an event.
+    pub(super) fn watched(&mut self, event: WatchEvent) {
+        match event {
             WatchEvent::Restarted(kind, floor) => {
-                self.listed.insert(kind, Listing { floor, seen: HashSet::new() });
+                self.listings.begins(kind, floor);
                 if let Some(kind) = of_native(kind) {
-                    self.units.values_mut().for_each(|state| state.list_begins(kind));
+                    self.keys.values_mut().for_each(|state| state.objects.list_begins(kind));
                 }
             }
             WatchEvent::Synced(kind) => self.listing_complete(kind),
             WatchEvent::Item(item) => {
                 if let Some(id) = id(&item) {
-                    self.note_listed(id, &item);
+                    self.listings.shows(id, version_of(&item), self.known_version(&item));
                 }
                 let edited = self.edited_status(&item);
                 self.item(*item);
@@ -49,29 +41,12 @@ impl Engine {
         }
     }
 
-    /// An object of a list, perhaps. One that is older than what was known before the list was asked for proves that the
-    /// cluster has gone back. What is newer than that may have been known first: from the answer to a write, say.
-    fn note_listed(&mut self, id: Id, item: &Item) {
-        let Some(floor) = self.listed.get(&id.kind).map(|list| list.floor) else { return };
-        if let (Some(new), Some(known)) = (version_of(item), self.known_version(item))
-            && known <= floor
-            && (1..known).contains(&new)
-        {
-            let path = [&*format!("{:?}", id.kind), &*id.namespace, &*id.name].join(" ");
-            let words = path.split_whitespace().collect::<Vec<_>>().join(" ");
-            self.gone_back.get_or_insert(format!("{words} is listed at resource version {new} after {known} was seen"));
-        }
-        if let Some(list) = self.listed.get_mut(&id.kind) {
-            list.seen.insert(id);
-        }
-    }
-
     /// The newest version of the object of this name that is known.
     fn known_version(&self, item: &Item) -> Option<u64> {
         match item {
             Item::Namespace(n) => self.cache.namespaces.get(&n.name).map(|known| known.version),
-            Item::Native(key, _) => self.units.get(&self.unit_of(key))?.version(key),
-            Item::Suspended(_) => self.suspensions.version(),
+            Item::Native(key, _) => self.keys.get(&ReconcileKey::of(key))?.objects.get(key).map(|known| known.version),
+            Item::Suspended(_) => self.suspended.version(),
             _ => {
                 let (kind, new) = object_of(item)?;
                 meta_of_name(&self.cache, &new.source(kind)).map(|known| known.version)
@@ -111,7 +86,7 @@ impl Engine {
             Item::User(u) => {
                 let handle = u.meta.name.clone();
                 let affected = cache.user(&handle, Some(u), None);
-                self.suspensions.note_user(&handle, cache.users.get(&handle));
+                self.suspended.note_user(&handle, cache.users.get(&handle));
                 affected
             }
             Item::Group(g) => cache.group(&g.meta.namespace.clone(), &g.meta.name.clone(), Some(g), None),
@@ -121,8 +96,8 @@ impl Engine {
             Item::SiteRoleBinding(b) => cache.site_binding(&b.meta.name.clone(), Some(b), None),
             Item::Namespace(n) => cache.namespace(&n.name.clone(), Some(n), None),
             Item::Native(key, observed) => return self.observe(key, observed),
-            Item::Suspended(list) => return self.suspensions.take_in(list),
-            Item::Kept(map, kept) => return self.see_kept(map, kept),
+            Item::Suspended(list) => return self.suspended.take_in(list),
+            Item::Kept(map, kept) => return self.see_record(map, kept),
             Item::PolicyFaults(faults) => {
                 let affected = cache.set_policy_faults(faults);
                 self.synced_with(Kind::Policies);
@@ -164,7 +139,7 @@ impl Engine {
     /// Reports a ConfigMap that cannot be read, where who has written it looks first.
     pub(super) fn report_unread(&self, map: &'static str) {
         if let Some((uid, why)) = self.unread.get(map).filter(|(uid, _)| self.leading && *uid != Uid::default()) {
-            let _ = self.jobs.send(WriteRequest::Unread { map, uid: uid.clone(), why: why.clone() });
+            let _ = self.writer.send(WriteRequest::Unread { map, uid: uid.clone(), why: why.clone() });
         }
     }
 
@@ -202,12 +177,14 @@ impl Engine {
             }
             _ => return,
         };
-        for name in namespaces {
-            let unit = Unit::Namespace(name);
-            if let Some(state) = self.units.get_mut(&unit) {
-                state.try_at_once(self.now.clock);
+        for key in namespaces.into_iter().map(ReconcileKey::Namespace) {
+            if let Some(state) = self.keys.get_mut(&key) {
+                state.work.end_pause();
+                if state.failures.try_at_once(self.now.clock) {
+                    state.work.revokes();
+                }
                 self.revision += 1;
-                self.mark(unit, false);
+                self.enqueue(key, false);
             }
         }
     }
@@ -218,9 +195,9 @@ impl Engine {
         let affected = match id.kind {
             Kind::Organization => cache.organization(name, None, uid),
             Kind::User => {
-                self.set_timer(super::Timer::User(name.clone()), None);
+                self.timers.set(ReconcileKey::User(name.clone()), None);
                 let affected = self.cache.user(name, None, uid);
-                self.suspensions.note_user(name, self.cache.users.get(name));
+                self.suspended.note_user(name, self.cache.users.get(name));
                 affected
             }
             Kind::Group => cache.group(ns, name, None, uid),
@@ -234,8 +211,8 @@ impl Engine {
             }
             // What was understood last stays in force.
             Kind::Bounds | Kind::Settings | Kind::Policies => return,
-            Kind::Suspended => return self.suspensions.take_out(&id.uid),
-            Kind::Kept => return self.keeping.take_out(&id.uid),
+            Kind::Suspended => return self.suspended.take_out(&id.uid),
+            Kind::Kept => return self.record.take_out(&id.uid),
             Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
                 return self.vanished(id);
             }
@@ -243,45 +220,43 @@ impl Engine {
         self.affected(affected);
     }
 
-    /// Which unit a native object belongs to.
-    pub(super) fn unit_of(&self, key: &Key) -> Unit {
-        Unit::of(key)
-    }
-
-    fn observe(&mut self, key: Key, observed: Observed) {
-        let unit = self.unit_of(&key);
-        let state = self.units.entry(unit.clone()).or_default();
+    fn observe(&mut self, object: Key, observed: Observed) {
+        let key = ReconcileKey::of(&object);
+        let state = self.keys.entry(key.clone()).or_default();
         // What is being written is looked at when that is answered.
-        let is_ours = state.writes(&key);
-        if state.take_in(key, observed) && !is_ours {
-            self.drifted(unit);
+        let is_ours = state.in_flight.contains(&object);
+        let Some((changed, is_news)) = state.objects.watched(object, observed) else { return };
+        state.changes.note(changed.0.as_ref(), changed.1.as_ref());
+        if is_news && !is_ours {
+            self.drifted(key);
         }
     }
 
     fn vanished(&mut self, id: &Id) {
         let Some(kind) = of_native(id.kind) else { return };
-        let key = Key { kind, namespace: id.namespace.clone(), name: id.name.clone() };
-        let unit = self.unit_of(&key);
-        if let Some(state) = self.units.get_mut(&unit)
-            && state.take_out(&key, &id.uid)
-            && !state.writes(&key)
-        {
-            self.drifted(unit);
+        let object = Key { kind, namespace: id.namespace.clone(), name: id.name.clone() };
+        let key = ReconcileKey::of(&object);
+        let Some(state) = self.keys.get_mut(&key) else { return };
+        let writing = state.is_writing();
+        let Some(changed) = state.objects.vanished(&object, &id.uid, writing) else { return };
+        state.changes.note(changed.0.as_ref(), None);
+        if !state.in_flight.contains(&object) {
+            self.drifted(key);
         }
     }
 
     /// What others changed may give access to somebody.
-    fn drifted(&mut self, unit: Unit) {
+    fn drifted(&mut self, key: ReconcileKey) {
         self.revision += 1;
         if self.may_act() {
-            self.mark(unit, true);
+            self.enqueue(key, true);
         }
     }
 
     /// A list is complete: what it did not show is gone, unless we wrote it after the list began.
     fn listing_complete(&mut self, kind: Kind) {
-        if let Some(listed) = self.listed.remove(&kind) {
-            let missing: Vec<Id> = self.known(kind).into_iter().filter(|id| !listed.seen.contains(id)).collect();
+        if let Some(seen) = self.listings.ends(kind) {
+            let missing: Vec<Id> = self.known(kind).into_iter().filter(|id| !seen.contains(id)).collect();
             for id in missing {
                 self.gone(&id);
             }
@@ -293,8 +268,8 @@ impl Engine {
     }
 
     fn synced_with(&mut self, kind: Kind) {
-        if self.synced.insert(kind) && self.synced.len() == Kind::ALL.len() {
-            self.all_synced();
+        if self.listings.is_complete(kind) {
+            self.all_seen();
         }
     }
 
@@ -329,11 +304,11 @@ impl Engine {
             Kind::Bounds | Kind::Settings | Kind::Policies => Vec::new(),
             Kind::Suspended => {
                 let id = |uid| Id { kind, namespace: Name::default(), name: Name::default(), uid };
-                self.suspensions.uid().map(id).into_iter().collect()
+                self.suspended.uid().map(id).into_iter().collect()
             }
             Kind::Kept => {
                 let id = |uid| Id { kind, namespace: Name::default(), name: Name::default(), uid };
-                self.keeping.uid().map(id).into_iter().collect()
+                self.record.uid().map(id).into_iter().collect()
             }
             Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
                 self.known_native(kind)
@@ -342,7 +317,7 @@ impl Engine {
     }
 
     fn known_native(&self, kind: Kind) -> Vec<Id> {
-        let present = self.units.values().flat_map(|u| u.settled());
+        let present = self.keys.values().flat_map(|state| state.objects.confirmed());
         let id = |(key, observed): (&Key, &Observed)| Id {
             kind,
             namespace: key.namespace.clone(),

@@ -1,7 +1,8 @@
 //! What the log shows of the work: one line for each change that people make or wait for. What is seen for the first time is no
 //! change, so a site that converges does not fill the log.
 
-use super::{Engine, Unit};
+use super::Engine;
+use super::key::ReconcileKey;
 use crate::api::RoleKind;
 use crate::core::Name;
 use crate::core::claims::Claim;
@@ -9,7 +10,7 @@ use crate::core::rbac::{RbacSpec, Subject};
 use crate::core::records::Binding;
 use crate::operator::watch::Item;
 
-/// What has changed in a unit since it last converged.
+/// What has changed in a key since it last converged.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     /// Pairs of a subject and a native binding that are there now.
@@ -77,9 +78,9 @@ impl Engine {
         }
     }
 
-    /// Logs the bindings of a unit whose time is over since it was decided.
-    pub(super) fn log_expiry(&self, unit: &Unit) {
-        let Some(since) = self.units.get(unit).and_then(|state| state.next_change) else { return };
+    /// Logs the bindings of a key whose time is over since it was decided.
+    pub(super) fn log_expiry(&self, key: &ReconcileKey) {
+        let Some(since) = self.keys.get(key).and_then(|state| state.decision.next_change) else { return };
         let ends = |binding: &&Binding| {
             binding.expires_at.map(jiff::Timestamp::from).is_some_and(|end| end >= since && end <= self.now.time)
         };
@@ -87,26 +88,27 @@ impl Engine {
             let binding = binding.meta.source(kind).path();
             tracing::info!(binding, "a binding has expired");
         };
-        match unit {
-            Unit::Site => {
+        match key {
+            ReconcileKey::Site => {
                 self.cache.site_bindings.values().filter(ends).for_each(|binding| log("SiteRoleBinding", binding));
             }
-            Unit::Namespace(name) => {
+            ReconcileKey::Namespace(name) => {
                 let bindings = self.cache.local.get(name).into_iter().flat_map(|local| local.bindings.values());
                 bindings.filter(ends).for_each(|binding| log("RoleBinding", binding));
             }
+            ReconcileKey::User(_)
+            | ReconcileKey::Organization(_)
+            | ReconcileKey::SuspendedUsers
+            | ReconcileKey::DecisionRecord => {}
         }
     }
 
-    /// Logs how many grants have changed in a unit that has converged.
-    pub(super) fn log_grants(&mut self, unit: &Unit) {
-        let Some(state) = self.units.get_mut(unit) else { return };
+    /// Logs how many grants have changed of a key that has converged.
+    pub(super) fn log_grants(&mut self, key: &ReconcileKey) {
+        let Some(state) = self.keys.get_mut(key) else { return };
         let Changes { given, taken, cause } = std::mem::take(&mut state.changes);
         if given + taken > 0 {
-            let place = match unit {
-                Unit::Site => "(site)",
-                Unit::Namespace(name) => name,
-            };
+            let place = key.namespace().map_or("(site)", |name| name);
             tracing::info!(place, given, taken, cause = cause.as_deref(), "grants have changed");
         }
     }

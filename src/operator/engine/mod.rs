@@ -1,17 +1,36 @@
-//! The engine: one task that owns the world, what is observed, and the queue of units that have work to do.
+//! The engine: a loop that does no I/O. It takes in events and answers, decides what follows, and sends writes to the writer.
 //!
-//! A *unit* is the smallest thing that can be decided at once: one namespace, or the site. For each the engine asks core
-//! what should be there, compares that with what is there, hands the next step of writes to the writer, and goes on when
-//! all of them are done; what takes access away begins beside them. Nothing is remembered about a plan between two steps, so
-//! every step rests on the newest state.
+//! One task owns all state, in parts:
+//!
+//! | part | what it holds |
+//! |---|---|
+//! | [`Cache`] | our objects and the chart's configuration, as records with indexes; says what a change affects |
+//! | [`WriteFailures`] | what the API server refuses: an input to decisions, beside the cache |
+//! | [`KeyState`] | of the site and of each namespace: its native objects, the last decision, and where the work on it is |
+//! | [`WorkQueue`] | which key is next |
+//! | [`WriteBudget`] | how many writes may be in flight |
+//! | [`StatusQueue`] | statuses that wait until what they say is true, or for a place |
+//! | [`SuspendedUsers`], [`DecisionRecord`] | the two ConfigMaps that the operator writes |
+//! | [`Listings`], [`Timers`] | which kinds were seen; what changes by itself |
+//!
+//! For each key the engine asks core what should be there, compares that with what is there, sends the next step of writes to
+//! the writer, and goes on when all of them are answered; revocations begin beside them. It remembers nothing about a plan
+//! between two steps, so every step rests on the newest state. `docs/life-of-an-event.md` follows one change through all of it.
 
+mod claiming;
+mod clock;
+mod decision_record;
 mod intake;
-mod kept;
+mod key;
+mod listings;
 mod log;
-mod queue;
+mod outcomes;
+mod reconcile;
+mod reread;
 mod statuses;
-mod suspensions;
-mod unit;
+mod suspended_users;
+mod work_queue;
+mod write_budget;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -21,122 +40,65 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-use self::intake::Listing;
+pub use self::clock::Now;
+use self::clock::{Timers, sleep_until, sleep_until_time};
+use self::decision_record::DecisionRecord;
 pub(super) use self::intake::kind_and_version;
-use self::kept::Keeping;
-use self::queue::{Queue, Writing, lane};
-use self::statuses::Statuses;
-use self::suspensions::Suspensions;
-use self::unit::UnitState;
+use self::key::{KeyState, ReconcileKey};
+use self::listings::Listings;
+use self::statuses::{NotReady, StatusQueue};
+use self::suspended_users::SuspendedUsers;
+use self::work_queue::{Priority, WorkQueue};
+use self::write_budget::WriteBudget;
 use super::history::History;
 use super::inbox;
 use super::metrics::Metrics;
-use super::watch::{Kind, WatchEvent};
+use super::watch::WatchEvent;
 use super::writer::{WriteRequest, WriteResult};
-use crate::core::Name;
 use crate::core::cache::{Affected, Cache};
-use crate::core::names::RELEASE_PREFIX;
-use crate::core::rbac::{Key, NativeKind, Source};
+use crate::core::rbac::Source;
 use crate::core::uid::Uid;
 use crate::core::write_failures::WriteFailures;
 
-/// How many units are worked on before new events are looked at.
-const UNITS_A_TURN: usize = 32;
-/// How many events are taken in before units are worked on.
+/// How many keys are reconciled before new events are looked at.
+const KEYS_A_TURN: usize = 32;
+/// How many events are taken in before keys are reconciled.
 const EVENTS_A_TURN: usize = 1024;
-
 /// After this time in one turn, new events are looked at, however much there is to decide.
 const LONGEST_TURN: Duration = Duration::from_millis(5);
 
-/// So long it does not look at the time of day, which somebody may set, or the machine may have slept through.
-const LONGEST_SLEEP: Duration = Duration::from_secs(5);
-
-/// A moment, by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// What the objects of the API speak of.
-    pub time: Timestamp,
-    /// By which pauses are measured: nobody sets it.
-    pub clock: Instant,
-}
-
-impl Now {
-    /// Reads both clocks.
-    #[must_use]
-    pub fn read() -> Self {
-        Self { time: Timestamp::now(), clock: Instant::now() }
-    }
-}
-
-/// What is decided at once.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Unit {
-    /// Cluster-scoped objects, and the site's objects in the release namespace.
-    Site,
-    /// A namespace.
-    Namespace(Name),
-}
-
-impl Unit {
-    /// The unit that a native object belongs to.
-    fn of(key: &Key) -> Self {
-        let cluster = matches!(key.kind, NativeKind::ClusterRole | NativeKind::ClusterRoleBinding);
-        // By name alone: an answer that could change (with the bounds, which are seen when they are) would leave the
-        // object, and a write under way, with a unit that does not expect it.
-        let site = cluster || key.name.starts_with(RELEASE_PREFIX);
-        if site { Unit::Site } else { Unit::Namespace(key.namespace.clone()) }
-    }
-}
-
-/// What a timer is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    Unit(Unit),
-    User(Name),
-    Organization(Name),
-}
-
-/// All state of the operator. Only [`Engine::run`] looks at a clock and does I/O: tests play with the rest as they like.
+/// All state of the operator. Only [`Engine::run`] looks at a clock and does I/O, so tests can simulate everything else.
 pub struct Engine {
     /// When this turn began.
     now: Now,
     cache: Cache,
     write_failures: WriteFailures,
-    units: HashMap<Unit, UnitState>,
-    queue: Queue,
-    /// Units that were not looked at since this replica leads: the site last.
-    undecided: Vec<Unit>,
-    statuses: Statuses,
-    suspensions: Suspensions,
-    keeping: Keeping,
+    keys: HashMap<ReconcileKey, KeyState>,
+    queue: WorkQueue,
+    /// Keys that were not decided since this replica leads: the site last.
+    undecided: Vec<ReconcileKey>,
+    budget: WriteBudget,
+    statuses: StatusQueue,
+    not_ready: NotReady,
+    suspended: SuspendedUsers,
+    record: DecisionRecord,
+    listings: Listings,
+    timers: Timers,
     /// ConfigMaps of the chart that cannot be read, and why not.
     unread: BTreeMap<&'static str, (Uid, String)>,
-    /// Decisions and writes begin when every kind has been seen once.
-    synced: HashSet<Kind>,
-    /// What lists have shown that are not complete.
-    listed: HashMap<Kind, Listing>,
-    /// It is in doubt whether the cluster is still what it was.
-    held: bool,
-    /// What shows that the cluster has gone back: nothing that is known counts any more.
-    gone_back: Option<String>,
-    /// When units are to be looked at again that wait because something failed.
-    pauses: BTreeSet<(Instant, Unit)>,
-    /// Namespaces that took long to decide, and until when others go first.
-    resting: BTreeSet<(Instant, Unit)>,
     /// Objects that are being read again.
-    reading: HashSet<Source>,
-    timers: BTreeSet<(Timestamp, Timer)>,
-    timer_of: BTreeMap<Timer, Timestamp>,
-    /// Counts what happened, to tell what a decision has taken into account.
+    rereading: HashSet<Source>,
+    /// Counts changes, to tell which of them a decision has taken into account.
     revision: u64,
-    /// Units with work to do, by the revision since which they have it.
-    busy: BTreeSet<(u64, Unit)>,
-    writing: Writing,
+    /// Keys with work to do, by the revision since which they have it.
+    busy: BTreeSet<(u64, ReconcileKey)>,
     /// The object whose change is being taken in, for the log.
     cause: Option<String>,
+    /// It is in doubt whether the cluster is still what it was.
+    held: bool,
     leading: bool,
     metrics: Arc<Metrics>,
-    jobs: mpsc::UnboundedSender<WriteRequest>,
+    writer: mpsc::UnboundedSender<WriteRequest>,
 }
 
 impl Engine {
@@ -144,7 +106,7 @@ impl Engine {
     #[must_use]
     pub fn new(
         metrics: Arc<Metrics>,
-        jobs: mpsc::UnboundedSender<WriteRequest>,
+        writer: mpsc::UnboundedSender<WriteRequest>,
         writes_at_once: usize,
         now: Now,
     ) -> Self {
@@ -152,41 +114,37 @@ impl Engine {
             now,
             cache: Cache::default(),
             write_failures: WriteFailures::default(),
-            units: HashMap::new(),
-            queue: Queue::default(),
+            keys: HashMap::new(),
+            queue: WorkQueue::default(),
             undecided: Vec::new(),
-            statuses: Statuses::default(),
-            suspensions: Suspensions::default(),
-            keeping: Keeping::default(),
+            budget: WriteBudget::new(writes_at_once),
+            statuses: StatusQueue::default(),
+            not_ready: NotReady::default(),
+            suspended: SuspendedUsers::default(),
+            record: DecisionRecord::default(),
+            listings: Listings::default(),
+            timers: Timers::default(),
             unread: BTreeMap::new(),
-            synced: HashSet::new(),
-            listed: HashMap::new(),
-            held: false,
-            gone_back: None,
-            pauses: BTreeSet::new(),
-            resting: BTreeSet::new(),
-            reading: HashSet::new(),
-            timers: BTreeSet::new(),
-            timer_of: BTreeMap::new(),
+            rereading: HashSet::new(),
             revision: 0,
             busy: BTreeSet::new(),
-            writing: Writing::new(writes_at_once),
             cause: None,
+            held: false,
             leading: false,
             metrics,
-            jobs,
+            writer,
         }
     }
 
     /// Runs until the watches and the writer are gone.
     pub(super) async fn run(
         mut self,
-        mut seen: inbox::Receiver,
-        mut done: mpsc::UnboundedReceiver<WriteResult>,
+        mut events_in: inbox::Receiver,
+        mut results_in: mpsc::UnboundedReceiver<WriteResult>,
         mut leading: watch::Receiver<bool>,
         history: Arc<History>,
     ) {
-        let (mut events, mut outcomes) = (Vec::new(), Vec::new());
+        let (mut events, mut results) = (Vec::new(), Vec::new());
         let mut state = history.state();
         loop {
             let (time, clock) = self.wakes_at();
@@ -198,19 +156,19 @@ impl Engine {
                     self.lead(leads);
                 }
                 _ = state.changed() => {}
-                n = done.recv_many(&mut outcomes, EVENTS_A_TURN) => if n == 0 { return },
-                n = seen.recv_many(&mut events, EVENTS_A_TURN) => if n == 0 { return },
-                () = until(time), if time.is_some() => {}
+                n = results_in.recv_many(&mut results, EVENTS_A_TURN) => if n == 0 { return },
+                n = events_in.recv_many(&mut events, EVENTS_A_TURN) => if n == 0 { return },
+                () = sleep_until_time(time), if time.is_some() => {}
                 () = sleep_until(clock), if clock.is_some() => {}
                 () = std::future::ready(()), if self.has_work() => {}
             }
             // Both are looked at in every turn, so that neither starves the other.
-            while outcomes.len() < EVENTS_A_TURN && done.try_recv().map(|d| outcomes.push(d)).is_ok() {}
-            while events.len() < EVENTS_A_TURN && seen.try_recv().map(|s| events.push(s)).is_ok() {}
+            while results.len() < EVENTS_A_TURN && results_in.try_recv().map(|r| results.push(r)).is_ok() {}
+            while events.len() < EVENTS_A_TURN && events_in.try_recv().map(|e| events.push(e)).is_ok() {}
             self.hold(state.borrow_and_update().is_in_doubt());
-            self.turn(Now::read(), outcomes.drain(..), events.drain(..).map(|letter| letter.seen));
-            if let Some(evidence) = &self.gone_back {
-                history.gone_back(evidence.clone());
+            self.turn(Now::read(), results.drain(..), events.drain(..).map(|letter| letter.seen));
+            if let Some(evidence) = self.gone_back() {
+                history.gone_back(evidence.to_owned());
             }
         }
     }
@@ -220,48 +178,60 @@ impl Engine {
         self.held = held;
     }
 
-    /// What shows that the cluster has gone back, if anything does.
+    /// What shows that the cluster has gone back in time, if anything does.
     #[must_use]
     pub fn gone_back(&self) -> Option<&str> {
-        self.gone_back.as_deref()
+        self.listings.gone_back()
     }
 
-    /// Takes in what became of writes, and what was seen, and goes on with the work.
+    /// Takes in results of writes and events of watches, and goes on with the work.
     pub fn turn(
         &mut self,
         now: Now,
-        outcomes: impl Iterator<Item = WriteResult>,
+        results: impl Iterator<Item = WriteResult>,
         events: impl Iterator<Item = WatchEvent>,
     ) {
         self.now = now;
-        for outcome in outcomes {
-            self.done(outcome);
-        }
-        for event in events {
-            self.seen(event);
-        }
-        self.fire_timers();
-        self.end_rests();
+        results.for_each(|result| self.written(result));
+        events.for_each(|event| self.watched(event));
+        self.end_pauses();
         if self.may_begin() {
-            let began = Instant::now();
-            self.keep_suspensions();
-            self.read_due_of_site();
-            for _ in 0..UNITS_A_TURN {
-                if let Some(unit) = self.undecided.pop() {
-                    self.decide_first(&unit);
-                } else if let Some(unit) = self.queue.pop(self.writing.room(now.clock)) {
-                    self.work(&unit);
-                } else {
-                    break;
-                }
-                if began.elapsed() > LONGEST_TURN {
-                    break;
-                }
-            }
-            self.settle_statuses(began);
-            self.keep();
+            self.work();
         }
         self.count_busy();
+    }
+
+    fn work(&mut self) {
+        let began = Instant::now();
+        self.reconcile(&ReconcileKey::SuspendedUsers);
+        if self.record.is_due(self.now.clock, self.busy.is_empty()) {
+            self.queue.add_with(ReconcileKey::DecisionRecord, Priority::Last);
+        }
+        self.reread_due_of_site();
+        for _ in 0..KEYS_A_TURN {
+            if let Some(key) = self.undecided.pop() {
+                self.decide_first(&key);
+            } else if let Some(key) = self.queue.take(self.budget.room(self.now.clock)) {
+                self.reconcile(&key);
+            } else {
+                break;
+            }
+            if began.elapsed() > LONGEST_TURN {
+                break;
+            }
+        }
+        self.write_statuses(began);
+    }
+
+    /// Queues what has waited for long enough.
+    fn end_pauses(&mut self) {
+        while let Some(key) = self.queue.due(self.now.clock) {
+            self.on_pause_over(key);
+        }
+        while let Some(key) = self.timers.pop(self.now.time) {
+            self.on_timer(key);
+        }
+        self.queue.end_rests(self.now.clock);
     }
 
     fn count_busy(&self) {
@@ -271,31 +241,23 @@ impl Engine {
     /// When it wants its next turn, if nothing happens before: by either clock.
     #[must_use]
     pub fn wakes_at(&self) -> (Option<Timestamp>, Option<Instant>) {
-        let pause = self.pauses.first().map(|(at, _)| *at);
-        let suspensions = self.suspensions.waits_until().filter(|_| self.may_begin());
-        let rest = self.resting.first().map(|(at, _)| *at);
-        let keeping = self.keeping.waits_until().filter(|_| self.may_begin());
-        let clocks = [pause, rest, self.writing.stalls_at(self.now.clock), suspensions, keeping];
-        (self.timers.first().map(|(at, _)| *at), clocks.into_iter().flatten().min())
+        let clocks = [self.queue.next_at(), self.budget.stalls_at(self.now.clock)];
+        (self.timers.next(), clocks.into_iter().flatten().min())
     }
 
+    /// Whether it may decide: this replica leads, and everything that is watched has been seen once.
     fn may_act(&self) -> bool {
-        self.leading && self.has_synced()
-    }
-
-    /// Whether everything that is watched has been seen once.
-    fn has_synced(&self) -> bool {
-        self.synced.len() == Kind::ALL.len()
+        self.leading && self.listings.all_complete()
     }
 
     fn may_begin(&self) -> bool {
-        self.may_act() && !self.held && self.gone_back.is_none()
+        self.may_act() && !self.held && self.gone_back().is_none()
     }
 
     /// Whether it wants its next turn at once.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        let room = self.writing.room(self.now.clock);
+        let room = self.budget.room(self.now.clock);
         let waits = !self.undecided.is_empty() || self.queue.has_next(room) || self.statuses.more;
         self.may_begin() && waits
     }
@@ -306,27 +268,10 @@ impl Engine {
             tracing::info!(leading, "leadership");
         }
         self.leading = leading;
+        self.undecided.clear();
         if leading {
-            self.unread.keys().for_each(|map| self.report_unread(map));
-            // Another replica may have led meanwhile.
-            self.write_failures.refused_claims.clear();
-            self.units.values_mut().for_each(UnitState::start_over);
-            // What was there before is no news.
-            self.units.values_mut().for_each(|state| state.changes = Default::default());
-            self.suspensions.start_over();
-            self.affected(Affected {
-                users: self.cache.users.names(),
-                organizations: self.cache.organizations.names(),
-                ..Affected::everything()
-            });
-            // Only then is it known what they hold.
-            self.statuses.count_again(self.cache.users.names(), self.now.clock);
-            // From the end: the site rests on every namespace, and the default organization on who belongs to another.
-            let defaults: Vec<Unit> = self.cache.default_namespaces().map(Unit::Namespace).collect();
-            let others = self.units.keys().filter(|unit| **unit != Unit::Site && !defaults.contains(unit)).cloned();
-            self.undecided = [Unit::Site].into_iter().chain(defaults.clone()).chain(others).collect();
+            self.start_over();
         } else {
-            self.undecided.clear();
             self.statuses.forget_pending();
         }
         // Whoever asks whether it leads and is idle must not take what comes before its first look for idleness.
@@ -334,168 +279,129 @@ impl Engine {
         self.metrics.leading.set(i64::from(leading));
     }
 
-    fn all_synced(&mut self) {
-        tracing::info!(
-            organizations = self.cache.organizations.len(),
-            users = self.cache.users.len(),
-            "everything that is watched has been seen"
-        );
-        self.lead_again();
-        self.metrics.synced.store(true, Ordering::Release);
+    /// Queues everything: another replica may have led meanwhile.
+    fn start_over(&mut self) {
+        self.unread.keys().for_each(|map| self.report_unread(map));
+        self.write_failures.refused_claims.clear();
+        self.keys.values_mut().for_each(KeyState::start_over);
+        self.suspended.start_over();
+        self.affected(Affected {
+            users: self.cache.users.names(),
+            organizations: self.cache.organizations.names(),
+            ..Affected::everything()
+        });
+        // Only when all is decided is it known what they hold.
+        self.statuses.count_again(self.cache.users.names(), self.now.clock);
+        // From the end. The site rests on every namespace, and the default organization on who belongs to another.
+        let defaults: Vec<_> = self.cache.default_namespaces().map(ReconcileKey::Namespace).collect();
+        let others = self.keys.keys().filter(|key| **key != ReconcileKey::Site && !defaults.contains(key)).cloned();
+        self.undecided = [ReconcileKey::Site].into_iter().chain(defaults.clone()).chain(others).collect();
     }
 
-    /// What was decided before everything was seen does not count.
-    fn lead_again(&mut self) {
+    fn all_seen(&mut self) {
+        let (organizations, users) = (self.cache.organizations.len(), self.cache.users.len());
+        tracing::info!(organizations, users, "everything that is watched has been seen");
         if self.leading {
+            // What was decided before does not count.
             self.lead(true);
         }
+        self.metrics.synced.store(true, Ordering::Release);
     }
 
     /// Queues what a change may affect.
     fn affected(&mut self, affected: Affected) {
         self.revision += 1;
         if affected.suspended {
-            self.suspensions.look_now();
+            self.suspended.changed(true);
         }
         if !self.may_act() {
-            // Everything is looked at when this replica leads.
+            // Everything is queued when this replica leads.
             return;
         }
         if affected.all {
-            let known: Vec<Unit> = self.units.keys().filter(|u| **u != Unit::Site).cloned().collect();
-            for unit in self.cache.units().into_iter().map(Unit::Namespace).chain(known) {
-                self.enqueue_changed(unit, affected.urgent);
-            }
+            let known = self.keys.keys().filter(|key| **key != ReconcileKey::Site).cloned();
+            let namespaces = self.cache.units().into_iter().map(ReconcileKey::Namespace);
+            let all: BTreeSet<ReconcileKey> = known.chain(namespaces).collect();
+            all.into_iter().for_each(|key| self.enqueue_changed(key, affected.urgent));
         }
         for name in affected.namespaces {
-            self.enqueue_changed(Unit::Namespace(name), affected.urgent);
+            self.enqueue_changed(ReconcileKey::Namespace(name), affected.urgent);
         }
         if affected.site {
-            self.enqueue_changed(Unit::Site, affected.urgent);
+            self.enqueue_changed(ReconcileKey::Site, affected.urgent);
         }
         if affected.site || !affected.organizations.is_empty() || !affected.users.is_empty() {
-            self.keeping.look_again();
+            self.record.changed(self.now.clock);
         }
         self.statuses.users.extend(affected.users);
         self.statuses.organizations.extend(affected.organizations);
     }
 
-    /// Queues a unit because somebody changed something.
-    fn enqueue_changed(&mut self, unit: Unit, urgent: bool) {
-        self.mark(unit.clone(), urgent);
-        if urgent && let Some(state) = self.units.get_mut(&unit) {
+    /// Queues a key because somebody changed something.
+    fn enqueue_changed(&mut self, key: ReconcileKey, urgent: bool) {
+        self.enqueue(key.clone(), urgent);
+        if urgent && let Some(state) = self.keys.get_mut(&key) {
             // What failed before says nothing about what is to be taken away now.
-            state.failures = 0;
+            state.work.forget_failures();
         }
     }
 
-    fn mark(&mut self, unit: Unit, urgent: bool) {
-        let revision = self.revision;
-        let state = self.units.entry(unit.clone()).or_default();
-        state.stale = true;
+    /// Queues a key for which something is new. `urgent`: it may take access away.
+    fn enqueue(&mut self, key: ReconcileKey, urgent: bool) {
+        let state = self.keys.entry(key.clone()).or_default();
+        state.decision.is_stale = true;
         state.changes.caused_by(self.cause.as_ref());
-        if state.busy_since.is_none() {
-            state.busy_since = Some(revision);
-            self.busy.insert((revision, unit.clone()));
+        if state.work.busy_since().is_none() {
+            self.busy.insert((self.revision, key.clone()));
         }
-        if urgent {
-            // What takes access away does not wait for the end of a pause that something else brought about.
-            state.wait_until = None;
-        }
-        state.urgent |= urgent;
-        self.enqueue(unit);
-    }
-
-    fn enqueue(&mut self, unit: Unit) {
-        let Some(state) = self.units.get(&unit) else { return };
-        self.queue.push(unit, lane(state.is_urgent(), state.is_slow));
-    }
-
-    /// Without new work: what has to be done may take access away.
-    fn make_urgent(&mut self, unit: &Unit) {
-        let Some(state) = self.units.get_mut(unit).filter(|state| !state.urgent) else { return };
-        state.urgent = true;
-        if self.queue.contains(unit) {
-            self.enqueue(unit.clone());
+        state.work.changed(self.revision, urgent);
+        if state.work.wants_turn() {
+            self.queue.add(key, state.work.is_urgent());
         }
     }
 
-    /// Rings at this time, or before it.
-    fn arm(&mut self, timer: Timer, at: Timestamp) {
-        if self.timer_of.get(&timer).is_none_or(|set| *set > at) {
-            self.set_timer(timer, Some(at));
+    /// Has a key go first that has work to do already: it may take access away.
+    fn make_urgent(&mut self, key: &ReconcileKey) {
+        let Some(state) = self.keys.get_mut(key) else { return };
+        state.work.may_turn_out_to_revoke();
+        if self.queue.contains(key) {
+            self.queue.add(key.clone(), state.work.is_urgent());
         }
     }
 
-    fn set_timer(&mut self, timer: Timer, at: Option<Timestamp>) {
-        let before = match at {
-            Some(at) => self.timer_of.insert(timer.clone(), at),
-            None => self.timer_of.remove(&timer),
-        };
-        if let Some(before) = before {
-            self.timers.remove(&(before, timer.clone()));
-        }
-        if let Some(at) = at {
-            self.timers.insert((at, timer));
-        }
-    }
-
-    /// Queues what is due.
-    fn fire_timers(&mut self) {
-        let now = self.now;
-        while self.pauses.first().is_some_and(|(at, _)| *at <= now.clock)
-            && let Some((_, unit)) = self.pauses.pop_first()
-        {
-            self.end_pause(unit);
-        }
-        while let Some((at, timer)) = self.timers.first().cloned() {
-            if at > now.time {
-                return;
-            }
-            self.set_timer(timer.clone(), None);
-            self.on_timer(timer);
-        }
-    }
-
-    /// Queues what this is about.
-    fn on_timer(&mut self, timer: Timer) {
-        match timer {
-            Timer::Unit(unit) => {
-                let ends = self.units.get(&unit).is_some_and(|state| state.ends_by(self.now.time));
+    /// The time of day has come for which a key waited.
+    fn on_timer(&mut self, key: ReconcileKey) {
+        match key {
+            ReconcileKey::User(handle) => drop(self.statuses.users.insert(handle)),
+            ReconcileKey::Organization(name) => drop(self.statuses.organizations.insert(name)),
+            ReconcileKey::Site | ReconcileKey::Namespace(_) => {
+                let ends = self.keys.get(&key).is_some_and(|state| state.ends_by(self.now.time));
                 self.revision += 1;
                 if ends && self.may_act() {
-                    self.log_expiry(&unit);
+                    self.log_expiry(&key);
                     self.cause = Some("expiresAt".to_owned());
                 }
-                self.mark(unit, ends);
+                self.enqueue(key, ends);
                 self.cause = None;
             }
-            Timer::User(handle) => drop(self.statuses.users.insert(handle)),
-            Timer::Organization(name) => drop(self.statuses.organizations.insert(name)),
+            ReconcileKey::SuspendedUsers | ReconcileKey::DecisionRecord => {}
         }
     }
 
-    /// A unit may have waited for long enough.
-    fn end_pause(&mut self, unit: Unit) {
-        let Some(state) = self.units.get_mut(&unit) else { return };
-        let (revoking, is_slow) = (state.try_again(self.now.clock), state.is_slow);
+    /// The pause is over for which a key waited.
+    fn on_pause_over(&mut self, key: ReconcileKey) {
+        let now = self.now.clock;
         self.revision += 1;
-        self.mark(unit.clone(), false);
-        if revoking {
-            self.queue.push(unit, lane(true, is_slow));
+        if key == ReconcileKey::SuspendedUsers {
+            self.suspended.pause_is_over(now);
+        }
+        let Some(state) = self.keys.get_mut(&key) else { return };
+        let revokes = state.failures.has_due_revocation(now);
+        let revokes = state.work.pause_is_over(now, revokes);
+        self.enqueue(key.clone(), false);
+        if revokes {
+            // Also beside what is being written.
+            self.queue.add(key, true);
         }
     }
-}
-
-async fn until(at: Option<Timestamp>) {
-    let Some(at) = at else { return std::future::pending().await };
-    // A time that is over is no duration, and not waited for.
-    if let Ok(wait) = Duration::try_from(at.duration_since(Timestamp::now())) {
-        tokio::time::sleep(wait.min(LONGEST_SLEEP)).await;
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    let Some(at) = at else { return std::future::pending().await };
-    tokio::time::sleep_until(at.into()).await;
 }

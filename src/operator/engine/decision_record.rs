@@ -1,0 +1,132 @@
+//! Keeps the record of decisions that a backup must bring back: see [`crate::core::kept`].
+//!
+//! It is written when there is nothing else to do, and not often: only a restore reads it.
+
+use std::time::{Duration, Instant};
+
+use super::key::ReconcileKey;
+use super::{Engine, WriteRequest};
+use crate::core::kept::Kept;
+use crate::core::records::digest;
+use crate::core::uid::Uid;
+use crate::operator::retry;
+use crate::operator::watch::OwnConfigMap;
+use crate::operator::writer::Failure;
+
+/// The pause between two writes.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long it waits for a moment in which nothing else is to be done. A tenant that changes something all the time must not
+/// keep it from being written.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// What is known of the record, and what is in flight.
+#[derive(Debug, Default)]
+pub(super) struct DecisionRecord {
+    map: Option<OwnConfigMap>,
+    writing: Option<Kept>,
+    /// Since when something may have to be written.
+    changed_at: Option<Instant>,
+    /// Not before then.
+    waits_until: Option<Instant>,
+    failures: u32,
+}
+
+impl DecisionRecord {
+    /// Something was decided, perhaps.
+    pub fn changed(&mut self, now: Instant) {
+        self.changed_at.get_or_insert(now);
+    }
+
+    /// The UID of the record, if it is there.
+    pub fn uid(&self) -> Option<Uid> {
+        self.map.as_ref().map(|map| map.uid.clone())
+    }
+
+    /// Whether it is to be looked at now. `idle`: nothing else is to be done.
+    pub fn is_due(&self, now: Instant, idle: bool) -> bool {
+        let waits = self.waits_until.is_some_and(|until| until > now);
+        let is_late = |since| now.saturating_duration_since(since) > LONGEST_WAIT;
+        !waits && self.writing.is_none() && self.changed_at.is_some_and(|since| idle || is_late(since))
+    }
+
+    /// The record, as a watch or the answer to a write shows it.
+    pub fn take_in(&mut self, map: OwnConfigMap, now: Instant) {
+        if self.map.as_ref().is_none_or(|known| known.uid != map.uid || known.version < map.version) {
+            self.map = Some(map);
+            self.changed(now);
+        }
+    }
+
+    /// The record is gone.
+    pub fn take_out(&mut self, uid: &Uid) {
+        if self.uid().as_ref() == Some(uid) {
+            self.map = None;
+        }
+    }
+}
+
+impl Engine {
+    /// The record, as the watch shows it. What it says counts when the operator starts: later, the operator knows better.
+    pub(super) fn see_record(&mut self, map: OwnConfigMap, kept: Kept) {
+        if !self.listings.all_complete() {
+            self.cache.kept = kept;
+        }
+        self.record.take_in(map, self.now.clock);
+    }
+
+    /// Writes the record if it is not right.
+    pub(super) fn write_record(&mut self) {
+        let Some(map) = &self.record.map else { return };
+        let wanted = Kept::of(&self.cache);
+        let text = wanted.text();
+        if map.digest != digest(&[&text]) {
+            let _ = self.writer.send(WriteRequest::Keep { uid: map.uid.clone(), text });
+            self.record.writing = Some(wanted);
+        }
+        self.record.changed_at = None;
+        self.wait_with_record(PAUSE);
+    }
+
+    /// The result of writing the record.
+    pub(super) fn record_written(&mut self, result: Result<OwnConfigMap, Failure>) {
+        let Some(wanted) = self.record.writing.take() else { return };
+        match result {
+            Ok(map) => {
+                self.record.failures = 0;
+                self.record.take_in(map, self.now.clock);
+                let doubts = std::mem::take(&mut self.cache.kept.doubts);
+                self.cache.kept = Kept { doubts, ..wanted };
+            }
+            Err(failure) => {
+                tracing::warn!(?failure, "the record of decisions was not written; it is tried again");
+                self.record.failures += 1;
+                self.wait_with_record(retry::delay(self.record.failures));
+            }
+        }
+        self.record.changed(self.now.clock);
+    }
+
+    fn wait_with_record(&mut self, pause: Duration) {
+        let until = self.now.clock + pause;
+        self.record.waits_until = Some(until);
+        self.queue.add_after(ReconcileKey::DecisionRecord, until);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_waits_for_a_moment_of_rest_but_not_forever() {
+        let (mut record, now) = (DecisionRecord::default(), Instant::now());
+        assert!(!record.is_due(now, true));
+        record.changed(now);
+        assert!(record.is_due(now, true) && !record.is_due(now, false));
+        let late = now + LONGEST_WAIT + Duration::from_secs(1);
+        record.changed(late);
+        assert!(record.is_due(late, false));
+        record.waits_until = Some(late + PAUSE);
+        assert!(!record.is_due(late, true) && record.is_due(late + PAUSE, true));
+    }
+}

@@ -1,0 +1,93 @@
+//! Which kinds have been seen, and what the lists in progress have shown so far.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::operator::watch::{Id, Kind};
+
+/// A list that is being read.
+#[derive(Debug)]
+struct Listing {
+    /// It shows everything up to this version at least.
+    floor: u64,
+    seen: HashSet<Id>,
+}
+
+/// The lists of all kinds.
+#[derive(Debug, Default)]
+pub(super) struct Listings {
+    in_progress: HashMap<Kind, Listing>,
+    complete: HashSet<Kind>,
+    gone_back: Option<String>,
+}
+
+impl Listings {
+    /// A list of all objects of a kind follows, which shows everything up to this version at least.
+    pub fn begins(&mut self, kind: Kind, floor: u64) {
+        self.in_progress.insert(kind, Listing { floor, seen: HashSet::new() });
+    }
+
+    /// A list is complete. Returns what it has shown.
+    pub fn ends(&mut self, kind: Kind) -> Option<HashSet<Id>> {
+        self.in_progress.remove(&kind).map(|list| list.seen)
+    }
+
+    /// An object of a list, perhaps, at this version, and the version that was known. If it is older than what was known before
+    /// the list was asked for, the cluster has gone back in time. What is newer than that may have been known first: from the
+    /// answer to a write, say.
+    pub fn shows(&mut self, id: Id, version: Option<u64>, known: Option<u64>) {
+        let Some(list) = self.in_progress.get_mut(&id.kind) else { return };
+        if let (Some(new), Some(known)) = (version, known)
+            && known <= list.floor
+            && (1..known).contains(&new)
+        {
+            let path = [&*format!("{:?}", id.kind), &*id.namespace, &*id.name].join(" ");
+            let words = path.split_whitespace().collect::<Vec<_>>().join(" ");
+            self.gone_back.get_or_insert(format!("{words} is listed at resource version {new} after {known} was seen"));
+        }
+        list.seen.insert(id);
+    }
+
+    /// A kind has been seen. Says whether it was the last of those that are required.
+    pub fn is_complete(&mut self, kind: Kind) -> bool {
+        self.complete.insert(kind) && self.all_complete()
+    }
+
+    /// Whether everything that is required has been seen once.
+    pub fn all_complete(&self) -> bool {
+        self.complete.len() == Kind::ALL.len()
+    }
+
+    /// What shows that the cluster has gone back, if anything does: then nothing that is known counts any more.
+    pub fn gone_back(&self) -> Option<&str> {
+        self.gone_back.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(kind: Kind, name: &str) -> Id {
+        Id { kind, namespace: "".into(), name: name.into(), uid: "u".into() }
+    }
+
+    #[test]
+    fn an_older_version_than_was_known_before_the_list_is_evidence() {
+        let mut listings = Listings::default();
+        listings.begins(Kind::User, 7);
+        listings.shows(id(Kind::User, "ada"), Some(5), Some(8));
+        listings.shows(id(Kind::User, "bob"), Some(7), Some(7));
+        assert_eq!(listings.gone_back(), None);
+        listings.shows(id(Kind::User, "eve"), Some(5), Some(7));
+        assert_eq!(listings.gone_back(), Some("User eve is listed at resource version 5 after 7 was seen"));
+        assert_eq!(listings.ends(Kind::User).map(|seen| seen.len()), Some(3));
+    }
+
+    #[test]
+    fn everything_is_seen_when_the_last_kind_is() {
+        let mut listings = Listings::default();
+        let last: Vec<bool> = Kind::ALL.iter().map(|kind| listings.is_complete(*kind)).collect();
+        assert_eq!(last.iter().filter(|is_last| **is_last).count(), 1);
+        assert!(last.last() == Some(&true) && listings.all_complete() && !listings.is_complete(Kind::User));
+    }
+}

@@ -1,0 +1,211 @@
+//! Results of writes of native objects, and what the API server does not let be written.
+
+use super::Engine;
+use super::key::ReconcileKey;
+use crate::api::conditions::Reason;
+use crate::core::rbac::{Key, Observed};
+use crate::core::uid::Uid;
+use crate::core::write_failures::WriteFailure;
+use crate::operator::writer::{Outcome, WriteResult};
+
+/// The longest message of a refusal, in bytes.
+const LONGEST_MESSAGE: usize = 1024;
+
+impl Engine {
+    /// The result of a write.
+    pub(super) fn written(&mut self, result: WriteResult) {
+        match result {
+            WriteResult::Native(object, outcome) => {
+                let key = ReconcileKey::of(&object);
+                let Some(state) = self.keys.get_mut(&key) else { return };
+                let revokes = state.in_flight.end(&object);
+                self.budget.end(revokes.then_some(&object), self.now.clock);
+                self.native_written(&key, object, revokes, outcome);
+                self.answered(&key);
+            }
+            WriteResult::Claim(name, result) => self.claim_written(&name, result),
+            WriteResult::Status(target, result) => self.status_written(&target, result),
+            WriteResult::Read(target, result) => self.was_reread(&target, result),
+            WriteResult::Suspended(result) => self.suspended_users_written(result),
+            WriteResult::Kept(result) => self.record_written(result),
+            WriteResult::Unlabelled(handle, result) => self.label_removed(&handle, result),
+            WriteResult::Unread => {}
+        }
+    }
+
+    /// Queues a key when all its writes are answered, or when it may have something to take away beside them.
+    pub(super) fn answered(&mut self, key: &ReconcileKey) {
+        let Some(state) = self.keys.get_mut(key) else { return };
+        if !state.is_writing() {
+            state.objects.all_answered();
+            state.work.all_answered(self.now.clock);
+            if state.decision.is_stale {
+                // Its turn may come late, and then it is decided again.
+                state.decision.desired = None;
+            }
+        }
+        if state.work.wants_turn() {
+            // Work that has begun is brought to its end before other work begins.
+            self.queue.add_first(key.clone(), state.work.may_revoke());
+        }
+    }
+
+    fn native_written(&mut self, key: &ReconcileKey, object: Key, revokes: bool, outcome: Outcome) {
+        let Some(state) = self.keys.get_mut(key) else { return };
+        if !matches!(outcome, Outcome::Failed { .. }) {
+            state.failures.was_answered(&object);
+        }
+        match outcome {
+            Outcome::Is(observed) => {
+                if !self.take_answer(key, object, observed) {
+                    // Somebody has changed it since.
+                    self.make_urgent(key);
+                }
+            }
+            Outcome::Altered(observed) => {
+                let message = format!(
+                    "The API server stored {object} otherwise than it was written: an admission webhook or a \
+                     MutatingAdmissionPolicy of this cluster changes it. Exempt objects with the label \
+                     app.kubernetes.io/managed-by=bailiwick from it."
+                );
+                if self.take_answer(key, object.clone(), observed) {
+                    let waits = self.refused(key, object, Reason::ChangedByAdmission, message, revokes) && revokes;
+                    if !waits {
+                        // It may give more than it should.
+                        self.make_urgent(key);
+                    }
+                }
+            }
+            Outcome::Found(observed) => {
+                let known = state.objects.get(&object);
+                let is_news = known.is_none_or(|k| k.uid != observed.uid || k.version != observed.version);
+                self.take_answer(key, object, observed);
+                if is_news {
+                    // Somebody has changed it.
+                    self.make_urgent(key);
+                } else {
+                    // Whatever the conflict is, the next try has no better reason to work.
+                    self.back_off(key);
+                }
+            }
+            Outcome::Gone(uid) => self.found_gone(key, &object, uid),
+            Outcome::Taken => {
+                let changed = state.objects.is_not_ours(&object);
+                changed.inspect(|(before, _)| state.changes.note(before.as_ref(), None));
+                let message = format!(
+                    "{object} exists and is not Bailiwick's. Delete it, or recreate what asks for it under another name."
+                );
+                self.write_failed(key, object, Reason::NameTaken, message, false);
+            }
+            Outcome::Refused { message, authorized } => {
+                let cannot_be_done = self.refused(key, object, Reason::RefusedByApiServer, message, revokes);
+                if let (true, false, Some(name)) = (cannot_be_done, authorized, key.namespace()) {
+                    self.write_failures.unauthorized.insert(name.clone());
+                }
+            }
+            Outcome::Failed { message, answered } => {
+                tracing::warn!(key = %object, message, "a write failed; it is tried again");
+                // What fails for long is as good as refused: subjects that should get this instead of something else keep that
+                // meanwhile, and those that should lose it keep it, but not forever.
+                if answered && state.failures.err(&object, revokes, self.now.clock) {
+                    self.refused(key, object, Reason::RefusedByApiServer, message, revokes);
+                } else {
+                    self.back_off(key);
+                }
+            }
+            Outcome::NotLeading => self.back_off(key),
+        }
+    }
+
+    /// Takes in what a write left, or came upon. Says whether nothing newer is known.
+    fn take_answer(&mut self, key: &ReconcileKey, object: Key, observed: Observed) -> bool {
+        let Some(state) = self.keys.get_mut(key) else { return false };
+        let changed = state.objects.written(object, observed);
+        changed.inspect(|(before, after)| state.changes.note(before.as_ref(), after.as_ref())).is_some()
+    }
+
+    /// An object that was to be written is gone. `uid`: the one that was written to, if any.
+    fn found_gone(&mut self, key: &ReconcileKey, object: &Key, uid: Option<Uid>) {
+        let Some(state) = self.keys.get_mut(key) else { return };
+        match state.objects.get(object) {
+            // A create in conflict with nothing that there is.
+            None if uid.is_none() => self.back_off(key),
+            Some(known) if uid.is_none_or(|uid| uid == known.uid) => {
+                let changed = state.objects.was_deleted(object);
+                changed.inspect(|(before, _)| state.changes.note(before.as_ref(), None));
+            }
+            _ => {}
+        }
+    }
+
+    /// The API server refuses a write. Says whether nothing else can be tried at once.
+    fn refused(&mut self, key: &ReconcileKey, object: Key, reason: Reason, message: String, revokes: bool) -> bool {
+        // A binding is checked against the ceiling at every update, even one that only takes away. Deleting is not: what it may
+        // still grant is created again.
+        if revokes && self.keys.get_mut(key).is_some_and(|state| state.objects.must_recreate(&object)) {
+            return false;
+        }
+        self.write_failed(key, object, reason, message, revokes);
+        true
+    }
+
+    /// Something cannot be written for now: it is reported and tried again, and holds up nothing else.
+    fn write_failed(&mut self, key: &ReconcileKey, object: Key, reason: Reason, message: String, revokes: bool) {
+        let Some(state) = self.keys.get_mut(key) else { return };
+        // An answer may quote what was written, which may be large.
+        let message = message[..message.floor_char_boundary(LONGEST_MESSAGE)].to_owned();
+        let (until, is_first) = state.failures.refuse(&object, revokes, self.now.clock);
+        self.queue.add_after(key.clone(), until);
+        let desired = state.decision.desired.as_ref().and_then(|decided| decided.desired.get(&object));
+        let desired = desired.map(|native| native.source.uid.clone());
+        // What is not wanted any more, and stays, is reported on the object that asked for it.
+        let there = || state.objects.get(&object).and_then(Observed::source).map(|source| source.uid);
+        let source = desired.or_else(there).unwrap_or_default();
+        if is_first {
+            tracing::warn!(key = %object, %reason, message, "a native object is refused; it is tried again");
+        }
+        let failure = WriteFailure { source, reason, message };
+        if !self.write_failures.get(&object).is_some_and(|known| known.is_as(&failure)) {
+            self.write_failures.insert(object, failure);
+            self.enqueue_after_failure(key);
+        }
+        self.count_refused();
+    }
+
+    /// Forgets the write failures of a key that has converged, but for what is still refused.
+    pub(super) fn forget_write_failures(&mut self, key: &ReconcileKey) {
+        let Some(state) = self.keys.get(key) else { return };
+        if self.write_failures.is_empty() && self.write_failures.unauthorized.is_empty() {
+            return;
+        }
+        let refused = state.failures.refused();
+        let is_over = |object: &&Key| ReconcileKey::of(object) == *key && !refused.contains(*object);
+        let over: Vec<Key> = self.write_failures.keys().filter(is_over).cloned().collect();
+        over.iter().for_each(|object| self.write_failures.remove(object));
+        let authorized_again = |name| refused.is_empty() && self.write_failures.unauthorized.remove(name);
+        let is_authorized = key.namespace().is_some_and(authorized_again);
+        self.count_refused();
+        if is_authorized || !over.is_empty() {
+            self.enqueue_after_failure(key);
+        }
+    }
+
+    /// Statuses of this key and of the site say what is refused.
+    fn enqueue_after_failure(&mut self, key: &ReconcileKey) {
+        self.revision += 1;
+        self.enqueue(key.clone(), false);
+        self.enqueue(ReconcileKey::Site, false);
+    }
+
+    fn count_refused(&self) {
+        self.metrics.refused.set(i64::try_from(self.write_failures.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Has the whole key wait a little.
+    pub(super) fn back_off(&mut self, key: &ReconcileKey) {
+        let Some(state) = self.keys.get_mut(key) else { return };
+        if let Some(until) = state.work.back_off(self.now.clock) {
+            self.queue.add_after(key.clone(), until);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Statuses are written when what they say is true, and only if it differs from what is there.
+//!
+//! The statuses of a decision wait until the writes that they speak of are done: those of the key itself, and for what reaches
+//! beyond it those of the site, or of all keys. They are not kept meanwhile, which for all objects of a large site would be a
+//! lot, but decided once more when there is a place for them.
+
+mod lookup;
+mod queue;
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+pub(super) use self::lookup::{meta, meta_of_name, weight};
+use self::queue::Deferred;
+pub(super) use self::queue::StatusQueue;
+use super::intake::kind_of_ours;
+use super::key::ReconcileKey;
+use super::reconcile::Observations;
+use super::{Engine, KEYS_A_TURN, LONGEST_TURN};
+use crate::api::conditions::{ConditionType, Reason};
+use crate::core::conditions::{Status, StatusDraft};
+use crate::core::rbac::Source;
+use crate::core::{Name, claims, organization, organization_status, user};
+use crate::operator::metrics::{Metrics, ReasonLabels};
+use crate::operator::retry;
+use crate::operator::watch::{Id, Item};
+use crate::operator::writer::{Failure, News, WriteRequest};
+
+impl Engine {
+    /// Writes the statuses that are true by now, as far as there are places.
+    pub(super) fn write_statuses(&mut self, began: Instant) {
+        for draft in self.statuses.take_due() {
+            self.enqueue_status(draft);
+        }
+        while self.has_place_for_status()
+            && let Some(draft) = self.statuses.next_queued()
+        {
+            self.enqueue_status(draft);
+        }
+        let all_converged = self.undecided.is_empty() && self.oldest_busy().is_none();
+        if self.undecided.is_empty() {
+            self.statuses.write_counts(self.now.clock, all_converged);
+        }
+        while self.has_place_for_status()
+            && let Some(name) = self.statuses.organizations.pop_first()
+        {
+            self.organization_status(&name);
+        }
+        while self.has_place_for_status()
+            && let Some(handle) = self.statuses.users.pop_first()
+        {
+            self.user_status(&handle);
+        }
+        let ready = if self.has_place_for_status() { self.keys_with_true_statuses() } else { Vec::new() };
+        let mut left = ready.len();
+        for key in ready.into_iter().take(KEYS_A_TURN) {
+            if !self.has_place_for_status() {
+                break;
+            }
+            left -= 1;
+            self.statuses_of(&key);
+            if began.elapsed() > LONGEST_TURN {
+                break;
+            }
+        }
+        self.statuses.more = left > 0 && self.has_place_for_status();
+    }
+
+    /// Since which revision a key has work to do that waits for nothing.
+    fn oldest_busy(&self) -> Option<u64> {
+        let waits = |key: &ReconcileKey| {
+            self.queue.rests(key) || self.keys.get(key).is_some_and(|state| state.work.is_backing_off())
+        };
+        self.busy.iter().find(|(_, key)| !waits(key)).map(|(revision, _)| *revision)
+    }
+
+    /// Keys whose statuses can be written: as many as are written in a turn, and one more.
+    fn keys_with_true_statuses(&self) -> Vec<ReconcileKey> {
+        let busy_since = |key: &ReconcileKey| self.keys.get(key).and_then(|state| state.work.busy_since());
+        // A key that is decided again gets its statuses when that is done.
+        let is_due = |key: &&ReconcileKey| busy_since(key).is_none() && !self.queue.rests(key);
+        let keys = self.statuses.true_by_now(self.oldest_busy(), busy_since(&ReconcileKey::Site));
+        keys.filter(is_due).take(KEYS_A_TURN + 1).cloned().collect()
+    }
+
+    fn statuses_of(&mut self, key: &ReconcileKey) {
+        let began = Instant::now();
+        let drafts = match (key.namespace(), self.statuses.take_deferred(key)) {
+            (_, Some(Deferred::Site(drafts))) => drafts,
+            (Some(name), Some(Deferred::Namespace(time))) => {
+                let observed = Observations(&self.keys, &self.write_failures);
+                organization::decide(&self.cache, name, time, &observed).statuses
+            }
+            (None, Some(Deferred::Namespace(_))) | (_, None) => return,
+        };
+        drafts.into_iter().for_each(|draft| self.enqueue_status(draft));
+        self.charge(key, began.elapsed());
+    }
+
+    /// How many statuses (and labels) may be in flight.
+    pub(super) fn places_for_statuses(&self) -> usize {
+        self.budget.places_for_statuses(!self.queue.is_empty(), self.now.clock)
+    }
+
+    fn has_place_for_status(&self) -> bool {
+        self.statuses.in_flight() < self.places_for_statuses()
+    }
+
+    fn user_status(&mut self, handle: &Name) {
+        let Some(user) = self.cache.users.get(handle) else {
+            if self.cache.users.is_excess(handle)
+                && let Some(meta) = self.cache.users.meta(handle)
+            {
+                self.enqueue_status(user::beyond_limit(meta));
+            }
+            return;
+        };
+        let is_counted = self.statuses.is_counted_later(handle);
+        let counts = if is_counted { user.told } else { self.cache.holds(user) };
+        let (draft, next) = user::status(&self.cache, user, counts, self.now.time);
+        self.timers.set(ReconcileKey::User(handle.clone()), next);
+        self.enqueue_status(draft);
+    }
+
+    fn organization_status(&mut self, name: &Name) {
+        let Some(organization) = self.cache.organizations.get(name) else {
+            if self.cache.organizations.is_excess(name)
+                && let Some(meta) = self.cache.organizations.meta(name)
+            {
+                self.enqueue_status(organization_status::beyond_limit(meta));
+            }
+            return;
+        };
+        let held = match claims::assignment(&self.cache, organization) {
+            claims::Assignment::Holds(namespace) => Some(ReconcileKey::Namespace(namespace)),
+            claims::Assignment::Not { .. } => None,
+        };
+        let state = held.as_ref().and_then(|key| self.keys.get(key));
+        if state.is_some_and(|state| state.work.busy_since().is_some()) {
+            // It is written when the namespace has converged.
+            return;
+        }
+        let draft = organization_status::status(
+            &self.cache,
+            &self.write_failures,
+            organization,
+            state.map(|state| state.decision.counts).unwrap_or_default(),
+        );
+        self.enqueue_status(draft);
+    }
+
+    /// Writes a status if it differs from what is there, now or when there is a place.
+    fn enqueue_status(&mut self, draft: StatusDraft) {
+        let at_once = self.makes_privileged(&draft);
+        let Some(draft) = self.statuses.replace(draft, at_once) else { return };
+        let Some(meta) = meta(&self.cache, &draft.target) else { return };
+        let document = draft.document(meta, self.now.time);
+        let was_ready = meta.status.transitions.iter().find(|t| t.kind == ConditionType::Ready).map(|t| t.good);
+        self.not_ready.note(&draft, &self.metrics);
+        let Some(document) = document else { return };
+        if !at_once && !self.has_place_for_status() {
+            // Decisions wait for what these record: the default organization, and the one holder of a role.
+            let first = matches!(draft.target.kind, "Organization" | "SiteRole");
+            self.statuses.wait_for_place(draft, first);
+            return;
+        }
+        self.statuses.begin(draft.target.clone());
+        let weight = weight(&self.cache, &draft.target);
+        let news = news(&draft, was_ready);
+        let _ = self.writer.send(WriteRequest::Status { target: draft.target, document, news, weight });
+    }
+
+    /// Whether policies will refuse something from when this is written: whoever takes access away all the time, so that there
+    /// is no place for statuses, must not keep it from being said.
+    pub(super) fn makes_privileged(&self, draft: &StatusDraft) -> bool {
+        let Status::Group(status) = &draft.status else { return false };
+        let Some(local) = self.cache.local.get(&draft.target.namespace) else { return false };
+        let known = local.groups.get(&draft.target.name);
+        // Where bindings are left out every Group becomes privileged, which may be thousands.
+        status.privileged && known.is_some_and(|group| !group.privileged) && !local.bindings.is_over()
+    }
+
+    /// An object is gone, so it has no status.
+    pub(super) fn forget_status(&mut self, id: &Id) {
+        let Some(kind) = kind_of_ours(id.kind) else { return };
+        let target = Source { kind, namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
+        self.rereading.remove(&target);
+        // Another one may be there by now.
+        if meta(&self.cache, &target).is_some() {
+            self.not_ready.forget(&target, &self.metrics);
+        }
+    }
+
+    pub(super) fn status_written(&mut self, target: &Source, result: Result<Box<Item>, Failure>) {
+        let next = self.statuses.end(target);
+        match result {
+            // The watch may have shown by now that the object is gone: an answer brings nothing back.
+            Ok(item) if meta(&self.cache, target).is_some() => {
+                let edited = self.edited_since(&item);
+                self.item(*item);
+                if edited {
+                    self.requeue_status(target);
+                }
+            }
+            Ok(_) | Err(Failure::Gone) => {}
+            Err(failure) => {
+                let error = match failure {
+                    Failure::Failed(error) | Failure::Refused(error) | Failure::Conflict(error) => error,
+                    Failure::NotLeading | Failure::Gone => "not leading".to_owned(),
+                };
+                tracing::warn!(object = target.path(), error, "a status was not written");
+                self.requeue_status(target);
+            }
+        }
+        let Some(draft) = next else { return };
+        // Some rest on what their status recorded before: an answer that has just come in.
+        match target.kind {
+            "User" | "Organization" | "SiteRole" | "CustomRole" => self.on_timer(key_of_status(target)),
+            _ => self.enqueue_status(draft),
+        }
+    }
+
+    /// Has the status of this object decided once more, after a pause.
+    pub(super) fn requeue_status(&mut self, target: &Source) {
+        self.timers.set_earlier(key_of_status(target), self.now.time + retry_soon());
+    }
+}
+
+/// The key by which the status of this object is decided.
+fn key_of_status(target: &Source) -> ReconcileKey {
+    match target.kind {
+        "User" => ReconcileKey::User(target.name.clone()),
+        "Organization" => ReconcileKey::Organization(target.name.clone()),
+        "SiteRole" | "SiteRoleBinding" => ReconcileKey::Site,
+        _ => ReconcileKey::Namespace(target.namespace.clone()),
+    }
+}
+
+/// A status is no access: it can wait longer than a grant.
+fn retry_soon() -> jiff::SignedDuration {
+    jiff::SignedDuration::try_from(retry::delay(5)).unwrap_or(jiff::SignedDuration::from_secs(2))
+}
+
+/// What people should notice about a status. What is seen for the first time and is well is no news, and what is on its way is
+/// in the status, but nobody has to fix it.
+fn news(draft: &StatusDraft, was_ready: Option<bool>) -> Option<News> {
+    let ready = draft.ready()?;
+    let faulty = !ready.good && !matches!(ready.reason, Reason::ClaimPending | Reason::HolderPending);
+    let changes = was_ready.map_or(faulty, |was| was != ready.good);
+    let event = if ready.good { changes } else { faulty };
+    (event || changes).then(|| News {
+        good: ready.good,
+        reason: ready.reason.as_str(),
+        message: ready.message.to_string(),
+        changes,
+        event,
+    })
+}
+
+/// Objects that are not ready, for the metric.
+#[derive(Debug, Default)]
+pub(super) struct NotReady(HashMap<(&'static str, Name, Name), &'static str>);
+
+impl NotReady {
+    fn note(&mut self, draft: &StatusDraft, metrics: &Metrics) {
+        let reason = draft.ready().filter(|ready| !ready.good).map(|ready| ready.reason.as_str());
+        if self.0.get(&slot(&draft.target)).copied() == reason {
+            return;
+        }
+        self.forget(&draft.target, metrics);
+        if let Some(reason) = reason {
+            self.0.insert(slot(&draft.target), reason);
+            metrics.not_ready.get_or_create(&ReasonLabels { reason }).inc();
+        }
+    }
+
+    fn forget(&mut self, target: &Source, metrics: &Metrics) {
+        if let Some(reason) = self.0.remove(&slot(target)) {
+            metrics.not_ready.get_or_create(&ReasonLabels { reason }).dec();
+        }
+    }
+}
+
+fn slot(target: &Source) -> (&'static str, Name, Name) {
+    (target.kind, target.namespace.clone(), target.name.clone())
+}
