@@ -57,6 +57,13 @@ pub struct ReasonLabels {
     pub reason: &'static str,
 }
 
+/// A kind of object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabels {
+    /// Its name in the API.
+    pub kind: &'static str,
+}
+
 /// All of them.
 #[derive(Debug)]
 pub struct Metrics {
@@ -73,6 +80,8 @@ pub struct Metrics {
     pub refused: Gauge,
     /// Objects that are not ready, by reason.
     pub not_ready: Family<ReasonLabels, Gauge>,
+    /// What the resync has corrected: faults of the operator, by the kind of object that was not as it should be.
+    pub resync_corrections: Family<KindLabels, Counter>,
     /// Times that a watch broke.
     pub watch_errors: Counter,
     /// Watches whose last word was an error, and when. A watch that goes on where it was says nothing until something changes.
@@ -109,6 +118,7 @@ impl Default for Metrics {
             units_busy: Gauge::default(),
             refused: Gauge::default(),
             not_ready: Family::default(),
+            resync_corrections: Family::default(),
             watch_errors: Counter::default(),
             broken: Mutex::default(),
             watches_broken: Gauge::default(),
@@ -127,6 +137,8 @@ impl Default for Metrics {
         registry.register("units_busy", "Namespaces, and the site, with work to do", metrics.units_busy.clone());
         registry.register("refused_objects", "Native objects that the API server refuses", metrics.refused.clone());
         registry.register("not_ready_objects", "Objects that are not ready, by reason", metrics.not_ready.clone());
+        let corrections = "What the resync has corrected, by kind: each is a fault of the operator";
+        registry.register("resync_corrections", corrections, metrics.resync_corrections.clone());
         registry.register("watch_errors", "Times that a watch broke", metrics.watch_errors.clone());
         registry.register("watches_broken", "Watches that are broken now", metrics.watches_broken.clone());
         registry.register("policies", "Admission policies of the chart, by state", metrics.policies.clone());

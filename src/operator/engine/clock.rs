@@ -56,6 +56,11 @@ impl Timers {
         }
     }
 
+    /// When it fires for this key.
+    pub fn get(&self, key: &ReconcileKey) -> Option<Timestamp> {
+        self.by_key.get(key).copied()
+    }
+
     /// The next key whose time has come.
     pub fn pop(&mut self, now: Timestamp) -> Option<ReconcileKey> {
         let (_, key) = self.by_time.first().filter(|(at, _)| *at <= now).cloned()?;

@@ -27,6 +27,7 @@ mod log;
 mod outcomes;
 mod reconcile;
 mod reread;
+mod resync;
 mod statuses;
 mod suspended_users;
 mod work_queue;
@@ -46,6 +47,7 @@ use self::decision_record::DecisionRecord;
 pub(super) use self::intake::kind_and_version;
 use self::key::{KeyState, ReconcileKey};
 use self::listings::Listings;
+use self::resync::Resync;
 use self::statuses::{NotReady, StatusQueue};
 use self::suspended_users::SuspendedUsers;
 use self::work_queue::{Priority, WorkQueue};
@@ -84,6 +86,7 @@ pub struct Engine {
     record: DecisionRecord,
     listings: Listings,
     timers: Timers,
+    resync: Resync,
     /// ConfigMaps of the chart that cannot be read, and why not.
     unread: BTreeMap<&'static str, (Uid, String)>,
     /// Objects that are being read again.
@@ -124,6 +127,7 @@ impl Engine {
             record: DecisionRecord::default(),
             listings: Listings::default(),
             timers: Timers::default(),
+            resync: Resync::new(now.clock),
             unread: BTreeMap::new(),
             rereading: HashSet::new(),
             revision: 0,
@@ -221,6 +225,7 @@ impl Engine {
             }
         }
         self.write_statuses(began);
+        self.resync(began);
     }
 
     /// Queues what has waited for long enough.
@@ -241,7 +246,8 @@ impl Engine {
     /// When it wants its next turn, if nothing happens before: by either clock.
     #[must_use]
     pub fn wakes_at(&self) -> (Option<Timestamp>, Option<Instant>) {
-        let clocks = [self.queue.next_at(), self.budget.stalls_at(self.now.clock)];
+        let resync = Some(self.resync.next_look()).filter(|_| self.may_begin());
+        let clocks = [self.queue.next_at(), self.budget.stalls_at(self.now.clock), resync];
         (self.timers.next(), clocks.into_iter().flatten().min())
     }
 
@@ -276,7 +282,8 @@ impl Engine {
         }
         // Whoever asks whether it leads and is idle must not take what comes before its first look for idleness.
         self.count_busy();
-        self.metrics.leading.set(i64::from(leading));
+        // It leads and is idle only when it has seen everything.
+        self.metrics.leading.set(i64::from(self.may_act()));
     }
 
     /// Queues everything: another replica may have led meanwhile.

@@ -226,7 +226,7 @@ impl Engine {
 
     /// With a namespace, everything of ours in it is gone. Not before: while it terminates there may be Pods in it, and
     /// Kubernetes leaves RBAC until they are gone.
-    fn namespace_is_gone(&self, key: &ReconcileKey) -> bool {
+    pub(super) fn namespace_is_gone(&self, key: &ReconcileKey) -> bool {
         key.namespace().is_some_and(|name| self.cache.namespaces.get(name).is_none())
     }
 

@@ -19,7 +19,9 @@ use super::reconcile::Observations;
 use super::{Engine, KEYS_A_TURN, LONGEST_TURN};
 use crate::api::conditions::{ConditionType, Reason};
 use crate::core::conditions::{Status, StatusDraft};
+use crate::core::desired::Counts;
 use crate::core::rbac::Source;
+use crate::core::records::Organization;
 use crate::core::{Name, claims, organization, organization_status, user};
 use crate::operator::metrics::{Metrics, ReasonLabels};
 use crate::operator::retry;
@@ -131,22 +133,23 @@ impl Engine {
             }
             return;
         };
-        let held = match claims::assignment(&self.cache, organization) {
-            claims::Assignment::Holds(namespace) => Some(ReconcileKey::Namespace(namespace)),
+        // Or else it is written when the namespace has converged.
+        if let Some(counts) = self.counts_of(organization) {
+            let draft = organization_status::status(&self.cache, &self.write_failures, organization, counts);
+            self.enqueue_status(draft);
+        }
+    }
+
+    /// What there is in the namespace of an organization, unless that is being worked on.
+    pub(super) fn counts_of(&self, organization: &Organization) -> Option<Counts> {
+        let state = match claims::assignment(&self.cache, organization) {
+            claims::Assignment::Holds(namespace) => self.keys.get(&ReconcileKey::Namespace(namespace)),
             claims::Assignment::Not { .. } => None,
         };
-        let state = held.as_ref().and_then(|key| self.keys.get(key));
-        if state.is_some_and(|state| state.work.busy_since().is_some()) {
-            // It is written when the namespace has converged.
-            return;
+        match state {
+            Some(state) if state.work.busy_since().is_some() => None,
+            state => Some(state.map(|state| state.decision.counts).unwrap_or_default()),
         }
-        let draft = organization_status::status(
-            &self.cache,
-            &self.write_failures,
-            organization,
-            state.map(|state| state.decision.counts).unwrap_or_default(),
-        );
-        self.enqueue_status(draft);
     }
 
     /// Writes a status if it differs from what is there, now or when there is a place.
@@ -223,6 +226,16 @@ impl Engine {
     /// Has the status of this object decided once more, after a pause.
     pub(super) fn requeue_status(&mut self, target: &Source) {
         self.timers.set_earlier(key_of_status(target), self.now.time + retry_soon());
+    }
+}
+
+/// Within this time a status is written again that somebody has edited.
+const REQUEUED: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+
+impl Engine {
+    /// Whether the status of this object is decided once more soon.
+    pub(super) fn is_status_requeued(&self, target: &Source) -> bool {
+        self.timers.get(&key_of_status(target)).is_some_and(|at| at <= self.now.time + REQUEUED)
     }
 }
 

@@ -193,6 +193,16 @@ impl StatusQueue {
         }
     }
 
+    /// Whether no status is to be written.
+    pub fn is_idle(&self) -> bool {
+        let is_empty = self.users.is_empty() && self.organizations.is_empty() && self.counted.is_empty();
+        is_empty
+            && self.due.is_empty()
+            && self.deferred.is_empty()
+            && self.in_flight.is_empty()
+            && self.queued.is_empty()
+    }
+
     /// A replica that does not lead writes nothing.
     pub fn forget_pending(&mut self) {
         let in_flight = std::mem::take(&mut self.in_flight);

@@ -1,0 +1,257 @@
+//! The slow resync: a safety net under "what a change affects".
+//!
+//! Every key is decided again in turn, when nothing else is to be done. What it finds is a fault of the operator: a change whose
+//! effect was missed. It is corrected, counted and logged. Tests, storms and benchmarks end with the count at zero.
+
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use super::key::ReconcileKey;
+use super::reconcile::Observations;
+use super::statuses::meta;
+use crate::core::conditions::StatusDraft;
+use crate::core::desired::DesiredState;
+use crate::core::{organization, organization_status, plan, site, user};
+use crate::operator::metrics::KindLabels;
+
+/// In which time every key is decided again, unless the chart says otherwise.
+const PERIOD: Duration = Duration::from_mins(10);
+/// How often it looks whether keys are due.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Which keys are due to be decided again.
+#[derive(Debug)]
+pub(super) struct Resync {
+    pub period: Duration,
+    began: Instant,
+    /// Of this round: how many keys there are, and those that are left.
+    total: usize,
+    left: Vec<ReconcileKey>,
+    next_look: Instant,
+}
+
+impl Resync {
+    pub fn new(now: Instant) -> Self {
+        Self { period: PERIOD, began: now, total: 0, left: Vec::new(), next_look: now + TICK }
+    }
+
+    /// When to look again.
+    pub fn next_look(&self) -> Instant {
+        self.next_look
+    }
+
+    /// Whether it is time to look, which it is once a tick.
+    pub fn looks(&mut self, now: Instant) -> bool {
+        let is_time = self.next_look <= now;
+        if is_time {
+            self.next_look = now + TICK.min(self.period);
+        }
+        is_time
+    }
+
+    /// Whether a round is over, and the next begins.
+    fn is_over(&self, now: Instant) -> bool {
+        self.left.is_empty() && now >= self.began + self.period
+    }
+
+    fn begin(&mut self, keys: Vec<ReconcileKey>, now: Instant) {
+        (self.began, self.total, self.left) = (now, keys.len(), keys);
+    }
+
+    /// A key that is due.
+    fn next(&mut self, now: Instant) -> Option<ReconcileKey> {
+        let done = self.total - self.left.len();
+        let share = now.saturating_duration_since(self.began).div_duration_f64(self.period);
+        // The next one is due when so much of the period is over.
+        let is_due = share * self.total as f64 > done as f64;
+        if is_due { self.left.pop() } else { None }
+    }
+}
+
+/// Something that is otherwise than it should be: the kind, and which object.
+type Fault = (&'static str, String);
+
+impl Engine {
+    /// In which time every key is decided again.
+    #[must_use]
+    pub fn with_resync(mut self, period: Duration) -> Self {
+        self.resync.period = period;
+        self
+    }
+
+    /// Decides keys again that are due: one if there is other work.
+    pub(super) fn resync(&mut self, turn_began: Instant) {
+        let now = self.now.clock;
+        if !self.undecided.is_empty() || !self.resync.looks(now) {
+            return;
+        }
+        if self.resync.is_over(now) {
+            let users = self.cache.users.names().into_iter().map(ReconcileKey::User);
+            let organizations = self.cache.organizations.names().into_iter().map(ReconcileKey::Organization);
+            let keys = self.keys.keys().cloned().chain(users).chain(organizations).collect();
+            self.resync.begin(keys, now);
+        }
+        while let Some(key) = self.resync.next(now) {
+            if let Some((kind, object)) = self.fault_of(&key) {
+                tracing::error!(kind, object, "the resync corrects what a change has missed: please report this");
+                self.metrics.resync_corrections.get_or_create(&KindLabels { kind }).inc();
+                self.enqueue_again(key);
+            }
+            if !self.queue.is_empty() || turn_began.elapsed() > super::LONGEST_TURN {
+                break;
+            }
+        }
+    }
+
+    fn enqueue_again(&mut self, key: ReconcileKey) {
+        self.revision += 1;
+        match key {
+            ReconcileKey::Site | ReconcileKey::Namespace(_) => self.enqueue_changed(key, true),
+            ReconcileKey::User(_)
+            | ReconcileKey::Organization(_)
+            | ReconcileKey::SuspendedUsers
+            | ReconcileKey::DecisionRecord => self.on_timer(key),
+        }
+    }
+
+    /// What is otherwise than it should be, of a key that has nothing to do.
+    fn fault_of(&self, key: &ReconcileKey) -> Option<Fault> {
+        let observed = Observations(&self.keys, &self.write_failures);
+        match key {
+            ReconcileKey::Site => self.fault_in(key, &site::decide(&self.cache, self.now.time, &observed)),
+            ReconcileKey::Namespace(name) => {
+                self.fault_in(key, &organization::decide(&self.cache, name, self.now.time, &observed))
+            }
+            ReconcileKey::User(handle) => {
+                let user = self.cache.users.get(handle)?;
+                let (draft, _) = user::status(&self.cache, user, self.cache.holds(user), self.now.time);
+                self.fault_of_status(&draft)
+            }
+            ReconcileKey::Organization(name) => {
+                let organization = self.cache.organizations.get(name)?;
+                let counts = self.counts_of(organization)?;
+                let draft = organization_status::status(&self.cache, &self.write_failures, organization, counts);
+                self.fault_of_status(&draft)
+            }
+            ReconcileKey::SuspendedUsers | ReconcileKey::DecisionRecord => None,
+        }
+    }
+
+    fn fault_in(&self, key: &ReconcileKey, decided: &DesiredState) -> Option<Fault> {
+        let state = self.keys.get(key).filter(|state| state.work.busy_since().is_none())?;
+        if self.namespace_is_gone(key) || self.claim_due(key).is_some() {
+            return None;
+        }
+        let given_up = state.failures.given_up(self.now.clock);
+        let step = plan::next(&decided.desired, state.objects.present(), &given_up);
+        if let Some(write) = step.writes.first() {
+            return Some((write.key().kind.as_str(), write.key().to_string()));
+        }
+        let decision = &state.decision;
+        if decision.contribution != decided.contribution || decision.next_change != decided.next_change {
+            let place = key.namespace().map_or("(site)", |name| name);
+            return Some(("Namespace", place.to_owned()));
+        }
+        decided.statuses.iter().find_map(|draft| self.fault_of_status(draft))
+    }
+
+    /// Whether a status should say something else, while no status is about to be written.
+    fn fault_of_status(&self, draft: &StatusDraft) -> Option<Fault> {
+        let meta = meta(&self.cache, &draft.target).filter(|_| self.statuses.is_idle() && self.busy.is_empty())?;
+        let document = draft.document(meta, self.now.time).filter(|_| !self.is_status_requeued(&draft.target));
+        document.map(|_| (draft.target.kind, draft.target.path()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::api;
+    use crate::operator::engine::Now;
+    use crate::operator::watch::{Item, Kind, WatchEvent};
+    use crate::operator::writer::{WriteRequest, WriteResult};
+
+    #[test]
+    fn every_key_has_its_turn_within_a_period() {
+        let start = Instant::now();
+        let mut resync = Resync::new(start);
+        assert!(!resync.is_over(start) && resync.next(start).is_none());
+        let begin = start + PERIOD;
+        assert!(resync.is_over(begin));
+        resync.begin((0..1200).map(|n| ReconcileKey::User(format!("u{n}").into())).collect(), begin);
+        let mut done = 0;
+        for second in 1..=600 {
+            let now = begin + Duration::from_secs(second);
+            assert!(resync.looks(now) && !resync.looks(now));
+            let of_this_tick = std::iter::from_fn(|| resync.next(now)).count();
+            assert!((1..=3).contains(&of_this_tick), "{of_this_tick} in second {second}");
+            done += of_this_tick;
+        }
+        assert_eq!(done, 1200);
+        assert!(resync.is_over(begin + PERIOD));
+    }
+
+    /// An engine that leads, has seen this User, and the writes that it asks for.
+    fn engine(user: &api::User) -> (Engine, mpsc::UnboundedReceiver<WriteRequest>) {
+        let (writer, requests) = mpsc::unbounded_channel();
+        let mut engine = Engine::new(Arc::default(), writer, 64, Now::read());
+        engine.lead(true);
+        let user = WatchEvent::Item(Box::new(Item::User(user.into())));
+        let synced = Kind::ALL.iter().map(|kind| WatchEvent::Synced(*kind));
+        // What the administrator configures counts when it was read.
+        let configured = [Item::Bounds(Default::default()), Item::Settings(Default::default())];
+        let configured = configured.into_iter().chain([Item::PolicyFaults(None)]).map(Box::new).map(WatchEvent::Item);
+        engine.turn(Now::read(), std::iter::empty(), [user].into_iter().chain(configured).chain(synced));
+        (engine, requests)
+    }
+
+    /// Carries out the writes of statuses. Returns what they say the user's state is.
+    fn answer(
+        engine: &mut Engine,
+        requests: &mut mpsc::UnboundedReceiver<WriteRequest>,
+        user: &mut api::User,
+    ) -> String {
+        while let Ok(request) = requests.try_recv() {
+            let WriteRequest::Status { target, document, .. } = request else { continue };
+            user.status = serde_json::from_value(document["status"].clone()).unwrap();
+            let version = user.metadata.resource_version.as_ref().map_or(0, |version| version.parse().unwrap()) + 1;
+            user.metadata.resource_version = Some(format!("{version}"));
+            let written = WriteResult::Status(target, Ok(Box::new(Item::User((&*user).into()))));
+            engine.turn(engine.now, std::iter::once(written), std::iter::empty());
+        }
+        format!("{:?}", user.status.as_ref().and_then(|status| status.state))
+    }
+
+    #[test]
+    fn a_change_whose_effect_was_missed_is_corrected_and_counted() {
+        let mut user: api::User = serde_json::from_value(serde_json::json!({
+            "apiVersion": "bailiwick.dev/v1alpha1", "kind": "User", "spec": {},
+            "metadata": {"name": "ada", "uid": "u", "resourceVersion": "1", "generation": 1},
+        }))
+        .unwrap();
+        let (mut engine, mut requests) = engine(&user);
+        assert_eq!(answer(&mut engine, &mut requests, &mut user), "Some(Active)");
+        let wait = |engine: &mut Engine, periods: u32| {
+            let clock = engine.now.clock + periods * PERIOD;
+            engine.turn(Now { clock, ..engine.now }, std::iter::empty(), std::iter::empty());
+        };
+        let corrections =
+            |engine: &Engine| engine.metrics.resync_corrections.get_or_create(&KindLabels { kind: "User" }).get();
+        (0..3).for_each(|_| wait(&mut engine, 1));
+        assert_eq!((corrections(&engine), requests.try_recv().is_err()), (0, true), "nothing is to be corrected");
+
+        // The cache learns of it, and nobody looks at what that affects.
+        user.spec.suspended = true;
+        user.metadata.resource_version = Some("9".to_owned());
+        let _missed = engine.cache.user(&"ada".into(), Some((&user).into()), None);
+        (0..3).for_each(|_| wait(&mut engine, 1));
+        assert_eq!(answer(&mut engine, &mut requests, &mut user), "Some(Suspended)");
+        assert_eq!(corrections(&engine), 1);
+        (0..3).for_each(|_| wait(&mut engine, 1));
+        assert_eq!(corrections(&engine), 1, "once is enough");
+    }
+}
