@@ -61,6 +61,9 @@ pub struct Options {
     /// After how many seconds without a sign of life another replica takes over.
     #[arg(long, env = "BAILIWICK_LEASE_SECONDS", default_value_t = 15)]
     pub lease_seconds: u64,
+    /// In how many seconds every namespace is decided again, when nothing else is to be done.
+    #[arg(long, env = "BAILIWICK_RESYNC_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub resync_seconds: u32,
     /// What is logged, in the syntax of Rust's `tracing` (`debug`, or `info,bailiwick::operator::writer=debug`).
     #[arg(long, env = "RUST_LOG", default_value = "info,kube_client=off,kube_runtime=off,kube_lease_manager=off")]
     pub log: String,
@@ -170,7 +173,8 @@ impl Parts {
         let policies = policies::follow(client.clone(), namespace.clone(), seen_in, metrics.clone(), history.clone());
         watches.spawn(policies);
         let in_flight = usize::from(options.writes_in_flight);
-        let engine = Engine::new(metrics.clone(), jobs, in_flight, Now::read());
+        let resync = Duration::from_secs(options.resync_seconds.into());
+        let engine = Engine::new(metrics.clone(), jobs, in_flight, Now::read()).with_resync(resync);
         let engine = on_a_thread("engine", engine.run(seen, done, lease.leading(), history.clone()))?;
         let applier = Applier::new(client.clone(), namespace.clone(), lease.gate(), metrics.clone());
         let writer = tokio::spawn(writer::run(applier, in_flight, jobs_out, done_in, history.clone()));

@@ -14,7 +14,7 @@ use crate::core::desired::DesiredState;
 use crate::core::{organization, organization_status, plan, site, user};
 use crate::operator::metrics::KindLabels;
 
-/// In which time every key is decided again, unless the chart says otherwise.
+/// In which time every key is decided again, unless somebody says otherwise.
 const PERIOD: Duration = Duration::from_mins(10);
 /// How often it looks whether keys are due.
 const TICK: Duration = Duration::from_secs(1);
