@@ -76,11 +76,12 @@ impl Engine {
         }
         let wanted = Kept::of(&self.cache);
         let text = wanted.text();
+        // It is complete when some more statuses are written.
+        self.keeping.stale = wanted.is_partial;
         if map.digest != digest(&[&text]) {
             let _ = self.jobs.send(WriteRequest::Keep { uid: map.uid.clone(), text });
             self.keeping.writing = Some(wanted);
         }
-        self.keeping.stale = false;
         self.keeping.wait_until = Some(clock + PAUSE);
     }
 
