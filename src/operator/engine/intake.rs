@@ -4,6 +4,7 @@
 //! Versions tell (Kubernetes has them ordered since 1.35), and UIDs.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::statuses::{meta, meta_of_name};
 use super::{Engine, Unit};
@@ -15,6 +16,9 @@ use crate::core::records::Meta;
 use crate::core::uid::Uid;
 use crate::operator::watch::{Id, Item, Kind, WatchEvent};
 use crate::operator::writer::WriteRequest;
+
+/// How long a namespace is fresh: Helm needs some seconds for the rights in many.
+const FRESH: Duration = Duration::from_secs(15);
 
 /// A list that is being read.
 #[derive(Debug)]
@@ -148,6 +152,12 @@ impl Engine {
                 self.ceiling(kind, Some(ceiling))
             }
             Item::Bounds(bounds) => {
+                let (old, new) = (&cache.bounds.namespace_whitelist, &bounds.namespace_whitelist);
+                if self.synced.contains(&Kind::Bounds) {
+                    let now = self.now.clock;
+                    self.fresh.retain(|_, since| now.saturating_duration_since(*since) < FRESH);
+                    self.fresh.extend(new.difference(old).map(|name| (Name::from(name.as_str()), now)));
+                }
                 let affected = cache.set_bounds(bounds);
                 self.synced_with(Kind::Bounds);
                 affected
@@ -194,22 +204,29 @@ impl Engine {
     fn rights_may_be_back(&mut self, id: &Id) {
         let is_of_chart = [v::OPERATOR_ROLE, v::PROJECTOR_ROLE, v::CEILING, v::CEILING_HOME].contains(&&*id.name);
         let namespaces: Vec<Name> = match id.kind {
-            Kind::NativeRoleBinding if is_of_chart => {
-                self.cache.unauthorized.get(&id.namespace).cloned().into_iter().collect()
-            }
+            Kind::NativeRoleBinding if is_of_chart => vec![id.namespace.clone()],
             Kind::NativeClusterRole | Kind::NativeClusterRoleBinding if is_of_chart => {
                 self.cache.unauthorized.iter().cloned().collect()
             }
             _ => return,
         };
         for name in namespaces {
+            let is_told = self.cache.unauthorized.contains(&name);
             let unit = Unit::Namespace(name);
-            if let Some(state) = self.units.get_mut(&unit) {
+            let waits = is_told || self.is_fresh(&unit);
+            if let Some(state) = self.units.get_mut(&unit).filter(|_| waits) {
                 state.try_at_once(self.now.clock);
                 self.revision += 1;
                 self.mark(unit, false);
             }
         }
+    }
+
+    /// Whether a namespace has just joined the whitelist: Helm applies that before the operator's rights there, so what is refused
+    /// is no news.
+    pub(super) fn is_fresh(&self, unit: &Unit) -> bool {
+        let Unit::Namespace(name) = unit else { return false };
+        self.fresh.get(name).is_some_and(|since| self.now.clock.saturating_duration_since(*since) < FRESH)
     }
 
     fn take_out(&mut self, id: &Id) {

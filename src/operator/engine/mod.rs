@@ -111,6 +111,8 @@ pub struct Engine {
     unread: BTreeMap<&'static str, (Uid, String)>,
     /// Decisions and writes begin when every kind has been seen once.
     synced: HashSet<Kind>,
+    /// The namespaces that joined the whitelist lately, and when.
+    fresh: HashMap<Name, Instant>,
     /// What lists have shown that are not complete.
     listed: HashMap<Kind, Listing>,
     /// It is in doubt whether the cluster is still what it was.
@@ -168,6 +170,7 @@ impl Engine {
             revision: 0,
             busy: BTreeSet::new(),
             writing: Writing::new(writes_at_once),
+            fresh: HashMap::new(),
             cause: None,
             leading: false,
             metrics,

@@ -107,7 +107,7 @@ impl Engine {
     }
 
     fn wrote(&mut self, unit: &Unit, key: Key, revokes: bool, outcome: Outcome) {
-        let clock = self.now.clock;
+        let (clock, is_fresh) = (self.now.clock, self.is_fresh(unit));
         let Some(state) = self.units.get_mut(unit) else { return };
         if !matches!(outcome, Outcome::Failed { .. }) {
             state.erring.remove(&key);
@@ -161,6 +161,7 @@ impl Engine {
                 );
                 self.write_failure(unit, key, Reason::NameTaken, message, false);
             }
+            Outcome::Refused { .. } if !revokes && is_fresh => self.back_off(unit),
             Outcome::Refused { message, authorized } => {
                 let is_trouble = self.resisted(unit, key, Reason::RefusedByApiServer, message, revokes);
                 if is_trouble
