@@ -105,6 +105,19 @@ fn a_withheld_subject_is_a_warning_and_no_failure() {
     assert!(!String::from_utf8_lossy(&output.stdout).contains("ada"));
 }
 
+/// As in a dump of a cluster, which has defaults filled in.
+#[test]
+fn the_roles_that_the_chart_ships_are_no_warning_unless_they_were_changed() {
+    let file = std::fs::read_to_string(repository().join("charts/bailiwick/files/site-roles.yaml")).unwrap();
+    let dumped = file.replace("actions: [read]}", "actions: [read], scope: All}");
+    assert_ne!(dumped, file);
+    assert_eq!(errors(&render(&["-f", "-"], &dumped)), [""; 0]);
+    let changed = dumped.replacen("resource: metrics", "resource: metriks", 1);
+    let warnings = errors(&render(&["-f", "-"], &changed));
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    assert!(warnings[0].contains("PermissionsResolved (UnknownResource)"), "{warnings:#?}");
+}
+
 #[rstest]
 #[case::not_yaml("a: [1\n", "-:1", "unclosed")]
 #[case::unknown_anchor("a: *b\n---\na: 1\n", "-:1", "unknown anchor")]

@@ -153,6 +153,8 @@ words! {
         GroupNotVouched,
         /// The object may be from before the namespace changed hands. Write its spec, or delete and recreate it.
         FromFormerOrganization,
+        /// More was withheld in this namespace than `bailiwick-decisions` can name, and nothing tells whether this object was among it: a backup was restored, or it was created while no operator ran. Write its spec, or delete and recreate it.
+        NotOnRecord,
         /// The binding's `expiresAt` has passed. Write a later time to give the role again, or delete the binding.
         Expired,
         /// A role with `singleHolder` has another holder. Remove that user from the bindings of the role first.
@@ -169,6 +171,8 @@ words! {
         UnknownResource,
         /// The catalog's word means nothing in this cluster. Give it a meaning in the Helm value `catalog`, or do without.
         EmptyResource,
+        /// The catalog's word does not have this action, so nothing is granted for it; the message names those that it has. Ask for one of them, or add the action to the word in the Helm value `catalog`.
+        UnsupportedAction,
         /// A CustomRole cannot reach beyond its organization's namespace. Ask for it in a SiteRole.
         BeyondOrganization,
         /// All rules are inside of the ceiling.

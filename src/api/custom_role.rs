@@ -95,7 +95,8 @@ pub struct RoleStatus {
     /// How many permissions and rules are withheld.
     #[serde(default)]
     pub withheld: u32,
-    /// The organization to which the role belongs, where its creation time leaves that open.
+    /// The organization to which the role belongs, where its creation time leaves that open, or something in the namespace is
+    /// withheld because of its age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
 }

@@ -83,7 +83,8 @@ pub struct GroupStatus {
     /// How many members are withheld.
     #[serde(default)]
     pub withheld: u32,
-    /// The organization to which the group belongs, where its creation time leaves that open.
+    /// The organization to which the group belongs, where its creation time leaves that open, or something in the namespace is
+    /// withheld because of its age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
 }

@@ -131,10 +131,12 @@ pub struct BindingStatus {
     /// How many subjects are withheld.
     #[serde(default)]
     pub withheld: u32,
-    /// The organization to which the binding belongs, where its creation time leaves that open.
+    /// The organization to which the binding belongs, where its creation time leaves that open, or something in the namespace is
+    /// withheld because of its age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
-    /// The UIDs of Groups that existed before the binding's spec was written, where times leave that open.
+    /// The UIDs of Groups that existed before the binding's spec was written, where times leave that open, or something in the
+    /// namespace is withheld because of its age.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub older_groups: Vec<String>,

@@ -51,6 +51,24 @@ pub enum Action {
     Use,
 }
 
+impl Action {
+    /// Every action, in the order of declaration.
+    pub const ALL: [Self; 6] = [Self::Create, Self::Read, Self::List, Self::Update, Self::Delete, Self::Use];
+
+    /// As it stands in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Use => "use",
+        }
+    }
+}
+
 /// Whose objects a permission is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[schemars(inline)]

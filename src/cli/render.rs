@@ -174,6 +174,13 @@ impl Intake {
         let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (kind, id) = (text("/kind"), (text("/kind"), String::new(), text("/metadata/name")));
         if self.seen.contains_key(&id) {
+            // What was dumped from a cluster has the chart's own roles, too.
+            let record =
+                (kind == "SiteRole").then(|| read::<api::SiteRole>(value, None)).transpose().map_err(Error::Json)?;
+            let record = record.as_ref().map(records::Role::from);
+            if record.as_ref().is_some_and(|record| self.cache.site_roles.get(&record.meta.name) == Some(record)) {
+                self.seen.remove(&id);
+            }
             return Ok(());
         }
         self.take(&kind, value).map_err(Error::Json)

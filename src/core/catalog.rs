@@ -139,6 +139,14 @@ impl Bounds {
     }
 }
 
+impl Word {
+    /// Whether anything of it answers to an action.
+    #[must_use]
+    pub fn allows(&self, action: Action) -> bool {
+        self.rules.values().any(|entry| entry.allows(action))
+    }
+}
+
 impl Settings {
     /// Parses the ConfigMap's text.
     ///

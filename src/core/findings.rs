@@ -45,6 +45,7 @@ pub(super) fn binding_findings(
     binding: &Binding,
 ) -> Vec<Finding> {
     let name = RoleName(binding);
+    let grants_nothing = role.as_ref().is_ok_and(|role| role.is_empty());
     let resolved = match role {
         Err((reason, message)) => bad(C::RoleResolved, reason, message),
         Ok(role) if role.is_empty() => bad(C::RoleResolved, Reason::RoleGrantsNothing, name.grants_nothing()),
@@ -56,7 +57,9 @@ pub(super) fn binding_findings(
         Ok(_) => good(C::RoleResolved, Reason::Resolved, format!("{name} is assigned.")),
     };
     let named = |subject: &SubjectRef| matches!(subject, SubjectRef::ServiceAccount { .. });
-    let fine = if binding.subjects.iter().any(named) {
+    let fine = if grants_nothing {
+        "Every subject may hold the role."
+    } else if binding.subjects.iter().any(named) {
         "Every subject holds the role. Whether a ServiceAccount exists is not checked: `kubectl get serviceaccounts` shows."
     } else {
         "Every subject holds the role."

@@ -4,13 +4,16 @@
 //! The record is a ConfigMap of the release namespace. It is read when the operator starts, and counts only where the
 //! usual record (a label of the Namespace, a status) is missing. See `docs/operations.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::cache::Cache;
 use super::claims;
+use super::order::{self, Handover};
+use super::organization::named_groups;
 use super::records::{Binding, Meta};
+use super::uid::Uid;
 
 /// How many entries each list has at most: the ConfigMap must stay below 1 MiB, and a name has up to 256 characters.
 const MOST: usize = 1500;
@@ -32,13 +35,28 @@ pub struct Kept {
     pub usernames: BTreeMap<String, String>,
     /// What was withheld because of its age, which a restore makes younger ([`former`], [`waiting`]), and the UID that it had
     /// then. While the operator runs, these stay those of its start, because they are about what it has not seen written.
+    ///
+    /// A namespace that has more of them than fit has [`anything`] instead: all is in doubt there that no status says to be the
+    /// organization's own. An empty UID is that of no object.
     pub doubts: BTreeMap<String, String>,
+    /// The namespaces that have [`anything`] in the record of now.
+    #[serde(skip)]
+    pub full: BTreeSet<String>,
+    /// Whether doubts are missing for now, because statuses do not say yet what is not in doubt.
+    #[serde(skip)]
+    pub is_partial: bool,
 }
 
 /// The doubt that an object of a namespace may be its former organization's.
 #[must_use]
 pub fn former(kind: &str, meta: &Meta) -> String {
     format!("{}/{kind}/{}", meta.namespace, meta.name)
+}
+
+/// The doubt about everything in a namespace.
+#[must_use]
+pub fn anything(namespace: &str) -> String {
+    format!("{namespace}/*")
 }
 
 /// The doubt that a binding may have waited for whoever creates a Group.
@@ -76,20 +94,27 @@ impl Kept {
             let user = cache.canonical_user(username)?.meta.name.to_string();
             Some((username.to_string(), user))
         });
+        let (doubts, is_partial) = doubts(cache);
+        let full = doubts.keys().filter_map(|doubt| doubt.strip_suffix("/*")).map(str::to_owned).collect();
         Self {
             default_organization: default.or_else(|| kept.default_organization.clone()),
             claims: claims.chain(absent).take(MOST).collect(),
             holders: holders.take(MOST).collect(),
             usernames: usernames.take(MOST).collect(),
-            doubts: doubts(cache),
+            doubts,
+            full,
+            is_partial,
         }
     }
 
-    /// Whether there was this doubt about an object that was restored, or recreated before the operator started. Whoever writes
-    /// its spec ends it.
-    pub(super) fn has_doubt(&self, meta: &Meta, doubt: impl FnOnce() -> String) -> bool {
-        let may_be = !self.doubts.is_empty() && meta.written_version == 0;
-        may_be && self.doubts.get(&doubt()).is_some_and(|uid| *uid != *meta.uid.to_string())
+    /// The UID on record, if there may have been this doubt about an object that was restored, or recreated before the operator
+    /// started. Whoever writes its spec ends it.
+    pub(super) fn doubt(&self, meta: &Meta, doubt: impl FnOnce() -> String) -> Option<&str> {
+        if self.doubts.is_empty() || meta.written_version > 0 {
+            return None;
+        }
+        let another = self.doubts.get(&doubt()).filter(|uid| **uid != *meta.uid.to_string());
+        another.or_else(|| self.doubts.get(&anything(&meta.namespace))).map(String::as_str)
     }
 
     /// As the ConfigMap has it.
@@ -99,10 +124,13 @@ impl Kept {
     }
 }
 
-/// Every doubt that there is, and what was kept of namespaces that nobody holds for now.
-fn doubts(cache: &Cache) -> BTreeMap<String, String> {
+/// Every doubt that there is, and what was kept of namespaces that nobody holds for now; and whether some are missing.
+fn doubts(cache: &Cache) -> (BTreeMap<String, String>, bool) {
     let namespace = |doubt: &str| doubt.split('/').next().unwrap_or_default().to_owned();
-    let now = cache.doubts.iter().map(|(doubt, uid)| (doubt.to_string(), uid.to_string()));
+    let was_full = |name: &str| cache.kept.doubts.contains_key(&anything(name));
+    // Where nothing says which object it was about, it goes on to be about any.
+    let uid = |doubt: &str, uid: &Uid| if was_full(&namespace(doubt)) { String::new() } else { uid.to_string() };
+    let now = cache.doubts.iter().map(|(doubt, of)| (doubt.to_string(), uid(doubt, of)));
     let still = |doubt: &str| cache.doubts.contains_key(doubt) || claims::holder(cache, &namespace(doubt)).is_none();
     // With the UID of before, or it would count after the next start.
     let kept = cache.kept.doubts.clone().into_iter().filter(|(doubt, _)| still(doubt));
@@ -113,15 +141,48 @@ fn doubts(cache: &Cache) -> BTreeMap<String, String> {
     }
     // Each has the same share, so that nobody takes the place of what is recorded of others.
     let share = MOST_DOUBT_BYTES / namespaces.len().max(1);
-    let of_one = |doubts: Vec<(String, String)>| {
+    let mut is_partial = false;
+    let of_one = |(name, mut doubts): (String, Vec<(String, String)>)| {
         let mut room = share;
-        let fits = move |(doubt, uid): &(String, String)| {
+        let mut fits = |(doubt, uid): &(String, String)| {
             let size = doubt.len() + uid.len();
             let fits = size <= room;
             room -= if fits { size } else { 0 };
             fits
         };
-        doubts.into_iter().filter(fits).take(MOST_DOUBTS)
+        let any = anything(&name);
+        let fitting = doubts.iter().take(MOST_DOUBTS).take_while(|doubt| fits(doubt)).count();
+        let is_full = fitting < doubts.len() || doubts.iter().any(|(doubt, _)| *doubt == any);
+        // Once it is recorded it stays, while a new object waits for its status.
+        if is_full && (was_full(&name) || cache.kept.full.contains(&name) || is_told_apart(cache, &name)) {
+            return vec![(any, String::new())];
+        }
+        is_partial |= is_full;
+        doubts.truncate(fitting);
+        doubts.retain(|(doubt, _)| *doubt != any);
+        doubts
     };
-    namespaces.into_values().flat_map(of_one).collect()
+    let doubts = namespaces.into_iter().flat_map(of_one).collect();
+    (doubts, is_partial)
+}
+
+/// Whether the statuses in a namespace say of everything that is not in doubt that it is not. Otherwise a restart would take
+/// it away.
+fn is_told_apart(cache: &Cache, namespace: &str) -> bool {
+    let Some(local) = cache.local.get(namespace) else { return true };
+    let handover = Handover::of(cache, namespace);
+    let metas = (local.groups.metas().map(|meta| ("Group", meta)))
+        .chain(local.bindings.metas().map(|meta| ("RoleBinding", meta)))
+        .chain(local.roles.metas().map(|meta| ("CustomRole", meta)));
+    let is_told = |(kind, meta): (&str, &Meta)| {
+        // What cannot be read grants nothing.
+        meta.unreadable.is_some()
+            || order::is_holders(cache, meta)
+            || order::predates_claim(cache, kind, meta, handover.as_ref()).is_some()
+    };
+    let pairs = |binding: &Binding| {
+        let mut groups = named_groups(local, binding);
+        groups.all(|g| binding.older_groups.contains(&g.meta.uid) || order::may_have_waited(cache, binding, g))
+    };
+    metas.into_iter().all(is_told) && local.bindings.values().all(pairs)
 }

@@ -14,6 +14,7 @@ use super::claims;
 use super::kept;
 use super::records::{Binding, Group, Meta};
 use super::uid::Uid;
+use crate::api::conditions::Reason;
 
 /// The first of several objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,12 +98,22 @@ impl Handover {
     }
 }
 
-/// Whether an object may be from before a handover, so that nothing of it counts: by its time, or because it was before a
-/// backup was restored.
+/// Why nothing of an object counts, if it may be from before a handover: by its time, or because it was before a backup was
+/// restored.
 #[must_use]
-pub fn predates_claim(cache: &Cache, kind: &str, meta: &Meta, handover: Option<&Handover>) -> bool {
-    let by_time = handover.is_some_and(|handover| handover.is_open_by_time(meta) && !handover.is_later(meta));
-    by_time || (meta.belongs_to.is_none() && cache.kept.has_doubt(meta, || kept::former(kind, meta)))
+pub fn predates_claim(cache: &Cache, kind: &str, meta: &Meta, handover: Option<&Handover>) -> Option<Reason> {
+    if handover.is_some_and(|handover| handover.is_open_by_time(meta) && !handover.is_later(meta)) {
+        return Some(Reason::FromFormerOrganization);
+    }
+    let recorded = cache.kept.doubt(meta, || kept::former(kind, meta)).filter(|_| !is_holders(cache, meta))?;
+    Some(if recorded.is_empty() { Reason::NotOnRecord } else { Reason::FromFormerOrganization })
+}
+
+/// Whether the status of an object names the organization that holds its namespace now: what a backup restores has none.
+#[must_use]
+pub fn is_holders(cache: &Cache, meta: &Meta) -> bool {
+    meta.belongs_to.is_some()
+        && meta.belongs_to.as_ref() == claims::holder(cache, &meta.namespace).map(|o| &o.meta.name)
 }
 
 /// The organization to record as the object's own, so that a restart does not bring the doubt back.
@@ -120,7 +131,7 @@ pub fn may_have_waited(cache: &Cache, binding: &Binding, group: &Group) -> bool 
     // In a restored cluster the note is about whoever restored it.
     let before_a_restore = || {
         let is_known = binding.older_groups.contains(&group.meta.uid);
-        !is_known && cache.kept.has_doubt(&binding.meta, || kept::waiting(binding, &group.meta))
+        !is_known && cache.kept.doubt(&binding.meta, || kept::waiting(binding, &group.meta)).is_some()
     };
     (!vouched && is_open(binding, group) && !is_older(group, binding)) || before_a_restore()
 }

@@ -67,21 +67,36 @@ fn unheld(cache: &Cache, namespace: &Name, local: &Local, failures: &WriteFailur
     };
     let reason = if is_pending { Reason::ClaimPending } else { Reason::NoOrganization };
     let finding = || vec![bad(C::Ready, reason, message.clone())];
+    // The organization may only have been recreated, and then nothing else may say what is its own.
+    let owner = |meta: &Meta| meta.belongs_to.as_ref().map(Name::to_string);
     let mut statuses = Vec::new();
     let privileged = perhaps_privileged(cache, local);
     for meta in local.groups.metas() {
         // Its members get the role when an organization takes the namespace (again).
         let privileged = privileged.contains(&meta.name) || local.bindings.is_over();
-        let status = GroupStatus { privileged, ..GroupStatus::default() };
+        let status = GroupStatus { privileged, organization: owner(meta), ..GroupStatus::default() };
         statuses.push(StatusDraft::new("Group", meta, Status::Group(status), finding()));
     }
     for meta in local.bindings.metas() {
-        statuses.push(StatusDraft::new("RoleBinding", meta, Status::Binding(BindingStatus::default()), finding()));
+        let older =
+            local.bindings.get(&meta.name).map(|binding| binding.older_groups.iter().map(Uid::to_string).collect());
+        let older_groups = older.unwrap_or_default();
+        let status = BindingStatus { organization: owner(meta), older_groups, ..BindingStatus::default() };
+        statuses.push(StatusDraft::new("RoleBinding", meta, Status::Binding(status), finding()));
     }
     for meta in local.roles.metas() {
-        statuses.push(StatusDraft::new("CustomRole", meta, Status::Role(RoleStatus::default()), finding()));
+        let status = RoleStatus { organization: owner(meta), ..RoleStatus::default() };
+        statuses.push(StatusDraft::new("CustomRole", meta, Status::Role(status), finding()));
     }
     DesiredState { statuses, ..DesiredState::default() }
+}
+
+/// The Groups that a binding names.
+pub(super) fn named_groups<'a>(local: &'a Local, binding: &'a Binding) -> impl Iterator<Item = &'a Group> {
+    binding.subjects.iter().filter_map(|subject| match subject {
+        SubjectRef::Group(name) => local.groups.get(name),
+        _ => None,
+    })
 }
 
 /// A binding whose subjects cannot be read may be the one by which a Group became privileged.
@@ -132,6 +147,8 @@ struct Namespace<'a> {
     holders: BTreeSet<(Name, Subject)>,
     /// What usernames hold here.
     held: HashMap<Name, Held>,
+    /// Whether anything here is withheld because of its age.
+    has_doubts: bool,
     decision: DesiredState,
 }
 
@@ -145,7 +162,7 @@ impl<'a> Namespace<'a> {
         observed: &'a dyn ObservedState,
     ) -> Self {
         let handover = Handover::of(cache, name);
-        let counts = |role: &Role| !order::predates_claim(cache, "CustomRole", &role.meta, handover.as_ref());
+        let counts = |role: &Role| order::predates_claim(cache, "CustomRole", &role.meta, handover.as_ref()).is_none();
         let resolved = roles::resolve_custom_roles(cache, name, local.resolved.take(), &local.roles, counts);
         let custom_roles = local.roles.keys().filter_map(|name| Some((name.clone(), resolved.get(name)?.clone())));
         let custom_roles = custom_roles.collect();
@@ -165,12 +182,14 @@ impl<'a> Namespace<'a> {
             group_roles: BTreeMap::new(),
             holders: BTreeSet::new(),
             held: HashMap::new(),
+            has_doubts: false,
             decision: DesiredState::default(),
         }
     }
 
     fn decide(mut self) -> DesiredState {
         self.decision.contribution.doubts = self.doubts();
+        self.has_doubts = !self.decision.contribution.doubts.is_empty();
         let bindings = self.local.bindings.values().map(|binding| (binding, self.assignable(&binding.role)));
         let mut bindings: Vec<_> = bindings.collect();
         bindings.sort_by_cached_key(|(binding, role)| {
@@ -208,20 +227,27 @@ impl<'a> Namespace<'a> {
     /// The objects of which nothing but the name is kept. There may be very many, so a status that says so is not said again.
     fn beyond_limits(&mut self) {
         let local = self.local;
-        let is_told = |meta: &&Meta| meta.status.left_out;
+        // But for what the record of doubts needs to know.
+        let has_doubts = self.has_doubts;
+        let is_told = |meta: &&Meta| meta.status.left_out && (meta.belongs_to.is_some() || !has_doubts);
         for meta in local.groups.excess() {
             let privileged = self.group_roles.remove(&meta.name).is_some_and(|held| held.privileged);
             let privileged = privileged || local.bindings.is_over();
             if privileged || !is_told(&meta) {
-                let status = GroupStatus { privileged, ..GroupStatus::default() };
+                let organization = self.belongs_to("Group", meta);
+                let status = GroupStatus { privileged, organization, ..GroupStatus::default() };
                 self.status("Group", meta, Status::Group(status), beyond_limit("Groups"));
             }
         }
         for meta in local.bindings.excess().filter(|meta| !is_told(meta)) {
-            self.status("RoleBinding", meta, Status::Binding(BindingStatus::default()), beyond_limit("RoleBindings"));
+            let organization = self.belongs_to("RoleBinding", meta);
+            let status = BindingStatus { organization, ..BindingStatus::default() };
+            self.status("RoleBinding", meta, Status::Binding(status), beyond_limit("RoleBindings"));
         }
         for meta in local.roles.excess().filter(|meta| !is_told(meta)) {
-            self.status("CustomRole", meta, Status::Role(RoleStatus::default()), beyond_limit("CustomRoles"));
+            let organization = self.belongs_to("CustomRole", meta);
+            let status = RoleStatus { organization, ..RoleStatus::default() };
+            self.status("CustomRole", meta, Status::Role(status), beyond_limit("CustomRoles"));
         }
         self.decision.counts.beyond_limits += count(local.excess().count());
     }
@@ -229,9 +255,10 @@ impl<'a> Namespace<'a> {
     fn binding(&mut self, binding: &'a Binding, role: Result<Assigned, Reason>) {
         self.note_groups(binding, role.as_ref().ok());
         let expired = self.expired(binding.expires_at);
+        let former = self.predates_claim("RoleBinding", &binding.meta);
         let refused = match &role {
             _ if binding.meta.unreadable.is_some() => Some(Reason::Unreadable),
-            _ if self.predates_claim("RoleBinding", &binding.meta) => Some(Reason::FromFormerOrganization),
+            _ if former.is_some() => former,
             Err(reason) => Some(*reason),
             Ok(_) if expired => Some(Reason::Expired),
             Ok(_) if !self.budget.take(binding, subjects::size(binding, &self.groups)) => {
@@ -284,6 +311,7 @@ impl<'a> Namespace<'a> {
             effect = self.grant(&["role-binding", &binding.meta.name], role, &who, &source);
         }
         self.decision.counts.withheld += count(who.withheld.len());
+        let gives = role.as_ref().is_ok_and(|role| !role.resolved.is_empty());
         let findings = binding_findings(
             role.as_ref().map(|r| &*r.resolved).map_err(|reason| (*reason, role_problem(self.cache, binding, *reason))),
             &who,
@@ -294,9 +322,9 @@ impl<'a> Namespace<'a> {
             binding,
         );
         let status = BindingStatus {
-            grants: count(effect.count(who.granted.len())),
+            grants: count(effect.count(if gives { who.granted.len() } else { 0 })),
             withheld: count(who.withheld.len()),
-            organization: self.belongs_to(&binding.meta),
+            organization: self.belongs_to("RoleBinding", &binding.meta),
             older_groups: self.older_groups(binding, role.as_ref().ok()),
             ..BindingStatus::default()
         };
@@ -337,10 +365,10 @@ impl<'a> Namespace<'a> {
     fn group(&mut self, group: &'a Group) {
         let former = self.predates_claim("Group", &group.meta);
         let mut who = self.groups.remove(&group.meta.name).unwrap_or_default();
-        if former {
+        if let Some(reason) = former {
             let members = group.members.iter().enumerate();
             let members = members.map(|(index, name)| Item::Member(index, name.clone()));
-            who = Subjects { withheld: Withheld::all(Reason::FromFormerOrganization, members), ..Subjects::default() };
+            who = Subjects { withheld: Withheld::all(reason, members), ..Subjects::default() };
         } else if group.implies_membership {
             self.members.hold(&who.granted, true);
             self.members.belong_by_group(&group.meta.name);
@@ -349,16 +377,16 @@ impl<'a> Namespace<'a> {
         let privileged = privileged || stays_privileged(self.local, group);
         let mut findings =
             vec![about(C::MembersKnown, (Reason::Resolved, "Every member is known."), who.withheld.clone())];
-        let ready = match who.withheld.faults() {
-            _ if former => bad(C::Ready, Reason::FromFormerOrganization, Reason::FromFormerOrganization.meaning()),
-            0 if exceeds_an_annotation(group) => good(
+        let ready = match (former, who.withheld.faults()) {
+            (Some(reason), _) => bad(C::Ready, reason, reason.meaning()),
+            (None, 0) if exceeds_an_annotation(group) => good(
                 C::Ready,
                 Reason::Reconciled,
                 "The group is in effect. It is too large for plain `kubectl apply`, which keeps a copy in an annotation: \
                  use `kubectl apply --server-side`.",
             ),
-            0 => good(C::Ready, Reason::Reconciled, "The group is in effect."),
-            _ => {
+            (None, 0) => good(C::Ready, Reason::Reconciled, "The group is in effect."),
+            (None, _) => {
                 bad(C::Ready, Reason::PartlyWithheld, Message::Withheld(who.withheld.only(|reason| !expected(reason))))
             }
         };
@@ -372,7 +400,7 @@ impl<'a> Namespace<'a> {
             // A binding of which only the name is kept may name any Group.
             privileged: privileged || self.local.bindings.is_over(),
             withheld: count(who.withheld.len()),
-            organization: self.belongs_to(&group.meta),
+            organization: self.belongs_to("Group", &group.meta),
             ..GroupStatus::default()
         };
         self.status("Group", &group.meta, Status::Group(status), findings);
@@ -387,15 +415,14 @@ impl<'a> Namespace<'a> {
                 let inherits = resolved.inherits.iter();
                 let inherits =
                     inherits.map(|(kind, name)| api::RoleRef { kind: *kind, name: name.to_string() }).collect();
-                let organization = self.belongs_to(&role.meta);
+                let organization = self.belongs_to("CustomRole", &role.meta);
                 (
                     RoleStatus { inherits, withheld, organization, ..RoleStatus::default() },
                     role_findings(resolved, write_failure),
                 )
             }
             None => {
-                if self.predates_claim("CustomRole", &role.meta) {
-                    let reason = Reason::FromFormerOrganization;
+                if let Some(reason) = self.predates_claim("CustomRole", &role.meta) {
                     (RoleStatus::default(), vec![bad(C::Ready, reason, reason.meaning())])
                 } else {
                     self.decision.counts.beyond_limits += 1;
@@ -468,12 +495,9 @@ impl<'a> Namespace<'a> {
         match id.0 {
             RoleKind::CustomRole => {
                 let Some(resolved) = self.custom_roles.get(&id.1) else {
-                    return Err(match self.local.roles.meta(&id.1) {
-                        None => Reason::RoleNotFound,
-                        Some(role) if self.predates_claim("CustomRole", role) => Reason::FromFormerOrganization,
-                        // Its own status says why.
-                        Some(_) => Reason::RoleGrantsNothing,
-                    });
+                    let Some(role) = self.local.roles.meta(&id.1) else { return Err(Reason::RoleNotFound) };
+                    // Otherwise its own status says why.
+                    return Err(self.predates_claim("CustomRole", role).unwrap_or(Reason::RoleGrantsNothing));
                 };
                 let implies = self.local.roles.get(&id.1).is_some_and(|r| r.implies_membership);
                 Ok(self.role(id.clone(), resolved.clone(), implies))
@@ -506,8 +530,8 @@ impl<'a> Namespace<'a> {
         Assigned { id, resolved, implies_membership, source }
     }
 
-    /// Whether an object may be from before the namespace changed hands.
-    fn predates_claim(&self, kind: &str, meta: &Meta) -> bool {
+    /// Why nothing of an object counts, if it may be from before the namespace changed hands.
+    fn predates_claim(&self, kind: &str, meta: &Meta) -> Option<Reason> {
         order::predates_claim(self.cache, kind, meta, self.handover.as_ref())
     }
 
@@ -518,40 +542,43 @@ impl<'a> Namespace<'a> {
             .chain(local.bindings.values().map(|binding| ("RoleBinding", &binding.meta)))
             .chain(local.roles.values().map(|role| ("CustomRole", &role.meta)));
         let former = metas
-            .filter(|(kind, meta)| self.predates_claim(kind, meta))
+            .filter(|(kind, meta)| self.predates_claim(kind, meta).is_some())
             .map(|(kind, meta)| (kept::former(kind, meta), &meta.uid));
         let is_privileged =
             |binding: &&Binding| self.assignable(&binding.role).is_ok_and(|role| role.resolved.privileged);
         let waiting = local.bindings.values().filter(is_privileged).flat_map(|binding| {
-            let groups = binding.subjects.iter().filter_map(|subject| match subject {
-                SubjectRef::Group(name) => local.groups.get(name),
-                _ => None,
-            });
+            let groups = named_groups(local, binding);
             let waits = |group: &&Group| order::may_have_waited(self.cache, binding, group);
             groups.filter(waits).map(|group| (kept::waiting(binding, &group.meta), &binding.meta.uid))
         });
-        let doubts: BTreeMap<Name, Uid> =
-            former.chain(waiting).map(|(doubt, uid)| (Name::from(doubt), uid.clone())).collect();
+        let doubts = former.chain(waiting).map(|(doubt, uid)| (Name::from(doubt), uid.clone()));
+        // Of an object beyond the limit nobody knows what it says.
+        let unknown = local.is_over() && (local.bindings.is_over() || self.handover.is_some());
+        let unknown = unknown.then(|| (Name::from(kept::anything(self.name)), Uid::default()));
+        let doubts: BTreeMap<Name, Uid> = doubts.chain(unknown).collect();
         doubts.into_iter().collect()
     }
 
-    /// What to record in an object's status, so that a restart does not bring a doubt back.
-    fn belongs_to(&self, meta: &Meta) -> Option<String> {
-        order::belongs_to(meta, self.handover.as_ref()).map(|organization| organization.to_string())
+    /// What to record in an object's status, so that neither a restart nor a record of doubts that is full brings a doubt back.
+    fn belongs_to(&self, kind: &str, meta: &Meta) -> Option<String> {
+        let by_time = || order::belongs_to(meta, self.handover.as_ref()).is_some();
+        let clear = || self.has_doubts && self.predates_claim(kind, meta).is_none();
+        let holder = &self.organization.meta.name;
+        (meta.belongs_to.as_ref() == Some(holder) || by_time() || clear()).then(|| holder.to_string())
     }
 
-    /// The Groups to record as older than a binding that gives them a privileged role.
+    /// The Groups to record as older than a binding, so that no doubt about them comes (back): those to which it gives a
+    /// privileged role, and in a namespace with doubts all.
     fn older_groups(&self, binding: &Binding, role: Option<&Assigned>) -> Vec<String> {
-        if !role.is_some_and(|role| role.resolved.privileged) {
-            return Vec::new();
-        }
-        let groups = binding.subjects.iter().filter_map(|subject| match subject {
-            SubjectRef::Group(name) => self.local.groups.get(name),
-            _ => None,
+        let privileged = role.is_some_and(|role| role.resolved.privileged);
+        let vouched = |group: &Group| group.vouched && self.cache.bounds.groups_are_vouched;
+        let older = named_groups(self.local, binding).filter(|group| {
+            let by_time = || privileged && !vouched(group) && order::older_group(binding, group).is_some();
+            let clear = || self.has_doubts && !order::may_have_waited(self.cache, binding, group);
+            binding.older_groups.contains(&group.meta.uid) || by_time() || clear()
         });
-        let unvouched = groups.filter(|group| !(group.vouched && self.cache.bounds.groups_are_vouched));
-        let older: BTreeSet<_> = unvouched.filter_map(|group| order::older_group(binding, group)).collect();
-        older.into_iter().map(Uid::to_string).collect()
+        let older: BTreeSet<_> = older.map(|group| group.meta.uid.to_string()).collect();
+        older.into_iter().collect()
     }
 
     fn is_unreadable(&self, (kind, name): &(RoleKind, Name)) -> bool {

@@ -15,7 +15,7 @@ use super::rules::{Ceiling, Rule, RuleSet};
 use super::uid::Uid;
 use super::withheld::{Item, Withheld};
 use crate::api::conditions::Reason;
-use crate::api::{Permission, Place, RoleKind, Scope};
+use crate::api::{Action, Permission, Place, RoleKind, Scope};
 
 /// How many rights (one verb on one resource, or on one object) one role may have, with what it inherits. The largest
 /// built-in role has a few hundred; a role of this size is a native Role of about 100 KB.
@@ -69,16 +69,19 @@ impl Resolved {
         let mut room = LARGEST;
         let meant: Vec<_> = role.permissions.iter().map(|p| resolved.meaning(cache, role.kind, p)).collect();
         for (index, (permission, meaning)) in role.permissions.iter().zip(&meant).enumerate() {
+            let lacks = unsupported(cache, permission);
             let reason = match meaning {
                 Ok((_, rules)) if !fits_in(&mut room, rules) => Some(Reason::TooLarge),
                 Ok((target, rules)) => {
                     sets.entry(*target).or_default().extend(rules);
-                    None
+                    lacks.is_some().then_some(Reason::UnsupportedAction)
                 }
                 Err(reason) => Some(*reason),
             };
             if let Some(reason) = reason {
-                resolved.withheld.add(reason, || Item::Permission(index, permission.resource.as_str().into()));
+                let lacks = lacks.filter(|_| reason == Reason::UnsupportedAction);
+                let item = || Item::Permission(index, permission.resource.as_str().into()).with(lacks);
+                resolved.withheld.add(reason, item);
             }
         }
         let native =
@@ -109,6 +112,9 @@ impl Resolved {
             Some(_) if permission.scope == Scope::Own => Err(Reason::OwnScopeNotEnabled),
             Some((target, _)) if target != Target::Organization && kind == RoleKind::CustomRole => {
                 Err(Reason::BeyondOrganization)
+            }
+            Some((_, rules)) if rules.is_empty() && unsupported(cache, permission).is_some() => {
+                Err(Reason::UnsupportedAction)
             }
             Some((_, rules)) if rules.is_empty() => Err(Reason::EmptyResource),
             Some(meaning) => Ok(meaning),
@@ -176,6 +182,15 @@ impl Resolved {
         };
         self
     }
+}
+
+/// Which actions of a permission its word does not have, and which it has, if it means anything at all.
+fn unsupported(cache: &Cache, permission: &Permission) -> Option<String> {
+    let word = cache.bounds.catalog.get(&permission.resource).filter(|word| !word.rules.is_empty())?;
+    let list = |actions: &mut dyn Iterator<Item = Action>| actions.map(Action::as_str).collect::<Vec<_>>().join(", ");
+    let lacks = list(&mut permission.actions.iter().copied().filter(|action| !word.allows(*action)));
+    let has = list(&mut Action::ALL.into_iter().filter(|action| word.allows(*action)));
+    (!lacks.is_empty()).then(|| format!("{lacks} is not among its actions: {has}"))
 }
 
 /// How many rights a role asks for itself, of those that fit into one role.

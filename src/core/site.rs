@@ -266,7 +266,7 @@ fn binding_status<'a>(
     let role = role.as_deref().map_err(|reason| (*reason, role_problem(cache, binding, *reason)));
     let findings = binding_findings(role, &who, &effect, nothing, write_failure, binding);
     let status = BindingStatus {
-        grants: count(effect.count(who.granted.len())),
+        grants: count(effect.count(if gives { who.granted.len() } else { 0 })),
         withheld: count(who.withheld.len()),
         ..BindingStatus::default()
     };

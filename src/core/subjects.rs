@@ -110,8 +110,8 @@ pub fn of_binding(
         let Some(group) = local.groups.get(name) else {
             return Err(if local.groups.is_excess(name) { Reason::TooLarge } else { Reason::GroupNotFound });
         };
-        if order::predates_claim(cache, "Group", &group.meta, handover) {
-            return Err(Reason::FromFormerOrganization);
+        if let Some(reason) = order::predates_claim(cache, "Group", &group.meta, handover) {
+            return Err(reason);
         }
         // Nobody gets a role by creating a Group that someone's binding was waiting for.
         if privileged && order::may_have_waited(cache, binding, group) {

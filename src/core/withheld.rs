@@ -166,7 +166,7 @@ pub fn expected(reason: Reason) -> bool {
 /// Whether this version, or this cluster, has nothing to give: conditions name it, and no count of what is withheld includes
 /// it.
 fn is_missing(reason: Reason) -> bool {
-    matches!(reason, Reason::OwnScopeNotEnabled | Reason::EmptyResource)
+    matches!(reason, Reason::OwnScopeNotEnabled | Reason::EmptyResource | Reason::UnsupportedAction)
 }
 
 /// The message of a condition: the first few items of each reason. What somebody has to fix comes first.

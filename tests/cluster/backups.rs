@@ -120,3 +120,79 @@ fn a_restored_site_decides_as_it_did() {
     cluster.apply(&binding("alpha", "waiting", "SiteRole/organization-manager", &["Group/ghost"]));
     cluster.can(&ask("bob", "alpha"), &["create rolebindings.bailiwick.dev"]);
 }
+
+/// A former manager leaves more behind than the record of decisions names, and waits for a restore.
+#[test]
+fn who_leaves_very_much_behind_gets_nothing_back_by_a_restore() {
+    let mut cluster = Cluster::with_operator(VALUES);
+    let manages = &["create rolebindings.bailiwick.dev"];
+    let manager = |name: &str, user: &str| binding("alpha", name, "SiteRole/organization-manager", &[user]);
+    let of =
+        |name: &str| ["-n".to_owned(), "alpha".to_owned(), "rolebindings.bailiwick.dev".to_owned(), name.to_owned()];
+    let await_reason = |cluster: &Cluster, name: &str, reason: &str| {
+        cluster.await_reason(&of(name).each_ref().map(String::as_str), "Ready", reason)
+    };
+    cluster.apply(&(users(&["ada", "bob"]) + &organization("old", "{namespace: alpha}") + &manager("left", "ada")));
+    cluster.can(&ask("ada", "alpha"), manages);
+    let crowd = |n| {
+        json!({
+            "apiVersion": "bailiwick.dev/v1alpha1", "kind": "RoleBinding",
+            "metadata": {"name": format!("a-{n}"), "namespace": "alpha"},
+            "spec": {
+                "roleRef": {"kind": "SiteRole", "name": "organization-manager"},
+                "subjects": [{"kind": "User", "name": "ada@example.com"}],
+            },
+        })
+    };
+    cluster.create_all((0..600).map(crowd));
+    cluster.settle();
+    // The namespace gets another organization, which has a manager of its own.
+    cluster.run(&["delete", "organizations.bailiwick.dev", "old"]);
+    cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization-"]);
+    cluster.apply(&organization("new", "{namespace: alpha}"));
+    cluster.await_reason(&["organizations.bailiwick.dev", "new"], "NamespaceAssigned", "Assigned");
+    await_reason(&cluster, "left", "FromFormerOrganization");
+    let claimed = jiff::Timestamp::now().as_second();
+    cluster.eventually("another second", || jiff::Timestamp::now().as_second() > claimed + 1);
+    cluster.apply(&manager("right", "bob"));
+    cluster.can(&ask("bob", "alpha"), manages);
+    let is_recorded = |cluster: &Cluster| {
+        let map = cluster.get(&["-n", RELEASE, "configmap", "bailiwick-decisions"]);
+        let kept: Value = serde_json::from_str(map["data"]["decisions.json"].as_str().unwrap_or("{}")).unwrap();
+        kept["doubts"] == json!({"alpha/*": ""})
+    };
+    cluster.eventually("the record says that all is in doubt", || is_recorded(&cluster));
+
+    // Where nothing was restored, a restart takes nothing away.
+    cluster.settle();
+    cluster.kill_operator();
+    cluster.start_operator();
+    cluster.settle();
+    await_reason(&cluster, "right", "Reconciled");
+    cluster.can(&ask("bob", "alpha"), manages);
+    cluster.is_refused(&ask("ada", "alpha"), manages);
+
+    // After a restore nobody has anything until somebody vouches for it.
+    let objects = backup(&cluster);
+    cluster.kill_operator();
+    cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "--all", "--wait=true"]);
+    let bindings = objects.into_iter().filter(|object| object["kind"] == "RoleBinding");
+    cluster.create_all(bindings);
+    cluster.start_operator();
+    await_reason(&cluster, "left", "NotOnRecord");
+    let message = await_reason(&cluster, "right", "NotOnRecord");
+    assert!(message.contains("Write its spec, or delete and recreate it"), "{message}");
+    cluster.settle();
+    cluster.is_refused(&ask("ada", "alpha"), manages);
+    let patch = r#"{"spec":{"expiresAt":"2999-01-01T00:00:00Z"}}"#;
+    cluster.run(&["-n", "alpha", "patch", "rolebindings.bailiwick.dev", "right", "--type=merge", "-p", patch]);
+    cluster.can(&ask("bob", "alpha"), manages);
+    cluster.settle();
+    cluster.eventually("the record says that all is in doubt", || is_recorded(&cluster));
+    cluster.kill_operator();
+    cluster.start_operator();
+    cluster.settle();
+    cluster.is_refused(&ask("ada", "alpha"), manages);
+    await_reason(&cluster, "right", "Reconciled");
+    cluster.can(&ask("bob", "alpha"), manages);
+}

@@ -255,3 +255,45 @@ fn an_upgrade_from_the_previous_chart_takes_nothing_from_a_namespace(#[values(He
     assert_eq!(level, "restricted");
     assert!(cluster.exists(&["-n", RELEASE, "deployment", "bailiwick"]));
 }
+
+/// Helm applies the list of namespaces before the operator's rights in them.
+#[test]
+fn a_longer_whitelist_raises_no_false_alarm() {
+    let mut cluster = Cluster::bare();
+    let teams: Vec<String> = (0..6).map(|n| format!("team-{n}")).collect();
+    let values =
+        |whitelist: &str| format!("{{namespaceWhitelist: [{whitelist}], defaultOrganization: {{create: false}}}}");
+    install(&cluster, Helm::Four, &values("first"));
+    cluster.start_operator();
+    cluster.apply(&(users(&["ada"]) + &organization("first", "{namespace: first}")));
+    for team in &teams {
+        cluster.run(&["create", "namespace", team]);
+        cluster.apply(&organization(team, &format!("{{namespace: {team}}}")));
+        cluster.apply(&binding(team, "managers", "SiteRole/organization-manager", &["ada"]));
+        cluster.await_reason(&["organizations.bailiwick.dev", team], "NamespaceAssigned", "NotWhitelisted");
+    }
+    cluster.settle();
+    let longer = format!("first, {}", teams.join(", "));
+    Helm::Four.chart(&cluster, &["upgrade", "bailiwick"], &values(&longer), &[]).unwrap();
+    for team in &teams {
+        cluster.can(&Question::of("ada@example.com", team), &MANAGER);
+        cluster.await_reason(&["organizations.bailiwick.dev", team], "Ready", "Reconciled");
+        cluster.await_reason(&["-n", team, "rolebindings.bailiwick.dev", "managers"], "Ready", "Reconciled");
+    }
+    cluster.settle();
+    let reasons = |kind: &str| {
+        let events = cluster.get(&["events.events.k8s.io", "--all-namespaces"]);
+        let events = events["items"].as_array().unwrap().iter().filter(|event| event["type"] == kind);
+        events.map(|event| event["reason"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // Events are sent beside everything else, and not all of them: something that is wrong comes last.
+    let mut n = 0;
+    cluster.eventually("an Event of something that is wrong", || {
+        n += 1;
+        cluster.apply(&binding("first", &format!("wrong-{n}"), "SiteRole/none", &["ada"]));
+        reasons("Warning").contains(&"RoleNotFound".to_owned())
+    });
+    let mut alarms = reasons("Warning");
+    alarms.retain(|reason| !["NotWhitelisted", "NoOrganization", "RoleNotFound"].contains(&reason.as_str()));
+    assert_eq!(alarms, [""; 0], "{}", cluster.operator_log());
+}

@@ -407,3 +407,41 @@ fn an_organization_that_holds_nothing_learns_that_its_member_role_is_there() {
     shell.apply(&site_role("s0", "Organization", &format!("privileged: false, {READ}")));
     assert_eq!(shell.says(Kind::Organization, "o", "MemberRoleResolved"), "True Resolved");
 }
+
+/// A word that exists and does not answer to an action says which it does answer to; the other actions count.
+#[rstest]
+#[case::only_that(&["use"], false)]
+#[case::among_others(&["read", "use"], true)]
+fn an_action_that_a_word_does_not_have_is_named(#[case] actions: &[&str], #[case] can: bool) {
+    let role = |kind: &str, more: &str| {
+        let actions = actions.join(", ");
+        format!(
+            "{{kind: {kind}, metadata: {{{more}}}, spec: {{assignableTo: [Site], permissions: [{{resource: users, actions: [{actions}]}}]}}}}\n---\n"
+        )
+    };
+    let shell = given(&(START.to_owned() + &role("SiteRole", "name: s") + &bind_site("b", "s", "ada")));
+    assert_eq!(shell.can("ada", "", "get bailiwick.dev/users"), can);
+    assert_eq!(shell.says(Kind::SiteRole, "s", "PermissionsResolved"), "False UnsupportedAction");
+    let message = shell.condition(Kind::SiteRole, "s", "PermissionsResolved").message.to_string();
+    let named = "permissions[0] (users) [use is not among its actions: create, read, list, update, delete]";
+    assert!(message.contains(named), "{message}");
+}
+
+/// Of a role that grants nothing nobody holds anything.
+#[test]
+fn a_binding_to_a_role_that_grants_nothing_counts_no_grants() {
+    let nothing = "permissions: [{resource: nothing, actions: [read]}]";
+    let yaml = START.to_owned()
+        + &site_role("s", "Site, Organization", nothing)
+        + &custom_role("c", nothing)
+        + &bind_site("site", "s", "ada")
+        + &bind("of-site", "SiteRole", "s", "ada")
+        + &bind("custom", "CustomRole", "c", "ada");
+    let shell = given(&yaml);
+    for (kind, name) in [(Kind::SiteRoleBinding, "site"), (Kind::RoleBinding, "of-site"), (Kind::RoleBinding, "custom")]
+    {
+        let Status::Binding(status) = &shell.draft(kind, name).status else { panic!() };
+        assert_eq!(status.grants, 0, "{name}");
+        assert_eq!(shell.says(kind, name, "Ready"), "False RoleGrantsNothing", "{name}");
+    }
+}

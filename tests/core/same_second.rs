@@ -130,11 +130,14 @@ fn an_object_of_the_second_of_a_handover(
     let mut binding = binding(version, is_event, &[]);
     binding.meta.belongs_to = recorded.map(Into::into);
     let handover = handover();
-    assert_eq!(order::predates_claim(&Cache::default(), "RoleBinding", &binding.meta, Some(&handover)), former);
+    assert_eq!(
+        order::predates_claim(&Cache::default(), "RoleBinding", &binding.meta, Some(&handover)).is_some(),
+        former
+    );
     assert_eq!(order::belongs_to(&binding.meta, Some(&handover)).is_some(), !former);
     binding.meta.created = Some(NEXT.parse::<jiff::Timestamp>().unwrap().into());
     assert!(
-        !order::predates_claim(&Cache::default(), "RoleBinding", &binding.meta, Some(&handover)),
+        order::predates_claim(&Cache::default(), "RoleBinding", &binding.meta, Some(&handover)).is_none(),
         "its time is beyond doubt"
     );
     assert_eq!(order::belongs_to(&binding.meta, Some(&handover)), None, "and needs no record");
@@ -199,19 +202,30 @@ fn the_first_of_several(#[case] objects: &[(&str, &str, u64)], #[case] first: Op
     }
 }
 
+const DOUBTS: &[&str] = &["n0/RoleBinding/b", "n0/RoleBinding/b Group/g"];
+
 /// After a restore, until somebody writes the spec.
 #[rstest]
-#[case::it_was_restored("uid-before", false, true)]
-#[case::somebody_has_written_it("uid-before", true, false)]
-#[case::it_is_the_same_object("uid-of-b", false, false)]
-fn a_doubt_of_before_a_restore(#[case] uid: &str, #[case] is_written: bool, #[case] doubted: bool) {
+#[case::it_was_restored(DOUBTS, "uid-before", false, true)]
+#[case::somebody_has_written_it(DOUBTS, "uid-before", true, false)]
+#[case::it_is_the_same_object(DOUBTS, "uid-of-b", false, false)]
+#[case::the_record_is_full(&["n0/*"], "", false, true)]
+#[case::the_record_is_full_and_somebody_has_written_it(&["n0/*"], "", true, false)]
+#[case::the_record_of_another_namespace_is_full(&["n1/*"], "", false, false)]
+fn a_doubt_of_before_a_restore(
+    #[case] doubts: &[&str],
+    #[case] uid: &str,
+    #[case] is_written: bool,
+    #[case] doubted: bool,
+) {
     let mut cache = Cache::default();
-    cache.kept.doubts.insert("n0/RoleBinding/b".to_owned(), uid.to_owned());
-    cache.kept.doubts.insert("n0/RoleBinding/b Group/g".to_owned(), uid.to_owned());
+    for doubt in doubts {
+        cache.kept.doubts.insert((*doubt).to_owned(), uid.to_owned());
+    }
     let mut group = group(1, SECOND);
     group.meta.created = Some("2026-11-30T07:59:59Z".parse::<jiff::Timestamp>().unwrap().into());
     group.vouched = true;
     let binding = binding(9, is_written, &[]);
-    assert_eq!(order::predates_claim(&cache, "RoleBinding", &binding.meta, None), doubted);
+    assert_eq!(order::predates_claim(&cache, "RoleBinding", &binding.meta, None).is_some(), doubted);
     assert_eq!(order::may_have_waited(&cache, &binding, &group), doubted);
 }

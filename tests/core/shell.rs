@@ -263,8 +263,8 @@ impl Shell {
         }
     }
 
-    /// Writes one thing that was decided and is not recorded yet. Says whether there was any.
-    fn record_one(&mut self) -> bool {
+    /// Writes a claim, or else the statuses, that were decided and are not recorded yet. Says whether there were any.
+    fn record(&mut self) -> bool {
         let now = self.store.time();
         // Nothing of a namespace that is about to change hands is there any more once it has converged.
         let due = self.all.units.iter().find(|(_, u)| u.claim.is_some() && u.decision.desired.is_empty());
@@ -276,6 +276,7 @@ impl Shell {
             return true;
         }
         let drafts: Vec<StatusDraft> = self.all.statuses().cloned().collect();
+        let mut any = false;
         for draft in drafts {
             let slot = slot(&draft);
             let Some(meta) = meta(&self.cache, &draft) else { continue };
@@ -283,16 +284,16 @@ impl Shell {
                 let events = self.store.write_status(&slot, &draft.target.uid, &document["status"]);
                 assert!(!events.is_empty(), "a status of what is not there: {draft:?}");
                 self.take_in(events);
-                return true;
+                any = true;
             }
         }
-        false
+        any
     }
 
     /// Records and writes until nothing changes.
     pub fn settle(&mut self) {
         for _ in 0..1000 {
-            if !self.record_one() {
+            if !self.record() {
                 return;
             }
             self.decide();

@@ -79,11 +79,12 @@ impl Engine {
         let Some(map) = &self.record.map else { return };
         let wanted = Kept::of(&self.cache);
         let text = wanted.text();
+        // If it is partial, it is complete when some more statuses are written.
+        self.record.changed_at = Some(self.now.clock).filter(|_| wanted.is_partial);
         if map.digest != digest(&[&text]) {
             let _ = self.writer.send(WriteRequest::Keep { uid: map.uid.clone(), text });
             self.record.writing = Some(wanted);
         }
-        self.record.changed_at = None;
         self.wait_with_record(PAUSE);
     }
 

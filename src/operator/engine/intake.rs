@@ -123,6 +123,10 @@ impl Engine {
                 self.ceiling(kind, Some(ceiling))
             }
             Item::Bounds(bounds) => {
+                if self.listings.has_shown(Kind::Bounds) {
+                    let (old, new) = (&cache.bounds.namespace_whitelist, &bounds.namespace_whitelist);
+                    self.new_namespaces.joined(old, new, self.now.clock);
+                }
                 let affected = cache.set_bounds(bounds);
                 self.synced_with(Kind::Bounds);
                 affected
@@ -169,16 +173,16 @@ impl Engine {
     fn rights_may_be_back(&mut self, id: &Id) {
         let is_of_chart = [v::OPERATOR_ROLE, v::PROJECTOR_ROLE, v::CEILING, v::CEILING_HOME].contains(&&*id.name);
         let namespaces: Vec<Name> = match id.kind {
-            Kind::NativeRoleBinding if is_of_chart => {
-                self.write_failures.unauthorized.get(&id.namespace).cloned().into_iter().collect()
-            }
+            Kind::NativeRoleBinding if is_of_chart => vec![id.namespace.clone()],
             Kind::NativeClusterRole | Kind::NativeClusterRoleBinding if is_of_chart => {
                 self.write_failures.unauthorized.iter().cloned().collect()
             }
             _ => return,
         };
-        for key in namespaces.into_iter().map(ReconcileKey::Namespace) {
-            if let Some(state) = self.keys.get_mut(&key) {
+        for name in namespaces {
+            let waits = self.write_failures.unauthorized.contains(&name) || self.is_new(&name);
+            let key = ReconcileKey::Namespace(name);
+            if let Some(state) = self.keys.get_mut(&key).filter(|_| waits) {
                 state.work.end_pause();
                 if state.failures.try_at_once(self.now.clock) {
                     state.work.revokes();
@@ -187,6 +191,11 @@ impl Engine {
                 self.enqueue(key, false);
             }
         }
+    }
+
+    /// Whether a namespace has just joined the whitelist.
+    pub(super) fn is_new(&self, name: &Name) -> bool {
+        self.new_namespaces.contains(name, self.now.clock)
     }
 
     fn take_out(&mut self, id: &Id) {

@@ -52,6 +52,11 @@ impl Listings {
         self.complete.insert(kind) && self.all_complete()
     }
 
+    /// Whether a kind has been seen once.
+    pub fn has_shown(&self, kind: Kind) -> bool {
+        self.complete.contains(&kind)
+    }
+
     /// Whether everything that is required has been seen once.
     pub fn all_complete(&self) -> bool {
         self.complete.len() == Kind::ALL.len()

@@ -24,6 +24,7 @@ mod intake;
 mod key;
 mod listings;
 mod log;
+mod new_namespaces;
 mod outcomes;
 mod reconcile;
 mod reread;
@@ -47,6 +48,7 @@ use self::decision_record::DecisionRecord;
 pub(super) use self::intake::kind_and_version;
 use self::key::{KeyState, ReconcileKey};
 use self::listings::Listings;
+use self::new_namespaces::NewNamespaces;
 use self::resync::Resync;
 use self::statuses::{NotReady, StatusQueue};
 use self::suspended_users::SuspendedUsers;
@@ -86,6 +88,7 @@ pub struct Engine {
     record: DecisionRecord,
     listings: Listings,
     timers: Timers,
+    new_namespaces: NewNamespaces,
     resync: Resync,
     /// ConfigMaps of the chart that cannot be read, and why not.
     unread: BTreeMap<&'static str, (Uid, String)>,
@@ -127,6 +130,7 @@ impl Engine {
             record: DecisionRecord::default(),
             listings: Listings::default(),
             timers: Timers::default(),
+            new_namespaces: NewNamespaces::default(),
             resync: Resync::new(now.clock),
             unread: BTreeMap::new(),
             rereading: HashSet::new(),

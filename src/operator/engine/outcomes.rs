@@ -51,6 +51,7 @@ impl Engine {
     }
 
     fn native_written(&mut self, key: &ReconcileKey, object: Key, revokes: bool, outcome: Outcome) {
+        let is_new = key.namespace().is_some_and(|name| self.is_new(name));
         let Some(state) = self.keys.get_mut(key) else { return };
         if !matches!(outcome, Outcome::Failed { .. }) {
             state.failures.was_answered(&object);
@@ -97,6 +98,7 @@ impl Engine {
                 );
                 self.write_failed(key, object, Reason::NameTaken, message, false);
             }
+            Outcome::Refused { .. } if !revokes && is_new => self.back_off(key),
             Outcome::Refused { message, authorized } => {
                 let cannot_be_done = self.refused(key, object, Reason::RefusedByApiServer, message, revokes);
                 if let (true, false, Some(name)) = (cannot_be_done, authorized, key.namespace()) {

@@ -219,14 +219,18 @@ impl Cluster {
         outcome(with_input(kubectl, yaml))
     }
 
-    /// Creates many cluster-scoped objects of ours, some at once.
+    /// Creates many objects of ours, some at once.
     pub fn create_all(&self, objects: impl Iterator<Item = Value>) {
         use futures::StreamExt as _;
         use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
         let create = |object: Value| {
             let kind = object["kind"].as_str().unwrap().to_owned();
             let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("bailiwick.dev", "v1alpha1", &kind));
-            let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+            let client = self.client.clone();
+            let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+                Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+                None => Api::all_with(client, &resource),
+            };
             async move {
                 let object: DynamicObject = serde_json::from_value(object).unwrap();
                 api.create(&PostParams::default(), &object).await.unwrap();
