@@ -4,7 +4,7 @@ use bailiwick::core::kept::Kept;
 use rstest::rstest;
 
 use crate::build::{given, objects};
-use crate::histories::{Kind, Op};
+use crate::fake::{Kind, Op};
 use crate::shell::Shell;
 
 /// Restores what a backup keeps of a site: specs, in the order of their names, without UIDs, statuses or times of before.

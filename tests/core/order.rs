@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use crate::access::Access;
 use crate::build::objects;
 use crate::cases;
-use crate::histories::{Event, Op, crowd, strange_history as history};
+use crate::fake::{Event, Op};
+use crate::histories::{crowd, strange_history as history};
 use crate::shell::{All, Shell, assert_same_all};
 
 /// Deals the events of each stream in their order, and the streams in any. With `lossy`, a watch that was away leaves
@@ -157,7 +158,7 @@ proptest! {
         shell.play(&ops);
         let mut cache = shell.store.cache();
         let now = All::from_scratch(&mut cache, shell.store.time(), &bailiwick::core::plan::Present::new());
-        let later = crate::histories::tick(shell.store.now + wait);
+        let later = crate::fake::tick(shell.store.now + wait);
         let mut cache = shell.store.cache();
         let then = All::from_scratch(&mut cache, later, &bailiwick::core::plan::Present::new());
         for (name, unit) in &now.units {
