@@ -1,5 +1,5 @@
-//! Random stories: people do anything, watches and answers come in any order or not at all, requests fail, somebody edits
-//! native objects, and leadership changes.
+//! Random stories: people do anything, watches and answers come in any order or not at all, requests fail, somebody
+//! edits native objects, and leadership changes.
 
 use bailiwick::core::plan::Write;
 use bailiwick::operator::writer::{WriteRequest, WriteResult};

@@ -102,8 +102,8 @@ impl Story {
         there.any(|(key, content)| binds(key, content)) || coming.any(|(key, content)| binds(key, content))
     }
 
-    /// Whether somebody should have something in this unit that they do not have yet, or not for certain, because a write of
-    /// the unit is held.
+    /// Whether somebody should have something in this unit that they do not have yet, or not for certain, because a
+    /// write of the unit is held.
     fn waits_for_another(&self, desired: &DesiredSet, held: &BTreeSet<&Key>, unit: &Name, subject: &Subject) -> bool {
         let present = &self.server.rbac.present;
         let is_writing = held.iter().any(|key| unit_of(key) == *unit);

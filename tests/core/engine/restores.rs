@@ -91,7 +91,8 @@ fn what_was_known_from_an_answer_alone_counts_too() {
     assert!(story.engine.gone_back().is_some());
 }
 
-/// A list is asked for, then a write is carried out and answered, and then the list is read: it is older than what is known.
+/// A list is asked for, then a write is carried out and answered, and then the list is read: it is older than what is
+/// known.
 #[test]
 fn a_write_answered_before_an_older_list_is_read_proves_nothing() {
     let mut story = given(&[ACME]);

@@ -1,5 +1,5 @@
-//! Revocations: nothing but their own object holds them up. What cannot be updated is deleted; what cannot be deleted either
-//! is reported.
+//! Revocations: nothing but their own object holds them up. What cannot be updated is deleted; what cannot be deleted
+//! either is reported.
 
 use std::time::Duration;
 
@@ -53,8 +53,8 @@ fn a_revocation_that_fails_is_reported_and_holds_up_nothing_else() {
     let status = story.status(Kind::RoleBinding, "n0", "both").to_string();
     assert!(status.contains("RefusedByApiServer"), "{status}");
 
-    // Grants are not answered any more. The revocation is retried beside them, after five seconds at most, although none was
-    // in flight when that began.
+    // Grants are not answered any more. The revocation is retried beside them, after five seconds at most, although
+    // none was in flight when that began.
     let soon = |story: &Story| story.server.now().clock + Duration::from_secs(1);
     while !story.in_flight.is_empty() || story.engine.wakes_at().1.is_some_and(|at| at < soon(&story)) {
         story.wait(1);

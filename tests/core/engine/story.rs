@@ -1,5 +1,5 @@
-//! The engine and its API server, and what lies between them: events that are delivered, requests in flight, answers. Nothing
-//! moves unless a test says so.
+//! The engine and its API server, and what lies between them: events that are delivered, requests in flight, answers.
+//! Nothing moves unless a test says so.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -94,7 +94,8 @@ impl Story {
         self.work();
     }
 
-    /// The first request in flight that fits is carried out; its answer is on its way until a test puts it in `answers`.
+    /// The first request in flight that fits is carried out; its answer is on its way until a test puts it in
+    /// `answers`.
     pub fn carry_out(&mut self, fits: impl Fn(&WriteRequest) -> bool) -> Option<WriteResult> {
         let at = self.in_flight.iter().position(fits)?;
         let request = self.in_flight.remove(at);

@@ -1,5 +1,5 @@
-//! What the API server shows of its objects, once for both readers: [`Event::shown`] is what the engine gets from its watches,
-//! [`Event::feed`] puts the same into a bare cache.
+//! What the API server shows of its objects, for two readers: [`Event::shown`] is what the engine gets from its
+//! watches, [`Event::feed`] puts the same into a bare cache.
 
 use bailiwick::core::Name;
 use bailiwick::core::cache::{Affected, Cache, Ceilings};
@@ -52,39 +52,29 @@ impl Event {
 
     /// Feeds a cache as the engine's intake does.
     pub fn feed(&self, cache: &mut Cache) -> Affected {
-        match self {
-            Event::Is(object) => {
-                let (_, ns, name) = object.slot();
-                let (ns, name) = (Name::from(ns), Name::from(name));
-                match object.item() {
-                    Item::Organization(o) => cache.organization(&name, Some(o), None),
-                    Item::User(o) => cache.user(&name, Some(o), None),
-                    Item::Namespace(o) => cache.namespace(&name, Some(o), None),
-                    Item::Group(o) => cache.group(&ns, &name, Some(o), None),
-                    Item::RoleBinding(o) => cache.binding(&ns, &name, Some(o), None),
-                    Item::CustomRole(o) => cache.custom_role(&ns, &name, Some(o), None),
-                    Item::SiteRole(o) => cache.site_role(&name, Some(o), None),
-                    Item::SiteRoleBinding(o) => cache.site_binding(&name, Some(o), None),
-                    other => panic!("no object: {other:?}"),
-                }
-            }
-            Event::Gone((kind, ns, name), uid) => {
-                let (ns, name, uid) = (Name::from(ns.as_str()), Name::from(name.as_str()), Some(uid));
-                match kind {
-                    Kind::Organization => cache.organization(&name, None, uid),
-                    Kind::User => cache.user(&name, None, uid),
-                    Kind::Namespace => cache.namespace(&name, None, uid),
-                    Kind::Group => cache.group(&ns, &name, None, uid),
-                    Kind::RoleBinding => cache.binding(&ns, &name, None, uid),
-                    Kind::CustomRole => cache.custom_role(&ns, &name, None, uid),
-                    Kind::SiteRole => cache.site_role(&name, None, uid),
-                    Kind::SiteRoleBinding => cache.site_binding(&name, None, uid),
-                    other => panic!("no objects of this kind: {other:?}"),
-                }
-            }
-            Event::Bounds(bounds) => cache.set_bounds(bounds.clone()),
-            Event::Settings(settings) => cache.set_settings(settings.clone()),
-            Event::Ceiling(kind, ceiling) => cache.set_ceiling(|all| of_kind(all, *kind), ceiling.clone()),
+        let ((kind, ns, name), item, uid) = match self {
+            Event::Is(object) => (object.slot(), Some(object.item()), None),
+            Event::Gone(slot, uid) => (slot.clone(), None, Some(uid)),
+            Event::Bounds(bounds) => return cache.set_bounds(bounds.clone()),
+            Event::Settings(settings) => return cache.set_settings(settings.clone()),
+            Event::Ceiling(kind, ceiling) => return cache.set_ceiling(|all| of_kind(all, *kind), ceiling.clone()),
+        };
+        let (ns, name) = (&Name::from(ns), &Name::from(name));
+        macro_rules! record {
+            ($kind:ident) => {
+                item.map(|item| if let Item::$kind(record) = item { record } else { unreachable!("{item:?}") })
+            };
+        }
+        match kind {
+            Kind::Organization => cache.organization(name, record!(Organization), uid),
+            Kind::User => cache.user(name, record!(User), uid),
+            Kind::Namespace => cache.namespace(name, record!(Namespace), uid),
+            Kind::Group => cache.group(ns, name, record!(Group), uid),
+            Kind::RoleBinding => cache.binding(ns, name, record!(RoleBinding), uid),
+            Kind::CustomRole => cache.custom_role(ns, name, record!(CustomRole), uid),
+            Kind::SiteRole => cache.site_role(name, record!(SiteRole), uid),
+            Kind::SiteRoleBinding => cache.site_binding(name, record!(SiteRoleBinding), uid),
+            other => panic!("no objects of this kind: {other:?}"),
         }
     }
 }

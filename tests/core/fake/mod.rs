@@ -1,10 +1,10 @@
-//! A fake API server, the only one of this test target. Everything it does is a function call: it has no threads, and its
-//! clock stands still until a test moves it.
+//! A fake API server, the only one of this test target. Everything it does is a function call: it has no threads, and
+//! its clock stands still until a test moves it.
 //!
 //! - [`Store`] keeps what people and the platform write ([`Op`]); each change gives the [`Event`]s that a watch shows.
 //! - [`Rbac`] keeps the native objects that the operator writes.
-//! - [`ApiServer`] puts both behind the operator's own interface: it answers each `WriteRequest` with a `WriteResult`, and
-//!   [`Watches`] hold back `WatchEvent`s until a test delivers them.
+//! - [`ApiServer`] puts both behind the operator's own interface: it answers each `WriteRequest` with a `WriteResult`,
+//!   and [`Watches`] hold back `WatchEvent`s until a test delivers them.
 //! - [`answers`] is what goes wrong, when a test asks for that.
 
 pub mod answers;

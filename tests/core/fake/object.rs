@@ -32,8 +32,8 @@ pub fn slot_of(source: &Source) -> Slot {
     slot(kind, &source.namespace, &source.name)
 }
 
-/// An annotation that plays a schema older or newer than ours: its JSON overrides fields of the spec with values that our
-/// types do not accept.
+/// An annotation that plays a schema older or newer than ours: its JSON overrides fields of the spec with values that
+/// our types do not accept.
 pub const ODD: &str = "odd";
 
 /// An object of one of the kinds; a Namespace is its metadata.

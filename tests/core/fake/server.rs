@@ -1,5 +1,5 @@
-//! The API server as a whole: what it keeps, what its watches show, its clock, and snapshots of its etcd. How it answers the
-//! operator is in `requests`.
+//! The API server as a whole: what it keeps, what its watches show, its clock, and snapshots of its etcd. How it
+//! answers the operator is in `requests`.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What people and the platform do to the objects of the API server, and a store that keeps them as an API server does: with
-//! UIDs, resource versions, generations and creation times.
+//! What people and the platform do to the objects of the API server, and a store that keeps them as an API server does:
+//! with UIDs, resource versions, generations and creation times.
 
 use std::collections::BTreeMap;
 

@@ -4,63 +4,49 @@ use std::sync::Arc;
 
 use bailiwick::core::plan::Write;
 use bailiwick::core::rbac::{Desired, Key, NativeKind, RbacSpec, Source, Subject};
-use bailiwick::operator::watch::WatchEvent;
-use bailiwick::operator::writer::{Outcome, WriteRequest, WriteResult};
+use bailiwick::operator::watch::{Item, WatchEvent};
+use bailiwick::operator::writer::{WriteRequest, WriteResult};
 use rstest::rstest;
 
 use crate::build::objects;
 use crate::fake::answers::failed;
-use crate::fake::{ApiServer, Event, Kind, Object, Op, Store, slot, widen};
+use crate::fake::{ApiServer, Kind, Op, Store, slot, widen};
 
-const ADA: &str = "{kind: User, metadata: {name: ada}, spec: {username: ada}}";
-const ADA_SUSPENDED: &str = "{kind: User, metadata: {name: ada}, spec: {username: ada, suspended: true}}";
-
-fn put(yaml: &str) -> Op {
-    Op::Put(Box::new(objects(yaml).remove(0)))
-}
-
-fn ada(store: &Store) -> &Object {
-    &store.objects[&slot(Kind::User, "", "ada")]
-}
-
-/// UID, generation and resource version.
-fn numbers(store: &Store) -> (String, i64, u64) {
-    let meta = ada(store).meta();
-    let version = meta.resource_version.as_ref().unwrap().parse().unwrap();
-    (meta.uid.clone().unwrap(), meta.generation.unwrap(), version)
+fn ada(suspended: bool) -> Box<crate::fake::Object> {
+    let yaml = format!("{{kind: User, metadata: {{name: ada}}, spec: {{username: ada, suspended: {suspended}}}}}");
+    Box::new(objects(&yaml).remove(0))
 }
 
 #[test]
-fn only_a_new_spec_raises_the_generation_and_only_a_new_object_has_a_new_uid() {
+fn a_new_spec_raises_the_generation_and_a_new_object_has_a_new_uid() {
     let mut store = Store::new().0;
-    store.act(&put(ADA));
-    let first = numbers(&store);
-    store.act(&put(ADA));
-    let same = numbers(&store);
-    assert!(same.0 == first.0 && same.1 == first.1 && same.2 > first.2, "{first:?}, then {same:?}");
-    store.act(&put(ADA_SUSPENDED));
-    let suspended = numbers(&store);
-    assert!(suspended.0 == first.0 && suspended.1 == first.1 + 1 && suspended.2 > same.2, "{suspended:?}");
-
-    let status = serde_json::json!({"grants": 1});
-    let uid = ada(&store).uid();
-    assert_eq!(store.write_status(&slot(Kind::User, "", "ada"), &"another".into(), &status).len(), 0);
-    assert_eq!(store.write_status(&slot(Kind::User, "", "ada"), &uid, &status).len(), 1);
-    let told = numbers(&store);
-    assert!(told.1 == suspended.1 && told.2 > suspended.2, "{told:?}");
-    store.act(&put(ADA));
-    assert_eq!(ada(&store).status().unwrap()["grants"], 1, "an update keeps the status");
-
-    store.act(&Op::Replace(Box::new(objects(ADA).remove(0))));
-    let recreated = numbers(&store);
-    assert!(recreated.0 != first.0 && recreated.1 == 1 && recreated.2 > told.2, "{recreated:?}");
-    assert_eq!(ada(&store).status(), None);
-    let Event::Gone(_, uid) = &store.act(&Op::Delete(slot(Kind::User, "", "ada")))[0] else { panic!() };
-    assert_eq!(*uid, recreated.0.as_str().into());
+    let at = slot(Kind::User, "", "ada");
+    let mut versions = vec![store.version()];
+    // UID, generation, and how many grants the status shows.
+    let mut seen = |store: &Store| {
+        let object = &store.objects[&at];
+        let version = object.meta().resource_version.as_ref().unwrap().parse().unwrap();
+        assert!(version > *versions.last().unwrap(), "every write has a higher version");
+        versions.push(version);
+        (object.uid(), object.meta().generation.unwrap(), object.status().map(|status| status["grants"].to_string()))
+    };
+    store.act(&Op::Put(ada(false)));
+    let (uid, ..) = seen(&store);
+    let one = Some("1".to_owned());
+    store.act(&Op::Put(ada(false)));
+    assert_eq!(seen(&store), (uid.clone(), 1, None));
+    store.write_status(&at, &uid, &serde_json::json!({"grants": 1}));
+    assert_eq!(seen(&store), (uid.clone(), 1, one.clone()));
+    store.act(&Op::Put(ada(true)));
+    assert_eq!(seen(&store), (uid.clone(), 2, one));
+    store.act(&Op::Replace(ada(true)));
+    let recreated = seen(&store);
+    assert!(recreated.0 != uid && (recreated.1, &recreated.2) == (1, &None), "{recreated:?}");
+    assert_eq!(store.write_status(&at, &uid, &serde_json::json!({"grants": 1})).len(), 0, "it has another UID");
 }
 
-fn key(kind: NativeKind, name: &str) -> Key {
-    Key { kind, namespace: "n0".into(), name: name.into() }
+fn key(kind: NativeKind) -> Key {
+    Key { kind, namespace: "n0".into(), name: "x".into() }
 }
 
 fn desired(content: RbacSpec) -> Desired {
@@ -68,163 +54,124 @@ fn desired(content: RbacSpec) -> Desired {
     Desired { content, source }
 }
 
-fn role() -> Write {
-    Write::Create { key: key(NativeKind::Role, "r"), native: desired(RbacSpec::Rules(Arc::from([]))) }
+fn bind(role: &str) -> Desired {
+    desired(RbacSpec::Binding { role: role.into(), subjects: [Subject::User("ada".into())].into() })
 }
 
-fn binding(role: &str) -> (Key, Desired) {
-    let subjects = [Subject::User("ada".into())].into();
-    (key(NativeKind::RoleBinding, "b"), desired(RbacSpec::Binding { role: role.into(), subjects }))
+fn create_role() -> Write {
+    Write::Create { key: key(NativeKind::Role), native: desired(RbacSpec::Rules(Arc::from([]))) }
 }
 
-fn create_binding(role: &str) -> Write {
-    let (key, native) = binding(role);
-    Write::Create { key, native }
+fn create(role: &str) -> Write {
+    Write::Create { key: key(NativeKind::RoleBinding), native: bind(role) }
 }
 
-/// The binding `b`, to which somebody refers by this UID.
-fn apply_binding(role: &str, uid: &str) -> Write {
-    let (key, native) = binding(role);
-    Write::Apply { key, native, uid: uid.into(), revokes: false }
+fn apply(uid: &str, role: &str) -> Write {
+    Write::Apply { key: key(NativeKind::RoleBinding), native: bind(role), uid: uid.into(), revokes: false }
 }
 
-fn delete_binding(uid: &str) -> Write {
-    Write::Delete { key: binding("r").0, uid: uid.into(), revokes: true }
+fn delete(uid: &str) -> Write {
+    Write::Delete { key: key(NativeKind::RoleBinding), uid: uid.into(), revokes: true }
 }
 
-fn send(server: &mut ApiServer, write: Write) -> Outcome {
-    match server.carry_out(&WriteRequest::Native(write)) {
-        WriteResult::Native(_, outcome) => outcome,
-        other => panic!("{other:?}"),
-    }
+/// The outcome by its name.
+fn send(server: &mut ApiServer, write: Write) -> String {
+    let WriteResult::Native(_, outcome) = server.carry_out(&WriteRequest::Native(write)) else { panic!() };
+    format!("{outcome:?}").split(['(', ' ']).next().unwrap().to_owned()
 }
 
-/// A role `r` and a binding `b` to it, which has the UID `native-2`.
+/// What the watch of RoleBindings delivers, with versions.
+fn delivered(server: &mut ApiServer) -> Vec<String> {
+    let short = |event| match event {
+        WatchEvent::Restarted(Kind::NativeRoleBinding, floor) => Some(format!("Restarted {floor}")),
+        WatchEvent::Synced(Kind::NativeRoleBinding) => Some("Synced".to_owned()),
+        WatchEvent::Gone(id) if id.kind == Kind::NativeRoleBinding => Some("Gone".to_owned()),
+        WatchEvent::Item(item) => match *item {
+            Item::Native(k, observed) if k == key(NativeKind::RoleBinding) => Some(format!("Is {}", observed.version)),
+            _ => None,
+        },
+        _ => None,
+    };
+    server.watches.deliver_all().into_iter().filter_map(short).collect()
+}
+
+/// With a role, and a binding of the UID `native-2` to it.
 fn with_binding() -> ApiServer {
     let mut server = ApiServer::new();
-    for write in [role(), create_binding("r")] {
-        let outcome = send(&mut server, write);
-        assert!(matches!(outcome, Outcome::Is(_)), "{outcome:?}");
-    }
+    assert_eq!([create_role(), create("x")].map(|write| send(&mut server, write)), ["Is", "Is"]);
     server.watches.deliver_all();
     server
 }
 
 #[rstest]
-#[case::create_what_is_there(create_binding("r"), "Found", 0)]
-#[case::apply(apply_binding("r", "native-2"), "Is", 1)]
-#[case::apply_to_another_object(apply_binding("r", "native-1"), "Found", 0)]
-#[case::change_the_role(apply_binding("s", "native-2"), "Refused", 0)]
-#[case::delete(delete_binding("native-2"), "Gone", 1)]
-#[case::delete_another_object(delete_binding("native-1"), "Found", 0)]
-fn a_write_to_a_binding_that_is_there(#[case] write: Write, #[case] answer: &str, #[case] events: usize) {
+#[case::of_what_is_there(vec![], create("x"), "Found", &[])]
+#[case::with_its_uid(vec![], apply("native-2", "x"), "Is", &["Is 3"])]
+#[case::with_another_uid(vec![], apply("native-1", "x"), "Found", &[])]
+#[case::with_another_role(vec![], apply("native-2", "y"), "Refused", &[])]
+#[case::that_deletes_it(vec![], delete("native-2"), "Gone", &["Gone"])]
+#[case::that_deletes_another(vec![], delete("native-1"), "Found", &[])]
+#[case::of_what_is_gone(vec![delete("native-2")], apply("native-2", "x"), "Gone", &["Gone"])]
+#[case::that_deletes_what_is_gone(vec![delete("native-2")], delete("native-2"), "Gone", &["Gone"])]
+#[case::that_creates_it_again(vec![delete("native-2")], create("x"), "Is", &["Gone", "Is 3"])]
+#[case::whose_role_is_not_there(vec![delete("native-2")], create("y"), "Refused", &["Gone"])]
+fn a_write(#[case] before: Vec<Write>, #[case] write: Write, #[case] outcome: &str, #[case] shown: &[&str]) {
     let mut server = with_binding();
-    let outcome = format!("{:?}", send(&mut server, write));
-    assert!(outcome.starts_with(answer), "{outcome}");
-    assert_eq!(server.watches.deliver_all().len(), events);
-}
-
-#[rstest]
-#[case::create_without_its_role(create_binding("gone"), "Refused")]
-#[case::apply(apply_binding("r", "native-2"), "Gone")]
-#[case::delete(delete_binding("native-2"), "Gone")]
-fn a_write_to_a_binding_that_is_not_there(#[case] write: Write, #[case] answer: &str) {
-    let mut server = ApiServer::new();
-    server.watches.deliver_all();
-    let outcome = format!("{:?}", send(&mut server, write));
-    assert!(outcome.starts_with(answer), "{outcome}");
-    assert_eq!(server.watches.deliver_all().len(), 0);
+    before.into_iter().for_each(|write| drop(send(&mut server, write)));
+    assert_eq!(send(&mut server, write), outcome);
+    assert_eq!(delivered(&mut server), shown);
 }
 
 #[test]
-fn nothing_is_created_in_a_namespace_that_terminates() {
+fn a_terminating_namespace_lets_nothing_in_and_takes_all_with_it() {
     let mut server = with_binding();
     server.act(&Op::Terminate("n0"));
-    assert!(matches!(send(&mut server, apply_binding("r", "native-2")), Outcome::Is(_)));
-    assert!(matches!(send(&mut server, delete_binding("native-2")), Outcome::Gone(_)));
-    assert!(matches!(send(&mut server, create_binding("r")), Outcome::Refused { .. }));
+    let writes = [apply("native-2", "x"), delete("native-2"), create("x")];
+    assert_eq!(writes.map(|write| send(&mut server, write)), ["Is", "Gone", "Refused"]);
+    server.act(&Op::Delete(slot(Kind::Namespace, "", "n0")));
+    assert!(server.rbac.present.is_empty());
 }
 
 #[test]
 fn a_scripted_fault_answers_and_nothing_is_written() {
     let mut server = ApiServer::new();
     server.fault = |write| matches!(write, Write::Create { .. }).then(failed);
-    assert!(matches!(send(&mut server, role()), Outcome::Failed { .. }));
+    assert_eq!(send(&mut server, create_role()), "Failed");
     assert!(server.rbac.present.is_empty());
 }
 
-/// What the watches deliver, in short: `Is 3` is an object at version 3.
-fn delivered(server: &mut ApiServer, kind: Kind) -> Vec<String> {
-    let short = |event: WatchEvent| match event {
-        WatchEvent::Restarted(of, floor) if of == kind => Some(format!("Restarted {floor}")),
-        WatchEvent::Synced(of) if of == kind => Some("Synced".to_owned()),
-        WatchEvent::Item(item) => match *item {
-            bailiwick::operator::watch::Item::Native(key, o) if Kind::from(key.kind) == kind => {
-                Some(format!("Is {}", o.version))
-            }
-            _ => None,
-        },
-        WatchEvent::Gone(id) if id.kind == kind => Some("Gone".to_owned()),
-        _ => None,
-    };
-    server.watches.deliver_all().into_iter().filter_map(short).collect()
-}
-
 #[test]
-fn a_watch_delivers_in_order_and_a_list_shows_only_what_is_left() {
+fn a_watch_keeps_its_order_and_a_list_shows_what_is_left() {
     let mut server = with_binding();
-    let key = binding("r").0;
     let change = |server: &mut ApiServer| {
-        server.rbac.edit(&key, widen);
-        server.show_native(&key);
+        server.rbac.edit(&key(NativeKind::RoleBinding), widen);
+        server.show_native(&key(NativeKind::RoleBinding));
     };
     change(&mut server);
     change(&mut server);
-    send(&mut server, delete_binding("native-2"));
-    assert_eq!(delivered(&mut server, Kind::NativeRoleBinding), ["Is 3", "Is 4", "Gone"]);
+    server.act(&Op::Put(ada(false)));
+    let mut next = |which: usize| server.watches.deliver_one(|n| which % n).map(|event| format!("{event:?}"));
+    assert!(next(1).unwrap().contains("Native") && next(0).unwrap().contains("User"), "kinds in any order");
+    assert_eq!(delivered(&mut server), ["Is 4"]);
 
-    // What happens while the watch is away is not shown.
-    send(&mut server, create_binding("r"));
+    // What happened while the watch was away is not shown.
+    change(&mut server);
     change(&mut server);
     server.relist(Kind::NativeRoleBinding);
     change(&mut server);
-    let expected = ["Restarted 6", "Is 6", "Synced", "Is 7"];
-    assert_eq!(delivered(&mut server, Kind::NativeRoleBinding), expected);
+    assert_eq!(delivered(&mut server), ["Restarted 6", "Is 6", "Synced", "Is 7"]);
 }
 
 #[test]
-fn watches_of_different_kinds_deliver_in_any_order() {
-    let mut server = with_binding();
-    server.act(&put(ADA));
-    send(&mut server, apply_binding("r", "native-2"));
-    let mut first = |which: usize| match server.watches.deliver_one(|n| which % n) {
-        Some(WatchEvent::Item(item)) => format!("{item:?}").split('(').next().unwrap().to_owned(),
-        other => format!("{other:?}"),
-    };
-    assert_eq!([first(1), first(0), first(0)], ["Native", "User", "None"]);
-}
-
-#[test]
-fn a_restore_brings_everything_back_but_the_time_and_what_watches_must_show() {
+fn a_restore_turns_back_versions_and_not_time_or_what_a_list_promises() {
     let mut server = with_binding();
     let snapshot = server.snapshot();
-    server.act(&put(ADA));
-    server.rbac.edit(&binding("r").0, widen);
-    let (time, floor) = (server.now().time, server.rbac.version);
+    server.act(&Op::Put(ada(false)));
+    assert_eq!(send(&mut server, apply("native-2", "x")), "Is");
+    let time = server.now().time;
     server.restore(snapshot);
     assert!(!server.store.objects.contains_key(&slot(Kind::User, "", "ada")));
-    assert!(server.rbac.version < floor);
-    assert_eq!(server.now().time, time);
-    assert_eq!(delivered(&mut server, Kind::User).len(), 0, "the connections have ended");
+    assert_eq!((server.now().time, server.rbac.version), (time, 2));
+    assert!(server.watches.deliver_all().is_empty(), "the connections have ended");
     server.relist(Kind::NativeRoleBinding);
-    let expected = [format!("Restarted {floor}"), format!("Is {}", server.rbac.version), "Synced".to_owned()];
-    assert_eq!(delivered(&mut server, Kind::NativeRoleBinding), expected);
-}
-
-#[test]
-fn deleting_a_namespace_deletes_its_native_objects() {
-    let mut server = with_binding();
-    server.act(&Op::Delete(slot(Kind::Namespace, "", "n0")));
-    assert!(server.rbac.present.is_empty());
-    assert_eq!(delivered(&mut server, Kind::NativeRoleBinding), ["Gone"]);
+    assert_eq!(delivered(&mut server), ["Restarted 3", "Is 2", "Synced"]);
 }

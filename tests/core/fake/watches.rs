@@ -1,5 +1,5 @@
-//! The watches of the API server: one queue for each kind, because events of one kind arrive in their order, and those of
-//! different kinds in any order, as late as a test likes.
+//! The watches of the API server: one queue for each kind, because events of one kind arrive in their order, and those
+//! of different kinds in any order, as late as a test likes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -20,7 +20,8 @@ impl Watches {
         self.show((kind, WatchEvent::Item(Box::new(item))));
     }
 
-    /// A watch starts again: a list of what is there now, no older than version `floor`, replaces what was not delivered.
+    /// A watch starts again: a list of what is there now, no older than version `floor`, replaces what was not
+    /// delivered.
     pub fn relist(&mut self, kind: Kind, floor: u64, items: impl IntoIterator<Item = WatchEvent>) {
         let begin = WatchEvent::Restarted(kind, floor);
         self.0.insert(kind, [begin].into_iter().chain(items).chain([WatchEvent::Synced(kind)]).collect());

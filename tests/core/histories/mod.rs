@@ -1,4 +1,5 @@
-//! Random histories over a small alphabet of names, so that collisions, unknown references and changes of hands are common.
+//! Random histories over a small alphabet of names, so that collisions, unknown references and changes of hands are
+//! common.
 
 mod objects;
 mod roles;

@@ -12,7 +12,8 @@ use super::{few, strings};
 use crate::fake::{Object, SPACES, tick};
 
 const USERNAMES: [&str; 4] = ["ada", "bob", "cyd", "dan"];
-/// What is written where a username should be: known ones, one that nobody has, and two that must never be granted anything.
+/// What is written where a username should be: known ones, one that nobody has, and two that must never be granted
+/// anything.
 const MENTIONS: [&str; 7] = ["ada", "bob", "cyd", "dan", "ghost", "system:masters", "tab\tname"];
 
 pub fn metadata(ns: &str, name: &str) -> ObjectMeta {
