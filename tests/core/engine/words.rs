@@ -45,7 +45,7 @@ pub fn binding<S: AsRef<str>>(namespace: &str, name: &str, role: &str, subjects:
     )
 }
 
-/// Bindings for which nothing else changes.
+/// Both hold the role `viewer` through the binding `both`.
 pub fn ada_and_bob() -> String {
     binding("n0", "both", "viewer", &["User ada", "User bob"])
 }

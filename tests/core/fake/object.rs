@@ -19,17 +19,8 @@ pub fn slot(kind: Kind, namespace: &str, name: &str) -> Slot {
 
 /// The slot of the object that a status or a grant comes from.
 pub fn slot_of(source: &Source) -> Slot {
-    let kind = match source.kind {
-        "Organization" => Kind::Organization,
-        "User" => Kind::User,
-        "Group" => Kind::Group,
-        "RoleBinding" => Kind::RoleBinding,
-        "CustomRole" => Kind::CustomRole,
-        "SiteRole" => Kind::SiteRole,
-        "SiteRoleBinding" => Kind::SiteRoleBinding,
-        other => panic!("no such kind: {other}"),
-    };
-    slot(kind, &source.namespace, &source.name)
+    let kind = Kind::ALL.into_iter().find(|kind| format!("{kind:?}") == source.kind);
+    slot(kind.unwrap_or_else(|| panic!("no such kind: {}", source.kind)), &source.namespace, &source.name)
 }
 
 /// An annotation that plays a schema older or newer than ours: its JSON overrides fields of the spec with values that
