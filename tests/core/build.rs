@@ -7,8 +7,8 @@ use bailiwick::core::rules::Atom;
 use serde::Deserialize;
 
 use crate::access::Access;
-use crate::histories::{Kind, Object, Op, namespace};
-use crate::shell::{Shell, slot};
+use crate::fake::{Kind, Object, Op, namespace, slot, slot_of};
+use crate::shell::Shell;
 
 /// Parses manifests as a user would apply them.
 pub fn objects(yaml: &str) -> Vec<Object> {
@@ -62,8 +62,8 @@ impl Shell {
     }
 
     pub fn delete(&mut self, kind: Kind, ns: &str, name: &str) {
-        assert!(self.store.objects.contains_key(&(kind, ns.to_owned(), name.to_owned())), "nothing to delete: {name}");
-        self.play(&[Op::Delete((kind, ns.to_owned(), name.to_owned()))]);
+        assert!(self.store.objects.contains_key(&slot(kind, ns, name)), "nothing to delete: {name}");
+        self.play(&[Op::Delete(slot(kind, ns, name))]);
         self.check();
     }
 
@@ -99,7 +99,7 @@ impl Shell {
 
     pub fn draft(&self, kind: Kind, name: &str) -> &StatusDraft {
         let found = self.all.statuses().find(|d| {
-            let (k, _, n) = slot(d);
+            let (k, _, n) = slot_of(&d.target);
             k == kind && n == name
         });
         found.unwrap_or_else(|| panic!("no status of {kind:?} {name}"))

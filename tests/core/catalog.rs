@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use crate::cases;
-use crate::histories::{bounds, permission};
+use crate::fake::bounds;
+use crate::histories::permission;
 
 fn parse(catalog: &str) -> Bounds {
     Bounds::parse(&format!("releaseNamespace: release\nnamespaceWhitelist: []\ncatalog:\n{catalog}")).unwrap()

@@ -8,7 +8,8 @@ use rstest::rstest;
 
 use crate::build::given;
 use crate::cases;
-use crate::histories::{Kind, Object, Op, RELEASE, SPACES, history, namespace};
+use crate::fake::{Kind, Object, Op, RELEASE, SPACES, namespace, slot};
+use crate::histories::history;
 use crate::shell::Shell;
 
 const O: Kind = Kind::Organization;
@@ -19,9 +20,7 @@ fn organization(name: &str, spec: &str) -> String {
 
 /// The record on a namespace: whose it is, and of which object.
 fn record(shell: &Shell, namespace: &str) -> Option<(String, String)> {
-    let Some(Object::Namespace(meta)) =
-        shell.store.objects.get(&(Kind::Namespace, String::new(), namespace.to_owned()))
-    else {
+    let Some(Object::Namespace(meta)) = shell.store.objects.get(&slot(Kind::Namespace, "", namespace)) else {
         return None;
     };
     let name = meta.labels.as_ref()?.get(v::ORGANIZATION)?.clone();
@@ -78,10 +77,10 @@ proptest! {
                 continue;
             }
             let replaced = matches!(op, Op::Replace(o) if o.slot().2 == *incumbent);
-            match shell.store.objects.get(&(O, String::new(), incumbent.clone())) {
+            match shell.store.objects.get(&slot(O, "", incumbent)) {
                 Some(Object::Organization(o)) if !replaced => {
                     prop_assert!(!o.spec.default, "it still asks");
-                    let Some(Object::Organization(new)) = shell.store.objects.get(&(O, String::new(), after[0].clone())) else {
+                    let Some(Object::Organization(new)) = shell.store.objects.get(&slot(O, "", &after[0])) else {
                         panic!("the default is not there")
                     };
                     prop_assert!(new.spec.default, "nobody asked");
@@ -212,7 +211,7 @@ fn a_namespace_is_vacated_before_it_changes_hands() {
     let vacated_at = claim.vacated_at;
     let end_of_this_second = jiff::Timestamp::from_second(now.as_second() + 1).unwrap();
     assert_eq!(vacated_at, Some(end_of_this_second), "until then objects may be a's");
-    let events = crate::shell::record(&mut shell.store, &claim);
+    let events = shell.store.record_claim(&claim);
     shell.take_in(events);
     let claim = claims::claim(&shell.cache, "n0", now, true).unwrap();
     assert_eq!((claim.organization.as_deref(), claim.vacated_at), (Some("b"), None));
@@ -400,7 +399,7 @@ fn what_is_beyond_a_limit_is_the_former_organizations_too() {
 #[test]
 fn a_namespace_that_nobody_asks_about_is_no_work_for_others() {
     let mut shell = given(&(organization("a", "namespace: n0") + &organization("b", "namespace: n1")));
-    let slot = (Kind::Namespace, String::new(), "elsewhere".to_owned());
+    let slot = slot(Kind::Namespace, "", "elsewhere");
     for op in [Op::Put(Box::new(namespace("elsewhere"))), Op::Terminate("elsewhere"), Op::Delete(slot)] {
         for event in shell.store.act(&op) {
             let affected = event.feed(&mut shell.cache);

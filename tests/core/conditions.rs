@@ -14,7 +14,7 @@ use bailiwick::core::{Name, organization};
 use rstest::rstest;
 
 use crate::build::given;
-use crate::histories::{Kind, Op};
+use crate::fake::{Kind, Op, slot};
 
 fn say(reasons: &[Reason]) -> (Reason, String) {
     let mut all = Withheld::default();
@@ -106,7 +106,7 @@ fn a_binding_expires_at_its_time_and_not_before() {
 fn a_transition_time_moves_with_the_status_only() {
     let mut shell = given(&(START.to_owned() + &binding("{kind: User, name: x}", "")));
     let time = |shell: &crate::shell::Shell| {
-        let object = &shell.store.objects[&(Kind::RoleBinding, "n0".to_owned(), "b".to_owned())];
+        let object = &shell.store.objects[&slot(Kind::RoleBinding, "n0", "b")];
         let status = object.status().unwrap();
         let ready = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Ready").unwrap().clone();
         (ready["status"].as_str().unwrap().to_owned(), ready["lastTransitionTime"].as_str().unwrap().to_owned())
@@ -146,7 +146,7 @@ impl Refused {
         let shell = given(&(START.to_owned() + yaml));
         let desired = &shell.all.units["n0"].decision.desired;
         let present = |(n, (key, native)): (usize, (&Key, &Desired))| {
-            (key.clone(), Box::new(crate::plan::stored(native, Uid::from(format!("u{n}").as_str()), 1)))
+            (key.clone(), Box::new(crate::fake::stored(native, Uid::from(format!("u{n}").as_str()), 1)))
         };
         let present = desired.iter().enumerate().map(present).collect();
         Self { shell, present, failures: WriteFailures::new() }

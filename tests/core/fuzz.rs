@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::cases;
 #[path = "../fuzz/mutation.rs"]
 mod mutation;
-use crate::histories::{Event, Object};
+use crate::fake::{Event, Object};
 use mutation::{Mutation, mutate, mutations, yaml_documents};
 
 /// A world takes a few milliseconds; this is for a machine that is busy with other things.

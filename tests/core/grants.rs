@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use crate::cases;
-use crate::histories::{Kind, Object, RELEASE, Store, Which, crowd, history};
-use crate::shell::{Shell, slot};
+use crate::fake::{Kind, Object, RELEASE, Store, slot, slot_of};
+use crate::histories::{crowd, history};
+use crate::shell::Shell;
 
 struct Oracle<'a> {
     store: &'a Store,
@@ -26,7 +27,7 @@ impl<'a> Oracle<'a> {
     }
 
     fn get(&self, kind: Kind, ns: &str, name: &str) -> Option<&'a Object> {
-        self.store.objects.get(&(kind, ns.to_owned(), name.to_owned()))
+        self.store.objects.get(&slot(kind, ns, name))
     }
 
     fn all(&self, kind: Kind) -> impl Iterator<Item = &'a Object> {
@@ -256,7 +257,7 @@ impl<'a> Oracle<'a> {
         kind: RoleKind,
         ns: &str,
         name: &str,
-        which: Which,
+        which: Kind,
         seen: &mut BTreeSet<(RoleKind, String)>,
     ) -> Vec<Rule> {
         if !seen.insert((kind, name.to_owned())) {
@@ -265,8 +266,7 @@ impl<'a> Oracle<'a> {
         let (permissions, mut rules, inherits) = match kind {
             RoleKind::CustomRole => {
                 let Some(Object::CustomRole(r)) = self.get(Kind::CustomRole, ns, name) else { return Vec::new() };
-                let rules =
-                    if which == Which::Organization { r.spec.rules.iter().map(plain).collect() } else { Vec::new() };
+                let rules = if which == Kind::Ceiling { r.spec.rules.iter().map(plain).collect() } else { Vec::new() };
                 (
                     &r.spec.permissions,
                     rules,
@@ -276,9 +276,9 @@ impl<'a> Oracle<'a> {
             RoleKind::SiteRole => {
                 let Some(Object::SiteRole(r)) = self.get(Kind::SiteRole, "", name) else { return Vec::new() };
                 let rules = match which {
-                    Which::Organization | Which::Home => r.spec.rules.iter().map(plain).collect(),
-                    Which::Cluster => r.spec.cluster_rules.iter().map(plain_cluster).collect(),
-                    Which::Release => Vec::new(),
+                    Kind::Ceiling | Kind::CeilingHome => r.spec.rules.iter().map(plain).collect(),
+                    Kind::CeilingCluster => r.spec.cluster_rules.iter().map(plain_cluster).collect(),
+                    _ => Vec::new(),
                 };
                 let inherits = r.spec.inherits.iter().map(|i| (RoleKind::SiteRole, i.clone())).collect();
                 (&r.spec.permissions, rules, inherits)
@@ -292,8 +292,8 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// The words of `histories::bounds`, spelled out by hand.
-fn catalog(p: &api::Permission, which: Which) -> Vec<Rule> {
+/// The words of `fake::bounds`, spelled out by hand.
+fn catalog(p: &api::Permission, which: Kind) -> Vec<Rule> {
     let verbs: Vec<&str> = p
         .actions
         .iter()
@@ -321,7 +321,7 @@ fn catalog(p: &api::Permission, which: Which) -> Vec<Rule> {
         verbs: verbs.iter().map(|v| (*v).into()).collect(),
     };
     match (p.resource.as_str(), which) {
-        ("workspaces", Which::Organization) => {
+        ("workspaces", Kind::Ceiling) => {
             let connect: &[&str] = if p.actions.contains(&Action::Use) { &["get", "create"] } else { &[] };
             vec![
                 rule(&["apps"], "deployments", &names, &verbs),
@@ -329,7 +329,7 @@ fn catalog(p: &api::Permission, which: Which) -> Vec<Rule> {
                 rule(&[""], "pods/exec", &names, connect),
             ]
         }
-        ("templates", Which::Release) => {
+        ("templates", Kind::CeilingRelease) => {
             let both: Vec<&str> = ["t0", "t1"].into_iter().filter(|t| names.is_empty() || names.contains(t)).collect();
             let mut rules = vec![rule(&["templates.dev"], "templates", &names, &verbs)];
             if !both.is_empty() {
@@ -339,7 +339,7 @@ fn catalog(p: &api::Permission, which: Which) -> Vec<Rule> {
             }
             rules
         }
-        ("users", Which::Cluster) => vec![rule(&["bailiwick.dev"], "users", &names, &verbs)],
+        ("users", Kind::CeilingCluster) => vec![rule(&["bailiwick.dev"], "users", &names, &verbs)],
         _ => Vec::new(),
     }
 }
@@ -417,14 +417,14 @@ fn assert_nothing_beyond(shell: &Shell) {
             RbacSpec::Rules(rules) => {
                 assert!(!rules.is_empty(), "{key} has no rules");
                 let which = match key.kind {
-                    NativeKind::ClusterRole => Which::Cluster,
-                    _ if site.contains(&key) => Which::Release,
-                    _ => Which::Organization,
+                    NativeKind::ClusterRole => Kind::CeilingCluster,
+                    _ if site.contains(&key) => Kind::CeilingRelease,
+                    _ => Kind::Ceiling,
                 };
                 let kind = if source.kind == "CustomRole" { RoleKind::CustomRole } else { RoleKind::SiteRole };
                 assert!(["CustomRole", "SiteRole"].contains(&source.kind), "{key} is owned by {}", source.path());
                 let asked = oracle.asked(kind, &source.namespace, &source.name, which, &mut BTreeSet::new());
-                let home = (which == Which::Organization && *key.namespace == *RELEASE).then_some(&Which::Home);
+                let home = (which == Kind::Ceiling && *key.namespace == *RELEASE).then_some(&Kind::CeilingHome);
                 let home = home.and_then(|home| shell.store.ceilings.get(home));
                 let ceiling = home.unwrap_or_else(|| &shell.store.ceilings[&which]);
                 for atom in rules.iter().flat_map(Rule::atoms) {
@@ -444,7 +444,7 @@ fn assert_said(shell: &Shell) {
     use bailiwick::core::conditions::Status;
     let mut seen = BTreeSet::new();
     for draft in shell.all.statuses() {
-        let slot = slot(draft);
+        let slot = slot_of(&draft.target);
         assert!(seen.insert(slot.clone()), "two statuses for {slot:?}");
         let object = &shell.store.objects[&slot];
         assert_eq!(object.uid(), draft.target.uid);
@@ -496,7 +496,7 @@ fn assert_counted(shell: &Shell) {
     use bailiwick::core::conditions::Status;
     for draft in shell.all.statuses() {
         let Status::Binding(status) = &draft.status else { continue };
-        let (subjects, groups) = match &shell.store.objects[&slot(draft)] {
+        let (subjects, groups) = match &shell.store.objects[&slot_of(&draft.target)] {
             Object::RoleBinding(b) => {
                 (b.spec.subjects.len(), b.spec.subjects.iter().any(|s| s.kind == SubjectKind::Group))
             }

@@ -10,7 +10,8 @@ use proptest::prelude::*;
 
 use crate::build::given;
 use crate::cases;
-use crate::histories::{Kind, Op, crowd};
+use crate::fake::{Kind, Op, slot};
+use crate::histories::crowd;
 use crate::shell::Shell;
 
 /// Organizations, site roles, grants.
@@ -101,7 +102,7 @@ fn a_user_of_whom_nothing_reports_when_they_were_seen_is_active() {
     let shell = given("{kind: User, metadata: {name: ada}}");
     assert_eq!(shell.says(Kind::User, "ada", "LastSeen"), "Unknown NotReported");
     assert_eq!(shell.says(Kind::User, "ada", "Ready"), "True Reconciled");
-    let object = &shell.store.objects[&(Kind::User, String::new(), "ada".to_owned())];
+    let object = &shell.store.objects[&slot(Kind::User, "", "ada")];
     let status = object.status().unwrap();
     let seen = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "LastSeen").unwrap();
     assert_eq!((&status["state"], &seen["status"]), (&"Active".into(), &"Unknown".into()));

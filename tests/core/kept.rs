@@ -5,7 +5,7 @@ use bailiwick::core::plan::Present;
 use rstest::rstest;
 
 use crate::build::{given, objects};
-use crate::histories::{Kind, Op};
+use crate::fake::{Kind, Op};
 use crate::shell::{All, Shell};
 
 /// Restores what a backup keeps of a site: specs, in the order of their names, without UIDs, statuses or times of before.

@@ -12,7 +12,7 @@ use bailiwick::core::{Name, budget, organization};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 
 use crate::build::given;
-use crate::histories::tick;
+use crate::fake::tick;
 
 const START: &str = "
 {kind: Organization, metadata: {name: o}, spec: {namespace: n0, memberRole: ''}}

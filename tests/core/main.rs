@@ -1,11 +1,14 @@
 //! Properties and tables of the pure core: no cluster, no clock, nothing but values.
 //!
-//! [`cache`] makes random histories of loose API objects over a small alphabet of names, so that collisions, unknown
-//! references and changes of hands are common; [`shell`] plays the operator's shell over them.
+//! [`fake`] is the API server of these tests, [`histories`] makes random histories for it. [`shell`] plays the operator
+//! over them with the core alone, one event at a time; [`engine`] tests the real engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
 mod build;
+mod fake;
+#[path = "fake/tests.rs"]
+mod fake_tests;
 mod histories;
 mod requests;
 #[path = "../samples/mod.rs"]
@@ -38,7 +41,8 @@ mod suspended;
 mod text;
 mod users;
 
-/// So many cases: tuned so that the whole binary stays under a minute in the dev profile. `CASES_TIMES=20` looks longer.
+/// So many cases: tuned so that the whole binary stays under a minute in the dev profile. `CASES_TIMES=20` looks
+/// longer.
 fn cases(cases: u32) -> proptest::test_runner::Config {
     let times = std::env::var("CASES_TIMES").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     proptest::test_runner::Config { cases: cases * times, max_shrink_iters: 4_000, ..Default::default() }

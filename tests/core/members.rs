@@ -4,7 +4,7 @@ use bailiwick::core::conditions::Status;
 use rstest::rstest;
 
 use crate::build::given;
-use crate::histories::{Kind, Op};
+use crate::fake::{Kind, Op};
 use crate::shell::Shell;
 
 /// Two organizations; members of both may `get pods`, holders of `lead` may `get configmaps`.

@@ -14,7 +14,8 @@ use proptest::prelude::*;
 
 use crate::access::{Access, Right};
 use crate::cases;
-use crate::histories::{Kind, Object, Op, RELEASE, crowd};
+use crate::fake::{Kind, Object, Op, RELEASE};
+use crate::histories::crowd;
 use crate::shell::Shell;
 
 /// The rights that a change added, but for those of a new holder of a role with one holder.

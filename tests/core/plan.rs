@@ -7,86 +7,37 @@ use std::sync::Arc;
 use bailiwick::core::Name;
 use bailiwick::core::names::RELEASE_PREFIX;
 use bailiwick::core::plan::{self, GivenUp, InFlight, Present, Write};
-use bailiwick::core::rbac::{Desired, DesiredSet, Key, NativeKind, Observed, Origin, Owner, RbacSpec, Source, Subject};
+use bailiwick::core::rbac::{Desired, DesiredSet, Key, NativeKind, Observed, Owner, RbacSpec, Source, Subject};
 use bailiwick::core::rules::{Atom, Rule, RuleSet, words};
 use bailiwick::core::uid::Uid;
+use bailiwick::operator::writer::Outcome;
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 
 use crate::access::{Access, role_key};
 use crate::cases;
+use crate::fake::Rbac;
 use crate::histories::{crowd, history};
 use crate::shell::{All, Shell};
 
-/// What an API server has when this was written.
-pub fn stored(native: &Desired, uid: Uid, version: u64) -> Observed {
-    Observed {
-        uid,
-        version,
-        content: Some(native.content.clone()),
-        owner: Owner::One(native.source.uid.clone()),
-        origin: Origin::parse(&native.source.path()),
-        labelled: true,
-        must_recreate: false,
-        terminating: false,
-    }
-}
-
-/// An API server for one unit.
-#[derive(Clone, Debug, Default)]
-pub struct Cluster {
-    pub present: Present,
-    version: u64,
-    /// Owners that others wrote: an apply adds ours and cannot take them away.
-    foreign: BTreeSet<Uid>,
-}
-
-impl Cluster {
+impl Rbac {
     pub fn with(desired: &DesiredSet) -> Self {
         let mut cluster = Self::default();
         cluster.run(desired);
         cluster
     }
 
-    fn written(&mut self, native: &Desired, uid: Uid) -> Box<Observed> {
-        self.version += 1;
-        Box::new(stored(native, uid, self.version))
-    }
-
-    pub fn write(&mut self, write: &Write) {
+    /// Carries a write out that nothing may stand against.
+    pub fn execute(&mut self, write: &Write) {
+        let terminates = self.present.get(write.key()).is_some_and(|there| there.terminating);
+        let is_there = self.present.contains_key(write.key());
+        let outcome = self.write(write, true);
         match write {
-            Write::Create { key, native } => {
-                assert!(!self.present.contains_key(key), "created over {key}");
-                let uid = format!("native-{}", self.version + 1).as_str().into();
-                let observed = self.written(native, uid);
-                self.present.insert(key.clone(), observed);
+            Write::Delete { key, .. } => {
+                assert!(is_there && matches!(outcome, Outcome::Gone(_)), "{write:?}: {outcome:?}");
+                assert!(!terminates, "{key} is deleted twice");
             }
-            Write::Apply { key, native, uid, .. } => {
-                let old = self.present.get(key).expect("applied to what is not there").clone();
-                assert_eq!(old.uid, *uid);
-                if let (Some(RbacSpec::Binding { role: old, .. }), RbacSpec::Binding { role, .. }) =
-                    (&old.content, &native.content)
-                {
-                    assert_eq!(old, role, "a roleRef cannot be changed: {key}");
-                }
-                let mut observed = self.written(native, old.uid.clone());
-                observed.must_recreate = old.must_recreate;
-                observed.terminating = old.terminating;
-                let kept = match &old.owner {
-                    Owner::One(uid) => *uid != native.source.uid && self.foreign.contains(uid),
-                    Owner::None => false,
-                    Owner::Several => true,
-                };
-                if kept {
-                    observed.owner = Owner::Several;
-                }
-                self.present.insert(key.clone(), observed);
-            }
-            Write::Delete { key, uid, .. } => {
-                let old = self.present.remove(key).expect("deleted what is not there");
-                assert_eq!(old.uid, *uid);
-                assert!(!old.terminating, "{key} is deleted twice");
-            }
+            _ => assert!(matches!(outcome, Outcome::Is(_)), "{write:?}: {outcome:?}"),
         }
     }
 
@@ -98,7 +49,7 @@ impl Cluster {
                 return;
             }
             for write in &writes {
-                self.write(write);
+                self.execute(write);
             }
         }
         panic!("no end: {:?}", plan::next(desired, &self.present, &GivenUp::default()).writes);
@@ -229,7 +180,7 @@ fn users(names: &BTreeSet<&str>) -> Arc<[Subject]> {
 /// What somebody does to an object.
 type Change = Box<dyn Fn(&mut Observed)>;
 
-impl Cluster {
+impl Rbac {
     fn drift(&mut self, drift: &Drift) {
         self.foreign.insert("uid-foreign".into());
         let nth = |present: &Present, n: usize| {
@@ -239,14 +190,14 @@ impl Cluster {
             Drift::Orphan(name, role, names) => {
                 let content = RbacSpec::Binding { role: (*role).into(), subjects: users(names) };
                 let key = key(NativeKind::RoleBinding, &format!("{name}:{role}"));
-                let observed = self.written(&Desired { content, source: source(name) }, "native-orphan".into());
-                self.present.entry(key).or_insert(observed);
+                let observed = self.next(&Desired { content, source: source(name) }, "native-orphan".into());
+                self.present.entry(key).or_insert(Box::new(observed));
                 return;
             }
             Drift::OrphanRole(role) => {
                 let content = RbacSpec::Rules([rule("x")].into());
-                let observed = self.written(&Desired { content, source: source(role) }, "native-orphan".into());
-                self.present.entry(key(NativeKind::Role, role)).or_insert(observed);
+                let observed = self.next(&Desired { content, source: source(role) }, "native-orphan".into());
+                self.present.entry(key(NativeKind::Role, role)).or_insert(Box::new(observed));
                 return;
             }
             Drift::Delete(n) => {
@@ -299,7 +250,7 @@ impl Cluster {
     }
 }
 
-fn assert_converged(cluster: &Cluster, desired: &DesiredSet) {
+fn assert_converged(cluster: &Rbac, desired: &DesiredSet) {
     assert_eq!(cluster.present.keys().collect::<Vec<_>>(), desired.keys().collect::<Vec<_>>());
     for (key, native) in desired {
         let observed = &cluster.present[key];
@@ -339,7 +290,7 @@ fn kept(old: &Access, new: &Access, single: bool) -> Vec<(Uid, Name, Subject, At
 }
 
 /// Executes a plan write by write, in any order within a step, and looks at who may do what after each write.
-fn watch(cluster: &mut Cluster, new: &DesiredSet, shuffle: u64, single: bool) {
+fn watch(cluster: &mut Rbac, new: &DesiredSet, shuffle: u64, single: bool) {
     let (old_access, new_access) = (Access::present(&cluster.present), Access::desired(new));
     let kept = kept(&old_access, &new_access, single);
     let mut seed = shuffle | 1;
@@ -354,7 +305,7 @@ fn watch(cluster: &mut Cluster, new: &DesiredSet, shuffle: u64, single: bool) {
         while !writes.is_empty() {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let write = writes.swap_remove(usize::try_from(seed >> 33).unwrap() % writes.len());
-            cluster.write(&write);
+            cluster.execute(&write);
             let now = Access::present(&cluster.present);
             let excess = now.beyond(&[&old_access, &new_access]);
             assert!(excess.is_empty(), "{write:?}\ngave what neither the old nor the new state gives: {excess:?}");
@@ -371,8 +322,8 @@ fn watch(cluster: &mut Cluster, new: &DesiredSet, shuffle: u64, single: bool) {
 #[derive(Default)]
 struct Conversation {
     /// What is there, and what the operator knows of it.
-    real: Cluster,
-    known: Cluster,
+    real: Rbac,
+    known: Rbac,
     in_flight: InFlight,
     asked: Vec<Write>,
     carried_out: Vec<Write>,
@@ -380,7 +331,7 @@ struct Conversation {
 
 impl Conversation {
     fn about(desired: &DesiredSet) -> Self {
-        let real = Cluster::with(desired);
+        let real = Rbac::with(desired);
         Self { known: real.clone(), real, ..Self::default() }
     }
 
@@ -404,7 +355,7 @@ impl Conversation {
     fn carry_out(&mut self, n: usize, which: impl Fn(&Write) -> bool) -> Option<Write> {
         let fit: Vec<usize> = (0..self.asked.len()).filter(|i| which(&self.asked[*i])).collect();
         let write = self.asked.swap_remove(*fit.get(n % fit.len().max(1))?);
-        self.real.write(&write);
+        self.real.execute(&write);
         self.carried_out.push(write.clone());
         Some(write)
     }
@@ -445,7 +396,7 @@ fn is_beyond(key: &Key) -> bool {
 
 /// Before anything is given, everything is taken away that goes, but from those who wait in an old binding for their new
 /// one: of the same source, or beyond the namespaces of organizations.
-fn assert_revoked(cluster: &Cluster, new: &DesiredSet, new_access: &Access) {
+fn assert_revoked(cluster: &Rbac, new: &DesiredSet, new_access: &Access) {
     let mut settled = cluster.present.clone();
     let lingering: BTreeSet<Key> = settled
         .keys()
@@ -485,7 +436,7 @@ proptest! {
 
     #[test]
     fn a_plan_reaches_its_end_from_anywhere(old in wish(), new in wish(), drifts in prop::collection::vec(drift(), 0..8)) {
-        let mut cluster = Cluster::with(&old.desired());
+        let mut cluster = Rbac::with(&old.desired());
         for drift in &drifts {
             cluster.drift(drift);
         }
@@ -499,14 +450,14 @@ proptest! {
     /// Also when every step is cut short, as the shell's slices do.
     #[test]
     fn a_plan_reaches_its_end_write_by_write(old in wish(), new in wish(), drifts in prop::collection::vec(drift(), 0..4)) {
-        let mut cluster = Cluster::with(&old.desired());
+        let mut cluster = Rbac::with(&old.desired());
         for drift in &drifts {
             cluster.drift(drift);
         }
         let desired = new.desired();
         for _ in 0..60 {
             let Some(write) = plan::next(&desired, &cluster.present, &GivenUp::default()).writes.into_iter().next() else { break };
-            cluster.write(&write);
+            cluster.execute(&write);
         }
         assert_converged(&cluster, &desired);
     }
@@ -519,7 +470,7 @@ proptest! {
         refused in subsequence(&ROLES[..], 0..3),
         of in prop::option::of(select(&SOURCES[..])),
     ) {
-        let mut cluster = Cluster::with(&old.desired());
+        let mut cluster = Rbac::with(&old.desired());
         let desired = new.desired();
         let given_up: BTreeSet<Key> = refused
             .iter()
@@ -533,7 +484,7 @@ proptest! {
         for _ in 0..12 {
             for write in plan::next(&desired, &cluster.present, &all).writes {
                 prop_assert!(write.revokes() || !given_up.contains(write.key()));
-                cluster.write(&write);
+                cluster.execute(&write);
             }
         }
         prop_assert!(plan::next(&desired, &cluster.present, &all).writes.is_empty());
@@ -556,7 +507,7 @@ proptest! {
         new in wish(),
         which in prop::collection::vec(any::<Index>(), 1..3),
     ) {
-        let mut cluster = Cluster::with(&old.desired());
+        let mut cluster = Rbac::with(&old.desired());
         let desired = new.desired();
         let keys: Vec<&Key> = cluster.present.keys().collect();
         let chosen = which.iter().filter(|_| !keys.is_empty()).map(|which| (*which.get(&keys)).clone());
@@ -566,7 +517,7 @@ proptest! {
         for _ in 0..12 {
             for write in plan::next(&desired, &cluster.present, &given_up).writes {
                 prop_assert!(!resisting.contains(write.key()));
-                cluster.write(&write);
+                cluster.execute(&write);
                 let excess = Access::present(&cluster.present).beyond(&[&wanted, &before]);
                 prop_assert!(excess.is_empty(), "{:?} after {:?}", excess, write);
             }
@@ -592,7 +543,7 @@ proptest! {
     /// Somebody's finalizers keep objects of ours that are being deleted: they end up giving nothing too much.
     #[test]
     fn what_cannot_be_deleted_is_emptied(old in wish(), new in wish(), kept in prop::collection::vec(0usize..12, 0..4)) {
-        let mut cluster = Cluster::with(&old.desired());
+        let mut cluster = Rbac::with(&old.desired());
         for n in kept.into_iter().filter(|_| !cluster.present.is_empty()).collect::<Vec<_>>() {
             let key = cluster.present.keys().nth(n % cluster.present.len()).unwrap().clone();
             cluster.present.get_mut(&key).unwrap().terminating = true;
@@ -605,7 +556,7 @@ proptest! {
 
     #[test]
     fn nobody_holds_too_much_or_too_little_on_the_way((old, new) in two_wishes(), shuffle in any::<u64>()) {
-        let mut cluster = Cluster::with(&old.desired());
+        let mut cluster = Rbac::with(&old.desired());
         watch(&mut cluster, &new.desired(), shuffle, one_change(&old, &new));
         assert_converged(&cluster, &new.desired());
     }
@@ -615,15 +566,15 @@ proptest! {
     fn a_plan_that_is_overtaken_gives_nothing_that_no_state_gives(
         old in wish(), via in wish(), new in wish(), writes in 0usize..6,
     ) {
-        let mut cluster = Cluster::with(&old.desired());
+        let mut cluster = Rbac::with(&old.desired());
         for _ in 0..writes {
             let next = plan::next(&via.desired(), &cluster.present, &GivenUp::default()).writes.into_iter().next();
-            next.into_iter().for_each(|write| cluster.write(&write));
+            next.into_iter().for_each(|write| cluster.execute(&write));
         }
         let states = [Access::desired(&old.desired()), Access::desired(&via.desired()), Access::desired(&new.desired())];
         for _ in 0..60 {
             let Some(write) = plan::next(&new.desired(), &cluster.present, &GivenUp::default()).writes.into_iter().next() else { break };
-            cluster.write(&write);
+            cluster.execute(&write);
             let excess = Access::present(&cluster.present).beyond(&states.each_ref());
             prop_assert!(excess.is_empty(), "{:?} gave {:?}", write, excess);
         }
@@ -711,7 +662,7 @@ proptest! {
         let before: BTreeMap<Name, DesiredSet> = desired(&shell.all);
         shell.play(&ops);
         for (unit, new) in desired(&shell.all) {
-            let mut cluster = Cluster::with(before.get(&unit).unwrap_or(&DesiredSet::new()));
+            let mut cluster = Rbac::with(before.get(&unit).unwrap_or(&DesiredSet::new()));
             watch(&mut cluster, &new, shuffle, false);
             assert_converged(&cluster, &new);
         }
@@ -741,14 +692,14 @@ proptest! {
             }
             desired
         };
-        let mut cluster = Cluster::with(&state(before, seeds[0]));
+        let mut cluster = Rbac::with(&state(before, seeds[0]));
         let new = state(after, seeds[1]);
         let (small, _) = (before.min(after), shuffle);
         for _ in 0..30 {
             let writes = plan::next(&new, &cluster.present, &GivenUp::default()).writes;
             if writes.is_empty() { break; }
             for write in &writes {
-                cluster.write(write);
+                cluster.execute(write);
                 let held: BTreeSet<Subject> = Access::present(&cluster.present).grants.into_iter().map(|g| g.grantee).collect();
                 for i in 0..small {
                     prop_assert!(held.contains(&Subject::User(format!("user-{i}").into())), "user-{} after {:?}", i, write.key());

@@ -6,7 +6,7 @@ use bailiwick::core::plan::{self, GivenUp, Write};
 use rstest::rstest;
 
 use crate::build::given;
-use crate::plan::Cluster;
+use crate::fake::Rbac;
 use crate::shell::Shell;
 
 const START: &str = "
@@ -42,7 +42,7 @@ fn step(writes: &[Write]) -> String {
 }
 
 /// Executes the plan and writes down its steps, one line each.
-fn steps(cluster: &mut Cluster, shell: &Shell) -> Vec<String> {
+fn steps(cluster: &mut Rbac, shell: &Shell) -> Vec<String> {
     let desired = &shell.all.units["n0"].decision.desired;
     let mut steps = Vec::new();
     for _ in 0..12 {
@@ -51,7 +51,7 @@ fn steps(cluster: &mut Cluster, shell: &Shell) -> Vec<String> {
             return steps;
         }
         steps.push(step(&writes));
-        writes.iter().for_each(|write| cluster.write(write));
+        writes.iter().for_each(|write| cluster.execute(write));
     }
     panic!("no end");
 }
@@ -77,7 +77,7 @@ fn steps(cluster: &mut Cluster, shell: &Shell) -> Vec<String> {
 )]
 fn a_change_is_these_steps(#[case] change: &str, #[case] expected: &[&str]) {
     let mut shell = given(START);
-    let mut cluster = Cluster::default();
+    let mut cluster = Rbac::default();
     assert_eq!(steps(&mut cluster, &shell), ["create role c", "create binding b"]);
     shell.apply(change);
     assert_eq!(steps(&mut cluster, &shell), expected);
@@ -90,7 +90,7 @@ fn a_change_is_these_steps(#[case] change: &str, #[case] expected: &[&str]) {
 #[case::its_label_is_gone(false, &["grow binding b"])]
 fn an_object_is_mended(#[case] must_recreate: bool, #[case] expected: &[&str]) {
     let shell = given(START);
-    let mut cluster = Cluster::default();
+    let mut cluster = Rbac::default();
     steps(&mut cluster, &shell);
     for (key, observed) in &mut cluster.present {
         if key.to_string().starts_with("RoleBinding") {
@@ -103,7 +103,7 @@ fn an_object_is_mended(#[case] must_recreate: bool, #[case] expected: &[&str]) {
 #[test]
 fn a_role_that_cannot_be_shrunk_keeps_nobody_in_a_binding() {
     let mut shell = given(START);
-    let mut cluster = Cluster::default();
+    let mut cluster = Rbac::default();
     steps(&mut cluster, &shell);
     shell.apply(
         "

@@ -4,7 +4,7 @@ use bailiwick::core::conditions::Status;
 use rstest::rstest;
 
 use crate::build::given;
-use crate::histories::{Kind, Op, RELEASE, Which};
+use crate::fake::{Kind, Op, RELEASE};
 use crate::shell::Shell;
 
 const START: &str = "
@@ -201,7 +201,7 @@ fn what_is_beyond_the_ceiling_is_withheld_and_the_rest_is_granted() {
     let mut shell = given(&(START.to_owned() + &role + &bind("b", "CustomRole", "c0", "ada")));
     assert!(shell.can("ada", "n0", "get pods") && !shell.can("ada", "n0", "get secrets"));
     assert_eq!(shell.says(Kind::CustomRole, "c0", "Ceiling"), "False BeyondCeiling");
-    shell.play(&[Op::Ceiling(Which::Organization, None)]);
+    shell.play(&[Op::Ceiling(Kind::Ceiling, None)]);
     assert!(!shell.can("ada", "n0", "get pods"));
     assert_eq!(shell.says(Kind::CustomRole, "c0", "Ceiling"), "False CeilingUnknown");
     assert_eq!(shell.says(Kind::RoleBinding, "b", "RoleResolved"), "False RoleGrantsNothing");
@@ -227,13 +227,13 @@ fn in_the_release_namespace_another_ceiling_holds() {
     let can = |shell: &Shell, space| ["ada", "bob", "cyd"].map(|who| shell.can(who, space, "create configmaps"));
     // A chart of before has no such ceiling.
     assert_eq!((can(&shell, "n0"), can(&shell, RELEASE)), ([true; 3], [true; 3]));
-    shell.play(&[Op::Ceiling(Which::Home, Some(true))]);
+    shell.play(&[Op::Ceiling(Kind::CeilingHome, Some(true))]);
     assert_eq!((can(&shell, "n0"), can(&shell, RELEASE)), ([true; 3], [false; 3]));
     assert!(["ada", "bob", "cyd"].iter().all(|who| shell.can(who, RELEASE, "create pods")));
     assert_eq!(shell.says(Kind::CustomRole, "c1", "Ceiling"), "False BeyondCeiling");
     assert_eq!(shell.says(Kind::CustomRole, "c0", "Ceiling"), "True Within");
     assert_eq!(shell.says(Kind::SiteRole, "s0", "Ceiling"), "True Within");
-    shell.play(&[Op::Ceiling(Which::Home, Some(false))]);
+    shell.play(&[Op::Ceiling(Kind::CeilingHome, Some(false))]);
     assert!(!shell.can("ada", RELEASE, "create pods") && shell.can("cyd", RELEASE, "get pods"));
 }
 

@@ -13,7 +13,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed as _};
 use serde_json::{Value, json};
 
 use crate::build::given;
-use crate::histories::{Kind, ODD, Op};
+use crate::fake::{Kind, ODD, Op};
 use crate::samples::samples;
 use crate::shell::Shell;
 

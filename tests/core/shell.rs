@@ -8,13 +8,13 @@ use bailiwick::core::claims::{self, Assignment, Claim};
 use bailiwick::core::conditions::{Status, StatusDraft};
 use bailiwick::core::desired::DesiredState;
 use bailiwick::core::observed_state::ObservedState;
-use bailiwick::core::rbac::{DesiredSet, Source};
+use bailiwick::core::rbac::DesiredSet;
 use bailiwick::core::write_failures::WriteFailures;
 use bailiwick::core::{Name, organization, organization_status, site, user};
 use jiff::Timestamp;
 
 use crate::access::Access;
-use crate::histories::{Event, Kind, Op, SPACES, Slot, Store};
+use crate::fake::{Event, Kind, Op, SPACES, Store, slot_of};
 
 /// What a decision said, and the claim that was due.
 #[derive(Debug, Default)]
@@ -271,14 +271,14 @@ impl Shell {
         if let Some((name, _)) = due {
             let name = name.clone();
             let claim = claims::claim(&self.cache, &name, now, true).expect("the claim is still due");
-            let events = record(&mut self.store, &claim);
+            let events = self.store.record_claim(&claim);
             self.take_in(events);
             return true;
         }
         let drafts: Vec<StatusDraft> = self.all.statuses().cloned().collect();
         let mut any = false;
         for draft in drafts {
-            let slot = slot(&draft);
+            let slot = slot_of(&draft.target);
             let Some(meta) = meta(&self.cache, &draft) else { continue };
             if let Some(document) = draft.document(&meta, now) {
                 let events = self.store.write_status(&slot, &draft.target.uid, &document["status"]);
@@ -308,51 +308,6 @@ impl Shell {
         let should = All::from_scratch(&mut cache, self.store.time(), &bailiwick::core::plan::Present::new());
         assert_same_all(&self.all, &should);
     }
-}
-
-/// Writes the record of a claim, as the shell's writer does.
-pub fn record(store: &mut Store, claim: &claims::Claim) -> Vec<Event> {
-    use bailiwick::api::vocabulary as v;
-    store.edit_namespace(&claim.namespace, |m| {
-        let labels = m.labels.get_or_insert_default();
-        match &claim.organization {
-            Some(name) => drop(labels.insert(v::ORGANIZATION.to_owned(), name.to_string())),
-            None => drop(labels.remove(v::ORGANIZATION)),
-        }
-        let (last, uid) = &claim.last_organization;
-        let annotations = m.annotations.get_or_insert_default();
-        let values = [
-            (v::LAST_ORGANIZATION, Some(last.to_string())),
-            (v::ORGANIZATION_UID, uid.as_ref().map(ToString::to_string)),
-            (v::CLAIMED_AT, claim.claimed_at.map(|at| at.to_string())),
-            (v::VACATED_AT, claim.vacated_at.map(|at| at.to_string())),
-        ];
-        for (key, value) in values {
-            match value {
-                Some(value) => drop(annotations.insert(key.to_owned(), value)),
-                None => drop(annotations.remove(key)),
-            }
-        }
-    })
-}
-
-pub fn slot(draft: &StatusDraft) -> Slot {
-    slot_of(&draft.target)
-}
-
-/// Where the object of a status is.
-pub fn slot_of(target: &Source) -> Slot {
-    let kind = match target.kind {
-        "Organization" => Kind::Organization,
-        "User" => Kind::User,
-        "Group" => Kind::Group,
-        "RoleBinding" => Kind::RoleBinding,
-        "CustomRole" => Kind::CustomRole,
-        "SiteRole" => Kind::SiteRole,
-        "SiteRoleBinding" => Kind::SiteRoleBinding,
-        other => panic!("no such kind: {other}"),
-    };
-    (kind, target.namespace.to_string(), target.name.to_string())
 }
 
 /// The object of a status, if it is there.

@@ -78,9 +78,9 @@ fn a_younger_user_of_the_same_username_suspends_nobody() {
     assert_eq!(shell.cache.suspended, names(&[]));
     shell.apply(&suspend("ada"));
     assert_eq!(shell.cache.suspended, names(&["ada"]));
-    shell.delete(crate::histories::Kind::User, "", "ada");
+    shell.delete(crate::fake::Kind::User, "", "ada");
     assert_eq!(shell.cache.suspended, names(&["ada"]), "the other one speaks now");
-    shell.delete(crate::histories::Kind::User, "", "other");
+    shell.delete(crate::fake::Kind::User, "", "other");
     assert_eq!(shell.cache.suspended, names(&[]));
 }
 
@@ -95,7 +95,7 @@ fn a_user_with_a_privileged_site_role_says_so() {
     let binding = "{kind: SiteRoleBinding, metadata: {name: t}, spec: {roleRef: {name: s0}, subjects: [{kind: User, name: ada}]}}";
     let mut shell = given("{kind: User, metadata: {name: ada}}\n---\n{kind: User, metadata: {name: bob}}");
     let privileged = |shell: &crate::shell::Shell, name: &str| {
-        let bailiwick::core::conditions::Status::User(status) = &shell.draft(crate::histories::Kind::User, name).status
+        let bailiwick::core::conditions::Status::User(status) = &shell.draft(crate::fake::Kind::User, name).status
         else {
             panic!()
         };
@@ -107,6 +107,6 @@ fn a_user_with_a_privileged_site_role_says_so() {
     assert!(!privileged(&shell, "ada"));
     shell.apply(&role(true));
     assert!(privileged(&shell, "ada") && !privileged(&shell, "bob"));
-    shell.delete(crate::histories::Kind::SiteRoleBinding, "", "t");
+    shell.delete(crate::fake::Kind::SiteRoleBinding, "", "t");
     assert!(!privileged(&shell, "ada"));
 }

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rstest::rstest;
 
 use crate::build::{given, objects};
-use crate::histories::{Kind, Object, Op};
+use crate::fake::{Kind, Object, Op, slot};
 use crate::shell::Shell;
 
 fn state(shell: &Shell, handle: &str) -> UserState {
@@ -110,10 +110,10 @@ fn a_user_that_was_replaced_unseen_is_younger_than_the_others() {
 #[test]
 fn a_late_event_of_an_object_that_was_deleted_does_not_replace_the_new_one() {
     let mut shell = given(&(START.to_owned() + "{kind: User, metadata: {name: ada}}"));
-    let late = shell.store.objects[&(Kind::User, String::new(), "ada".to_owned())].clone();
+    let late = shell.store.objects[&slot(Kind::User, "", "ada")].clone();
     shell.delete(Kind::User, "", "ada");
     shell.apply("{kind: User, metadata: {name: ada}, spec: {suspended: true}}");
-    shell.take_in(vec![crate::histories::Event::Is(Box::new(late))]);
+    shell.take_in(vec![crate::fake::Event::Is(Box::new(late))]);
     shell.decide();
     shell.check();
     assert!(!shell.can("ada", "n0", "get pods"));

@@ -5,8 +5,11 @@
 #[path = "../core/access.rs"]
 #[allow(dead_code)]
 mod access;
-#[path = "../core/histories.rs"]
-#[allow(dead_code)]
+#[path = "../core/fake/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod fake;
+#[path = "../core/histories/mod.rs"]
+#[allow(dead_code, unused_imports)]
 mod histories;
 mod kubernetes;
 #[path = "../core/requests.rs"]

@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 
 use crate::access::{Access, Right};
-use crate::histories::{SPACES, crowd};
+use crate::fake::SPACES;
+use crate::histories::crowd;
 use crate::kubernetes::{Request, is_there, reasons};
 use crate::shell::Shell;
 use crate::{assert_mixed, run};

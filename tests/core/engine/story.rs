@@ -1,0 +1,169 @@
+//! The engine and its API server, and what lies between them: events that are delivered, requests in flight, answers.
+//! Nothing moves unless a test says so.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bailiwick::core::plan::Write;
+use bailiwick::core::rbac::Key;
+use bailiwick::operator::engine::Engine;
+use bailiwick::operator::metrics::Metrics;
+use bailiwick::operator::watch::WatchEvent;
+use bailiwick::operator::writer::{WriteRequest, WriteResult};
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::fake::{ApiServer, base};
+
+/// How many writes at once: few, so that stories reach the limit.
+pub const AT_ONCE: usize = 3;
+
+pub struct Story {
+    pub server: ApiServer,
+    pub engine: Engine,
+    pub metrics: Arc<Metrics>,
+    requests: mpsc::UnboundedReceiver<WriteRequest>,
+    pub in_flight: Vec<WriteRequest>,
+    /// Requests that are not answered before [`Story::release`], and the answers of those that were carried out.
+    pub held: Vec<(WriteRequest, Option<WriteResult>)>,
+    /// Writes to be held.
+    pub hold: fn(&Write) -> bool,
+    /// What the engine gets next.
+    pub events: Vec<WatchEvent>,
+    pub answers: Vec<WriteResult>,
+    /// Whether etcd is restored in this story. In every other one, the engine must see no sign of that.
+    pub goes_back: bool,
+}
+
+/// The object of a write to a native object.
+pub fn key_of(request: &WriteRequest) -> Option<&Key> {
+    if let WriteRequest::Native(write) = request { Some(write.key()) } else { None }
+}
+
+impl Story {
+    /// An empty cluster with a leading engine.
+    pub fn new() -> Self {
+        let (sender, requests) = mpsc::unbounded_channel();
+        let (server, metrics) = (ApiServer::new(), Arc::new(Metrics::default()));
+        let mut engine = Engine::new(metrics.clone(), sender, AT_ONCE, server.began());
+        engine.lead(true);
+        Self {
+            server,
+            engine,
+            metrics,
+            requests,
+            in_flight: Vec::new(),
+            held: Vec::new(),
+            hold: |_| false,
+            events: Vec::new(),
+            answers: Vec::new(),
+            goes_back: false,
+        }
+    }
+
+    /// The engine works until it waits for something.
+    pub fn work(&mut self) {
+        for _ in 0..1000 {
+            let (answers, events) = (std::mem::take(&mut self.answers), std::mem::take(&mut self.events));
+            self.engine.turn(self.server.now(), answers.into_iter(), events.into_iter());
+            assert!(self.goes_back || self.engine.gone_back().is_none(), "{:?}", self.engine.gone_back());
+            while let Ok(request) = self.requests.try_recv() {
+                self.send(request);
+            }
+            if !self.engine.has_work() {
+                return;
+            }
+        }
+        panic!("it is busy with nothing");
+    }
+
+    /// A request leaves. No object is written twice at once, and there is a limit to all writes.
+    fn send(&mut self, request: WriteRequest) {
+        let others = || self.in_flight.iter().chain(self.held.iter().map(|(request, _)| request));
+        if let Some(key) = key_of(&request) {
+            assert!(others().all(|other| key_of(other) != Some(key)), "{key} is written twice at once");
+            let natives = others().filter_map(key_of).count();
+            assert!(natives < 8 * AT_ONCE, "{natives} writes are in flight");
+        }
+        self.in_flight.push(request);
+    }
+
+    /// The watches deliver everything.
+    pub fn deliver(&mut self) {
+        self.events.extend(self.server.watches.deliver_all());
+        self.work();
+    }
+
+    /// The first request in flight that fits is carried out; its answer is on its way until a test puts it in
+    /// `answers`.
+    pub fn carry_out(&mut self, fits: impl Fn(&WriteRequest) -> bool) -> Option<WriteResult> {
+        let at = self.in_flight.iter().position(fits)?;
+        let request = self.in_flight.remove(at);
+        Some(self.server.carry_out(&request))
+    }
+
+    /// Carries out and answers what is in flight now, without letting the engine work.
+    pub fn answer_all(&mut self) {
+        for request in std::mem::take(&mut self.in_flight) {
+            if matches!(&request, WriteRequest::Native(write) if (self.hold)(write)) {
+                self.held.push((request, None));
+            } else {
+                self.answers.push(self.server.carry_out(&request));
+            }
+        }
+    }
+
+    /// Everything that is not held is delivered and answered, and time goes by until the engine waits for none.
+    pub fn settle(&mut self) {
+        self.settle_until(i64::MAX);
+    }
+
+    /// The same while time stands still.
+    pub fn settle_at_once(&mut self) {
+        self.settle_until(self.server.store.now);
+    }
+
+    /// The same for so long.
+    pub fn wait(&mut self, seconds: i64) {
+        let end = self.server.store.now + 2 * seconds;
+        self.settle_until(end);
+        self.server.store.now = end;
+        self.work();
+    }
+
+    fn settle_until(&mut self, end: i64) {
+        for _ in 0..400 {
+            self.events.extend(self.server.watches.deliver_all());
+            self.answer_all();
+            if self.events.is_empty() && self.answers.is_empty() {
+                let Some(next) = self.wakes_at() else { return };
+                let next = next.max(self.server.store.now + 1);
+                if next > end {
+                    return;
+                }
+                self.server.store.now = next;
+            }
+            self.work();
+        }
+        panic!("it does not settle: {:?} {:?}", self.in_flight, self.engine.wakes_at());
+    }
+
+    /// When the engine wants to be woken, in half seconds.
+    fn wakes_at(&self) -> Option<i64> {
+        let (time, clock) = self.engine.wakes_at();
+        let since_base = |at: Timestamp| at.duration_since(base()).as_millis();
+        let since_begin = |at: Instant| i128::try_from((at - self.server.began().clock).as_millis()).unwrap();
+        let next = [time.map(since_base), clock.map(since_begin)].into_iter().flatten().min()?;
+        Some(i64::try_from(next).unwrap() / 500 + 1)
+    }
+
+    /// Everything that was held is answered.
+    pub fn release(&mut self) {
+        self.hold = |_| false;
+        for (request, answer) in std::mem::take(&mut self.held) {
+            let answer = answer.unwrap_or_else(|| self.server.carry_out(&request));
+            self.answers.push(answer);
+        }
+        self.work();
+    }
+}

@@ -1,0 +1,90 @@
+//! What the API server shows of its objects, for two readers: [`Event::shown`] is what the engine gets from its
+//! watches, [`Event::feed`] puts the same into a bare cache.
+
+use bailiwick::core::Name;
+use bailiwick::core::cache::{Affected, Cache, Ceilings};
+use bailiwick::core::catalog::{Bounds, Settings};
+use bailiwick::core::rules::Ceiling;
+use bailiwick::core::uid::Uid;
+use bailiwick::operator::watch::{Id, Item, WatchEvent};
+
+use super::Kind;
+use super::object::{Object, Slot};
+
+/// A change that a watch shows.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Is(Box<Object>),
+    Gone(Slot, Uid),
+    Bounds(Bounds),
+    Settings(Settings),
+    /// A ceiling of this kind.
+    Ceiling(Kind, Option<Ceiling>),
+}
+
+impl Event {
+    /// Events of one stream arrive in their order; those of different streams in any order.
+    pub fn stream(&self) -> String {
+        match self {
+            Event::Is(object) => format!("{:?}", object.slot()),
+            Event::Gone(slot, _) => format!("{slot:?}"),
+            Event::Bounds(_) => "bounds".to_owned(),
+            Event::Settings(_) => "settings".to_owned(),
+            Event::Ceiling(kind, _) => format!("{kind:?}"),
+        }
+    }
+
+    /// The watch that shows it, and how.
+    pub fn shown(&self) -> (Kind, WatchEvent) {
+        let is = |kind, item| (kind, WatchEvent::Item(Box::new(item)));
+        let gone = |(kind, namespace, name): Slot, uid| {
+            (kind, WatchEvent::Gone(Id { kind, namespace: namespace.into(), name: name.into(), uid }))
+        };
+        match self {
+            Event::Is(object) => is(object.kind(), object.item()),
+            Event::Gone(slot, uid) => gone(slot.clone(), uid.clone()),
+            Event::Bounds(bounds) => is(Kind::Bounds, Item::Bounds(bounds.clone())),
+            Event::Settings(settings) => is(Kind::Settings, Item::Settings(settings.clone())),
+            Event::Ceiling(kind, Some(ceiling)) => is(*kind, Item::Ceiling(*kind, ceiling.clone(), Uid::default())),
+            Event::Ceiling(kind, None) => gone((*kind, String::new(), String::new()), Uid::default()),
+        }
+    }
+
+    /// Feeds a cache as the engine's intake does.
+    pub fn feed(&self, cache: &mut Cache) -> Affected {
+        let ((kind, ns, name), item, uid) = match self {
+            Event::Is(object) => (object.slot(), Some(object.item()), None),
+            Event::Gone(slot, uid) => (slot.clone(), None, Some(uid)),
+            Event::Bounds(bounds) => return cache.set_bounds(bounds.clone()),
+            Event::Settings(settings) => return cache.set_settings(settings.clone()),
+            Event::Ceiling(kind, ceiling) => return cache.set_ceiling(|all| of_kind(all, *kind), ceiling.clone()),
+        };
+        let (ns, name) = (&Name::from(ns), &Name::from(name));
+        macro_rules! record {
+            ($kind:ident) => {
+                item.map(|item| if let Item::$kind(record) = item { record } else { unreachable!("{item:?}") })
+            };
+        }
+        match kind {
+            Kind::Organization => cache.organization(name, record!(Organization), uid),
+            Kind::User => cache.user(name, record!(User), uid),
+            Kind::Namespace => cache.namespace(name, record!(Namespace), uid),
+            Kind::Group => cache.group(ns, name, record!(Group), uid),
+            Kind::RoleBinding => cache.binding(ns, name, record!(RoleBinding), uid),
+            Kind::CustomRole => cache.custom_role(ns, name, record!(CustomRole), uid),
+            Kind::SiteRole => cache.site_role(name, record!(SiteRole), uid),
+            Kind::SiteRoleBinding => cache.site_binding(name, record!(SiteRoleBinding), uid),
+            other => panic!("no objects of this kind: {other:?}"),
+        }
+    }
+}
+
+fn of_kind(all: &mut Ceilings, kind: Kind) -> &mut Option<Ceiling> {
+    match kind {
+        Kind::Ceiling => &mut all.organization,
+        Kind::CeilingHome => &mut all.home,
+        Kind::CeilingCluster => &mut all.cluster,
+        Kind::CeilingRelease => &mut all.release,
+        other => panic!("no ceiling: {other:?}"),
+    }
+}
