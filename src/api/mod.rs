@@ -10,6 +10,7 @@ pub mod conditions;
 pub mod crds;
 mod custom_role;
 mod group;
+pub(crate) mod kind;
 mod organization;
 mod role_binding;
 mod rules;
@@ -21,6 +22,7 @@ pub mod vocabulary;
 
 pub use custom_role::{CustomRole, CustomRoleSpec, RoleStatus};
 pub use group::{Group, GroupSpec, GroupStatus};
+pub use kind::ApiKind;
 pub use organization::{Organization, OrganizationSpec, OrganizationStatus};
 pub use role_binding::{BindingStatus, RoleBinding, RoleBindingSpec, RoleKind, RoleRef, Subject, SubjectKind};
 pub use rules::{Action, ClusterPolicyRule, Permission, PolicyRule, Scope};

@@ -2,6 +2,7 @@
 //!
 //! Only bindings of more than 128 subjects have other names in a cluster, where a secret decides who is in which.
 
+use crate::core::object_ref::ApiRef;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -15,11 +16,11 @@ use super::Error;
 use super::manifests::{self, Document, Problem};
 use super::schema::Schemas;
 use super::values::{SITE_ROLES, Values};
-use crate::api::{self, GROUP, VERSION};
+use crate::api::{self, ApiKind, GROUP, VERSION};
 use crate::core::cache::Cache;
 use crate::core::conditions::StatusDraft;
 use crate::core::fixpoint::{Settled, settle};
-use crate::core::rbac::{self, Object, Source};
+use crate::core::rbac::{self, Object};
 use crate::core::records;
 
 /// What `render` is asked.
@@ -57,8 +58,8 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let Intake { mut cache, seen: given, passed_over, .. } = intake(&values, documents, problems, now, options.strict)?;
     let settled = settle(&mut cache, now);
     // What the chart's own roles withhold is nothing that the author of these manifests could mend.
-    let theirs = |target: &Source| {
-        given.contains_key(&(target.kind.to_owned(), target.namespace.to_string(), target.name.to_string()))
+    let theirs = |target: &ApiRef| {
+        given.contains_key(&(target.kind.to_string(), target.namespace.to_string(), target.name.to_string()))
     };
     report(&passed_over);
     for draft in settled.statuses.iter().filter(|draft| theirs(&draft.target)) {
@@ -187,37 +188,39 @@ impl Intake {
     }
 
     fn take(&mut self, kind: &str, value: &Value) -> Result<(), serde_json::Error> {
+        // The schemas know no other kinds.
+        let Some(kind) = ApiKind::named(kind) else { return Ok(()) };
         let cache = &mut self.cache;
         // Files come in the order in which kubectl would apply them: that is who is first.
         let count = cache.organizations.len() + cache.users.len() + cache.site_bindings.len();
         let age = SignedDuration::from_secs(1_000_000 - i64::try_from(count).unwrap_or(0));
         let created = self.now.checked_sub(age).ok();
         match kind {
-            "Organization" => {
+            ApiKind::Organization => {
                 let record = records::Organization::from(&read::<api::Organization>(value, created)?);
                 cache.organization(&record.meta.name.clone(), Some(record), None);
             }
-            "User" => {
+            ApiKind::User => {
                 let record = records::User::from(&read::<api::User>(value, created)?);
                 cache.user(&record.meta.name.clone(), Some(record), None);
             }
-            "SiteRoleBinding" => {
+            ApiKind::SiteRoleBinding => {
                 let record = records::Binding::from(&read::<api::SiteRoleBinding>(value, created)?);
                 cache.site_binding(&record.meta.name.clone(), Some(record), None);
             }
-            "SiteRole" => {
+            ApiKind::SiteRole => {
                 let record = records::Role::from(&read::<api::SiteRole>(value, None)?);
                 cache.site_role(&record.meta.name.clone(), Some(record), None);
             }
-            "Group" => {
+            ApiKind::Group => {
                 let record = records::Group::from(&read::<api::Group>(value, None)?);
                 cache.group(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
             }
-            "CustomRole" => {
+            ApiKind::CustomRole => {
                 let record = records::Role::from(&read::<api::CustomRole>(value, None)?);
                 cache.custom_role(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
             }
-            _ => {
+            ApiKind::RoleBinding => {
                 let record = records::Binding::from(&read::<api::RoleBinding>(value, None)?);
                 cache.binding(&record.meta.namespace.clone(), &record.meta.name.clone(), Some(record), None);
             }

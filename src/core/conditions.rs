@@ -1,5 +1,7 @@
 //! Building statuses: conditions with reasons and messages, and the document that is applied.
 
+use crate::api::ApiKind;
+use crate::core::object_ref::ApiRef;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -7,7 +9,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::rbac::Source;
 use super::records::{Meta, digest};
 use super::withheld::Withheld;
 use crate::api::conditions::{ConditionType, Reason};
@@ -112,7 +113,7 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatusDraft {
     /// Whose.
-    pub target: Source,
+    pub target: ApiRef,
     /// All but generation and conditions.
     pub status: Status,
     /// For `observedGeneration`.
@@ -124,7 +125,7 @@ pub struct StatusDraft {
 impl StatusDraft {
     /// The status of `meta`'s object.
     #[must_use]
-    pub fn new(kind: &'static str, meta: &Meta, status: Status, mut findings: Vec<Finding>) -> Self {
+    pub fn new(kind: ApiKind, meta: &Meta, status: Status, mut findings: Vec<Finding>) -> Self {
         if let Some(error) = &meta.unreadable {
             // Before everything else that is wrong with it.
             findings.retain(|finding| finding.kind != ConditionType::Ready);
@@ -145,7 +146,7 @@ impl StatusDraft {
             }
             serde_json::json!({
                 "apiVersion": format!("{GROUP}/{VERSION}"),
-                "kind": self.target.kind,
+                "kind": self.target.kind.as_str(),
                 "metadata": metadata,
                 "status": status,
             })

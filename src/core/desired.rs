@@ -1,12 +1,13 @@
 //! What a decision is: the native objects that should be there, and what to say about it.
 
+use crate::core::object_ref::{ApiRef, NativeRef};
 use jiff::Timestamp;
 
 use super::cache::Contribution;
 use super::conditions::StatusDraft;
 use super::names::{self, Shard};
 use super::observed_state::ObservedState;
-use super::rbac::{Desired, DesiredSet, Key, NativeKind, RbacSpec, Source, Subject};
+use super::rbac::{Desired, DesiredSet, NativeKind, RbacSpec, Subject};
 use super::rules::Rule;
 use super::shards::{Lists, Seed};
 use super::{Name, shards};
@@ -60,24 +61,24 @@ pub(super) struct RoleName<'a> {
 }
 
 impl Place<'_> {
-    fn key(&self, role: bool, name: Name) -> Key {
+    fn key(&self, role: bool, name: Name) -> NativeRef {
         let kind = match (role, self.namespace.is_empty()) {
             (true, true) => NativeKind::ClusterRole,
             (true, false) => NativeKind::Role,
             (false, true) => NativeKind::ClusterRoleBinding,
             (false, false) => NativeKind::RoleBinding,
         };
-        Key { kind, namespace: self.namespace.clone(), name }
+        NativeRef::new(kind, self.namespace.clone(), name)
     }
 
     /// Wants the rules of a role to be there.
-    pub fn role(&mut self, native: &Name, rules: &Arc<[Rule]>, source: Source) {
+    pub fn role(&mut self, native: &Name, rules: &Arc<[Rule]>, source: ApiRef) {
         let key = self.key(true, native.clone());
         self.desired.entry(key).or_insert_with(|| Desired { content: RbacSpec::Rules(rules.clone()), source });
     }
 
     /// Wants these subjects to hold a role, by as many native bindings as it takes.
-    pub fn bind(&mut self, path: &[&str], role: &RoleName<'_>, subjects: &BTreeSet<Subject>, source: &Source) {
+    pub fn bind(&mut self, path: &[&str], role: &RoleName<'_>, subjects: &BTreeSet<Subject>, source: &ApiRef) {
         let lists = shards::split(subjects, self.shards(path, role, subjects.len()), self.seed);
         self.bind_shards(path, role, &lists, source);
     }
@@ -97,7 +98,7 @@ impl Place<'_> {
     }
 
     /// The same for subjects who are split.
-    pub fn bind_shards(&mut self, path: &[&str], role: &RoleName<'_>, lists: &Lists, source: &Source) {
+    pub fn bind_shards(&mut self, path: &[&str], role: &RoleName<'_>, lists: &Lists, source: &ApiRef) {
         for (shard, subjects) in lists {
             let key = self.key(false, names::binding(path, (role.kind, role.name), *shard));
             let content = RbacSpec::Binding { role: role.native.clone(), subjects: subjects.clone() };
@@ -122,7 +123,7 @@ mod tests {
                 .map(|index| names::binding(&["a"], (role.kind, role.name), Shard { index, count: there, seed }))
                 .collect();
             let (namespace, mut desired) = (Name::default(), DesiredSet::new());
-            let key = |name| Key { kind: NativeKind::ClusterRoleBinding, namespace: Name::default(), name };
+            let key = |name| NativeRef::new(NativeKind::ClusterRoleBinding, Name::default(), name);
             let observed = || Observed {
                 uid: Uid::default(),
                 version: 1,

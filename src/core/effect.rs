@@ -3,11 +3,12 @@
 //!
 //! Statuses are written when everything else is done, so only native objects in trouble need a look at what is there.
 
+use crate::core::object_ref::NativeRef;
 use std::collections::BTreeSet;
 
 use super::Name;
 use super::observed_state::ObservedState;
-use super::rbac::{DesiredSet, Key, NativeKind, Observed, Owner, RbacSpec, Subject};
+use super::rbac::{DesiredSet, NativeKind, Observed, Owner, RbacSpec, Subject};
 use super::uid::Uid;
 use crate::api::conditions::Reason;
 
@@ -45,9 +46,9 @@ impl Effect {
             return Self::default();
         }
         let kind = if grant.namespace.is_empty() { NativeKind::ClusterRole } else { NativeKind::Role };
-        let role = Key { kind, namespace: grant.namespace.clone(), name: grant.role.clone() };
+        let role = NativeRef::new(kind, grant.namespace.clone(), grant.role.clone());
         let of_role = failures.get(&role).filter(|_| !granted.is_empty());
-        let is_binding = |key: &Key| matches!(key.kind, NativeKind::RoleBinding | NativeKind::ClusterRoleBinding);
+        let is_binding = |key: &NativeRef| matches!(key.kind, NativeKind::RoleBinding | NativeKind::ClusterRoleBinding);
         let write_failures = failures.of(grant.source);
         let write_failures: Vec<_> =
             write_failures.filter(|(key, _)| is_binding(key) && key.namespace == *grant.namespace).collect();

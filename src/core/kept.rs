@@ -4,6 +4,7 @@
 //! The record is a ConfigMap of the release namespace. It is read when the operator starts, and counts only where the
 //! usual record (a label of the Namespace, a status) is missing. See `docs/operations.md`.
 
+use crate::api::ApiKind;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,7 @@ pub struct Kept {
 
 /// The doubt that an object of a namespace may be its former organization's.
 #[must_use]
-pub fn former(kind: &str, meta: &Meta) -> String {
+pub fn former(kind: ApiKind, meta: &Meta) -> String {
     format!("{}/{kind}/{}", meta.namespace, meta.name)
 }
 
@@ -62,7 +63,7 @@ pub fn anything(namespace: &str) -> String {
 /// The doubt that a binding may have waited for whoever creates a Group.
 #[must_use]
 pub fn waiting(binding: &Binding, group: &Meta) -> String {
-    format!("{} Group/{}", former("RoleBinding", &binding.meta), group.name)
+    format!("{} Group/{}", former(ApiKind::RoleBinding, &binding.meta), group.name)
 }
 
 impl Kept {
@@ -171,10 +172,10 @@ fn doubts(cache: &Cache) -> (BTreeMap<String, String>, bool) {
 fn is_told_apart(cache: &Cache, namespace: &str) -> bool {
     let Some(local) = cache.local.get(namespace) else { return true };
     let handover = Handover::of(cache, namespace);
-    let metas = (local.groups.metas().map(|meta| ("Group", meta)))
-        .chain(local.bindings.metas().map(|meta| ("RoleBinding", meta)))
-        .chain(local.roles.metas().map(|meta| ("CustomRole", meta)));
-    let is_told = |(kind, meta): (&str, &Meta)| {
+    let metas = (local.groups.metas().map(|meta| (ApiKind::Group, meta)))
+        .chain(local.bindings.metas().map(|meta| (ApiKind::RoleBinding, meta)))
+        .chain(local.roles.metas().map(|meta| (ApiKind::CustomRole, meta)));
+    let is_told = |(kind, meta): (ApiKind, &Meta)| {
         // What cannot be read grants nothing.
         meta.unreadable.is_some()
             || order::is_holders(cache, meta)

@@ -19,6 +19,7 @@ pub mod intern;
 pub mod kept;
 pub mod members;
 pub mod names;
+pub mod object_ref;
 pub mod observed_state;
 pub mod order;
 pub mod organization;

@@ -2,13 +2,14 @@
 
 use super::Name;
 use super::plan::Present;
-use super::rbac::{Key, NativeKind, Observed};
+use super::rbac::{NativeKind, Observed};
 use super::write_failures::WriteFailures;
+use crate::core::object_ref::NativeRef;
 
 /// The observed state of the native objects of ours.
 pub trait ObservedState {
     /// One of them.
-    fn get(&self, key: &Key) -> Option<&Observed>;
+    fn get(&self, key: &NativeRef) -> Option<&Observed>;
 
     /// The bindings in a namespace, or of the cluster where the namespace is empty.
     fn bindings(&self, namespace: &Name) -> Vec<&Observed>;
@@ -19,7 +20,7 @@ pub trait ObservedState {
 
 /// Where nothing is refused.
 impl ObservedState for Present {
-    fn get(&self, key: &Key) -> Option<&Observed> {
+    fn get(&self, key: &NativeRef) -> Option<&Observed> {
         Present::get(self, key).map(|observed| &**observed)
     }
 
@@ -28,7 +29,7 @@ impl ObservedState for Present {
             true => NativeKind::ClusterRoleBinding,
             false => NativeKind::RoleBinding,
         };
-        let first = Key { kind, namespace: namespace.clone(), name: Name::default() };
+        let first = NativeRef::new(kind, namespace.clone(), Name::default());
         let here = self.range(first..).take_while(|(key, _)| key.kind == kind && key.namespace == *namespace);
         here.map(|(_, observed)| &**observed).collect()
     }

@@ -4,6 +4,7 @@
 //! finds is kept in the status of the object, because after a restart nobody knows the versions any more. What remains open
 //! is withheld. See `docs/decisions/2026-11-30-same-second.md`.
 
+use crate::api::ApiKind;
 use std::cmp::Ordering;
 
 use jiff::Timestamp;
@@ -101,7 +102,7 @@ impl Handover {
 /// Why nothing of an object counts, if it may be from before a handover: by its time, or because it was before a backup was
 /// restored.
 #[must_use]
-pub fn predates_claim(cache: &Cache, kind: &str, meta: &Meta, handover: Option<&Handover>) -> Option<Reason> {
+pub fn predates_claim(cache: &Cache, kind: ApiKind, meta: &Meta, handover: Option<&Handover>) -> Option<Reason> {
     if handover.is_some_and(|handover| handover.is_open_by_time(meta) && !handover.is_later(meta)) {
         return Some(Reason::FromFormerOrganization);
     }

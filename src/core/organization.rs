@@ -2,6 +2,8 @@
 //!
 //! The whole desired set is computed at once, so that orphans, drift and renames need no code of their own.
 
+use crate::api::ApiKind;
+use crate::core::object_ref::{ApiRef, NativeRef};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ use super::members::Members;
 use super::observed_state::ObservedState;
 use super::order::{self, Handover};
 use super::organization_status::member_role;
-use super::rbac::{Key, Source, Subject};
+use super::rbac::Subject;
 use super::records::{Binding, Group, Meta, Organization, Role, SubjectRef};
 use super::roles::{self, Resolved};
 use super::subjects::{self, Subjects};
@@ -75,18 +77,18 @@ fn unheld(cache: &Cache, namespace: &Name, local: &Local, failures: &WriteFailur
         // Its members get the role when an organization takes the namespace (again).
         let privileged = privileged.contains(&meta.name) || local.bindings.is_over();
         let status = GroupStatus { privileged, organization: owner(meta), ..GroupStatus::default() };
-        statuses.push(StatusDraft::new("Group", meta, Status::Group(status), finding()));
+        statuses.push(StatusDraft::new(ApiKind::Group, meta, Status::Group(status), finding()));
     }
     for meta in local.bindings.metas() {
         let older =
             local.bindings.get(&meta.name).map(|binding| binding.older_groups.iter().map(Uid::to_string).collect());
         let older_groups = older.unwrap_or_default();
         let status = BindingStatus { organization: owner(meta), older_groups, ..BindingStatus::default() };
-        statuses.push(StatusDraft::new("RoleBinding", meta, Status::Binding(status), finding()));
+        statuses.push(StatusDraft::new(ApiKind::RoleBinding, meta, Status::Binding(status), finding()));
     }
     for meta in local.roles.metas() {
         let status = RoleStatus { organization: owner(meta), ..RoleStatus::default() };
-        statuses.push(StatusDraft::new("CustomRole", meta, Status::Role(status), finding()));
+        statuses.push(StatusDraft::new(ApiKind::CustomRole, meta, Status::Role(status), finding()));
     }
     DesiredState { statuses, ..DesiredState::default() }
 }
@@ -162,7 +164,8 @@ impl<'a> Namespace<'a> {
         observed: &'a dyn ObservedState,
     ) -> Self {
         let handover = Handover::of(cache, name);
-        let counts = |role: &Role| order::predates_claim(cache, "CustomRole", &role.meta, handover.as_ref()).is_none();
+        let counts =
+            |role: &Role| order::predates_claim(cache, ApiKind::CustomRole, &role.meta, handover.as_ref()).is_none();
         let resolved = roles::resolve_custom_roles(cache, name, local.resolved.take(), &local.roles, counts);
         let custom_roles = local.roles.keys().filter_map(|name| Some((name.clone(), resolved.get(name)?.clone())));
         let custom_roles = custom_roles.collect();
@@ -234,20 +237,20 @@ impl<'a> Namespace<'a> {
             let privileged = self.group_roles.remove(&meta.name).is_some_and(|held| held.privileged);
             let privileged = privileged || local.bindings.is_over();
             if privileged || !is_told(&meta) {
-                let organization = self.belongs_to("Group", meta);
+                let organization = self.belongs_to(ApiKind::Group, meta);
                 let status = GroupStatus { privileged, organization, ..GroupStatus::default() };
-                self.status("Group", meta, Status::Group(status), beyond_limit("Groups"));
+                self.status(ApiKind::Group, meta, Status::Group(status), beyond_limit("Groups"));
             }
         }
         for meta in local.bindings.excess().filter(|meta| !is_told(meta)) {
-            let organization = self.belongs_to("RoleBinding", meta);
+            let organization = self.belongs_to(ApiKind::RoleBinding, meta);
             let status = BindingStatus { organization, ..BindingStatus::default() };
-            self.status("RoleBinding", meta, Status::Binding(status), beyond_limit("RoleBindings"));
+            self.status(ApiKind::RoleBinding, meta, Status::Binding(status), beyond_limit("RoleBindings"));
         }
         for meta in local.roles.excess().filter(|meta| !is_told(meta)) {
-            let organization = self.belongs_to("CustomRole", meta);
+            let organization = self.belongs_to(ApiKind::CustomRole, meta);
             let status = RoleStatus { organization, ..RoleStatus::default() };
-            self.status("CustomRole", meta, Status::Role(status), beyond_limit("CustomRoles"));
+            self.status(ApiKind::CustomRole, meta, Status::Role(status), beyond_limit("CustomRoles"));
         }
         self.decision.counts.beyond_limits += count(local.excess().count());
     }
@@ -255,7 +258,7 @@ impl<'a> Namespace<'a> {
     fn binding(&mut self, binding: &'a Binding, role: Result<Assigned, Reason>) {
         self.note_groups(binding, role.as_ref().ok());
         let expired = self.expired(binding.expires_at);
-        let former = self.predates_claim("RoleBinding", &binding.meta);
+        let former = self.predates_claim(ApiKind::RoleBinding, &binding.meta);
         let refused = match &role {
             _ if binding.meta.unreadable.is_some() => Some(Reason::Unreadable),
             _ if former.is_some() => former,
@@ -307,7 +310,7 @@ impl<'a> Namespace<'a> {
         }
         let mut effect = Effect::default();
         if let Ok(role) = &role {
-            let source = binding.meta.source("RoleBinding");
+            let source = binding.meta.source(ApiKind::RoleBinding);
             effect = self.grant(&["role-binding", &binding.meta.name], role, &who, &source);
         }
         self.decision.counts.withheld += count(who.withheld.len());
@@ -324,11 +327,11 @@ impl<'a> Namespace<'a> {
         let status = BindingStatus {
             grants: count(effect.count(if gives { who.granted.len() } else { 0 })),
             withheld: count(who.withheld.len()),
-            organization: self.belongs_to("RoleBinding", &binding.meta),
+            organization: self.belongs_to(ApiKind::RoleBinding, &binding.meta),
             older_groups: self.older_groups(binding, role.as_ref().ok()),
             ..BindingStatus::default()
         };
-        self.status("RoleBinding", &binding.meta, Status::Binding(status), findings);
+        self.status(ApiKind::RoleBinding, &binding.meta, Status::Binding(status), findings);
     }
 
     /// The part of a site-wide binding in this namespace. What to say about it is the site's business.
@@ -338,7 +341,7 @@ impl<'a> Namespace<'a> {
         }
         let (who, role) = super::site::holders_of(self.cache, binding);
         let (Ok(_), Some(resolved)) = (role, self.site_role_rights(&binding.role.1)) else { return };
-        let source = binding.meta.source("SiteRoleBinding");
+        let source = binding.meta.source(ApiKind::SiteRoleBinding);
         let role = self.role((RoleKind::SiteRole, binding.role.1.clone()), resolved, false);
         self.grant(&["site-role-binding", &binding.meta.name], &role, &who, &source);
     }
@@ -352,7 +355,7 @@ impl<'a> Namespace<'a> {
             return;
         }
         let who = Subjects { granted: self.members.holders(), ..Subjects::default() };
-        let source = self.organization.meta.source("Organization");
+        let source = self.organization.meta.source(ApiKind::Organization);
         let implicit = [member_role(self.cache, self.organization).ok().flatten(), Some(Name::from(MEMBER_ROLE))];
         for name in implicit.into_iter().flatten() {
             if let Some(resolved) = self.site_role_rights(&name) {
@@ -363,7 +366,7 @@ impl<'a> Namespace<'a> {
     }
 
     fn group(&mut self, group: &'a Group) {
-        let former = self.predates_claim("Group", &group.meta);
+        let former = self.predates_claim(ApiKind::Group, &group.meta);
         let mut who = self.groups.remove(&group.meta.name).unwrap_or_default();
         if let Some(reason) = former {
             let members = group.members.iter().enumerate();
@@ -400,10 +403,10 @@ impl<'a> Namespace<'a> {
             // A binding of which only the name is kept may name any Group.
             privileged: privileged || self.local.bindings.is_over(),
             withheld: count(who.withheld.len()),
-            organization: self.belongs_to("Group", &group.meta),
+            organization: self.belongs_to(ApiKind::Group, &group.meta),
             ..GroupStatus::default()
         };
-        self.status("Group", &group.meta, Status::Group(status), findings);
+        self.status(ApiKind::Group, &group.meta, Status::Group(status), findings);
     }
 
     fn custom_role(&mut self, role: &Role) {
@@ -415,14 +418,14 @@ impl<'a> Namespace<'a> {
                 let inherits = resolved.inherits.iter();
                 let inherits =
                     inherits.map(|(kind, name)| api::RoleRef { kind: *kind, name: name.to_string() }).collect();
-                let organization = self.belongs_to("CustomRole", &role.meta);
+                let organization = self.belongs_to(ApiKind::CustomRole, &role.meta);
                 (
                     RoleStatus { inherits, withheld, organization, ..RoleStatus::default() },
                     role_findings(resolved, write_failure),
                 )
             }
             None => {
-                if let Some(reason) = self.predates_claim("CustomRole", &role.meta) {
+                if let Some(reason) = self.predates_claim(ApiKind::CustomRole, &role.meta) {
                     (RoleStatus::default(), vec![bad(C::Ready, reason, reason.meaning())])
                 } else {
                     self.decision.counts.beyond_limits += 1;
@@ -430,15 +433,16 @@ impl<'a> Namespace<'a> {
                 }
             }
         };
-        self.status("CustomRole", &role.meta, Status::Role(status), findings);
+        self.status(ApiKind::CustomRole, &role.meta, Status::Role(status), findings);
     }
 
-    fn status(&mut self, kind: &'static str, meta: &Meta, status: Status, mut findings: Vec<Finding>) {
+    fn status(&mut self, kind: ApiKind, meta: &Meta, status: Status, mut findings: Vec<Finding>) {
         let (local, name) = (self.local, &meta.name);
         let is_part = match kind {
-            "Group" => local.groups.get(name).is_some() && local.groups.is_excess(name),
-            "RoleBinding" => local.bindings.get(name).is_some() && local.bindings.is_excess(name),
-            _ => local.roles.get(name).is_some() && local.roles.is_excess(name),
+            ApiKind::Group => local.groups.get(name).is_some() && local.groups.is_excess(name),
+            ApiKind::RoleBinding => local.bindings.get(name).is_some() && local.bindings.is_excess(name),
+            ApiKind::CustomRole => local.roles.get(name).is_some() && local.roles.is_excess(name),
+            ApiKind::Organization | ApiKind::User | ApiKind::SiteRole | ApiKind::SiteRoleBinding => false,
         };
         if is_part {
             self.decision.counts.beyond_limits += 1;
@@ -449,7 +453,7 @@ impl<'a> Namespace<'a> {
 
     /// Wants a role and its holders to be in the namespace, and remembers them for the role's part beyond it.
     /// Returns what came of it so far.
-    fn grant(&mut self, path: &[&str], role: &Assigned, who: &Subjects, source: &Source) -> Effect {
+    fn grant(&mut self, path: &[&str], role: &Assigned, who: &Subjects, source: &ApiRef) -> Effect {
         let native = names::role(role.id.0, &role.id.1);
         let grant = Grant { namespace: self.name, role: &native, source: &source.uid };
         if who.granted.is_empty() {
@@ -473,7 +477,7 @@ impl<'a> Namespace<'a> {
             self.decision.counts.grants += count(effect.count(who.granted.len()));
         }
         let beyond = !role.resolved.cluster.is_empty() || !role.resolved.release.is_empty();
-        if beyond && source.kind != "SiteRoleBinding" {
+        if beyond && source.kind != ApiKind::SiteRoleBinding {
             self.holders.extend(who.granted.iter().map(|grantee| (role.id.1.clone(), grantee.clone())));
         }
         self.hold(role, who, &effect, source);
@@ -481,8 +485,8 @@ impl<'a> Namespace<'a> {
     }
 
     /// Counts what usernames hold by a grant. What a SiteRoleBinding gives in every namespace counts once, at the site.
-    fn hold(&mut self, role: &Assigned, who: &Subjects, effect: &Effect, source: &Source) {
-        if source.kind == "SiteRoleBinding" {
+    fn hold(&mut self, role: &Assigned, who: &Subjects, effect: &Effect, source: &ApiRef) {
+        if source.kind == ApiKind::SiteRoleBinding {
             return;
         }
         for username in effect.usernames(who.granted.iter().filter(|_| !role.resolved.is_empty())) {
@@ -497,7 +501,7 @@ impl<'a> Namespace<'a> {
                 let Some(resolved) = self.custom_roles.get(&id.1) else {
                     let Some(role) = self.local.roles.meta(&id.1) else { return Err(Reason::RoleNotFound) };
                     // Otherwise its own status says why.
-                    return Err(self.predates_claim("CustomRole", role).unwrap_or(Reason::RoleGrantsNothing));
+                    return Err(self.predates_claim(ApiKind::CustomRole, role).unwrap_or(Reason::RoleGrantsNothing));
                 };
                 let implies = self.local.roles.get(&id.1).is_some_and(|r| r.implies_membership);
                 Ok(self.role(id.clone(), resolved.clone(), implies))
@@ -519,30 +523,30 @@ impl<'a> Namespace<'a> {
 
     fn role(&self, id: (RoleKind, Name), resolved: Arc<Resolved>, implies_membership: bool) -> Assigned {
         let source = match id.0 {
-            RoleKind::CustomRole => self.local.roles.get(&id.1).map(|r| r.meta.source("CustomRole")),
-            RoleKind::SiteRole => self.cache.site_roles.get(&id.1).map(|r| r.meta.source("SiteRole")),
+            RoleKind::CustomRole => self.local.roles.get(&id.1).map(|r| r.meta.source(ApiKind::CustomRole)),
+            RoleKind::SiteRole => self.cache.site_roles.get(&id.1).map(|r| r.meta.source(ApiKind::SiteRole)),
         };
         // A role that resolves exists; without a source nothing of it would be owned, so nothing is granted.
         let (source, resolved) = match source {
             Some(source) => (source, resolved),
-            None => (self.organization.meta.source("Organization"), Arc::default()),
+            None => (self.organization.meta.source(ApiKind::Organization), Arc::default()),
         };
         Assigned { id, resolved, implies_membership, source }
     }
 
     /// Why nothing of an object counts, if it may be from before the namespace changed hands.
-    fn predates_claim(&self, kind: &str, meta: &Meta) -> Option<Reason> {
+    fn predates_claim(&self, kind: ApiKind, meta: &Meta) -> Option<Reason> {
         order::predates_claim(self.cache, kind, meta, self.handover.as_ref())
     }
 
     /// What is withheld because of its age, for [`Kept`](super::kept::Kept).
     fn doubts(&self) -> Box<[(Name, Uid)]> {
         let local = self.local;
-        let metas = (local.groups.values().map(|group| ("Group", &group.meta)))
-            .chain(local.bindings.values().map(|binding| ("RoleBinding", &binding.meta)))
-            .chain(local.roles.values().map(|role| ("CustomRole", &role.meta)));
+        let metas = (local.groups.values().map(|group| (ApiKind::Group, &group.meta)))
+            .chain(local.bindings.values().map(|binding| (ApiKind::RoleBinding, &binding.meta)))
+            .chain(local.roles.values().map(|role| (ApiKind::CustomRole, &role.meta)));
         let former = metas
-            .filter(|(kind, meta)| self.predates_claim(kind, meta).is_some())
+            .filter(|(kind, meta)| self.predates_claim(*kind, meta).is_some())
             .map(|(kind, meta)| (kept::former(kind, meta), &meta.uid));
         let is_privileged =
             |binding: &&Binding| self.assignable(&binding.role).is_ok_and(|role| role.resolved.privileged);
@@ -560,7 +564,7 @@ impl<'a> Namespace<'a> {
     }
 
     /// What to record in an object's status, so that neither a restart nor a record of doubts that is full brings a doubt back.
-    fn belongs_to(&self, kind: &str, meta: &Meta) -> Option<String> {
+    fn belongs_to(&self, kind: ApiKind, meta: &Meta) -> Option<String> {
         let by_time = || order::belongs_to(meta, self.handover.as_ref()).is_some();
         let clear = || self.has_doubts && self.predates_claim(kind, meta).is_none();
         let holder = &self.organization.meta.name;
@@ -615,7 +619,7 @@ impl<'a> Namespace<'a> {
     /// What the API server refuses of a role here: then its bindings give nothing either.
     fn write_failure_of_role(&self, role: &Assigned) -> Option<(Reason, String)> {
         // What the site gives in the release namespace is the site's own.
-        let here = |key: &Key| key.namespace == *self.name && !key.name.starts_with(names::RELEASE_PREFIX);
+        let here = |key: &NativeRef| key.namespace == *self.name && !key.name.starts_with(names::RELEASE_PREFIX);
         let mut of_role = self.observed.write_failures().of(&role.source.uid).filter(|(key, _)| here(key));
         of_role.next().map(|(_, write_failure)| (write_failure.reason, write_failure.message.clone()))
     }
@@ -637,5 +641,5 @@ struct Assigned {
     id: (RoleKind, Name),
     resolved: Arc<Resolved>,
     implies_membership: bool,
-    source: Source,
+    source: ApiRef,
 }

@@ -7,13 +7,15 @@ use super::conditions::{Finding, Status, StatusDraft, bad, good};
 use super::desired::Counts;
 use super::findings;
 use super::names;
-use super::rbac::{Key, NativeKind};
+use super::rbac::NativeKind;
 use super::records::{Meta, Organization};
 use super::roles;
 use super::write_failures::WriteFailures;
+use crate::api::ApiKind;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::api::{self, OrganizationStatus};
+use crate::core::object_ref::NativeRef;
 
 /// The SiteRole that members hold implicitly.
 ///
@@ -98,13 +100,12 @@ pub fn status(cache: &Cache, failures: &WriteFailures, organization: &Organizati
         findings.extend(policies(cache));
         findings.push(configuration(cache));
     }
-    StatusDraft::new("Organization", &organization.meta, Status::Organization(status), findings)
+    StatusDraft::new(ApiKind::Organization, &organization.meta, Status::Organization(status), findings)
 }
 
 /// Why the native role for what members hold is not as it should be in a namespace.
 fn write_failure_of_role(failures: &WriteFailures, namespace: &Name, role: &str) -> Option<(Reason, String)> {
-    let key =
-        Key { kind: NativeKind::Role, namespace: namespace.clone(), name: names::role(api::RoleKind::SiteRole, role) };
+    let key = NativeRef::new(NativeKind::Role, namespace.clone(), names::role(api::RoleKind::SiteRole, role));
     failures.get(&key).map(|write_failure| (write_failure.reason, write_failure.message.clone()))
 }
 
@@ -118,7 +119,7 @@ fn undecided_default(cache: &Cache) -> String {
 #[must_use]
 pub fn beyond_limit(meta: &Meta) -> StatusDraft {
     let status = Status::Organization(OrganizationStatus::default());
-    StatusDraft::new("Organization", meta, status, findings::beyond_limit("Organizations"))
+    StatusDraft::new(ApiKind::Organization, meta, status, findings::beyond_limit("Organizations"))
 }
 
 /// Whether everything in the organization's namespace counts.

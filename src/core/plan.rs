@@ -13,11 +13,12 @@
 //! point leaves nothing to clean up but what the next answer names anyway. What takes access away may also begin while other
 //! writes are under way ([`InFlight::beside`]): a revocation waits for no write but one of its own object.
 
+use crate::core::object_ref::{ApiRef, NativeRef};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Name;
 use super::names::RELEASE_PREFIX;
-use super::rbac::{Desired, DesiredSet, Key, NativeKind, Observed, Owner, RbacSpec, Source, Subject};
+use super::rbac::{Desired, DesiredSet, NativeKind, Observed, Owner, RbacSpec, Subject};
 use super::rules::RuleSet;
 use super::uid::Uid;
 
@@ -27,14 +28,14 @@ pub enum Write {
     /// Create what is not there.
     Create {
         #[allow(missing_docs)]
-        key: Key,
+        key: NativeRef,
         #[allow(missing_docs)]
         native: Desired,
     },
     /// Change what is there, if it still is the object of this UID.
     Apply {
         #[allow(missing_docs)]
-        key: Key,
+        key: NativeRef,
         #[allow(missing_docs)]
         native: Desired,
         #[allow(missing_docs)]
@@ -45,7 +46,7 @@ pub enum Write {
     /// Delete what is there, if it still is the object of this UID.
     Delete {
         #[allow(missing_docs)]
-        key: Key,
+        key: NativeRef,
         #[allow(missing_docs)]
         uid: Uid,
         /// Whether this takes something away from anyone.
@@ -56,7 +57,7 @@ pub enum Write {
 impl Write {
     /// What it is about.
     #[must_use]
-    pub fn key(&self) -> &Key {
+    pub fn key(&self) -> &NativeRef {
         match self {
             Write::Create { key, .. } | Write::Apply { key, .. } | Write::Delete { key, .. } => key,
         }
@@ -73,7 +74,7 @@ impl Write {
 }
 
 /// What is there, in one unit.
-pub type Present = BTreeMap<Key, Box<Observed>>;
+pub type Present = BTreeMap<NativeRef, Box<Observed>>;
 
 /// What is to be written at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,9 +89,9 @@ pub struct Step {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GivenUp {
     /// All of it. What takes access away is tried all the same, …
-    pub objects: BTreeSet<Key>,
+    pub objects: BTreeSet<NativeRef>,
     /// … but from these of them: it was what was refused.
-    pub resisting: BTreeSet<Key>,
+    pub resisting: BTreeSet<NativeRef>,
 }
 
 impl GivenUp {
@@ -119,8 +120,8 @@ pub fn next(desired: &DesiredSet, present: &Present, given_up: &GivenUp) -> Step
 /// What is being written.
 #[derive(Clone, Debug, Default)]
 pub struct InFlight {
-    giving: BTreeSet<Key>,
-    revoking: BTreeSet<Key>,
+    giving: BTreeSet<NativeRef>,
+    revoking: BTreeSet<NativeRef>,
 }
 
 impl InFlight {
@@ -132,7 +133,7 @@ impl InFlight {
 
     /// Whether this object is being written.
     #[must_use]
-    pub fn contains(&self, key: &Key) -> bool {
+    pub fn contains(&self, key: &NativeRef) -> bool {
         self.giving.contains(key) || self.revoking.contains(key)
     }
 
@@ -143,7 +144,7 @@ impl InFlight {
     }
 
     /// A write is done. Says whether it was one that takes access away.
-    pub fn end(&mut self, key: &Key) -> bool {
+    pub fn end(&mut self, key: &NativeRef) -> bool {
         !self.giving.remove(key) && self.revoking.remove(key)
     }
 
@@ -168,11 +169,11 @@ enum ReplacementGroup<'a> {
 }
 
 impl<'a> ReplacementGroup<'a> {
-    fn of(key: &'a Key, source: &'a Uid) -> Self {
+    fn of(key: &'a NativeRef, source: &'a Uid) -> Self {
         if Self::is_beyond(key) { Self::Beyond(&key.namespace) } else { Self::Source(source) }
     }
 
-    fn is_beyond(key: &Key) -> bool {
+    fn is_beyond(key: &NativeRef) -> bool {
         key.kind == NativeKind::ClusterRoleBinding || key.name.starts_with(RELEASE_PREFIX)
     }
 }
@@ -191,7 +192,7 @@ fn successors<'a>(
     desired: &'a DesiredSet,
     present: &Present,
     given_up: &GivenUp,
-    losing: &BTreeSet<Key>,
+    losing: &BTreeSet<NativeRef>,
 ) -> Successors<'a> {
     let GivenUp { objects: given_up, resisting } = given_up;
     let mut all = Successors::default();
@@ -227,24 +228,24 @@ struct Plan<'a> {
     successors: Successors<'a>,
 }
 
-fn is_role(key: &Key) -> bool {
+fn is_role(key: &NativeRef) -> bool {
     matches!(key.kind, NativeKind::Role | NativeKind::ClusterRole)
 }
 
-fn delete(key: &Key, observed: &Observed, revokes: bool) -> Write {
+fn delete(key: &NativeRef, observed: &Observed, revokes: bool) -> Write {
     Write::Delete { key: key.clone(), uid: observed.uid.clone(), revokes }
 }
 
-fn apply(key: &Key, native: Desired, observed: &Observed, revokes: bool) -> Write {
+fn apply(key: &NativeRef, native: Desired, observed: &Observed, revokes: bool) -> Write {
     Write::Apply { key: key.clone(), native, uid: observed.uid.clone(), revokes }
 }
 
 impl<'a> Plan<'a> {
-    fn new(desired: &'a DesiredSet, present: &'a Present, given_up: &'a GivenUp, losing: &BTreeSet<Key>) -> Self {
+    fn new(desired: &'a DesiredSet, present: &'a Present, given_up: &'a GivenUp, losing: &BTreeSet<NativeRef>) -> Self {
         Self { desired, present, given_up, successors: successors(desired, present, given_up, losing) }
     }
 
-    fn wanted(&self, roles: bool) -> impl Iterator<Item = (&'a Key, &'a Desired, Option<&'a Observed>)> {
+    fn wanted(&self, roles: bool) -> impl Iterator<Item = (&'a NativeRef, &'a Desired, Option<&'a Observed>)> {
         let present = self.present;
         self.desired
             .iter()
@@ -252,7 +253,7 @@ impl<'a> Plan<'a> {
             .map(move |(k, n)| (k, n, present.get(k).map(|o| &**o)))
     }
 
-    fn unwanted(&self, roles: bool) -> impl Iterator<Item = (&'a Key, &'a Observed)> {
+    fn unwanted(&self, roles: bool) -> impl Iterator<Item = (&'a NativeRef, &'a Observed)> {
         let desired = self.desired;
         let unwanted = self.present.iter().filter(move |(key, _)| is_role(key) == roles && !desired.contains_key(key));
         unwanted.map(|(key, observed)| (key, &**observed))
@@ -331,12 +332,12 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether ours cannot be written, and is not there.
-    fn is_foreign(&self, key: &Key) -> bool {
+    fn is_foreign(&self, key: &NativeRef) -> bool {
         self.given_up.objects.contains(key) && !self.present.contains_key(key)
     }
 
     /// The subjects of a binding for whom another one is wanted and is not there yet.
-    fn kept(&self, key: &'a Key, observed: &'a Observed) -> BTreeSet<&'a Subject> {
+    fn kept(&self, key: &'a NativeRef, observed: &'a Observed) -> BTreeSet<&'a Subject> {
         let blocked = self.blocked(key, observed);
         let mut kept = self.moving(key, observed);
         if let Some(RbacSpec::Binding { subjects, .. }) = &observed.content {
@@ -346,7 +347,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Those of them who leave what it gives as soon as they have something else.
-    fn moving(&self, key: &'a Key, observed: &'a Observed) -> BTreeSet<&'a Subject> {
+    fn moving(&self, key: &'a NativeRef, observed: &'a Observed) -> BTreeSet<&'a Subject> {
         let Some(RbacSpec::Binding { subjects, .. }) = &observed.content else { return BTreeSet::new() };
         let Owner::One(owner) = &observed.owner else { return BTreeSet::new() };
         let Some(coming) = self.successors.coming.get(&ReplacementGroup::of(key, owner)) else {
@@ -356,7 +357,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Everybody who shall have what this gives, by a binding that is given up.
-    fn blocked(&self, key: &'a Key, observed: &'a Observed) -> Option<&BTreeSet<&'a Subject>> {
+    fn blocked(&self, key: &'a NativeRef, observed: &'a Observed) -> Option<&BTreeSet<&'a Subject>> {
         let (Some(RbacSpec::Binding { role, .. }), Owner::One(owner)) = (&observed.content, &observed.owner) else {
             return None;
         };
@@ -364,13 +365,13 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether this is nothing to anybody but what they shall have anyway.
-    fn is_left_by_nobody(&self, key: &'a Key, observed: &'a Observed) -> bool {
+    fn is_left_by_nobody(&self, key: &'a NativeRef, observed: &'a Observed) -> bool {
         let Some(RbacSpec::Binding { subjects, .. }) = &observed.content else { return false };
         self.blocked(key, observed).is_some_and(|all| subjects.iter().all(|s| all.contains(s)))
     }
 
     /// Those who shall leave a binding that stays, as soon as they have arrived in another one.
-    fn staying(&self, key: &'a Key, native: &Desired, observed: &'a Observed) -> BTreeSet<&'a Subject> {
+    fn staying(&self, key: &'a NativeRef, native: &Desired, observed: &'a Observed) -> BTreeSet<&'a Subject> {
         let RbacSpec::Binding { subjects, .. } = &native.content else { return BTreeSet::new() };
         if !ReplacementGroup::is_beyond(key) || observed.content.as_ref() == Some(&native.content) {
             return BTreeSet::new();
@@ -388,13 +389,13 @@ impl<'a> Plan<'a> {
     }
 
     /// Bindings that stay and that somebody shall leave.
-    fn left_by_some(&self) -> impl Iterator<Item = (&'a Key, &'a Observed)> {
+    fn left_by_some(&self) -> impl Iterator<Item = (&'a NativeRef, &'a Observed)> {
         self.wanted(false).filter_map(|(key, native, observed)| {
             observed.filter(|o| !self.staying(key, native, o).is_empty()).map(|o| (key, o))
         })
     }
 
-    fn source_of(&self, observed: &Observed) -> Option<Source> {
+    fn source_of(&self, observed: &Observed) -> Option<ApiRef> {
         let Owner::One(owner) = &observed.owner else { return None };
         let wanted = self.desired.values().map(|n| &n.source).find(|s| s.uid == *owner);
         wanted.cloned().or_else(|| observed.source())
@@ -415,7 +416,7 @@ impl<'a> Plan<'a> {
                 _ => None,
             })
             .collect();
-        let may_grow = |key: &Key, there: bool| !there || !being_left.contains(&(&key.namespace, &key.name));
+        let may_grow = |key: &NativeRef, there: bool| !there || !being_left.contains(&(&key.namespace, &key.name));
         self.wanted(true)
             .filter(|(key, _, observed)| may_grow(key, observed.is_some()))
             .filter_map(|(key, native, observed)| grow(key, native, observed))
@@ -425,7 +426,7 @@ impl<'a> Plan<'a> {
     fn grow_bindings(&self) -> Vec<Write> {
         // Never to a role that is not ours: a binding that comes before its role would give whatever stands under the name. Nor to
         // one that gives more than it should, and cannot be changed.
-        let bound_to_ours = |key: &Key, native: &Desired| match &native.content {
+        let bound_to_ours = |key: &NativeRef, native: &Desired| match &native.content {
             RbacSpec::Binding { role, .. } => {
                 let role = role_of(key, role);
                 self.present.contains_key(&role) && !self.given_up.resisting.contains(&role)
@@ -456,16 +457,16 @@ impl<'a> Plan<'a> {
 }
 
 /// The role to which a binding of this key refers.
-fn role_of(binding: &Key, role: &Name) -> Key {
+fn role_of(binding: &NativeRef, role: &Name) -> NativeRef {
     let kind = match binding.kind {
         NativeKind::ClusterRoleBinding => NativeKind::ClusterRole,
         _ => NativeKind::Role,
     };
-    Key { kind, namespace: binding.namespace.clone(), name: role.clone() }
+    NativeRef::new(kind, binding.namespace.clone(), role.clone())
 }
 
 /// Ends a binding. One that is being deleted and kept by somebody's finalizer goes on granting, so it is emptied.
-fn end(key: &Key, observed: &Observed) -> Option<Write> {
+fn end(key: &NativeRef, observed: &Observed) -> Option<Write> {
     if !observed.terminating {
         return Some(delete(key, observed, true));
     }
@@ -475,7 +476,7 @@ fn end(key: &Key, observed: &Observed) -> Option<Write> {
     Some(apply(key, Desired { content, source }, observed, true))
 }
 
-fn grow(key: &Key, native: &Desired, observed: Option<&Observed>) -> Option<Write> {
+fn grow(key: &NativeRef, native: &Desired, observed: Option<&Observed>) -> Option<Write> {
     match observed {
         None => Some(Write::Create { key: key.clone(), native: native.clone() }),
         Some(o) if o.content.as_ref() == Some(&native.content) && o.described_as(&native.source) => None,

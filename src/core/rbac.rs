@@ -1,6 +1,8 @@
 //! Native RBAC objects as values: what we want ([`Desired`]), what is there ([`Observed`]), and the way to and from the
 //! types of the Kubernetes API.
 
+use crate::api::ApiKind;
+use crate::core::object_ref::{ApiRef, NativeRef, ObjectRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,55 +14,23 @@ use super::intern;
 use super::names::PREFIX;
 use super::rules::Rule;
 use super::uid::Uid;
+use crate::api::kind::kinds;
 use crate::api::vocabulary::{FIELD_MANAGER, MANAGED_BY, SOURCE};
 use crate::api::{GROUP, VERSION};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// The kinds that we write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NativeKind {
-    /// Namespaced rules.
-    Role,
-    /// Namespaced grants.
-    RoleBinding,
-    /// Cluster-scoped rules.
-    ClusterRole,
-    /// Cluster-scoped grants.
-    ClusterRoleBinding,
-}
-
-impl NativeKind {
-    /// The kind's name in the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            NativeKind::Role => "Role",
-            NativeKind::RoleBinding => "RoleBinding",
-            NativeKind::ClusterRole => "ClusterRole",
-            NativeKind::ClusterRoleBinding => "ClusterRoleBinding",
-        }
-    }
-}
-
-/// Which native object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// Its kind.
-    pub kind: NativeKind,
-    /// Its namespace; empty for the cluster kinds.
-    pub namespace: Name,
-    /// Its name.
-    pub name: Name,
-}
-
-impl std::fmt::Display for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.kind.as_str())?;
-        if !self.namespace.is_empty() {
-            write!(f, " {}", self.namespace)?;
-        }
-        write!(f, "/{}", self.name)
+kinds! {
+    /// The native kinds that we write.
+    pub enum NativeKind {
+        /// Namespaced rules.
+        Role,
+        /// Namespaced grants.
+        RoleBinding,
+        /// Cluster-scoped rules.
+        ClusterRole,
+        /// Cluster-scoped grants.
+        ClusterRoleBinding,
     }
 }
 
@@ -104,42 +74,17 @@ pub enum RbacSpec {
     },
 }
 
-/// The one object of ours that asked for a native object, and owns it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Source {
-    /// Its kind.
-    pub kind: &'static str,
-    /// Its namespace; empty for the cluster kinds.
-    pub namespace: Name,
-    /// Its name.
-    pub name: Name,
-    /// Its UID.
-    pub uid: Uid,
-}
-
-impl Source {
-    /// As it stands in the annotation `bailiwick.dev/source`.
-    #[must_use]
-    pub fn path(&self) -> String {
-        if self.namespace.is_empty() {
-            format!("{}/{}", self.kind, self.name)
-        } else {
-            format!("{}/{}/{}", self.kind, self.namespace, self.name)
-        }
-    }
-}
-
 /// A native object that should be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
     /// What it says.
     pub content: RbacSpec,
-    /// Who asked for it.
-    pub source: Source,
+    /// The one object of ours that asked for it, and owns it.
+    pub source: ApiRef,
 }
 
 /// What should be in one unit.
-pub type DesiredSet = BTreeMap<Key, Desired>;
+pub type DesiredSet = BTreeMap<NativeRef, Desired>;
 
 /// A native object that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +98,7 @@ pub struct Observed {
     /// Who owns it.
     pub owner: Owner,
     /// What the annotation names as the source, if that is one.
-    pub origin: Option<Origin>,
+    pub origin: Option<ObjectRef<ApiKind>>,
     /// Whether it carries our label.
     pub labelled: bool,
     /// It has to be deleted and made anew: an update was refused.
@@ -173,34 +118,12 @@ pub enum Owner {
     Several,
 }
 
-/// An object of ours, without its UID: what the annotation `bailiwick.dev/source` says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    kind: &'static str,
-    namespace: Name,
-    name: Name,
-}
-
-impl Origin {
-    /// Reads what [`Source::path`] writes.
-    #[must_use]
-    pub fn parse(path: &str) -> Option<Self> {
-        const KINDS: [&str; 6] = ["Organization", "RoleBinding", "SiteRoleBinding", "CustomRole", "SiteRole", "Group"];
-        let (kind, rest) = path.split_once('/')?;
-        let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
-        let kind = KINDS.into_iter().find(|known| *known == kind)?;
-        let whole = !name.is_empty() && !name.contains('/') && (namespace.is_empty() != rest.contains('/'));
-        whole.then(|| Self { kind, namespace: intern::name(namespace), name: intern::name(name) })
-    }
-}
-
 impl Observed {
     /// Who asked for it, as it says itself.
     #[must_use]
-    pub fn source(&self) -> Option<Source> {
+    pub fn source(&self) -> Option<ApiRef> {
         let (Owner::One(uid), Some(origin)) = (&self.owner, &self.origin) else { return None };
-        let Origin { kind, namespace, name } = origin.clone();
-        Some(Source { kind, namespace, name, uid: uid.clone() })
+        Some(origin.clone().with_uid(uid.clone()))
     }
 
     /// Whether it is as it should be.
@@ -211,7 +134,7 @@ impl Observed {
 
     /// Whether everything but the content is as it should be.
     #[must_use]
-    pub fn described_as(&self, source: &Source) -> bool {
+    pub fn described_as(&self, source: &ApiRef) -> bool {
         self.labelled && self.source().is_some_and(|said| said == *source)
     }
 }
@@ -255,7 +178,7 @@ pub fn is_ours(metadata: &ObjectMeta) -> bool {
 
 /// Builds the object of the Kubernetes API.
 #[must_use]
-pub fn to_object(key: &Key, native: &Desired, uid: Option<&Uid>) -> Object {
+pub fn to_object(key: &NativeRef, native: &Desired, uid: Option<&Uid>) -> Object {
     let source = &native.source;
     let metadata = ObjectMeta {
         name: Some(key.name.to_string()),
@@ -266,7 +189,7 @@ pub fn to_object(key: &Key, native: &Desired, uid: Option<&Uid>) -> Object {
         // No blockOwnerDeletion: it would need rights that the operator does not have, and deletion revokes.
         owner_references: Some(vec![OwnerReference {
             api_version: format!("{GROUP}/{VERSION}"),
-            kind: source.kind.to_owned(),
+            kind: source.kind.to_string(),
             name: source.name.to_string(),
             uid: source.uid.to_string(),
             ..OwnerReference::default()
@@ -350,7 +273,7 @@ pub fn from_rules(rules: &[v1::PolicyRule]) -> Vec<Rule> {
 
 /// Reads one native object that the API server showed; `None` if it lacks what every stored object has.
 #[must_use]
-pub fn observe(object: &Object) -> Option<(Key, Observed)> {
+pub fn observe(object: &Object) -> Option<(NativeRef, Observed)> {
     let (kind, metadata, content) = match object {
         Object::Role(o) => (NativeKind::Role, &o.metadata, observed_rules(o.rules.as_deref())),
         Object::ClusterRole(o) => {
@@ -366,11 +289,11 @@ pub fn observe(object: &Object) -> Option<(Key, Observed)> {
             observed_binding("ClusterRole", &o.role_ref, o.subjects.as_deref()),
         ),
     };
-    let key = Key {
+    let key = NativeRef::new(
         kind,
-        namespace: intern::name(metadata.namespace.as_deref().unwrap_or_default()),
-        name: metadata.name.as_deref()?.into(),
-    };
+        intern::name(metadata.namespace.as_deref().unwrap_or_default()),
+        metadata.name.as_deref()?,
+    );
     let owner = match metadata.owner_references.as_deref() {
         Some([only]) => Owner::One(only.uid.as_str().into()),
         None | Some([]) => Owner::None,
@@ -381,7 +304,7 @@ pub fn observe(object: &Object) -> Option<(Key, Observed)> {
         version: metadata.resource_version.as_deref()?.parse().ok()?,
         content,
         owner,
-        origin: metadata.annotations.as_ref().and_then(|a| a.get(SOURCE)).and_then(|path| Origin::parse(path)),
+        origin: metadata.annotations.as_ref().and_then(|a| a.get(SOURCE)).and_then(|path| ObjectRef::parse(path)),
         labelled: metadata.labels.as_ref().and_then(|l| l.get(MANAGED_BY)).is_some_and(|v| v == FIELD_MANAGER),
         must_recreate: false,
         terminating: metadata.deletion_timestamp.is_some(),
@@ -419,11 +342,7 @@ mod tests {
 
     #[test]
     fn an_origin_is_what_a_source_writes_and_nothing_else() {
-        let said = |path: &str| {
-            let origin = Origin::parse(path)?;
-            let Origin { kind, namespace, name } = origin;
-            Some(Source { kind, namespace, name, uid: Uid::default() }.path())
-        };
+        let said = |path: &str| Some(ObjectRef::parse(path)?.path());
         for path in ["Organization/a", "SiteRole/a.b", "RoleBinding/n/a", "Group/n/a"] {
             assert_eq!(said(path).as_deref(), Some(path));
         }

@@ -2,6 +2,7 @@
 //!
 //! Everything after this file takes records, never the loose types of [`crate::api`].
 
+use crate::core::object_ref::{ApiRef, ObjectRef};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::Timestamp;
@@ -12,14 +13,13 @@ use super::Name;
 use super::cache::UserCounts;
 use super::compact_time::CompactTime;
 use super::intern;
-use super::rbac::Source;
 use super::rules::Rule;
 use super::uid::Uid;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::vocabulary::{
     CLAIMED_AT, LAST_ORGANIZATION, ORGANIZATION, ORGANIZATION_UID, SUSPENSION, VACATED_AT, VOUCHED,
 };
-use crate::api::{self, Permission, Place, RoleKind, SiteSubjectKind, SubjectKind};
+use crate::api::{self, ApiKind, Permission, Place, RoleKind, SiteSubjectKind, SubjectKind};
 
 /// What every record has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,8 +217,8 @@ impl Meta {
 
     /// As the source of native objects.
     #[must_use]
-    pub fn source(&self, kind: &'static str) -> Source {
-        Source { kind, namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() }
+    pub fn source(&self, kind: ApiKind) -> ApiRef {
+        ObjectRef::new(kind, self.namespace.clone(), self.name.clone()).with_uid(self.uid.clone())
     }
 }
 

@@ -4,6 +4,7 @@
 //! A SiteRole's cluster-scoped part is given once, for all its holders together, wherever they hold it: RBAC is scanned
 //! linearly on every request, so there is never a ClusterRoleBinding per user or per organization.
 
+use crate::api::ApiKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ pub fn decide(cache: &Cache, now: Timestamp, observed: &dyn ObservedState) -> De
             ..SiteRoleStatus::default()
         };
         let findings = role_findings(resolved, observed.write_failures().first_of(&role.meta.uid));
-        decision.statuses.push(StatusDraft::new("SiteRole", &role.meta, Status::SiteRole(status), findings));
+        decision.statuses.push(StatusDraft::new(ApiKind::SiteRole, &role.meta, Status::SiteRole(status), findings));
     }
     let mut held = Holdings::default();
     for binding in cache.site_bindings.values() {
@@ -53,11 +54,16 @@ pub fn decide(cache: &Cache, now: Timestamp, observed: &dyn ObservedState) -> De
     decision.contribution.held = held.sorted();
     for meta in cache.site_roles.excess() {
         let status = Status::SiteRole(SiteRoleStatus::default());
-        decision.statuses.push(StatusDraft::new("SiteRole", meta, status, beyond_limit("SiteRoles")));
+        decision.statuses.push(StatusDraft::new(ApiKind::SiteRole, meta, status, beyond_limit("SiteRoles")));
     }
     for meta in cache.site_bindings.excess() {
         let status = Status::Binding(BindingStatus::default());
-        decision.statuses.push(StatusDraft::new("SiteRoleBinding", meta, status, beyond_limit("SiteRoleBindings")));
+        decision.statuses.push(StatusDraft::new(
+            ApiKind::SiteRoleBinding,
+            meta,
+            status,
+            beyond_limit("SiteRoleBindings"),
+        ));
     }
     decision
 }
@@ -86,7 +92,7 @@ fn cluster_part(
     decision: &mut DesiredState,
 ) -> Effect {
     let name = &role.meta.name;
-    let source = role.meta.source("SiteRole");
+    let source = role.meta.source(ApiKind::SiteRole);
     let mut effect = Effect::default();
     let release = Name::from(cache.bounds.release_namespace.as_str());
     let places = [
@@ -124,7 +130,8 @@ fn effect_in_namespaces(
     resolved: &Resolved,
     who: &Subjects,
 ) -> Effect {
-    let (source, native) = (binding.meta.source("SiteRoleBinding"), names::role(RoleKind::SiteRole, &role.meta.name));
+    let (source, native) =
+        (binding.meta.source(ApiKind::SiteRoleBinding), names::role(RoleKind::SiteRole, &role.meta.name));
     let of_binding = observed.write_failures().of(&source.uid).map(|(key, _)| &key.namespace);
     let of_role = observed
         .write_failures()
@@ -270,5 +277,5 @@ fn binding_status<'a>(
         withheld: count(who.withheld.len()),
         ..BindingStatus::default()
     };
-    StatusDraft::new("SiteRoleBinding", &binding.meta, Status::Binding(status), findings)
+    StatusDraft::new(ApiKind::SiteRoleBinding, &binding.meta, Status::Binding(status), findings)
 }

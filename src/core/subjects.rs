@@ -2,6 +2,7 @@
 //!
 //! Whoever is unknown, suspended, named twice or not valid is withheld, with the reason.
 
+use crate::api::ApiKind;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Name;
@@ -110,7 +111,7 @@ pub fn of_binding(
         let Some(group) = local.groups.get(name) else {
             return Err(if local.groups.is_excess(name) { Reason::TooLarge } else { Reason::GroupNotFound });
         };
-        if let Some(reason) = order::predates_claim(cache, "Group", &group.meta, handover) {
+        if let Some(reason) = order::predates_claim(cache, ApiKind::Group, &group.meta, handover) {
             return Err(reason);
         }
         // Nobody gets a role by creating a Group that someone's binding was waiting for.

@@ -1,5 +1,6 @@
 //! One user: the state, and whether the object speaks for its username.
 
+use crate::api::ApiKind;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -53,13 +54,13 @@ pub fn status(cache: &Cache, user: &User, counts: UserCounts, now: Timestamp) ->
         last_seen_time: user.last_seen.map(Time),
         ..UserStatus::default()
     };
-    (StatusDraft::new("User", &user.meta, Status::User(status), vec![ready, accepted, seen(user)]), next)
+    (StatusDraft::new(ApiKind::User, &user.meta, Status::User(status), vec![ready, accepted, seen(user)]), next)
 }
 
 /// The status of a User that does not count, because there are too many.
 #[must_use]
 pub fn beyond_limit(meta: &Meta) -> StatusDraft {
-    StatusDraft::new("User", meta, Status::User(UserStatus::default()), findings::beyond_limit("Users"))
+    StatusDraft::new(ApiKind::User, meta, Status::User(UserStatus::default()), findings::beyond_limit("Users"))
 }
 
 fn seen(user: &User) -> Finding {

@@ -1,9 +1,9 @@
 //! What the API server refuses to have written, for now: an input to every decision, beside the cache.
 
+use crate::core::object_ref::NativeRef;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Name;
-use super::rbac::Key;
 use super::uid::Uid;
 use crate::api::conditions::Reason;
 
@@ -33,9 +33,9 @@ impl WriteFailure {
 #[derive(Debug, Default)]
 pub struct WriteFailures {
     /// Of native objects.
-    by_key: BTreeMap<Key, WriteFailure>,
+    by_key: BTreeMap<NativeRef, WriteFailure>,
     /// The same, by the object of ours that asked for them.
-    by_source: BTreeMap<Uid, BTreeSet<Key>>,
+    by_source: BTreeMap<Uid, BTreeSet<NativeRef>>,
     /// Namespaces in which the operator has no rights. What was granted there stays, until it may be changed again.
     pub unauthorized: BTreeSet<Name>,
     /// Namespaces on which the claim that is due cannot be recorded, and what the API server says.
@@ -56,12 +56,12 @@ impl WriteFailures {
 
     /// What is wrong with a native object.
     #[must_use]
-    pub fn get(&self, key: &Key) -> Option<&WriteFailure> {
+    pub fn get(&self, key: &NativeRef) -> Option<&WriteFailure> {
         self.by_key.get(key)
     }
 
     /// What is wrong with native objects that one object asked for.
-    pub fn of(&self, source: &Uid) -> impl Iterator<Item = (&Key, &WriteFailure)> {
+    pub fn of(&self, source: &Uid) -> impl Iterator<Item = (&NativeRef, &WriteFailure)> {
         let keys = self.by_source.get(source).into_iter().flatten();
         keys.filter_map(|key| Some((key, self.by_key.get(key)?)))
     }
@@ -73,14 +73,14 @@ impl WriteFailures {
     }
 
     /// Notes that something is wrong.
-    pub fn insert(&mut self, key: Key, write_failure: WriteFailure) {
+    pub fn insert(&mut self, key: NativeRef, write_failure: WriteFailure) {
         self.remove(&key);
         self.by_source.entry(write_failure.source.clone()).or_default().insert(key.clone());
         self.by_key.insert(key, write_failure);
     }
 
     /// Notes that nothing is wrong any more.
-    pub fn remove(&mut self, key: &Key) {
+    pub fn remove(&mut self, key: &NativeRef) {
         let Some(write_failure) = self.by_key.remove(key) else { return };
         if let Some(keys) = self.by_source.get_mut(&write_failure.source) {
             keys.remove(key);
@@ -91,7 +91,7 @@ impl WriteFailures {
     }
 
     /// The native objects with which something is wrong.
-    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+    pub fn keys(&self) -> impl Iterator<Item = &NativeRef> {
         self.by_key.keys()
     }
 

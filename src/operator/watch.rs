@@ -20,11 +20,12 @@ use super::history::{self, History};
 use super::inbox::Sender;
 use super::metrics::Metrics;
 use crate::api::conditions::Reason;
-use crate::api::{self, vocabulary as v};
-use crate::core::Name;
+use crate::api::kind::kinds;
+use crate::api::{self, ApiKind, vocabulary as v};
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::kept::Kept;
-use crate::core::rbac::{self, Key, NativeKind, Object, Observed};
+use crate::core::object_ref::{NativeRef, ObjectRef};
+use crate::core::rbac::{self, NativeKind, Object, Observed};
 use crate::core::records;
 use crate::core::rules::Ceiling;
 use crate::core::salvage::Withhold;
@@ -38,62 +39,108 @@ const PAGE: u32 = 16;
 /// is deaf for five more at most; kube's own default is five minutes.
 pub(super) const LIFE: u32 = 55;
 
-/// What is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum Kind {
-    Organization,
-    User,
-    Group,
-    RoleBinding,
-    CustomRole,
-    SiteRole,
-    SiteRoleBinding,
+kinds! {
+    /// What is watched.
+    pub enum Kind {
+        #[allow(missing_docs)]
+        Organization,
+        #[allow(missing_docs)]
+        User,
+        #[allow(missing_docs)]
+        Group,
+        #[allow(missing_docs)]
+        RoleBinding,
+        #[allow(missing_docs)]
+        CustomRole,
+        #[allow(missing_docs)]
+        SiteRole,
+        #[allow(missing_docs)]
+        SiteRoleBinding,
+        #[allow(missing_docs)]
+        Namespace,
+        #[allow(missing_docs)]
+        NativeRole,
+        #[allow(missing_docs)]
+        NativeRoleBinding,
+        #[allow(missing_docs)]
+        NativeClusterRole,
+        #[allow(missing_docs)]
+        NativeClusterRoleBinding,
+        #[allow(missing_docs)]
+        Ceiling,
+        #[allow(missing_docs)]
+        CeilingHome,
+        #[allow(missing_docs)]
+        CeilingCluster,
+        #[allow(missing_docs)]
+        CeilingRelease,
+        #[allow(missing_docs)]
+        Bounds,
+        #[allow(missing_docs)]
+        Settings,
+        /// The list of suspended users.
+        Suspended,
+        /// The record of decisions.
+        Kept,
+        /// The chart's admission policies.
+        Policies,
+    }
+}
+
+/// What a kind is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// One of ours.
+    Api(ApiKind),
+    /// Native RBAC.
+    Native(NativeKind),
+    #[allow(missing_docs)]
     Namespace,
-    NativeRole,
-    NativeRoleBinding,
-    NativeClusterRole,
-    NativeClusterRoleBinding,
+    /// A ClusterRole that says what may be granted at most.
     Ceiling,
-    CeilingHome,
-    CeilingCluster,
-    CeilingRelease,
-    Bounds,
-    Settings,
-    /// The list of suspended users.
-    Suspended,
-    /// The record of decisions.
-    Kept,
-    /// The chart's admission policies.
-    Policies,
+    /// A ConfigMap, or what it names.
+    Configuration,
 }
 
 impl Kind {
-    /// All of them: decisions wait until each has been seen once.
-    pub const ALL: [Kind; 21] = [
-        Kind::Organization,
-        Kind::User,
-        Kind::Group,
-        Kind::RoleBinding,
-        Kind::CustomRole,
-        Kind::SiteRole,
-        Kind::SiteRoleBinding,
-        Kind::Namespace,
-        Kind::NativeRole,
-        Kind::NativeRoleBinding,
-        Kind::NativeClusterRole,
-        Kind::NativeClusterRoleBinding,
-        Kind::Ceiling,
-        Kind::CeilingHome,
-        Kind::CeilingCluster,
-        Kind::CeilingRelease,
-        Kind::Bounds,
-        Kind::Settings,
-        Kind::Suspended,
-        Kind::Kept,
-        Kind::Policies,
-    ];
+    /// What it is.
+    #[must_use]
+    pub const fn class(self) -> Class {
+        match self {
+            Self::Organization => Class::Api(ApiKind::Organization),
+            Self::User => Class::Api(ApiKind::User),
+            Self::Group => Class::Api(ApiKind::Group),
+            Self::RoleBinding => Class::Api(ApiKind::RoleBinding),
+            Self::CustomRole => Class::Api(ApiKind::CustomRole),
+            Self::SiteRole => Class::Api(ApiKind::SiteRole),
+            Self::SiteRoleBinding => Class::Api(ApiKind::SiteRoleBinding),
+            Self::NativeRole => Class::Native(NativeKind::Role),
+            Self::NativeRoleBinding => Class::Native(NativeKind::RoleBinding),
+            Self::NativeClusterRole => Class::Native(NativeKind::ClusterRole),
+            Self::NativeClusterRoleBinding => Class::Native(NativeKind::ClusterRoleBinding),
+            Self::Namespace => Class::Namespace,
+            Self::Ceiling | Self::CeilingHome | Self::CeilingCluster | Self::CeilingRelease => Class::Ceiling,
+            Self::Bounds | Self::Settings | Self::Suspended | Self::Kept | Self::Policies => Class::Configuration,
+        }
+    }
 }
+
+impl From<ApiKind> for Kind {
+    fn from(kind: ApiKind) -> Self {
+        match kind {
+            ApiKind::Organization => Self::Organization,
+            ApiKind::User => Self::User,
+            ApiKind::Group => Self::Group,
+            ApiKind::RoleBinding => Self::RoleBinding,
+            ApiKind::CustomRole => Self::CustomRole,
+            ApiKind::SiteRole => Self::SiteRole,
+            ApiKind::SiteRoleBinding => Self::SiteRoleBinding,
+        }
+    }
+}
+
+/// An object that is watched.
+pub type WatchedRef = ObjectRef<Kind, Uid>;
 
 impl From<NativeKind> for Kind {
     fn from(kind: NativeKind) -> Self {
@@ -116,17 +163,7 @@ pub enum WatchEvent {
     /// An object, new or changed.
     Item(Box<Item>),
     /// An object is gone.
-    Gone(Id),
-}
-
-/// Which object.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub struct Id {
-    pub kind: Kind,
-    pub namespace: Name,
-    pub name: Name,
-    pub uid: Uid,
+    Gone(WatchedRef),
 }
 
 /// An object, parsed.
@@ -141,7 +178,7 @@ pub enum Item {
     SiteRole(records::Role),
     SiteRoleBinding(records::Binding),
     Namespace(records::Namespace),
-    Native(Key, Observed),
+    Native(NativeRef, Observed),
     /// With the UID of its ClusterRole.
     Ceiling(Kind, Ceiling, Uid),
     Bounds(Bounds),
@@ -417,11 +454,6 @@ pub(super) fn consistent<B>(mut request: http::Request<B>) -> http::Request<B> {
     request
 }
 
-fn id(kind: Kind, object: &impl ResourceExt) -> Id {
-    Id {
-        kind,
-        namespace: object.namespace().unwrap_or_default().into(),
-        name: object.name_any().into(),
-        uid: object.meta().uid.as_ref().into(),
-    }
+fn id(kind: Kind, object: &impl ResourceExt) -> WatchedRef {
+    ObjectRef::new(kind, object.namespace().unwrap_or_default(), object.name_any()).with_uid(object.meta().uid.as_ref())
 }

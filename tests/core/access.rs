@@ -1,10 +1,11 @@
 //! Who may do what by native objects alone: bindings × rules, as RBAC adds them up.
 
+use bailiwick::core::object_ref::NativeRef;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::core::Name;
 use bailiwick::core::plan::Present;
-use bailiwick::core::rbac::{DesiredSet, Key, NativeKind, Owner, RbacSpec, Subject};
+use bailiwick::core::rbac::{DesiredSet, NativeKind, Owner, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, RuleSet};
 use bailiwick::core::uid::Uid;
 
@@ -14,27 +15,27 @@ pub struct Grant {
     pub place: Name,
     pub grantee: Subject,
     pub source: Uid,
-    pub role: Key,
+    pub role: NativeRef,
 }
 
 /// The grants of a state, and what their roles allow.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     pub grants: BTreeSet<Grant>,
-    pub roles: BTreeMap<Key, RuleSet>,
+    pub roles: BTreeMap<NativeRef, RuleSet>,
 }
 
 /// One right of one grantee in one place.
 pub type Right = (Name, Subject, Atom);
 
 /// The role to which a binding of this key refers.
-pub fn role_key(binding: &Key, role: &Name) -> Key {
+pub fn role_key(binding: &NativeRef, role: &Name) -> NativeRef {
     let kind = if binding.kind == NativeKind::ClusterRoleBinding { NativeKind::ClusterRole } else { NativeKind::Role };
-    Key { kind, namespace: binding.namespace.clone(), name: role.clone() }
+    NativeRef::new(kind, binding.namespace.clone(), role.clone())
 }
 
 impl Access {
-    fn add(&mut self, key: &Key, content: &RbacSpec, source: Uid) {
+    fn add(&mut self, key: &NativeRef, content: &RbacSpec, source: Uid) {
         match content {
             RbacSpec::Rules(rules) => drop(self.roles.insert(key.clone(), RuleSet::from_rules(rules.iter()))),
             RbacSpec::Binding { role, subjects } => {

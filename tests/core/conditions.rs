@@ -1,12 +1,14 @@
 //! What conditions say: the first few by name, what has to be mended before what is as it should be; and that a status
 //! is written once.
 
+use bailiwick::api::ApiKind;
 use bailiwick::api::conditions::{ConditionType, Reason};
 use bailiwick::core::conditions::{Status, about};
 use bailiwick::core::desired::DesiredState;
+use bailiwick::core::object_ref::NativeRef;
 use bailiwick::core::observed_state::ObservedState;
 use bailiwick::core::plan::Present;
-use bailiwick::core::rbac::{Desired, Key, NativeKind, Observed, RbacSpec, Subject};
+use bailiwick::core::rbac::{Desired, NativeKind, Observed, RbacSpec, Subject};
 use bailiwick::core::uid::Uid;
 use bailiwick::core::withheld::{Item, Withheld};
 use bailiwick::core::write_failures::{WriteFailure, WriteFailures};
@@ -128,7 +130,7 @@ struct Refused {
 }
 
 impl ObservedState for Refused {
-    fn get(&self, key: &Key) -> Option<&Observed> {
+    fn get(&self, key: &NativeRef) -> Option<&Observed> {
         ObservedState::get(&self.present, key)
     }
 
@@ -145,7 +147,7 @@ impl Refused {
     fn given(yaml: &str) -> Self {
         let shell = given(&(START.to_owned() + yaml));
         let desired = &shell.all.units["n0"].decision.desired;
-        let present = |(n, (key, native)): (usize, (&Key, &Desired))| {
+        let present = |(n, (key, native)): (usize, (&NativeRef, &Desired))| {
             (key.clone(), Box::new(crate::fake::stored(native, Uid::from(format!("u{n}").as_str()), 1)))
         };
         let present = desired.iter().enumerate().map(present).collect();
@@ -153,7 +155,7 @@ impl Refused {
     }
 
     /// The native objects of this kind that an object of this name asked for are refused.
-    fn refuse(&mut self, kind: NativeKind, source: &str) -> Vec<Key> {
+    fn refuse(&mut self, kind: NativeKind, source: &str) -> Vec<NativeRef> {
         let desired = self.shell.all.units["n0"].decision.desired.clone();
         let of = desired.iter().filter(|(key, native)| key.kind == kind && &*native.source.name == source);
         let of: Vec<_> = of.map(|(key, native)| (key.clone(), native.source.uid.clone())).collect();
@@ -173,7 +175,7 @@ impl Refused {
     /// The grants of the binding, and `SubjectsResolved` as `True Reason: message`.
     fn of_the_binding(&self) -> (u32, String) {
         let decision = self.decide();
-        let draft = decision.statuses.iter().find(|draft| draft.target.kind == "RoleBinding").unwrap();
+        let draft = decision.statuses.iter().find(|draft| draft.target.kind == ApiKind::RoleBinding).unwrap();
         let Status::Binding(status) = &draft.status else { panic!("{draft:?}") };
         let finding = draft.findings.iter().find(|f| f.kind == ConditionType::SubjectsResolved).unwrap();
         (status.grants, format!("{} {}: {}", finding.good, finding.reason, finding.message))
@@ -221,7 +223,7 @@ fn who_still_holds_the_role_by_an_older_object_counts() {
     let mut given = Refused::given(&binding("{kind: User, name: ada}", ""));
     for key in given.refuse(NativeKind::RoleBinding, "b") {
         let old = given.present.remove(&key).unwrap();
-        given.present.insert(Key { name: "bailiwick-older".into(), ..key }, old);
+        given.present.insert(NativeRef { name: "bailiwick-older".into(), ..key }, old);
     }
     assert_eq!(given.of_the_binding(), (1, "true Resolved: Every subject holds the role.".to_owned()));
 }

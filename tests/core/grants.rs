@@ -3,10 +3,12 @@
 //!
 //! The oracle here reads the loose objects of the store, in the plainest way; it shares no code with the core.
 
+use bailiwick::api::ApiKind;
+use bailiwick::core::object_ref::{ApiRef, NativeRef};
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::api::{self, Action, RoleKind, Scope, SiteSubjectKind, SubjectKind};
-use bailiwick::core::rbac::{NativeKind, RbacSpec, Source, Subject};
+use bailiwick::core::rbac::{NativeKind, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, Rule};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -235,12 +237,12 @@ impl<'a> Oracle<'a> {
     }
 
     /// What an object may give, to whom: its subjects, by its source.
-    fn may_reach(&self, source: &Source) -> BTreeSet<Subject> {
+    fn may_reach(&self, source: &ApiRef) -> BTreeSet<Subject> {
         match source.kind {
-            "RoleBinding" => self.by_binding(&source.namespace, &source.name),
-            "SiteRoleBinding" => self.by_site_binding(&source.name),
-            "SiteRole" => self.anywhere(&source.name),
-            "Organization" => {
+            ApiKind::RoleBinding => self.by_binding(&source.namespace, &source.name),
+            ApiKind::SiteRoleBinding => self.by_site_binding(&source.name),
+            ApiKind::SiteRole => self.anywhere(&source.name),
+            ApiKind::Organization => {
                 let held = self.all(Kind::Namespace).map(|o| o.slot().2);
                 let held = held.filter(|ns| {
                     self.holder(ns).is_some_and(|(o, _)| o.metadata.name.as_deref() == Some(&source.name))
@@ -383,7 +385,7 @@ fn spelled(rules: &[Rule], atom: &Atom) -> bool {
 
 fn assert_nothing_beyond(shell: &Shell) {
     let oracle = Oracle::new(&shell.store);
-    let mut reach: BTreeMap<Source, BTreeSet<Subject>> = BTreeMap::new();
+    let mut reach: BTreeMap<ApiRef, BTreeSet<Subject>> = BTreeMap::new();
     let site: BTreeSet<_> = shell.all.site.desired.keys().collect();
     let all = shell.all.desired();
     for (key, native) in all.clone() {
@@ -411,7 +413,7 @@ fn assert_nothing_beyond(shell: &Shell) {
                     );
                 }
                 let kind = if key.kind == NativeKind::RoleBinding { NativeKind::Role } else { NativeKind::ClusterRole };
-                let role = bailiwick::core::rbac::Key { kind, namespace: key.namespace.clone(), name: role.clone() };
+                let role = NativeRef::new(kind, key.namespace.clone(), role.clone());
                 assert!(all.contains_key(&role), "{key} refers to {role}, which nobody wants");
             }
             RbacSpec::Rules(rules) => {
@@ -421,8 +423,12 @@ fn assert_nothing_beyond(shell: &Shell) {
                     _ if site.contains(&key) => Kind::CeilingRelease,
                     _ => Kind::Ceiling,
                 };
-                let kind = if source.kind == "CustomRole" { RoleKind::CustomRole } else { RoleKind::SiteRole };
-                assert!(["CustomRole", "SiteRole"].contains(&source.kind), "{key} is owned by {}", source.path());
+                let kind = if source.kind == ApiKind::CustomRole { RoleKind::CustomRole } else { RoleKind::SiteRole };
+                assert!(
+                    [ApiKind::CustomRole, ApiKind::SiteRole].contains(&source.kind),
+                    "{key} is owned by {}",
+                    source.path()
+                );
                 let asked = oracle.asked(kind, &source.namespace, &source.name, which, &mut BTreeSet::new());
                 let home = (which == Kind::Ceiling && *key.namespace == *RELEASE).then_some(&Kind::CeilingHome);
                 let home = home.and_then(|home| shell.store.ceilings.get(home));

@@ -147,7 +147,7 @@ proptest! {
         let desired = shell.all.desired();
         let natives = |username: &Name, kinds: &[&str]| {
             let grantee = Subject::User(username.clone());
-            let names = desired.values().filter(|native| kinds.contains(&native.source.kind));
+            let names = desired.values().filter(|native| kinds.contains(&native.source.kind.as_str()));
             let names = names.filter(|native| matches!(&native.content, RbacSpec::Binding { subjects, .. } if subjects.contains(&grantee)));
             let sources = names.map(|native| &native.source.uid);
             (sources.clone().count(), sources.collect::<BTreeSet<_>>().len())

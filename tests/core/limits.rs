@@ -1,9 +1,11 @@
 //! Limits of one organization: which objects count, and that nobody loses a place to somebody who asks for more.
 
+use bailiwick::api::ApiKind;
 use bailiwick::api::{self, RoleKind, RoleRef, SubjectKind};
 use bailiwick::core::cache::Cache;
 use bailiwick::core::conditions::Status;
-use bailiwick::core::rbac::{self, Desired, Key, NativeKind, Object, RbacSpec, Source, Subject};
+use bailiwick::core::object_ref::{NativeRef, ObjectRef};
+use bailiwick::core::rbac::{self, Desired, NativeKind, Object, RbacSpec, Subject};
 use bailiwick::core::records;
 use bailiwick::core::roles::{self, LARGEST, MOST_RIGHTS};
 use bailiwick::core::shards::{self, Seed};
@@ -314,9 +316,9 @@ fn a_binding_of_the_longest_names_is_far_from_what_the_api_server_takes() {
     let subjects = (0..8192).map(|n| Subject::User(format!("{n:04}{}", "\u{10348}".repeat(252)).into())).collect();
     let shards = shards::split(&subjects, shards::needed(subjects.len()), Seed::from(&Uid::from("a secret")));
     let largest = shards.into_iter().map(|(_, list)| list).max_by_key(|list| list.len()).unwrap();
-    let source = Source { kind: "SiteRole", namespace: Name::default(), name: "r".into(), uid: "u".into() };
+    let source = ObjectRef::new(ApiKind::SiteRole, Name::default(), "r").with_uid("u");
     let native = Desired { content: RbacSpec::Binding { role: "r".into(), subjects: largest }, source };
-    let key = Key { kind: NativeKind::ClusterRoleBinding, namespace: Name::default(), name: "b".into() };
+    let key = NativeRef::new(NativeKind::ClusterRoleBinding, Name::default(), "b");
     let Object::ClusterRoleBinding(binding) = rbac::to_object(&key, &native, None) else { panic!() };
     let bytes = serde_json::to_vec(&binding).unwrap().len();
     assert!((100_000..300_000).contains(&bytes), "{bytes}");

@@ -1,13 +1,15 @@
 //! Plans: they come to an end, what is there then is what should be there, and on the way nobody holds what neither the
 //! old nor the new state gives, and nobody is for a moment without what one source gives in both.
 
+use bailiwick::api::ApiKind;
+use bailiwick::core::object_ref::{ApiRef, NativeRef, ObjectRef};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bailiwick::core::Name;
 use bailiwick::core::names::RELEASE_PREFIX;
 use bailiwick::core::plan::{self, GivenUp, InFlight, Present, Write};
-use bailiwick::core::rbac::{Desired, DesiredSet, Key, NativeKind, Observed, Owner, RbacSpec, Source, Subject};
+use bailiwick::core::rbac::{Desired, DesiredSet, NativeKind, Observed, Owner, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, Rule, RuleSet, words};
 use bailiwick::core::uid::Uid;
 use bailiwick::operator::writer::Outcome;
@@ -67,17 +69,12 @@ struct Wish {
 const SOURCES: [&str; 4] = ["w", "x", "y", "z"];
 const ROLES: [&str; 3] = ["r0", "r1", "r2"];
 
-fn key(kind: NativeKind, name: &str) -> Key {
-    Key { kind, namespace: "n0".into(), name: name.into() }
+fn key(kind: NativeKind, name: &str) -> NativeRef {
+    NativeRef::new(kind, "n0", name)
 }
 
-fn source(name: &str) -> Source {
-    Source {
-        kind: "RoleBinding",
-        namespace: "n0".into(),
-        name: name.into(),
-        uid: format!("uid-{name}").as_str().into(),
-    }
+fn source(name: &str) -> ApiRef {
+    ObjectRef::new(ApiKind::RoleBinding, "n0", name).with_uid(format!("uid-{name}").as_str())
 }
 
 fn rule(resource: &str) -> Rule {
@@ -390,7 +387,7 @@ fn wishes() -> impl Strategy<Value = Vec<Wish>> {
 }
 
 /// What SiteRoles give beyond the namespaces of organizations, where one may take the place of another.
-fn is_beyond(key: &Key) -> bool {
+fn is_beyond(key: &NativeRef) -> bool {
     key.kind == NativeKind::ClusterRoleBinding || key.name.starts_with(RELEASE_PREFIX)
 }
 
@@ -398,7 +395,7 @@ fn is_beyond(key: &Key) -> bool {
 /// one: of the same source, or beyond the namespaces of organizations.
 fn assert_revoked(cluster: &Rbac, new: &DesiredSet, new_access: &Access) {
     let mut settled = cluster.present.clone();
-    let lingering: BTreeSet<Key> = settled
+    let lingering: BTreeSet<NativeRef> = settled
         .keys()
         .filter(|key| matches!(key.kind, NativeKind::RoleBinding | NativeKind::ClusterRoleBinding))
         .filter(|key| !new.contains_key(*key))
@@ -472,7 +469,7 @@ proptest! {
     ) {
         let mut cluster = Rbac::with(&old.desired());
         let desired = new.desired();
-        let given_up: BTreeSet<Key> = refused
+        let given_up: BTreeSet<NativeRef> = refused
             .iter()
             .map(|role| match of {
                 Some(of) => key(NativeKind::RoleBinding, &format!("{of}:{role}")),
@@ -509,9 +506,9 @@ proptest! {
     ) {
         let mut cluster = Rbac::with(&old.desired());
         let desired = new.desired();
-        let keys: Vec<&Key> = cluster.present.keys().collect();
+        let keys: Vec<&NativeRef> = cluster.present.keys().collect();
         let chosen = which.iter().filter(|_| !keys.is_empty()).map(|which| (*which.get(&keys)).clone());
-        let resisting: BTreeSet<Key> = chosen.collect();
+        let resisting: BTreeSet<NativeRef> = chosen.collect();
         let given_up = GivenUp { objects: resisting.clone(), resisting: resisting.clone() };
         let (before, wanted) = (Access::present(&cluster.present), Access::desired(&desired));
         for _ in 0..12 {
@@ -523,11 +520,11 @@ proptest! {
             }
         }
         prop_assert!(plan::next(&desired, &cluster.present, &given_up).writes.is_empty());
-        let roles_of = |key: &Key, content: Option<&RbacSpec>| match content {
+        let roles_of = |key: &NativeRef, content: Option<&RbacSpec>| match content {
             Some(RbacSpec::Binding { role, .. }) => Some(role_key(key, role)),
             _ => None,
         };
-        let left: BTreeSet<Key> =
+        let left: BTreeSet<NativeRef> =
             resisting.iter().filter_map(|key| roles_of(key, cluster.present.get(key)?.content.as_ref())).collect();
         for (key, native) in &desired {
             let of = roles_of(key, Some(&native.content));

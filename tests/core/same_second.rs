@@ -1,6 +1,7 @@
 //! What came first, where creation times are the same second.
 
 use bailiwick::api;
+use bailiwick::api::ApiKind;
 use bailiwick::core::cache::Cache;
 use bailiwick::core::order::{self, First, Handover};
 use bailiwick::core::records::{self, Binding, Group};
@@ -131,13 +132,13 @@ fn an_object_of_the_second_of_a_handover(
     binding.meta.belongs_to = recorded.map(Into::into);
     let handover = handover();
     assert_eq!(
-        order::predates_claim(&Cache::default(), "RoleBinding", &binding.meta, Some(&handover)).is_some(),
+        order::predates_claim(&Cache::default(), ApiKind::RoleBinding, &binding.meta, Some(&handover)).is_some(),
         former
     );
     assert_eq!(order::belongs_to(&binding.meta, Some(&handover)).is_some(), !former);
     binding.meta.created = Some(NEXT.parse::<jiff::Timestamp>().unwrap().into());
     assert!(
-        order::predates_claim(&Cache::default(), "RoleBinding", &binding.meta, Some(&handover)).is_none(),
+        order::predates_claim(&Cache::default(), ApiKind::RoleBinding, &binding.meta, Some(&handover)).is_none(),
         "its time is beyond doubt"
     );
     assert_eq!(order::belongs_to(&binding.meta, Some(&handover)), None, "and needs no record");
@@ -226,6 +227,6 @@ fn a_doubt_of_before_a_restore(
     group.meta.created = Some("2026-11-30T07:59:59Z".parse::<jiff::Timestamp>().unwrap().into());
     group.vouched = true;
     let binding = binding(9, is_written, &[]);
-    assert_eq!(order::predates_claim(&cache, "RoleBinding", &binding.meta, None).is_some(), doubted);
+    assert_eq!(order::predates_claim(&cache, ApiKind::RoleBinding, &binding.meta, None).is_some(), doubted);
     assert_eq!(order::may_have_waited(&cache, &binding, &group), doubted);
 }

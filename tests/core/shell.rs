@@ -1,6 +1,7 @@
 //! Plays the operator's shell without I/O: takes in events, decides again only what [`Affected`] names, records claims,
 //! defaults and holders, writes statuses. [`Shell::check`] compares with deciding everything from scratch.
 
+use bailiwick::api::ApiKind;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::core::cache::{Affected, Cache, Change, Contribution};
@@ -317,7 +318,7 @@ pub fn meta(cache: &Cache, draft: &StatusDraft) -> Option<bailiwick::core::recor
         Status::Organization(_) => &cache.organizations.get(name)?.meta,
         Status::User(_) => &cache.users.get(name)?.meta,
         Status::Group(_) => &local?.groups.get(name)?.meta,
-        Status::Binding(_) if draft.target.kind == "RoleBinding" => &local?.bindings.get(name)?.meta,
+        Status::Binding(_) if draft.target.kind == ApiKind::RoleBinding => &local?.bindings.get(name)?.meta,
         Status::Binding(_) => &cache.site_bindings.get(name)?.meta,
         Status::Role(_) => &local?.roles.get(name)?.meta,
         Status::SiteRole(_) => &cache.site_roles.get(name)?.meta,

@@ -146,7 +146,7 @@ pub fn mutate(value: &mut Value, mutations: &[Mutation]) {
         if let What::Everywhere(word) = &mutation.what {
             // A text at random is hardly ever the name of somebody.
             let named = |path: &[Step]| match path.last() {
-                Some(Step::Key(key)) => ["name", "username"].contains(&key.as_str()),
+                Some(Step::NativeRef(key)) => ["name", "username"].contains(&key.as_str()),
                 Some(Step::Item(_)) => true,
                 None => false,
             };
@@ -163,7 +163,7 @@ pub fn mutate(value: &mut Value, mutations: &[Mutation]) {
         };
         let Some(parent) = at(value, parents) else { continue };
         match (parent, last) {
-            (Value::Object(fields), Step::Key(key)) => {
+            (Value::Object(fields), Step::NativeRef(key)) => {
                 let Some(node) = fields.remove(key) else { continue };
                 change(&mutation.what, node, copied, |renamed, node| {
                     fields.insert(renamed.unwrap_or(key).to_owned(), node);
@@ -204,7 +204,7 @@ fn change(what: &What, node: Value, copied: Option<Value>, mut put: impl FnMut(O
 
 #[derive(Clone, Debug)]
 enum Step {
-    Key(String),
+    NativeRef(String),
     Item(usize),
 }
 
@@ -221,7 +221,7 @@ fn paths(value: &Value) -> Vec<Vec<Step>> {
             here.pop();
         };
         match value {
-            Value::Object(fields) => fields.iter().for_each(|(key, child)| visit(Step::Key(key.clone()), child)),
+            Value::Object(fields) => fields.iter().for_each(|(key, child)| visit(Step::NativeRef(key.clone()), child)),
             Value::Array(items) => items.iter().enumerate().for_each(|(i, child)| visit(Step::Item(i), child)),
             _ => {}
         }
@@ -233,7 +233,7 @@ fn paths(value: &Value) -> Vec<Vec<Step>> {
 
 fn at<'a>(value: &'a mut Value, path: &[Step]) -> Option<&'a mut Value> {
     path.iter().try_fold(value, |value, step| match step {
-        Step::Key(key) => value.as_object_mut().and_then(|fields: &mut Map<_, _>| fields.get_mut(key)),
+        Step::NativeRef(key) => value.as_object_mut().and_then(|fields: &mut Map<_, _>| fields.get_mut(key)),
         Step::Item(index) => value.as_array_mut().and_then(|items| items.get_mut(*index)),
     })
 }

@@ -1,10 +1,12 @@
 //! Does this ceiling cover this rule, and does this rule allow this request?
 
+use bailiwick::api::ApiKind;
+use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use bailiwick::core::Name;
-use bailiwick::core::rbac::{Desired, DesiredSet, Key, NativeKind, RbacSpec, Source, Subject};
+use bailiwick::core::rbac::{Desired, DesiredSet, NativeKind, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, Ceiling, Rule, RuleSet, words};
 use bailiwick::core::uid::Uid;
 use proptest::prelude::*;
@@ -59,8 +61,8 @@ fn a_ceiling_covers_exactly_what_the_escalation_check_covers() {
 
 /// One ClusterRole, of which "ada" holds the rules.
 fn held(rules: &[Rule]) -> DesiredSet {
-    let key = |kind| Key { kind, namespace: Name::default(), name: "held".into() };
-    let source = Source { kind: "SiteRole", namespace: Name::default(), name: "held".into(), uid: Uid::default() };
+    let key = |kind| NativeRef::new(kind, Name::default(), "held");
+    let source = ObjectRef::new(ApiKind::SiteRole, Name::default(), "held").with_uid(Uid::default());
     let binding = RbacSpec::Binding { role: "held".into(), subjects: [Subject::User("ada".into())].into() };
     let both = [(NativeKind::ClusterRole, RbacSpec::Rules(rules.into())), (NativeKind::ClusterRoleBinding, binding)];
     both.into_iter().map(|(kind, content)| (key(kind), Desired { content, source: source.clone() })).collect()

@@ -4,9 +4,11 @@
 //! Applying a record says what it may affect ([`Affected`]); deciding is left to others. The result never depends on
 //! the order in which records arrive.
 
+mod by_kind;
 mod events;
 mod store;
 
+use crate::api::ApiKind;
 use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -115,10 +117,10 @@ impl Local {
     }
 
     /// The objects beyond the limits of an organization, with their kinds.
-    pub fn excess(&self) -> impl Iterator<Item = (&'static str, &Meta)> {
-        let groups = self.groups.excess().map(|meta| ("Group", meta));
-        let bindings = self.bindings.excess().map(|meta| ("RoleBinding", meta));
-        groups.chain(bindings).chain(self.roles.excess().map(|meta| ("CustomRole", meta)))
+    pub fn excess(&self) -> impl Iterator<Item = (ApiKind, &Meta)> {
+        let groups = self.groups.excess().map(|meta| (ApiKind::Group, meta));
+        let bindings = self.bindings.excess().map(|meta| (ApiKind::RoleBinding, meta));
+        groups.chain(bindings).chain(self.roles.excess().map(|meta| (ApiKind::CustomRole, meta)))
     }
 
     /// When the newest of them was created.

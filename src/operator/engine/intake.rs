@@ -5,14 +5,15 @@
 
 use super::Engine;
 use super::key::ReconcileKey;
-use super::statuses::{meta, meta_of_name};
+use crate::api::ApiKind;
 use crate::api::vocabulary as v;
 use crate::core::Name;
 use crate::core::cache::Affected;
-use crate::core::rbac::{Key, NativeKind, Observed, Source};
+use crate::core::object_ref::{ApiRef, NativeRef, ObjectRef};
+use crate::core::rbac::Observed;
 use crate::core::records::Meta;
 use crate::core::uid::Uid;
-use crate::operator::watch::{Id, Item, Kind, WatchEvent};
+use crate::operator::watch::{Class, Item, Kind, WatchEvent, WatchedRef};
 use crate::operator::writer::WriteRequest;
 
 impl Engine {
@@ -21,7 +22,7 @@ impl Engine {
         match event {
             WatchEvent::Restarted(kind, floor) => {
                 self.listings.begins(kind, floor);
-                if let Some(kind) = of_native(kind) {
+                if let Class::Native(kind) = kind.class() {
                     self.keys.values_mut().for_each(|state| state.objects.list_begins(kind));
                 }
             }
@@ -49,24 +50,24 @@ impl Engine {
             Item::Suspended(_) => self.suspended.version(),
             _ => {
                 let (kind, new) = object_of(item)?;
-                meta_of_name(&self.cache, &new.source(kind)).map(|known| known.version)
+                self.cache.meta_of_name(&new.source(kind)).map(|known| known.version)
             }
         }
     }
 
     /// Whose status is another one than before, though no write of ours is under way: somebody has edited it, or our write was
     /// carried out and its answer was lost. What is said since then was compared with the status before it.
-    fn edited_status(&self, item: &Item) -> Option<Source> {
+    fn edited_status(&self, item: &Item) -> Option<ApiRef> {
         let (kind, new) = object_of(item)?;
         let target = new.source(kind);
-        let edited = is_edited(meta(&self.cache, &target)?, new);
+        let edited = is_edited(self.cache.meta(&target)?, new);
         (edited && self.may_act() && !self.statuses.is_writing(&target)).then_some(target)
     }
 
     /// Whether somebody has edited a status since we wrote it so.
     pub(super) fn edited_since(&self, written: &Item) -> bool {
         let Some((kind, written)) = object_of(written) else { return false };
-        meta(&self.cache, &written.source(kind)).is_some_and(|known| is_edited(written, known))
+        self.cache.meta(&written.source(kind)).is_some_and(|known| is_edited(written, known))
     }
 
     /// An object, from a watch or from the answer to one of our writes.
@@ -156,21 +157,39 @@ impl Engine {
         }
     }
 
-    fn gone(&mut self, id: &Id) {
+    fn gone(&mut self, id: &WatchedRef) {
         self.rights_may_be_back(id);
-        if self.may_act()
-            && let Some(kind) = kind_of_ours(id.kind)
-        {
-            let target = Source { kind, namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
-            self.cause = Some(target.path());
+        let affected = match id.kind.class() {
+            Class::Api(kind) => return self.api_object_gone(&id.clone().with_kind(kind)),
+            Class::Native(kind) => return self.vanished(&id.by_name().with_kind(kind), &id.uid),
+            Class::Namespace => self.cache.namespace(&id.name, None, Some(&id.uid)),
+            Class::Ceiling => self.ceiling(id.kind, None),
+            Class::Configuration => {
+                self.suspended.take_out(&id.uid);
+                // What was understood last of the others stays in force.
+                return self.record.take_out(&id.uid);
+            }
+        };
+        self.affected(affected);
+    }
+
+    fn api_object_gone(&mut self, object: &ApiRef) {
+        if self.may_act() {
+            self.cause = Some(object.path());
         }
-        self.take_out(id);
+        self.forget_status(object);
+        let affected = self.cache.delete(&object.by_name(), &object.uid);
+        if object.kind == ApiKind::User {
+            self.timers.set(ReconcileKey::User(object.name.clone()), None);
+            self.suspended.note_user(&object.name, self.cache.users.get(&object.name));
+        }
+        self.affected(affected);
         self.cause = None;
     }
 
     /// The chart's own RBAC is not ours to keep, so it arrives as something that is gone. Where the operator has no rights, it
     /// may have them again.
-    fn rights_may_be_back(&mut self, id: &Id) {
+    fn rights_may_be_back(&mut self, id: &WatchedRef) {
         let is_of_chart = [v::OPERATOR_ROLE, v::PROJECTOR_ROLE, v::CEILING, v::CEILING_HOME].contains(&&*id.name);
         let namespaces: Vec<Name> = match id.kind {
             Kind::NativeRoleBinding if is_of_chart => vec![id.namespace.clone()],
@@ -198,38 +217,7 @@ impl Engine {
         self.new_namespaces.contains(name, self.now.clock)
     }
 
-    fn take_out(&mut self, id: &Id) {
-        self.forget_status(id);
-        let (cache, ns, name, uid) = (&mut self.cache, &id.namespace, &id.name, Some(&id.uid));
-        let affected = match id.kind {
-            Kind::Organization => cache.organization(name, None, uid),
-            Kind::User => {
-                self.timers.set(ReconcileKey::User(name.clone()), None);
-                let affected = self.cache.user(name, None, uid);
-                self.suspended.note_user(name, self.cache.users.get(name));
-                affected
-            }
-            Kind::Group => cache.group(ns, name, None, uid),
-            Kind::RoleBinding => cache.binding(ns, name, None, uid),
-            Kind::CustomRole => cache.custom_role(ns, name, None, uid),
-            Kind::SiteRole => cache.site_role(name, None, uid),
-            Kind::SiteRoleBinding => cache.site_binding(name, None, uid),
-            Kind::Namespace => cache.namespace(name, None, uid),
-            Kind::Ceiling | Kind::CeilingHome | Kind::CeilingCluster | Kind::CeilingRelease => {
-                self.ceiling(id.kind, None)
-            }
-            // What was understood last stays in force.
-            Kind::Bounds | Kind::Settings | Kind::Policies => return,
-            Kind::Suspended => return self.suspended.take_out(&id.uid),
-            Kind::Kept => return self.record.take_out(&id.uid),
-            Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
-                return self.vanished(id);
-            }
-        };
-        self.affected(affected);
-    }
-
-    fn observe(&mut self, object: Key, observed: Observed) {
+    fn observe(&mut self, object: NativeRef, observed: Observed) {
         let key = ReconcileKey::of(&object);
         let state = self.keys.entry(key.clone()).or_default();
         // What is being written is looked at when that is answered.
@@ -241,15 +229,13 @@ impl Engine {
         }
     }
 
-    fn vanished(&mut self, id: &Id) {
-        let Some(kind) = of_native(id.kind) else { return };
-        let object = Key { kind, namespace: id.namespace.clone(), name: id.name.clone() };
-        let key = ReconcileKey::of(&object);
+    fn vanished(&mut self, object: &NativeRef, uid: &Uid) {
+        let key = ReconcileKey::of(object);
         let Some(state) = self.keys.get_mut(&key) else { return };
         let writing = state.is_writing();
-        let Some(changed) = state.objects.vanished(&object, &id.uid, writing) else { return };
+        let Some(changed) = state.objects.vanished(object, uid, writing) else { return };
         state.changes.note(changed.0.as_ref(), None);
-        if !state.in_flight.contains(&object) {
+        if !state.in_flight.contains(object) {
             self.drifted(key);
         }
     }
@@ -265,7 +251,7 @@ impl Engine {
     /// A list is complete: what it did not show is gone, unless we wrote it after the list began.
     fn listing_complete(&mut self, kind: Kind) {
         if let Some(seen) = self.listings.ends(kind) {
-            let missing: Vec<Id> = self.known(kind).into_iter().filter(|id| !seen.contains(id)).collect();
+            let missing: Vec<WatchedRef> = self.known(kind).into_iter().filter(|id| !seen.contains(id)).collect();
             for id in missing {
                 self.gone(&id);
             }
@@ -282,105 +268,52 @@ impl Engine {
         }
     }
 
-    fn known(&self, kind: Kind) -> Vec<Id> {
-        let cache = &self.cache;
-        let of = |meta: &Meta| Id {
-            kind,
-            namespace: meta.namespace.clone(),
-            name: meta.name.clone(),
-            uid: meta.uid.clone(),
-        };
-        match kind {
-            Kind::Organization => cache.organizations.metas().map(of).collect(),
-            Kind::User => cache.users.metas().map(of).collect(),
-            Kind::Group => cache.local.values().flat_map(|l| l.groups.metas()).map(of).collect(),
-            Kind::RoleBinding => cache.local.values().flat_map(|l| l.bindings.metas()).map(of).collect(),
-            Kind::CustomRole => cache.local.values().flat_map(|l| l.roles.metas()).map(of).collect(),
-            Kind::SiteRole => cache.site_roles.metas().map(of).collect(),
-            Kind::SiteRoleBinding => cache.site_bindings.metas().map(of).collect(),
-            Kind::Namespace => {
-                let id = |n: &crate::core::records::Namespace| Id {
-                    kind,
-                    namespace: Name::default(),
-                    name: n.name.clone(),
-                    uid: n.uid.clone(),
+    /// What is known of a kind.
+    fn known(&self, kind: Kind) -> Vec<WatchedRef> {
+        let cluster = |name: Name, uid: Uid| ObjectRef::new(kind, Name::default(), name).with_uid(uid);
+        match kind.class() {
+            Class::Api(api) => self.cache.metas(api).map(|meta| meta.source(api).with_kind(kind)).collect(),
+            Class::Native(native) => {
+                let all = self.keys.values().flat_map(|state| state.objects.confirmed());
+                let of_kind = all.filter(|(object, _)| object.kind == native);
+                of_kind.map(|(object, known)| object.clone().with_kind(kind).with_uid(known.uid.clone())).collect()
+            }
+            Class::Namespace => {
+                self.cache.namespaces.values().map(|known| cluster(known.name.clone(), known.uid.clone())).collect()
+            }
+            Class::Ceiling => vec![cluster(Name::default(), Uid::default())],
+            Class::Configuration => {
+                let uid = match kind {
+                    Kind::Suspended => self.suspended.uid(),
+                    Kind::Kept => self.record.uid(),
+                    _ => None,
                 };
-                cache.namespaces.values().map(id).collect()
-            }
-            Kind::Ceiling | Kind::CeilingHome | Kind::CeilingCluster | Kind::CeilingRelease => {
-                vec![Id { kind, namespace: Name::default(), name: Name::default(), uid: Uid::default() }]
-            }
-            Kind::Bounds | Kind::Settings | Kind::Policies => Vec::new(),
-            Kind::Suspended => {
-                let id = |uid| Id { kind, namespace: Name::default(), name: Name::default(), uid };
-                self.suspended.uid().map(id).into_iter().collect()
-            }
-            Kind::Kept => {
-                let id = |uid| Id { kind, namespace: Name::default(), name: Name::default(), uid };
-                self.record.uid().map(id).into_iter().collect()
-            }
-            Kind::NativeRole | Kind::NativeRoleBinding | Kind::NativeClusterRole | Kind::NativeClusterRoleBinding => {
-                self.known_native(kind)
+                uid.map(|uid| cluster(Name::default(), uid)).into_iter().collect()
             }
         }
     }
-
-    fn known_native(&self, kind: Kind) -> Vec<Id> {
-        let present = self.keys.values().flat_map(|state| state.objects.confirmed());
-        let id = |(key, observed): (&Key, &Observed)| Id {
-            kind,
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            uid: observed.uid.clone(),
-        };
-        present.filter(|(key, _)| Kind::from(key.kind) == kind).map(id).collect()
-    }
 }
 
-fn of_native(kind: Kind) -> Option<NativeKind> {
-    Some(match kind {
-        Kind::NativeRole => NativeKind::Role,
-        Kind::NativeRoleBinding => NativeKind::RoleBinding,
-        Kind::NativeClusterRole => NativeKind::ClusterRole,
-        Kind::NativeClusterRoleBinding => NativeKind::ClusterRoleBinding,
-        _ => return None,
-    })
-}
-
-fn id(item: &Item) -> Option<Id> {
-    let of = |kind, meta: &Meta| Id {
-        kind,
-        namespace: meta.namespace.clone(),
-        name: meta.name.clone(),
-        uid: meta.uid.clone(),
-    };
+/// Which object it is; `None` for what is taken in whatever its version.
+fn id(item: &Item) -> Option<WatchedRef> {
+    let cluster = |kind, name: Name, uid: Uid| ObjectRef::new(kind, Name::default(), name).with_uid(uid);
     Some(match item {
-        Item::Organization(o) => of(Kind::Organization, &o.meta),
-        Item::User(u) => of(Kind::User, &u.meta),
-        Item::Group(g) => of(Kind::Group, &g.meta),
-        Item::RoleBinding(b) => of(Kind::RoleBinding, &b.meta),
-        Item::CustomRole(r) => of(Kind::CustomRole, &r.meta),
-        Item::SiteRole(r) => of(Kind::SiteRole, &r.meta),
-        Item::SiteRoleBinding(b) => of(Kind::SiteRoleBinding, &b.meta),
-        Item::Namespace(n) => {
-            Id { kind: Kind::Namespace, namespace: Name::default(), name: n.name.clone(), uid: n.uid.clone() }
-        }
-        Item::Native(key, observed) => Id {
-            kind: Kind::from(key.kind),
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            uid: observed.uid.clone(),
-        },
-        Item::Ceiling(kind, ..) => {
-            Id { kind: *kind, namespace: Name::default(), name: Name::default(), uid: Uid::default() }
-        }
-        Item::Suspended(list) => {
-            Id { kind: Kind::Suspended, namespace: Name::default(), name: Name::default(), uid: list.uid.clone() }
-        }
-        Item::Kept(map, _) => {
-            Id { kind: Kind::Kept, namespace: Name::default(), name: Name::default(), uid: map.uid.clone() }
-        }
+        Item::Namespace(namespace) => cluster(Kind::Namespace, namespace.name.clone(), namespace.uid.clone()),
+        Item::Native(object, known) => object.clone().with_kind(object.kind.into()).with_uid(known.uid.clone()),
+        Item::Ceiling(kind, ..) => cluster(*kind, Name::default(), Uid::default()),
+        Item::Suspended(list) => cluster(Kind::Suspended, Name::default(), list.uid.clone()),
+        Item::Kept(map, _) => cluster(Kind::Kept, Name::default(), map.uid.clone()),
         Item::Bounds(_) | Item::Settings(_) | Item::Configuration { .. } | Item::PolicyFaults(_) => return None,
+        Item::Organization(_)
+        | Item::User(_)
+        | Item::Group(_)
+        | Item::RoleBinding(_)
+        | Item::CustomRole(_)
+        | Item::SiteRole(_)
+        | Item::SiteRoleBinding(_) => {
+            let (kind, meta) = object_of(item)?;
+            meta.source(kind).with_kind(kind.into())
+        }
     })
 }
 
@@ -398,30 +331,16 @@ fn version_of(item: &Item) -> Option<u64> {
     }
 }
 
-/// Of our kinds, its name in the API.
-pub(super) fn kind_of_ours(kind: Kind) -> Option<&'static str> {
-    Some(match kind {
-        Kind::Organization => "Organization",
-        Kind::User => "User",
-        Kind::Group => "Group",
-        Kind::RoleBinding => "RoleBinding",
-        Kind::CustomRole => "CustomRole",
-        Kind::SiteRole => "SiteRole",
-        Kind::SiteRoleBinding => "SiteRoleBinding",
-        _ => return None,
-    })
-}
-
 /// Of our kinds, which one it is, and of what.
-fn object_of(item: &Item) -> Option<(&'static str, &Meta)> {
+fn object_of(item: &Item) -> Option<(ApiKind, &Meta)> {
     Some(match item {
-        Item::Organization(o) => ("Organization", &o.meta),
-        Item::User(u) => ("User", &u.meta),
-        Item::Group(g) => ("Group", &g.meta),
-        Item::RoleBinding(b) => ("RoleBinding", &b.meta),
-        Item::CustomRole(r) => ("CustomRole", &r.meta),
-        Item::SiteRole(r) => ("SiteRole", &r.meta),
-        Item::SiteRoleBinding(b) => ("SiteRoleBinding", &b.meta),
+        Item::Organization(o) => (ApiKind::Organization, &o.meta),
+        Item::User(u) => (ApiKind::User, &u.meta),
+        Item::Group(g) => (ApiKind::Group, &g.meta),
+        Item::RoleBinding(b) => (ApiKind::RoleBinding, &b.meta),
+        Item::CustomRole(r) => (ApiKind::CustomRole, &r.meta),
+        Item::SiteRole(r) => (ApiKind::SiteRole, &r.meta),
+        Item::SiteRoleBinding(b) => (ApiKind::SiteRoleBinding, &b.meta),
         _ => return None,
     })
 }

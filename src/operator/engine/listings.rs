@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::operator::watch::{Id, Kind};
+use crate::operator::watch::{Kind, WatchedRef};
 
 /// A list that is being read.
 #[derive(Debug)]
 struct Listing {
     /// It shows everything up to this version at least.
     floor: u64,
-    seen: HashSet<Id>,
+    seen: HashSet<WatchedRef>,
 }
 
 /// The lists of all kinds.
@@ -27,14 +27,14 @@ impl Listings {
     }
 
     /// A list is complete. Returns what it has shown.
-    pub fn ends(&mut self, kind: Kind) -> Option<HashSet<Id>> {
+    pub fn ends(&mut self, kind: Kind) -> Option<HashSet<WatchedRef>> {
         self.in_progress.remove(&kind).map(|list| list.seen)
     }
 
     /// An object of a list, perhaps, at this version, and the version that was known. If it is older than what was known before
     /// the list was asked for, the cluster has gone back in time. What is newer than that may have been known first: from the
     /// answer to a write, say.
-    pub fn shows(&mut self, id: Id, version: Option<u64>, known: Option<u64>) {
+    pub fn shows(&mut self, id: WatchedRef, version: Option<u64>, known: Option<u64>) {
         let Some(list) = self.in_progress.get_mut(&id.kind) else { return };
         if let (Some(new), Some(known)) = (version, known)
             && known <= list.floor
@@ -71,9 +71,10 @@ impl Listings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::object_ref::ObjectRef;
 
-    fn id(kind: Kind, name: &str) -> Id {
-        Id { kind, namespace: "".into(), name: name.into(), uid: "u".into() }
+    fn id(kind: Kind, name: &str) -> WatchedRef {
+        ObjectRef::new(kind, "", name).with_uid("u")
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::Engine;
 use super::key::ReconcileKey;
+use crate::api::ApiKind;
 use crate::api::RoleKind;
 use crate::core::Name;
 use crate::core::claims::Claim;
@@ -84,17 +85,21 @@ impl Engine {
         let ends = |binding: &&Binding| {
             binding.expires_at.map(jiff::Timestamp::from).is_some_and(|end| end >= since && end <= self.now.time)
         };
-        let log = |kind: &'static str, binding: &Binding| {
+        let log = |kind: ApiKind, binding: &Binding| {
             let binding = binding.meta.source(kind).path();
             tracing::info!(binding, "a binding has expired");
         };
         match key {
             ReconcileKey::Site => {
-                self.cache.site_bindings.values().filter(ends).for_each(|binding| log("SiteRoleBinding", binding));
+                self.cache
+                    .site_bindings
+                    .values()
+                    .filter(ends)
+                    .for_each(|binding| log(ApiKind::SiteRoleBinding, binding));
             }
             ReconcileKey::Namespace(name) => {
                 let bindings = self.cache.local.get(name).into_iter().flat_map(|local| local.bindings.values());
-                bindings.filter(ends).for_each(|binding| log("RoleBinding", binding));
+                bindings.filter(ends).for_each(|binding| log(ApiKind::RoleBinding, binding));
             }
             ReconcileKey::User(_)
             | ReconcileKey::Organization(_)
@@ -137,7 +142,7 @@ fn log_role(old: Option<&Binding>, new: &Binding) {
         return;
     };
     if old.role != new.role {
-        let kind = if new.meta.namespace.is_empty() { "SiteRoleBinding" } else { "RoleBinding" };
+        let kind = if new.meta.namespace.is_empty() { ApiKind::SiteRoleBinding } else { ApiKind::RoleBinding };
         let name = |(kind, name): &(RoleKind, Name)| format!("{}/{name}", kind.as_str());
         let (binding, before, now) = (new.meta.source(kind).path(), name(&old.role), name(&new.role));
         tracing::info!(binding, before, now, "a binding has another role");

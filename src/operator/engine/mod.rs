@@ -34,6 +34,7 @@ mod suspended_users;
 mod work_queue;
 mod write_budget;
 
+use crate::core::object_ref::ApiRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -60,7 +61,6 @@ use super::metrics::Metrics;
 use super::watch::WatchEvent;
 use super::writer::{WriteRequest, WriteResult};
 use crate::core::cache::{Affected, Cache};
-use crate::core::rbac::Source;
 use crate::core::uid::Uid;
 use crate::core::write_failures::WriteFailures;
 
@@ -93,7 +93,7 @@ pub struct Engine {
     /// ConfigMaps of the chart that cannot be read, and why not.
     unread: BTreeMap<&'static str, (Uid, String)>,
     /// Objects that are being read again.
-    rereading: HashSet<Source>,
+    rereading: HashSet<ApiRef>,
     /// Counts changes, to tell which of them a decision has taken into account.
     revision: u64,
     /// Keys with work to do, by the revision since which they have it.
@@ -156,6 +156,7 @@ impl Engine {
         let mut state = history.state();
         loop {
             let (time, clock) = self.wakes_at();
+            let clock = [clock, self.resyncs_at()].into_iter().flatten().min();
             tokio::select! {
                 biased;
                 changed = leading.changed() => {
@@ -250,8 +251,7 @@ impl Engine {
     /// When it wants its next turn, if nothing happens before: by either clock.
     #[must_use]
     pub fn wakes_at(&self) -> (Option<Timestamp>, Option<Instant>) {
-        let resync = Some(self.resync.next_look()).filter(|_| self.may_begin());
-        let clocks = [self.queue.next_at(), self.budget.stalls_at(self.now.clock), resync];
+        let clocks = [self.queue.next_at(), self.budget.stalls_at(self.now.clock)];
         (self.timers.next(), clocks.into_iter().flatten().min())
     }
 

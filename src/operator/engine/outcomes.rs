@@ -3,7 +3,8 @@
 use super::Engine;
 use super::key::ReconcileKey;
 use crate::api::conditions::Reason;
-use crate::core::rbac::{Key, Observed};
+use crate::core::object_ref::NativeRef;
+use crate::core::rbac::Observed;
 use crate::core::uid::Uid;
 use crate::core::write_failures::WriteFailure;
 use crate::operator::writer::{Outcome, WriteResult};
@@ -50,7 +51,7 @@ impl Engine {
         }
     }
 
-    fn native_written(&mut self, key: &ReconcileKey, object: Key, revokes: bool, outcome: Outcome) {
+    fn native_written(&mut self, key: &ReconcileKey, object: NativeRef, revokes: bool, outcome: Outcome) {
         let is_new = key.namespace().is_some_and(|name| self.is_new(name));
         let Some(state) = self.keys.get_mut(key) else { return };
         if !matches!(outcome, Outcome::Failed { .. }) {
@@ -120,14 +121,14 @@ impl Engine {
     }
 
     /// Takes in what a write left, or came upon. Says whether nothing newer is known.
-    fn take_answer(&mut self, key: &ReconcileKey, object: Key, observed: Observed) -> bool {
+    fn take_answer(&mut self, key: &ReconcileKey, object: NativeRef, observed: Observed) -> bool {
         let Some(state) = self.keys.get_mut(key) else { return false };
         let changed = state.objects.written(object, observed);
         changed.inspect(|(before, after)| state.changes.note(before.as_ref(), after.as_ref())).is_some()
     }
 
     /// An object that was to be written is gone. `uid`: the one that was written to, if any.
-    fn found_gone(&mut self, key: &ReconcileKey, object: &Key, uid: Option<Uid>) {
+    fn found_gone(&mut self, key: &ReconcileKey, object: &NativeRef, uid: Option<Uid>) {
         let Some(state) = self.keys.get_mut(key) else { return };
         match state.objects.get(object) {
             // A create in conflict with nothing that there is.
@@ -141,7 +142,14 @@ impl Engine {
     }
 
     /// The API server refuses a write. Says whether nothing else can be tried at once.
-    fn refused(&mut self, key: &ReconcileKey, object: Key, reason: Reason, message: String, revokes: bool) -> bool {
+    fn refused(
+        &mut self,
+        key: &ReconcileKey,
+        object: NativeRef,
+        reason: Reason,
+        message: String,
+        revokes: bool,
+    ) -> bool {
         // A binding is checked against the ceiling at every update, even one that only takes away. Deleting is not: what it may
         // still grant is created again.
         if revokes && self.keys.get_mut(key).is_some_and(|state| state.objects.must_recreate(&object)) {
@@ -152,7 +160,7 @@ impl Engine {
     }
 
     /// Something cannot be written for now: it is reported and tried again, and holds up nothing else.
-    fn write_failed(&mut self, key: &ReconcileKey, object: Key, reason: Reason, message: String, revokes: bool) {
+    fn write_failed(&mut self, key: &ReconcileKey, object: NativeRef, reason: Reason, message: String, revokes: bool) {
         let Some(state) = self.keys.get_mut(key) else { return };
         // An answer may quote what was written, which may be large.
         let message = message[..message.floor_char_boundary(LONGEST_MESSAGE)].to_owned();
@@ -181,8 +189,8 @@ impl Engine {
             return;
         }
         let refused = state.failures.refused();
-        let is_over = |object: &&Key| ReconcileKey::of(object) == *key && !refused.contains(*object);
-        let over: Vec<Key> = self.write_failures.keys().filter(is_over).cloned().collect();
+        let is_over = |object: &&NativeRef| ReconcileKey::of(object) == *key && !refused.contains(*object);
+        let over: Vec<NativeRef> = self.write_failures.keys().filter(is_over).cloned().collect();
         over.iter().for_each(|object| self.write_failures.remove(object));
         let authorized_again = |name| refused.is_empty() && self.write_failures.unauthorized.remove(name);
         let is_authorized = key.namespace().is_some_and(authorized_again);

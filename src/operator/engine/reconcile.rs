@@ -1,5 +1,7 @@
 //! Reconciling a key: decide, compare with what is there, and begin the next step of writes.
 
+use crate::api::ApiKind;
+use crate::core::object_ref::NativeRef;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -11,7 +13,7 @@ use crate::core::conditions::StatusDraft;
 use crate::core::desired::DesiredState;
 use crate::core::observed_state::ObservedState;
 use crate::core::plan::{self, Step, Write};
-use crate::core::rbac::{Key, Observed};
+use crate::core::rbac::Observed;
 use crate::core::write_failures::WriteFailures;
 use crate::core::{claims, organization, site};
 
@@ -19,7 +21,7 @@ use crate::core::{claims, organization, site};
 pub(super) struct Observations<'a>(pub &'a HashMap<ReconcileKey, KeyState>, pub &'a WriteFailures);
 
 impl ObservedState for Observations<'_> {
-    fn get(&self, key: &Key) -> Option<&Observed> {
+    fn get(&self, key: &NativeRef) -> Option<&Observed> {
         self.0.get(&ReconcileKey::of(key))?.objects.get(key)
     }
 
@@ -252,7 +254,7 @@ impl Engine {
         if let Some(decided) = decided {
             // The holder of a role is recorded in its status, and grants wait for the record. And a policy asks whether a Group
             // is privileged.
-            let waits_for_none = |s: &StatusDraft| s.target.kind == "SiteRole" || self.makes_privileged(s);
+            let waits_for_none = |s: &StatusDraft| s.target.kind == ApiKind::SiteRole || self.makes_privileged(s);
             let (first, others) = decided.statuses.into_iter().partition(waits_for_none);
             self.statuses.write_now(first);
             self.statuses.defer(key, made_at, others, now.clock);

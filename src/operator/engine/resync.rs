@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use super::key::ReconcileKey;
 use super::reconcile::Observations;
-use super::statuses::meta;
 use crate::core::conditions::StatusDraft;
 use crate::core::desired::DesiredState;
 use crate::core::{organization, organization_status, plan, site, user};
@@ -33,11 +32,6 @@ pub(super) struct Resync {
 impl Resync {
     pub fn new(now: Instant) -> Self {
         Self { period: PERIOD, began: now, total: 0, left: Vec::new(), next_look: now + TICK }
-    }
-
-    /// When to look again.
-    pub fn next_look(&self) -> Instant {
-        self.next_look
     }
 
     /// Whether it is time to look, which it is once a tick.
@@ -77,6 +71,12 @@ impl Engine {
     pub fn with_resync(mut self, period: Duration) -> Self {
         self.resync.period = period;
         self
+    }
+
+    /// When it looks next whether keys are due to be decided again.
+    #[must_use]
+    pub fn resyncs_at(&self) -> Option<Instant> {
+        Some(self.resync.next_look).filter(|_| self.may_begin())
     }
 
     /// Decides keys again that are due: one if there is other work.
@@ -157,9 +157,9 @@ impl Engine {
 
     /// Whether a status should say something else, while no status is about to be written.
     fn fault_of_status(&self, draft: &StatusDraft) -> Option<Fault> {
-        let meta = meta(&self.cache, &draft.target).filter(|_| self.statuses.is_idle() && self.busy.is_empty())?;
+        let meta = self.cache.meta(&draft.target).filter(|_| self.statuses.is_idle() && self.busy.is_empty())?;
         let document = draft.document(meta, self.now.time).filter(|_| !self.is_status_requeued(&draft.target));
-        document.map(|_| (draft.target.kind, draft.target.path()))
+        document.map(|_| (draft.target.kind.as_str(), draft.target.path()))
     }
 }
 

@@ -1,9 +1,8 @@
 //! How many writes may be in flight at once: what takes access away goes first, and does not stop what gives it.
 
+use crate::core::object_ref::NativeRef;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
-
-use crate::core::rbac::Key;
 
 /// How many times as many writes may be in flight when they take access away. The API server lets each wait for a tenth of a
 /// second while it finds out what the operator may do, so the number at once is what makes a revocation everywhere fast.
@@ -37,7 +36,7 @@ pub(super) struct Room {
 pub(super) struct WriteBudget {
     granting: usize,
     /// What takes access away, and when that began.
-    revoking: HashMap<Key, Instant>,
+    revoking: HashMap<NativeRef, Instant>,
     /// Since when some are, or none is, and how much of [`LONGEST_HOLD`] was left then.
     since: Option<Instant>,
     left: Duration,
@@ -98,7 +97,7 @@ impl WriteBudget {
     }
 
     /// A write begins: of this object, if it takes access away.
-    pub fn begin(&mut self, revoking: Option<&Key>, now: Instant) {
+    pub fn begin(&mut self, revoking: Option<&NativeRef>, now: Instant) {
         let Some(key) = revoking else {
             self.granting += 1;
             return;
@@ -112,7 +111,7 @@ impl WriteBudget {
     }
 
     /// A write is done.
-    pub fn end(&mut self, revoking: Option<&Key>, now: Instant) {
+    pub fn end(&mut self, revoking: Option<&NativeRef>, now: Instant) {
         let Some(key) = revoking else {
             self.granting = self.granting.saturating_sub(1);
             return;
@@ -134,8 +133,8 @@ mod tests {
     use super::*;
     use crate::core::rbac::NativeKind;
 
-    fn key(n: usize) -> Key {
-        Key { kind: NativeKind::RoleBinding, namespace: "alpha".into(), name: format!("b{n}").into() }
+    fn key(n: usize) -> NativeRef {
+        NativeRef::new(NativeKind::RoleBinding, "alpha", format!("b{n}"))
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One write: the requests, and what to make of the answers.
 
+use crate::api::ApiKind;
+use crate::core::object_ref::{ApiRef, NativeRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +24,7 @@ use crate::api::{self, GROUP, VERSION};
 use crate::core::Name;
 use crate::core::claims::Claim;
 use crate::core::plan::Write;
-use crate::core::rbac::{self, Desired, Key, NativeKind, Object, Observed, Owner, Source};
+use crate::core::rbac::{self, Desired, NativeKind, Object, Observed, Owner};
 use crate::core::salvage::Withhold;
 use crate::core::uid::Uid;
 use crate::operator::REPORTER;
@@ -42,14 +44,14 @@ const EVENTS_IN_A_WINDOW: usize = 32;
 const WINDOW: Duration = Duration::from_secs(2);
 
 /// Fields of statuses that CRDs of earlier versions do not have. The operator does without them then.
-const NEWER_FIELDS: [(&str, &str); 7] = [
-    ("Group", "organization"),
-    ("RoleBinding", "organization"),
-    ("RoleBinding", "olderGroups"),
-    ("CustomRole", "organization"),
-    ("User", "organizations"),
-    ("User", "siteRoles"),
-    ("User", "grants"),
+const NEWER_FIELDS: [(ApiKind, &str); 7] = [
+    (ApiKind::Group, "organization"),
+    (ApiKind::RoleBinding, "organization"),
+    (ApiKind::RoleBinding, "olderGroups"),
+    (ApiKind::CustomRole, "organization"),
+    (ApiKind::User, "organizations"),
+    (ApiKind::User, "siteRoles"),
+    (ApiKind::User, "grants"),
 ];
 
 /// The longest note of an Event, in bytes, as the API has it.
@@ -209,7 +211,7 @@ impl Applier {
     }
 
     /// What is there under this name.
-    async fn look(&self, key: &Key) -> Outcome {
+    async fn look(&self, key: &NativeRef) -> Outcome {
         match self.get(key).await {
             Ok(None) => Outcome::Gone(None),
             Ok(Some(object)) if rbac::is_ours(rbac::metadata(&object)) => match rbac::observe(&object) {
@@ -222,7 +224,7 @@ impl Applier {
     }
 
     /// Whether the operator may create this kind in this place at all. If so, it was the ceiling that refused.
-    async fn authorized(&self, key: &Key) -> bool {
+    async fn authorized(&self, key: &NativeRef) -> bool {
         let resource = match key.kind {
             NativeKind::Role => "roles",
             NativeKind::RoleBinding => "rolebindings",
@@ -247,7 +249,7 @@ impl Applier {
         answer.is_ok_and(|review| review.status.is_some_and(|s| s.allowed))
     }
 
-    async fn put(&self, key: &Key, native: &Desired, uid: Option<&Uid>) -> kube::Result<Option<Observed>> {
+    async fn put(&self, key: &NativeRef, native: &Desired, uid: Option<&Uid>) -> kube::Result<Option<Observed>> {
         let client = self.client.clone();
         let namespace = &*key.namespace;
         let stored = match rbac::to_object(key, native, uid) {
@@ -263,7 +265,7 @@ impl Applier {
         Ok(rbac::observe(&stored).map(|(_, observed)| observed))
     }
 
-    async fn get(&self, key: &Key) -> kube::Result<Option<Object>> {
+    async fn get(&self, key: &NativeRef) -> kube::Result<Option<Object>> {
         let (client, namespace, name) = (self.client.clone(), &*key.namespace, &*key.name);
         Ok(match key.kind {
             NativeKind::Role => Api::namespaced(client, namespace).get_opt(name).await?.map(Object::Role),
@@ -274,7 +276,7 @@ impl Applier {
     }
 
     /// Deletes. What a finalizer keeps is still there, and still grants: it is returned.
-    async fn delete(&self, key: &Key, uid: &Uid) -> kube::Result<Option<Observed>> {
+    async fn delete(&self, key: &NativeRef, uid: &Uid) -> kube::Result<Option<Observed>> {
         let (client, namespace) = (self.client.clone(), &*key.namespace);
         let kept = match key.kind {
             NativeKind::Role => delete(Api::namespaced(client, namespace), key, uid).await?.map(Object::Role),
@@ -362,7 +364,7 @@ impl Applier {
     }
 
     /// Reads an object of ours. A failure is reported after a pause, so that it can be tried again at once.
-    async fn read(&self, target: &Source) -> Result<Box<Item>, Failure> {
+    async fn read(&self, target: &ApiRef) -> Result<Box<Item>, Failure> {
         match (Request { client: &self.client, target, status: None }).send().await {
             Ok(Some(item)) => Ok(Box::new(item)),
             Ok(None) => Err(Failure::Gone),
@@ -373,7 +375,7 @@ impl Applier {
         }
     }
 
-    async fn status(&self, target: Source, mut document: Value, news: Option<News>) -> WriteResult {
+    async fn status(&self, target: ApiRef, mut document: Value, news: Option<News>) -> WriteResult {
         let send = |document| Request { client: &self.client, target: &target, status: Some(document) }.send();
         let mut result = send(document.clone()).await;
         // CRDs of before know fewer fields: Helm does not upgrade them.
@@ -398,7 +400,7 @@ impl Applier {
     }
 
     /// Tells people of a status that was written.
-    fn tell(&self, target: &Source, news: News) {
+    fn tell(&self, target: &ApiRef, news: News) {
         let News { good, reason, message, changes, event } = news;
         if changes {
             let (object, said) = (target.path(), &message[..message.floor_char_boundary(LONGEST_NOTE)]);
@@ -441,10 +443,10 @@ fn is_of_an_older_schema(error: &kube::Error) -> bool {
     api_status(error).is_some_and(|status| status.message.contains("field not declared in schema"))
 }
 
-fn reference(target: &Source) -> corev1::ObjectReference {
+fn reference(target: &ApiRef) -> corev1::ObjectReference {
     corev1::ObjectReference {
         api_version: Some(format!("{GROUP}/{VERSION}")),
-        kind: Some(target.kind.to_owned()),
+        kind: Some(target.kind.to_string()),
         name: Some(target.name.to_string()),
         namespace: (!target.namespace.is_empty()).then(|| target.namespace.to_string()),
         uid: Some(target.uid.to_string()),
@@ -501,7 +503,7 @@ where
     }
 }
 
-async fn delete<K>(api: Api<K>, key: &Key, uid: &Uid) -> kube::Result<Option<K>>
+async fn delete<K>(api: Api<K>, key: &NativeRef, uid: &Uid) -> kube::Result<Option<K>>
 where
     K: Clone + DeserializeOwned + std::fmt::Debug + kube::Resource,
 {
@@ -514,7 +516,7 @@ where
 /// Applies the status of an object of ours, or only reads the object.
 struct Request<'a> {
     client: &'a Client,
-    target: &'a Source,
+    target: &'a ApiRef,
     status: Option<Value>,
 }
 
@@ -522,13 +524,13 @@ impl Request<'_> {
     /// Returns the object as it is then, unless it is being deleted.
     async fn send(self) -> kube::Result<Option<Item>> {
         match self.target.kind {
-            "Organization" => self.cluster::<api::Organization, _>(Item::Organization).await,
-            "User" => self.cluster::<api::User, _>(Item::User).await,
-            "SiteRole" => self.cluster::<api::SiteRole, _>(Item::SiteRole).await,
-            "SiteRoleBinding" => self.cluster::<api::SiteRoleBinding, _>(Item::SiteRoleBinding).await,
-            "Group" => self.namespaced::<api::Group, _>(Item::Group).await,
-            "RoleBinding" => self.namespaced::<api::RoleBinding, _>(Item::RoleBinding).await,
-            _ => self.namespaced::<api::CustomRole, _>(Item::CustomRole).await,
+            ApiKind::Organization => self.cluster::<api::Organization, _>(Item::Organization).await,
+            ApiKind::User => self.cluster::<api::User, _>(Item::User).await,
+            ApiKind::SiteRole => self.cluster::<api::SiteRole, _>(Item::SiteRole).await,
+            ApiKind::SiteRoleBinding => self.cluster::<api::SiteRoleBinding, _>(Item::SiteRoleBinding).await,
+            ApiKind::Group => self.namespaced::<api::Group, _>(Item::Group).await,
+            ApiKind::RoleBinding => self.namespaced::<api::RoleBinding, _>(Item::RoleBinding).await,
+            ApiKind::CustomRole => self.namespaced::<api::CustomRole, _>(Item::CustomRole).await,
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod apply;
 
+use crate::core::object_ref::{ApiRef, NativeRef};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use super::watch::{Item, Kind, OwnConfigMap};
 use crate::core::Name;
 use crate::core::claims::Claim;
 use crate::core::plan::Write;
-use crate::core::rbac::{Key, Observed, Source};
+use crate::core::rbac::Observed;
 use crate::core::records;
 use crate::core::suspended::TEXTS;
 use crate::core::uid::Uid;
@@ -65,7 +66,7 @@ pub enum WriteRequest {
     /// A status, and the Event that goes with it, if any.
     Status {
         #[allow(missing_docs)]
-        target: Source,
+        target: ApiRef,
         #[allow(missing_docs)]
         document: Value,
         /// What it says that was not so before.
@@ -76,7 +77,7 @@ pub enum WriteRequest {
     /// An object for which there was no room is read again.
     Read {
         #[allow(missing_docs)]
-        target: Source,
+        target: ApiRef,
         #[allow(missing_docs)]
         weight: usize,
     },
@@ -150,13 +151,13 @@ pub struct News {
 #[derive(Debug)]
 pub enum WriteResult {
     /// Of a native object.
-    Native(Key, Outcome),
+    Native(NativeRef, Outcome),
     /// Of a claim.
     Claim(Name, Result<records::Namespace, Failure>),
     /// Of an object that was read again.
-    Read(Source, Result<Box<Item>, Failure>),
+    Read(ApiRef, Result<Box<Item>, Failure>),
     /// Of a status: the object as it is now.
-    Status(Source, Result<Box<Item>, Failure>),
+    Status(ApiRef, Result<Box<Item>, Failure>),
     /// Of the list of suspended users.
     Suspended(Result<OwnConfigMap, Failure>),
     /// Of the record of decisions.

@@ -1,11 +1,12 @@
 //! What has to hold in every story: nobody has what they should not have, and in the end everything is as it should be.
 
+use bailiwick::core::object_ref::NativeRef;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::core::Name;
 use bailiwick::core::names::RELEASE_PREFIX;
 use bailiwick::core::plan::Write;
-use bailiwick::core::rbac::{Desired, DesiredSet, Key, RbacSpec, Subject};
+use bailiwick::core::rbac::{Desired, DesiredSet, RbacSpec, Subject};
 use bailiwick::core::rules::RuleSet;
 use bailiwick::operator::writer::WriteRequest;
 
@@ -15,7 +16,7 @@ use crate::access::role_key;
 use crate::shell::{All, meta};
 
 /// The unit that writes a native object: a namespace, or the site, which has no name.
-fn unit_of(key: &Key) -> Name {
+fn unit_of(key: &NativeRef) -> Name {
     let is_site = key.namespace.is_empty() || key.name.starts_with(RELEASE_PREFIX);
     if is_site { Name::default() } else { key.namespace.clone() }
 }
@@ -55,7 +56,7 @@ impl Story {
     pub fn assert_revoked(&self) {
         let all = self.all();
         let desired = all.desired();
-        let held: BTreeSet<&Key> = self.held.iter().filter_map(|(request, _)| key_of(request)).collect();
+        let held: BTreeSet<&NativeRef> = self.held.iter().filter_map(|(request, _)| key_of(request)).collect();
         for (key, observed) in &self.server.rbac.present {
             let unit = unit_of(key);
             if held.contains(key) || (!unit.is_empty() && self.is_being_claimed(&all, &unit)) {
@@ -89,8 +90,8 @@ impl Story {
     }
 
     /// Whether somebody is bound to this role, or is about to be.
-    fn is_bound(&self, role: &Key, held: &BTreeSet<&Key>) -> bool {
-        let binds = |key: &Key, content: &RbacSpec| matches!(content, RbacSpec::Binding { role: name, .. } if role_key(key, name) == *role);
+    fn is_bound(&self, role: &NativeRef, held: &BTreeSet<&NativeRef>) -> bool {
+        let binds = |key: &NativeRef, content: &RbacSpec| matches!(content, RbacSpec::Binding { role: name, .. } if role_key(key, name) == *role);
         let there = self.server.rbac.present.iter().filter(|(key, _)| !held.contains(key));
         let mut there = there.filter_map(|(key, observed)| Some((key, observed.content.as_ref()?)));
         let mut coming = self.held.iter().filter_map(|(request, _)| match request {
@@ -104,7 +105,13 @@ impl Story {
 
     /// Whether somebody should have something in this unit that they do not have yet, or not for certain, because a
     /// write of the unit is held.
-    fn waits_for_another(&self, desired: &DesiredSet, held: &BTreeSet<&Key>, unit: &Name, subject: &Subject) -> bool {
+    fn waits_for_another(
+        &self,
+        desired: &DesiredSet,
+        held: &BTreeSet<&NativeRef>,
+        unit: &Name,
+        subject: &Subject,
+    ) -> bool {
         let present = &self.server.rbac.present;
         let is_writing = held.iter().any(|key| unit_of(key) == *unit);
         is_writing

@@ -1,6 +1,6 @@
 //! Replacements: another role takes the place of an old one, which goes when the new one is there.
 
-use bailiwick::core::rbac::Key;
+use bailiwick::core::object_ref::NativeRef;
 use bailiwick::operator::writer::WriteRequest;
 
 use super::words::{ACME, binding, creations_fail, organization};
@@ -36,8 +36,9 @@ fn a_grant_goes_even_if_its_replacement_cannot_be_created() {
 #[test]
 fn a_replacement_waits_for_no_revocation_elsewhere() {
     let mut story = given(&[ACME, &organization("beta", "n1"), &binding("n1", "b", "reader", &["User ada"])]);
-    let in_n0 =
-        |story: &Story| -> Vec<Key> { story.grants().into_iter().filter(|key| *key.namespace == *"n0").collect() };
+    let in_n0 = |story: &Story| -> Vec<NativeRef> {
+        story.grants().into_iter().filter(|key| *key.namespace == *"n0").collect()
+    };
     let before = in_n0(&story);
 
     story.delete(Kind::RoleBinding, "n1", "b");

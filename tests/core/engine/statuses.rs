@@ -1,5 +1,6 @@
 //! Statuses: written when they change, repaired when somebody edits them, and not written more often than that.
 
+use bailiwick::api::ApiKind;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use bailiwick::core::plan::Write;
@@ -35,8 +36,7 @@ fn a_status_that_somebody_edits_is_written_again() {
 fn a_status_edited_before_our_write_is_answered_is_written_again() {
     let mut story = given(&[ACME]);
     story.apply(&binding("n0", "b", "reader", &["User eve"]));
-    let writes_it =
-        |request: &WriteRequest| matches!(request, WriteRequest::Status { target, .. } if target.kind == "RoleBinding");
+    let writes_it = |request: &WriteRequest| matches!(request, WriteRequest::Status { target, .. } if target.kind == ApiKind::RoleBinding);
     let mut answer = None;
     for _ in 0..50 {
         story.deliver();

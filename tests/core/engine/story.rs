@@ -1,11 +1,11 @@
 //! The engine and its API server, and what lies between them: events that are delivered, requests in flight, answers.
 //! Nothing moves unless a test says so.
 
+use bailiwick::core::object_ref::NativeRef;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bailiwick::core::plan::Write;
-use bailiwick::core::rbac::Key;
 use bailiwick::operator::engine::Engine;
 use bailiwick::operator::metrics::Metrics;
 use bailiwick::operator::watch::WatchEvent;
@@ -36,7 +36,7 @@ pub struct Story {
 }
 
 /// The object of a write to a native object.
-pub fn key_of(request: &WriteRequest) -> Option<&Key> {
+pub fn key_of(request: &WriteRequest) -> Option<&NativeRef> {
     if let WriteRequest::Native(write) = request { Some(write.key()) } else { None }
 }
 

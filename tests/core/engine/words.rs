@@ -1,9 +1,11 @@
 //! The words of the stories: what is given, what happens, and what can be seen then.
 
+use bailiwick::api::ApiKind;
+use bailiwick::core::object_ref::NativeRef;
 use std::collections::BTreeSet;
 
 use bailiwick::core::plan::Write;
-use bailiwick::core::rbac::{Key, Observed, RbacSpec};
+use bailiwick::core::rbac::{Observed, RbacSpec};
 use bailiwick::operator::writer::Outcome;
 use serde_json::Value;
 
@@ -135,15 +137,16 @@ impl Story {
     }
 
     /// The native objects that come from RoleBindings.
-    pub fn grants(&self) -> Vec<Key> {
-        let by_binding = |o: &Observed| o.source().is_some_and(|source| source.kind == "RoleBinding");
+    pub fn grants(&self) -> Vec<NativeRef> {
+        let by_binding = |o: &Observed| o.source().is_some_and(|source| source.kind == ApiKind::RoleBinding);
         let present = self.server.rbac.present.iter();
         present.filter(|(_, o)| by_binding(o)).map(|(key, _)| key.clone()).collect()
     }
 
     /// Who is bound because of this object.
     pub fn bound_by(&self, kind: &str, name: &str) -> BTreeSet<String> {
-        let of_it = |o: &&Observed| o.source().is_some_and(|source| source.kind == kind && *source.name == *name);
+        let of_it =
+            |o: &&Observed| o.source().is_some_and(|source| source.kind.as_str() == kind && *source.name == *name);
         let present = self.server.rbac.present.values().map(|o| &**o);
         let subjects = present.filter(of_it).filter_map(|o| match &o.content {
             Some(RbacSpec::Binding { subjects, .. }) => Some(subjects.iter().map(|s| format!("{s:?}"))),

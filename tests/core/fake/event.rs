@@ -4,9 +4,10 @@
 use bailiwick::core::Name;
 use bailiwick::core::cache::{Affected, Cache, Ceilings};
 use bailiwick::core::catalog::{Bounds, Settings};
+use bailiwick::core::object_ref::ObjectRef;
 use bailiwick::core::rules::Ceiling;
 use bailiwick::core::uid::Uid;
-use bailiwick::operator::watch::{Id, Item, WatchEvent};
+use bailiwick::operator::watch::{Item, WatchEvent};
 
 use super::Kind;
 use super::object::{Object, Slot};
@@ -38,7 +39,7 @@ impl Event {
     pub fn shown(&self) -> (Kind, WatchEvent) {
         let is = |kind, item| (kind, WatchEvent::Item(Box::new(item)));
         let gone = |(kind, namespace, name): Slot, uid| {
-            (kind, WatchEvent::Gone(Id { kind, namespace: namespace.into(), name: name.into(), uid }))
+            (kind, WatchEvent::Gone(ObjectRef::new(kind, namespace, name).with_uid(uid)))
         };
         match self {
             Event::Is(object) => is(object.kind(), object.item()),

@@ -1,7 +1,7 @@
 //! The objects that people and the platform keep in the API server, whatever their kind.
 
 use bailiwick::api;
-use bailiwick::core::rbac::Source;
+use bailiwick::core::object_ref::ApiRef;
 use bailiwick::core::salvage::{self, Found, Withhold};
 use bailiwick::core::uid::Uid;
 use bailiwick::operator::watch::Item;
@@ -18,9 +18,8 @@ pub fn slot(kind: Kind, namespace: &str, name: &str) -> Slot {
 }
 
 /// The slot of the object that a status or a grant comes from.
-pub fn slot_of(source: &Source) -> Slot {
-    let kind = Kind::ALL.into_iter().find(|kind| format!("{kind:?}") == source.kind);
-    slot(kind.unwrap_or_else(|| panic!("no such kind: {}", source.kind)), &source.namespace, &source.name)
+pub fn slot_of(source: &ApiRef) -> Slot {
+    slot(source.kind.into(), &source.namespace, &source.name)
 }
 
 /// An annotation that plays a schema older or newer than ours: its JSON overrides fields of the spec with values that

@@ -1,9 +1,10 @@
 //! The native RBAC objects of the API server: what Kubernetes itself does when one is created, applied or deleted.
 
+use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use std::collections::BTreeSet;
 
 use bailiwick::core::plan::{Present, Write};
-use bailiwick::core::rbac::{Desired, Key, Observed, Origin, Owner, RbacSpec, Subject};
+use bailiwick::core::rbac::{Desired, Observed, Owner, RbacSpec, Subject};
 use bailiwick::core::rules::{Rule, words};
 use bailiwick::core::uid::Uid;
 use bailiwick::operator::writer::Outcome;
@@ -26,7 +27,7 @@ pub fn stored(native: &Desired, uid: Uid, version: u64) -> Observed {
         version,
         content: Some(native.content.clone()),
         owner: Owner::One(native.source.uid.clone()),
-        origin: Origin::parse(&native.source.path()),
+        origin: ObjectRef::parse(&native.source.path()),
         labelled: true,
         must_recreate: false,
         terminating: false,
@@ -66,7 +67,7 @@ impl Rbac {
         stored(native, uid, self.version)
     }
 
-    fn apply(&mut self, key: &Key, native: &Desired, there: &Observed) -> Outcome {
+    fn apply(&mut self, key: &NativeRef, native: &Desired, there: &Observed) -> Outcome {
         let mut observed = self.next(native, there.uid.clone());
         (observed.must_recreate, observed.terminating) = (there.must_recreate, there.terminating);
         let has_others = match &there.owner {
@@ -80,13 +81,13 @@ impl Rbac {
         self.put(key, observed)
     }
 
-    fn put(&mut self, key: &Key, observed: Observed) -> Outcome {
+    fn put(&mut self, key: &NativeRef, observed: Observed) -> Outcome {
         self.present.insert(key.clone(), Box::new(observed.clone()));
         Outcome::Is(observed)
     }
 
     /// Somebody edits an object behind the operator's back.
-    pub fn edit(&mut self, key: &Key, edit: impl FnOnce(&mut Observed)) {
+    pub fn edit(&mut self, key: &NativeRef, edit: impl FnOnce(&mut Observed)) {
         self.version += 1;
         let observed = self.present.get_mut(key).expect("it is there");
         observed.version = self.version;

@@ -1,5 +1,6 @@
 //! How the API server answers what the operator asks of it.
 
+use bailiwick::api::ApiKind;
 use bailiwick::core::plan::Write;
 use bailiwick::core::rbac::RbacSpec;
 use bailiwick::core::records::digest;
@@ -50,7 +51,7 @@ impl ApiServer {
                 WriteResult::Read(target.clone(), item.ok_or(Failure::Gone))
             }
             WriteRequest::Status { target, document, .. } => {
-                self.user_statuses += usize::from(target.kind == "User");
+                self.user_statuses += usize::from(target.kind == ApiKind::User);
                 let slot = slot_of(target);
                 let events = self.store.write_status(&slot, &target.uid, &document["status"]);
                 let written = (!events.is_empty()).then(|| Box::new(self.store.objects[&slot].item()));

@@ -1,13 +1,13 @@
 //! The API server as a whole: what it keeps, what its watches show, its clock, and snapshots of its etcd. How it
 //! answers the operator is in `requests`.
 
+use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use std::time::{Duration, Instant};
 
 use bailiwick::core::plan::Write;
-use bailiwick::core::rbac::Key;
 use bailiwick::core::uid::Uid;
 use bailiwick::operator::engine::Now;
-use bailiwick::operator::watch::{Id, Item, OwnConfigMap, WatchEvent};
+use bailiwick::operator::watch::{Item, OwnConfigMap, WatchEvent};
 use bailiwick::operator::writer::Outcome;
 
 use super::answers::Claims;
@@ -90,24 +90,24 @@ impl ApiServer {
     }
 
     /// The keys of the native objects of a namespace.
-    pub fn native_keys(&self, namespace: &str) -> Vec<Key> {
+    pub fn native_keys(&self, namespace: &str) -> Vec<NativeRef> {
         self.rbac.present.keys().filter(|key| *key.namespace == *namespace).cloned().collect()
     }
 
-    pub fn show_native(&mut self, key: &Key) {
+    pub fn show_native(&mut self, key: &NativeRef) {
         let observed = (*self.rbac.present[key]).clone();
         self.watches.show_item(key.kind.into(), Item::Native(key.clone(), observed));
     }
 
-    pub fn delete_native(&mut self, key: &Key) {
+    pub fn delete_native(&mut self, key: &NativeRef) {
         if let Some(observed) = self.rbac.present.remove(key) {
             self.show_deleted(key, observed.uid);
         }
     }
 
-    pub(super) fn show_deleted(&mut self, key: &Key, uid: Uid) {
+    pub(super) fn show_deleted(&mut self, key: &NativeRef, uid: Uid) {
         let kind = Kind::from(key.kind);
-        let id = Id { kind, namespace: key.namespace.clone(), name: key.name.clone(), uid };
+        let id = ObjectRef::new(kind, key.namespace.clone(), key.name.clone()).with_uid(uid);
         self.watches.show((kind, WatchEvent::Gone(id)));
     }
 

@@ -1,9 +1,11 @@
 //! The fake API server does what Kubernetes does, as far as other tests rely on it.
 
+use bailiwick::api::ApiKind;
+use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use std::sync::Arc;
 
 use bailiwick::core::plan::Write;
-use bailiwick::core::rbac::{Desired, Key, NativeKind, RbacSpec, Source, Subject};
+use bailiwick::core::rbac::{Desired, NativeKind, RbacSpec, Subject};
 use bailiwick::operator::watch::{Item, WatchEvent};
 use bailiwick::operator::writer::{WriteRequest, WriteResult};
 use rstest::rstest;
@@ -45,12 +47,12 @@ fn a_new_spec_raises_the_generation_and_a_new_object_has_a_new_uid() {
     assert_eq!(store.write_status(&at, &uid, &serde_json::json!({"grants": 1})).len(), 0, "it has another UID");
 }
 
-fn key(kind: NativeKind) -> Key {
-    Key { kind, namespace: "n0".into(), name: "x".into() }
+fn key(kind: NativeKind) -> NativeRef {
+    NativeRef::new(kind, "n0", "x")
 }
 
 fn desired(content: RbacSpec) -> Desired {
-    let source = Source { kind: "RoleBinding", namespace: "n0".into(), name: "b".into(), uid: "uid-b".into() };
+    let source = ObjectRef::new(ApiKind::RoleBinding, "n0", "b").with_uid("uid-b");
     Desired { content, source }
 }
 

@@ -1,10 +1,11 @@
 //! Native objects of a key that cannot be written, and when to try again.
 
+use crate::core::object_ref::NativeRef;
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::core::plan::{GivenUp, Present};
-use crate::core::rbac::{DesiredSet, Key};
+use crate::core::rbac::DesiredSet;
 use crate::operator::retry;
 
 /// The longest pause of what was to take access away.
@@ -55,14 +56,14 @@ struct Erring {
 #[derive(Debug, Default)]
 pub struct ObjectFailures {
     /// Those that the API server refuses.
-    refused: HashMap<Key, Refused>,
+    refused: HashMap<NativeRef, Refused>,
     /// Those whose writes end in errors that say nothing about them.
-    erring: HashMap<Key, Erring>,
+    erring: HashMap<NativeRef, Erring>,
 }
 
 impl ObjectFailures {
     /// The API server refuses a write. Returns when to try again, and whether it is the first time.
-    pub fn refuse(&mut self, key: &Key, revokes: bool, now: Instant) -> (Instant, bool) {
+    pub fn refuse(&mut self, key: &NativeRef, revokes: bool, now: Instant) -> (Instant, bool) {
         let times = self.refused.get(key).map_or(0, |refused| refused.times) + 1;
         let pause = retry::delay(times.saturating_add(FIRST_PAUSE));
         let until = now + if revokes { pause.min(LONGEST_WHEN_REVOKING) } else { pause };
@@ -71,7 +72,7 @@ impl ObjectFailures {
     }
 
     /// A write has ended in an error. Says whether the object counts as refused by now.
-    pub fn err(&mut self, key: &Key, revokes: bool, now: Instant) -> bool {
+    pub fn err(&mut self, key: &NativeRef, revokes: bool, now: Instant) -> bool {
         let new = || Erring { revokes, streak: Streak::new(now) };
         let erring = self.erring.entry(key.clone()).or_insert_with(new);
         if erring.revokes != revokes {
@@ -81,7 +82,7 @@ impl ObjectFailures {
     }
 
     /// A write was answered, whatever the answer is.
-    pub fn was_answered(&mut self, key: &Key) {
+    pub fn was_answered(&mut self, key: &NativeRef) {
         self.erring.remove(key);
     }
 
@@ -126,7 +127,7 @@ impl ObjectFailures {
     }
 
     /// The objects that are refused.
-    pub fn refused(&self) -> BTreeSet<Key> {
+    pub fn refused(&self) -> BTreeSet<NativeRef> {
         self.refused.keys().cloned().collect()
     }
 
@@ -141,8 +142,8 @@ mod tests {
     use super::*;
     use crate::core::rbac::NativeKind;
 
-    fn key() -> Key {
-        Key { kind: NativeKind::Role, namespace: "alpha".into(), name: "r".into() }
+    fn key() -> NativeRef {
+        NativeRef::new(NativeKind::Role, "alpha", "r")
     }
 
     #[test]

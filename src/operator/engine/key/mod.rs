@@ -11,6 +11,7 @@ mod failures;
 mod objects;
 mod work;
 
+use crate::core::object_ref::NativeRef;
 use jiff::Timestamp;
 
 pub(super) use self::failures::{ObjectFailures, Streak};
@@ -23,7 +24,7 @@ use crate::core::claims::Claim;
 use crate::core::desired::{Counts, DesiredState};
 use crate::core::names::RELEASE_PREFIX;
 use crate::core::plan::InFlight;
-use crate::core::rbac::{Key, NativeKind};
+use crate::core::rbac::NativeKind;
 
 /// What is reconciled as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +45,7 @@ pub(super) enum ReconcileKey {
 
 impl ReconcileKey {
     /// The key that a native object belongs to.
-    pub fn of(key: &Key) -> Self {
+    pub fn of(key: &NativeRef) -> Self {
         let cluster = matches!(key.kind, NativeKind::ClusterRole | NativeKind::ClusterRoleBinding);
         // By name alone: an answer that could change (with the release namespace, say) would leave the object, and a write in
         // flight, with a key that does not expect it.

@@ -3,11 +3,12 @@
 //! Events can be late. A watch may show an object as it was before our last write, or one that we have deleted; UIDs and
 //! resource versions tell.
 
+use crate::core::object_ref::NativeRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::core::plan::Present;
-use crate::core::rbac::{DesiredSet, Key, NativeKind, Observed, RbacSpec};
+use crate::core::rbac::{DesiredSet, NativeKind, Observed, RbacSpec};
 use crate::core::uid::Uid;
 
 /// For how long an API server may still authorize requests by an object that was deleted: it learns of that by watching.
@@ -25,7 +26,7 @@ pub struct NativeObjects {
     /// Objects that the watch showed to be gone while writes were in flight, by UID: an answer brings nothing back.
     gone: BTreeSet<Uid>,
     /// Objects that our own writes left as they are and that the watch has not shown yet.
-    unconfirmed: BTreeSet<Key>,
+    unconfirmed: BTreeSet<NativeRef>,
     /// Since when there is none, as far as that was looked at.
     empty_since: Option<Instant>,
 }
@@ -37,12 +38,12 @@ impl NativeObjects {
     }
 
     /// One of them.
-    pub fn get(&self, key: &Key) -> Option<&Observed> {
+    pub fn get(&self, key: &NativeRef) -> Option<&Observed> {
         self.present.get(key).map(|observed| &**observed)
     }
 
     /// Takes in an object as a watch shows it. Returns what changed, and whether that is more than its version.
-    pub fn watched(&mut self, key: Key, observed: Observed) -> Option<(Changed, bool)> {
+    pub fn watched(&mut self, key: NativeRef, observed: Observed) -> Option<(Changed, bool)> {
         if self.deleted.contains_key(&observed.uid) {
             return None;
         }
@@ -61,7 +62,7 @@ impl NativeObjects {
     }
 
     /// A watch shows that an object is gone. Returns what changed. `writing`: answers may come that are older than this.
-    pub fn vanished(&mut self, key: &Key, uid: &Uid, writing: bool) -> Option<Changed> {
+    pub fn vanished(&mut self, key: &NativeRef, uid: &Uid, writing: bool) -> Option<Changed> {
         self.deleted.remove(uid);
         if writing {
             self.gone.insert(uid.clone());
@@ -71,7 +72,7 @@ impl NativeObjects {
     }
 
     /// Takes in what a write of ours left, or came upon. Returns what changed, unless something newer is known.
-    pub fn written(&mut self, key: Key, mut observed: Observed) -> Option<Changed> {
+    pub fn written(&mut self, key: NativeRef, mut observed: Observed) -> Option<Changed> {
         if self.gone.contains(&observed.uid) {
             return None;
         }
@@ -90,30 +91,30 @@ impl NativeObjects {
     }
 
     /// We have deleted an object, or found that it is gone. Returns what changed.
-    pub fn was_deleted(&mut self, key: &Key) -> Option<Changed> {
+    pub fn was_deleted(&mut self, key: &NativeRef) -> Option<Changed> {
         let uid = self.get(key)?.uid.clone();
         self.deleted.insert(uid, key.kind);
         self.remove(key)
     }
 
     /// There is an object of this name that is not ours. Returns what changed.
-    pub fn is_not_ours(&mut self, key: &Key) -> Option<Changed> {
+    pub fn is_not_ours(&mut self, key: &NativeRef) -> Option<Changed> {
         self.remove(key)
     }
 
     /// An update was refused, so the object has to be deleted and created again. Says whether that is news.
-    pub fn must_recreate(&mut self, key: &Key) -> bool {
+    pub fn must_recreate(&mut self, key: &NativeRef) -> bool {
         let known = self.present.get_mut(key).filter(|observed| !observed.must_recreate);
         known.map(|observed| observed.must_recreate = true).is_some()
     }
 
-    fn replace(&mut self, key: Key, observed: Observed) -> Changed {
+    fn replace(&mut self, key: NativeRef, observed: Observed) -> Changed {
         let content = observed.content.clone();
         let known = self.present.insert(key, Box::new(observed));
         (known.and_then(|known| known.content), content)
     }
 
-    fn remove(&mut self, key: &Key) -> Option<Changed> {
+    fn remove(&mut self, key: &NativeRef) -> Option<Changed> {
         self.unconfirmed.remove(key);
         self.present.remove(key).map(|known| (known.content, None))
     }
@@ -131,7 +132,7 @@ impl NativeObjects {
     }
 
     /// What the watch must have shown by now.
-    pub fn confirmed(&self) -> impl Iterator<Item = (&Key, &Observed)> {
+    pub fn confirmed(&self) -> impl Iterator<Item = (&NativeRef, &Observed)> {
         let confirmed = self.present.iter().filter(|(key, _)| !self.unconfirmed.contains(*key));
         confirmed.map(|(key, observed)| (key, &**observed))
     }
@@ -165,8 +166,8 @@ mod tests {
     use super::*;
     use crate::core::rbac::Owner;
 
-    fn key() -> Key {
-        Key { kind: NativeKind::Role, namespace: "alpha".into(), name: "r".into() }
+    fn key() -> NativeRef {
+        NativeRef::new(NativeKind::Role, "alpha", "r")
     }
 
     fn object(uid: &str, version: u64) -> Observed {

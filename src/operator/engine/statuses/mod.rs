@@ -4,28 +4,26 @@
 //! beyond it those of the site, or of all keys. They are not kept meanwhile, which for all objects of a large site would be a
 //! lot, but decided once more when there is a place for them.
 
-mod lookup;
 mod queue;
 
+use crate::api::ApiKind;
+use crate::core::object_ref::{ApiRef, ObjectRef};
 use std::collections::HashMap;
 use std::time::Instant;
 
-pub(super) use self::lookup::{meta, meta_of_name, weight};
 use self::queue::Deferred;
 pub(super) use self::queue::StatusQueue;
-use super::intake::kind_of_ours;
 use super::key::ReconcileKey;
 use super::reconcile::Observations;
 use super::{Engine, KEYS_A_TURN, LONGEST_TURN};
 use crate::api::conditions::{ConditionType, Reason};
 use crate::core::conditions::{Status, StatusDraft};
 use crate::core::desired::Counts;
-use crate::core::rbac::Source;
 use crate::core::records::Organization;
 use crate::core::{Name, claims, organization, organization_status, user};
 use crate::operator::metrics::{Metrics, ReasonLabels};
 use crate::operator::retry;
-use crate::operator::watch::{Id, Item};
+use crate::operator::watch::Item;
 use crate::operator::writer::{Failure, News, WriteRequest};
 
 impl Engine {
@@ -156,19 +154,19 @@ impl Engine {
     fn enqueue_status(&mut self, draft: StatusDraft) {
         let at_once = self.makes_privileged(&draft);
         let Some(draft) = self.statuses.replace(draft, at_once) else { return };
-        let Some(meta) = meta(&self.cache, &draft.target) else { return };
+        let Some(meta) = self.cache.meta(&draft.target) else { return };
         let document = draft.document(meta, self.now.time);
         let was_ready = meta.status.transitions.iter().find(|t| t.kind == ConditionType::Ready).map(|t| t.good);
         self.not_ready.note(&draft, &self.metrics);
         let Some(document) = document else { return };
         if !at_once && !self.has_place_for_status() {
             // Decisions wait for what these record: the default organization, and the one holder of a role.
-            let first = matches!(draft.target.kind, "Organization" | "SiteRole");
+            let first = matches!(draft.target.kind, ApiKind::Organization | ApiKind::SiteRole);
             self.statuses.wait_for_place(draft, first);
             return;
         }
         self.statuses.begin(draft.target.clone());
-        let weight = weight(&self.cache, &draft.target);
+        let weight = self.cache.weight(&draft.target);
         let news = news(&draft, was_ready);
         let _ = self.writer.send(WriteRequest::Status { target: draft.target, document, news, weight });
     }
@@ -184,21 +182,19 @@ impl Engine {
     }
 
     /// An object is gone, so it has no status.
-    pub(super) fn forget_status(&mut self, id: &Id) {
-        let Some(kind) = kind_of_ours(id.kind) else { return };
-        let target = Source { kind, namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
-        self.rereading.remove(&target);
+    pub(super) fn forget_status(&mut self, target: &ApiRef) {
+        self.rereading.remove(target);
         // Another one may be there by now.
-        if meta(&self.cache, &target).is_some() {
-            self.not_ready.forget(&target, &self.metrics);
+        if self.cache.meta(target).is_some() {
+            self.not_ready.forget(target, &self.metrics);
         }
     }
 
-    pub(super) fn status_written(&mut self, target: &Source, result: Result<Box<Item>, Failure>) {
+    pub(super) fn status_written(&mut self, target: &ApiRef, result: Result<Box<Item>, Failure>) {
         let next = self.statuses.end(target);
         match result {
             // The watch may have shown by now that the object is gone: an answer brings nothing back.
-            Ok(item) if meta(&self.cache, target).is_some() => {
+            Ok(item) if self.cache.meta(target).is_some() => {
                 let edited = self.edited_since(&item);
                 self.item(*item);
                 if edited {
@@ -216,15 +212,17 @@ impl Engine {
             }
         }
         let Some(draft) = next else { return };
-        // Some rest on what their status recorded before: an answer that has just come in.
         match target.kind {
-            "User" | "Organization" | "SiteRole" | "CustomRole" => self.on_timer(key_of_status(target)),
-            _ => self.enqueue_status(draft),
+            // These rest on what their status recorded before: an answer that has just come in.
+            ApiKind::User | ApiKind::Organization | ApiKind::SiteRole | ApiKind::CustomRole => {
+                self.on_timer(key_of_status(target));
+            }
+            ApiKind::Group | ApiKind::RoleBinding | ApiKind::SiteRoleBinding => self.enqueue_status(draft),
         }
     }
 
     /// Has the status of this object decided once more, after a pause.
-    pub(super) fn requeue_status(&mut self, target: &Source) {
+    pub(super) fn requeue_status(&mut self, target: &ApiRef) {
         self.timers.set_earlier(key_of_status(target), self.now.time + retry_soon());
     }
 }
@@ -234,18 +232,20 @@ const REQUEUED: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
 impl Engine {
     /// Whether the status of this object is decided once more soon.
-    pub(super) fn is_status_requeued(&self, target: &Source) -> bool {
+    pub(super) fn is_status_requeued(&self, target: &ApiRef) -> bool {
         self.timers.get(&key_of_status(target)).is_some_and(|at| at <= self.now.time + REQUEUED)
     }
 }
 
 /// The key by which the status of this object is decided.
-fn key_of_status(target: &Source) -> ReconcileKey {
+fn key_of_status(target: &ApiRef) -> ReconcileKey {
     match target.kind {
-        "User" => ReconcileKey::User(target.name.clone()),
-        "Organization" => ReconcileKey::Organization(target.name.clone()),
-        "SiteRole" | "SiteRoleBinding" => ReconcileKey::Site,
-        _ => ReconcileKey::Namespace(target.namespace.clone()),
+        ApiKind::User => ReconcileKey::User(target.name.clone()),
+        ApiKind::Organization => ReconcileKey::Organization(target.name.clone()),
+        ApiKind::SiteRole | ApiKind::SiteRoleBinding => ReconcileKey::Site,
+        ApiKind::Group | ApiKind::RoleBinding | ApiKind::CustomRole => {
+            ReconcileKey::Namespace(target.namespace.clone())
+        }
     }
 }
 
@@ -272,28 +272,24 @@ fn news(draft: &StatusDraft, was_ready: Option<bool>) -> Option<News> {
 
 /// Objects that are not ready, for the metric.
 #[derive(Debug, Default)]
-pub(super) struct NotReady(HashMap<(&'static str, Name, Name), &'static str>);
+pub(super) struct NotReady(HashMap<ObjectRef<ApiKind>, &'static str>);
 
 impl NotReady {
     fn note(&mut self, draft: &StatusDraft, metrics: &Metrics) {
         let reason = draft.ready().filter(|ready| !ready.good).map(|ready| ready.reason.as_str());
-        if self.0.get(&slot(&draft.target)).copied() == reason {
+        if self.0.get(&draft.target.by_name()).copied() == reason {
             return;
         }
         self.forget(&draft.target, metrics);
         if let Some(reason) = reason {
-            self.0.insert(slot(&draft.target), reason);
+            self.0.insert(draft.target.by_name(), reason);
             metrics.not_ready.get_or_create(&ReasonLabels { reason }).inc();
         }
     }
 
-    fn forget(&mut self, target: &Source, metrics: &Metrics) {
-        if let Some(reason) = self.0.remove(&slot(target)) {
+    fn forget(&mut self, target: &ApiRef, metrics: &Metrics) {
+        if let Some(reason) = self.0.remove(&target.by_name()) {
             metrics.not_ready.get_or_create(&ReasonLabels { reason }).dec();
         }
     }
-}
-
-fn slot(target: &Source) -> (&'static str, Name, Name) {
-    (target.kind, target.namespace.clone(), target.name.clone())
 }

@@ -1,5 +1,6 @@
 //! The status queue: statuses that wait until what they say is true, for a place, or for the write before them.
 
+use crate::core::object_ref::ApiRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,6 @@ use jiff::Timestamp;
 
 use crate::core::Name;
 use crate::core::conditions::StatusDraft;
-use crate::core::rbac::Source;
 use crate::operator::engine::key::ReconcileKey;
 
 /// How long the counts of users wait for everything to converge.
@@ -55,10 +55,10 @@ pub struct StatusQueue {
     /// Some of them could be written now, and there is a place.
     pub more: bool,
     /// By target: the newest draft that waits for the one in flight.
-    in_flight: HashMap<Source, Option<StatusDraft>>,
+    in_flight: HashMap<ApiRef, Option<StatusDraft>>,
     /// What waits for a place, in order.
-    order: VecDeque<Source>,
-    queued: HashMap<Source, StatusDraft>,
+    order: VecDeque<ApiRef>,
+    queued: HashMap<ApiRef, StatusDraft>,
 }
 
 impl StatusQueue {
@@ -151,17 +151,17 @@ impl StatusQueue {
     }
 
     /// A status is being written.
-    pub fn begin(&mut self, target: Source) {
+    pub fn begin(&mut self, target: ApiRef) {
         self.in_flight.insert(target, None);
     }
 
     /// A status was written. Returns the draft that has waited for that.
-    pub fn end(&mut self, target: &Source) -> Option<StatusDraft> {
+    pub fn end(&mut self, target: &ApiRef) -> Option<StatusDraft> {
         self.in_flight.remove(target).flatten()
     }
 
     /// Whether this object's status is being written.
-    pub fn is_writing(&self, target: &Source) -> bool {
+    pub fn is_writing(&self, target: &ApiRef) -> bool {
         self.in_flight.contains_key(target)
     }
 

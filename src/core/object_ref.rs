@@ -1,0 +1,86 @@
+//! Which object: the one type that identifies it.
+
+use std::fmt;
+
+use super::Name;
+use super::rbac::NativeKind;
+use super::uid::Uid;
+use crate::api::ApiKind;
+
+/// An object, by kind, namespace and name; with `U = Uid` only the one that has this UID, and no other of its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectRef<K, U = ()> {
+    #[allow(missing_docs)]
+    pub kind: K,
+    /// Empty for cluster-scoped kinds.
+    pub namespace: Name,
+    #[allow(missing_docs)]
+    pub name: Name,
+    #[allow(missing_docs)]
+    pub uid: U,
+}
+
+/// A native object, by name.
+pub type NativeRef = ObjectRef<NativeKind>;
+/// An object of ours.
+pub type ApiRef = ObjectRef<ApiKind, Uid>;
+
+impl<K> ObjectRef<K> {
+    /// The object of this name.
+    pub fn new(kind: K, namespace: impl Into<Name>, name: impl Into<Name>) -> Self {
+        Self { kind, namespace: namespace.into(), name: name.into(), uid: () }
+    }
+}
+
+impl<K, U> ObjectRef<K, U> {
+    /// The same, but only with this UID.
+    pub fn with_uid(self, uid: impl Into<Uid>) -> ObjectRef<K, Uid> {
+        ObjectRef { kind: self.kind, namespace: self.namespace, name: self.name, uid: uid.into() }
+    }
+
+    /// The same, as an object of another enum of kinds.
+    pub fn with_kind<L>(self, kind: L) -> ObjectRef<L, U> {
+        ObjectRef { kind, namespace: self.namespace, name: self.name, uid: self.uid }
+    }
+}
+
+impl<K: Clone, U> ObjectRef<K, U> {
+    /// The object of this name, whatever its UID.
+    #[must_use]
+    pub fn by_name(&self) -> ObjectRef<K> {
+        ObjectRef::new(self.kind.clone(), self.namespace.clone(), self.name.clone())
+    }
+}
+
+impl<K: fmt::Display, U> ObjectRef<K, U> {
+    /// `Kind/namespace/name`, or `Kind/name`: the form of the annotation `bailiwick.dev/source`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match &*self.namespace {
+            "" => format!("{}/{}", self.kind, self.name),
+            namespace => format!("{}/{namespace}/{}", self.kind, self.name),
+        }
+    }
+}
+
+impl ObjectRef<ApiKind> {
+    /// Reads what [`ObjectRef::path`] writes.
+    #[must_use]
+    pub fn parse(path: &str) -> Option<Self> {
+        let (kind, rest) = path.split_once('/')?;
+        let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
+        let is_whole = !name.is_empty() && !name.contains('/') && (namespace.is_empty() != rest.contains('/'));
+        let kind = ApiKind::named(kind).filter(|_| is_whole)?;
+        Some(Self::new(kind, super::intern::name(namespace), super::intern::name(name)))
+    }
+}
+
+/// As messages name it: `Kind namespace/name`, or `Kind/name`.
+impl<K: fmt::Display, U> fmt::Display for ObjectRef<K, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.namespace {
+            "" => write!(f, "{}/{}", self.kind, self.name),
+            namespace => write!(f, "{} {namespace}/{}", self.kind, self.name),
+        }
+    }
+}
