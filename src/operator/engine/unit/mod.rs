@@ -192,6 +192,8 @@ impl Engine {
             // Writes may be under way for longer.
             self.arm(Timer::Unit(unit.clone()), at);
         }
+        // What follows elsewhere has the same cause.
+        self.cause = self.units.get(unit).and_then(|state| state.changes.cause().cloned());
         if change.holders != Change::None {
             self.enqueue_changed(Unit::Site, change.holders == Change::Loses);
         }
@@ -204,6 +206,7 @@ impl Engine {
                 }
             }
         }
+        self.cause = None;
         self.read_due(unit);
         if let (true, Unit::Namespace(name)) = (counts_changed, unit)
             && let Some(organization) = claims::holder(&self.cache, name)
