@@ -96,6 +96,16 @@ fn tidy(crd: &mut CustomResourceDefinition) {
     for version in &mut crd.spec.versions {
         if let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) {
             clean(schema, false);
+            // `kubectl describe` shows an empty list, and there are always conditions.
+            let status = schema.properties.as_mut().and_then(|properties| properties.get_mut("status"));
+            let fields = status.and_then(|status| status.properties.as_mut()).into_iter().flatten();
+            for (_, field) in fields.filter(|(name, field)| *name != "conditions" && is_empty_list(field)) {
+                (field.default, field.nullable) = (None, Some(true));
+            }
         }
     }
+}
+
+fn is_empty_list(schema: &JSONSchemaProps) -> bool {
+    schema.default.as_ref().is_some_and(|default| default.0 == json!([]))
 }

@@ -54,7 +54,9 @@ pub struct CustomRoleSpec {
     #[schemars(length(max = 20))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub inherits: Vec<RoleRef>,
-    /// Whether handing it out is a matter of trust. Say `false` for roles that open only a few named objects.
+    /// Whether handing it out is a matter of trust. Changing the members of a Group that holds it then takes the right to `bind`
+    /// it. Say `false` for roles that people who only manage Groups may hand out too: those that open a few named objects, or
+    /// give what an ordinary member of the team needs.
     #[serde(default = "yes")]
     pub privileged: bool,
     /// Whether holders also hold the organization's member role. Say `false` for roles whose point is what they leave out.

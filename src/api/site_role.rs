@@ -78,7 +78,9 @@ pub struct SiteRoleSpec {
     #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub inherits: Vec<String>,
-    /// Whether handing it out is a matter of trust. Say `false` for roles that open only a few named objects.
+    /// Whether handing it out is a matter of trust. Changing the members of a Group that holds it then takes the right to `bind`
+    /// it. Say `false` for roles that people who only manage Groups may hand out too: those that open a few named objects, or
+    /// give what an ordinary member of the team needs.
     #[serde(default = "yes")]
     pub privileged: bool,
     /// Whether holders of it in an organization also hold that organization's member role.

@@ -417,6 +417,8 @@ fn the_log_shows_each_change_once() {
     let taken = lines(&cluster, &["grants have changed", "alpha", "given=0", "cause=\"User/ada\""]);
     assert_eq!(taken.len(), 1, "{}", cluster.operator_log());
     assert!(!taken[0].contains("taken=0"), "{taken:?}");
+    let of_site = lines(&cluster, &["grants have changed", "(site)"]);
+    assert!(!of_site.is_empty() && of_site.iter().all(|line| line.contains("cause=")), "{of_site:#?}");
 
     // What an operator finds when it starts is no change.
     cluster.stop_operator();

@@ -55,6 +55,18 @@ fn a_group_that_is_applied_with_its_binding_holds_a_privileged_role_and_keeps_it
     cluster.await_reason(&object, "SubjectsResolved", "Resolved");
     cluster.can(&in_alpha("ada"), DELETE);
 
+    // `kubectl describe` shows nothing of what is over.
+    cluster.apply(&binding("alpha", &name, "CustomRole/deleter", &["ada"]));
+    cluster.eventually_or(
+        || cluster.get(&object)["status"].get("olderGroups").is_none(),
+        |cluster| cluster.get(&object)["status"].to_string(),
+    );
+    let held = ["-n", "alpha", "groups.bailiwick.dev", &name];
+    cluster.eventually_or(
+        || cluster.get(&held)["status"].get("roles").is_none(),
+        |cluster| cluster.get(&held)["status"].to_string(),
+    );
+
     // The same the other way round is the attack: somebody creates the Group that a binding waits for.
     let waiting = |name: &str| {
         binding("alpha", name, "CustomRole/deleter", &[&format!("Group/{name}")]) + &group("alpha", name, &["bob"])

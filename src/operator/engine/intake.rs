@@ -74,7 +74,11 @@ impl Engine {
     pub(super) fn item(&mut self, item: Item) {
         if self.may_act() {
             self.log_change(&item);
-            self.cause = object_of(&item).map(|(kind, meta)| meta.source(kind).path());
+            self.cause = match &item {
+                Item::Bounds(_) => Some(format!("ConfigMap/{}", v::BOUNDS_CONFIG_MAP)),
+                Item::Settings(_) => Some(format!("ConfigMap/{}", v::SETTINGS_CONFIG_MAP)),
+                item => object_of(item).map(|(kind, meta)| meta.source(kind).path()),
+            };
         }
         self.take_in(item);
         self.cause = None;

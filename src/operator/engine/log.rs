@@ -30,6 +30,10 @@ impl Changes {
         self.taken += before.iter().filter(|subject| after.binary_search(subject).is_err()).count();
     }
 
+    pub fn cause(&self) -> Option<&String> {
+        self.cause.as_ref()
+    }
+
     pub fn caused_by(&mut self, cause: Option<&String>) {
         if self.cause.is_none() {
             self.cause = cause.cloned();

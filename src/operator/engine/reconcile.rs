@@ -165,7 +165,10 @@ impl Engine {
             self.timers.set_earlier(key.clone(), at);
         }
         let Some(change) = self.take_decision(key, decided) else { return };
+        // What follows elsewhere has the same cause.
+        self.cause = self.keys.get(key).and_then(|state| state.changes.cause().cloned());
         self.pass_on(key, change);
+        self.cause = None;
         self.reread_due(key);
     }
 

@@ -49,6 +49,7 @@ impl Story {
             assert_eq!(document, None, "the status of {} is out of date", draft.target.path());
         }
         assert_eq!(self.metrics.units_busy.get(), 0);
+        assert!(!self.metrics.text().contains("resync_corrections_total{"), "{}", self.metrics.text());
     }
 
     /// Nobody has what they should not have. Exceptions: an object that is being written, and a grant whose replacement

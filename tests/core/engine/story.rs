@@ -3,7 +3,7 @@
 
 use bailiwick::core::object_ref::NativeRef;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bailiwick::core::plan::Write;
 use bailiwick::operator::engine::Engine;
@@ -17,6 +17,8 @@ use crate::fake::{ApiServer, base};
 
 /// How many writes at once: few, so that stories reach the limit.
 pub const AT_ONCE: usize = 3;
+/// In which time every key is decided again: short, so that whatever is found to be wrong fails a test.
+const RESYNC: Duration = Duration::from_secs(5);
 
 pub struct Story {
     pub server: ApiServer,
@@ -45,7 +47,7 @@ impl Story {
     pub fn new() -> Self {
         let (sender, requests) = mpsc::unbounded_channel();
         let (server, metrics) = (ApiServer::new(), Arc::new(Metrics::default()));
-        let mut engine = Engine::new(metrics.clone(), sender, AT_ONCE, server.began());
+        let mut engine = Engine::new(metrics.clone(), sender, AT_ONCE, server.began()).with_resync(RESYNC);
         engine.lead(true);
         Self {
             server,
