@@ -60,9 +60,17 @@ fn lessens(old: &Binding, new: &Binding) -> bool {
     !(same && within(&old.subjects, &new.subjects))
 }
 
-/// Whether a role that has changed may give less than before. Most changes are what the operator itself records first.
-fn restricts(old: &Role, new: &Role) -> bool {
-    !unchanged(&old.meta, &new.meta) || old.holder.is_some() || !old.in_force.is_empty()
+/// Whether a role that has changed, is new or is gone may give less than before.
+fn restricts(old: Option<&Role>, new: Option<&Role>) -> bool {
+    match (old, new) {
+        // Most changes are what the operator itself records first.
+        (Some(old), Some(new)) => {
+            !unchanged(&old.meta, &new.meta) || old.holder.is_some() || !old.in_force.is_empty()
+        }
+        // Roles that inherit a privileged one become privileged, and some of their subjects must not hold them then.
+        (None, Some(new)) => new.privileged || !new.inherits.is_empty(),
+        (old, None) => old.is_some(),
+    }
 }
 
 impl Cache {
@@ -318,7 +326,7 @@ impl Cache {
                 Affected::default()
             }
             (old, new) => {
-                let urgent = old.is_some_and(|old| new.is_none_or(|new| restricts(&old, new)));
+                let urgent = restricts(old.as_deref(), new);
                 Affected { urgent, ..Affected::default() }.namespace(namespace)
             }
         }
@@ -337,7 +345,7 @@ impl Cache {
         if status_only {
             return Affected::default();
         }
-        let urgent = old.as_deref().is_some_and(|old| new.is_none_or(|new| restricts(old, new)));
+        let urgent = restricts(old.as_deref(), new);
         self.resolve_site_roles();
         // Whether users hold a privileged role may differ, and it may be the member role of organizations that hold nothing.
         let mentioned = self.site_mentions.keys().flat_map(|username| self.handles_of(username));
