@@ -8,6 +8,7 @@
 //! The engine is one task, on a thread of its own, and owns all state; watches and the writer only send it values. No rule
 //! of who may hold what stands here.
 
+pub mod comparison;
 mod configuration;
 pub mod engine;
 mod guarded;
@@ -169,11 +170,11 @@ impl Parts {
         let (done_in, done) = mpsc::unbounded_channel();
         let mut watches = JoinSet::new();
         let namespace = &options.namespace;
-        watch::spawn_all(&mut watches, client, namespace, &seen_in, metrics, &history);
+        let resync = Duration::from_secs(options.resync_seconds.into());
+        watch::spawn_all(&mut watches, client, namespace, &seen_in, metrics, &history, resync * comparison::PERIODS);
         let policies = policies::follow(client.clone(), namespace.clone(), seen_in, metrics.clone(), history.clone());
         watches.spawn(policies);
         let in_flight = usize::from(options.writes_in_flight);
-        let resync = Duration::from_secs(options.resync_seconds.into());
         let engine = Engine::new(metrics.clone(), jobs, in_flight, Now::read()).with_resync(resync);
         let engine = on_a_thread("engine", engine.run(seen, done, lease.leading(), history.clone()))?;
         let applier = Applier::new(client.clone(), namespace.clone(), lease.gate(), metrics.clone());

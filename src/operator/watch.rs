@@ -4,16 +4,20 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::rbac::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::comparison::{self, Comparison};
 use super::configuration::{self, News};
 use super::guarded::Guarded;
 use super::history::{self, History};
@@ -164,6 +168,8 @@ pub enum WatchEvent {
     Item(Box<Item>),
     /// An object is gone.
     Gone(WatchedRef),
+    /// A list of what is there, to be compared with what was seen.
+    Compared(Comparison),
 }
 
 /// An object, parsed.
@@ -247,9 +253,10 @@ pub(super) fn spawn_all(
     sender: &Sender,
     metrics: &Arc<Metrics>,
     history: &Arc<History>,
+    comparisons: Duration,
 ) {
     let c = || client.clone();
-    let mut start = Start { tasks, sender, metrics, history };
+    let mut start = Start { tasks, sender, metrics, history, comparisons };
     start.ours::<api::Organization, _>(Kind::Organization, Api::all(c()), Item::Organization);
     start.ours::<api::User, _>(Kind::User, Api::all(c()), Item::User);
     start.ours::<api::Group, _>(Kind::Group, Api::all(c()), Item::Group);
@@ -259,9 +266,7 @@ pub(super) fn spawn_all(
     start.ours::<api::SiteRoleBinding, _>(Kind::SiteRoleBinding, Api::all(c()), Item::SiteRoleBinding);
 
     let namespaces: Api<Guarded<PartialObjectMeta<Namespace>>> = Api::all(c());
-    start.any(Kind::Namespace, namespaces, watcher::Config::default(), |o| {
-        o.whole().map(|o| Item::Namespace((&o.metadata).into()))
-    });
+    start.compared(Kind::Namespace, namespaces, |_| true, |o| o.whole().map(|o| Item::Namespace((&o.metadata).into())));
 
     // Not selected by our label: somebody could take it off while no operator runs, and what the object grants would stay
     // out of sight. What is not ours by label or owner is dropped as it arrives.
@@ -325,6 +330,8 @@ struct Start<'a> {
     sender: &'a Sender,
     metrics: &'a Arc<Metrics>,
     history: &'a Arc<History>,
+    /// The time between two comparisons of a kind.
+    comparisons: Duration,
 }
 
 impl Start<'_> {
@@ -334,7 +341,8 @@ impl Start<'_> {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
         R: for<'a> From<&'a K> + Withhold<K> + 'static,
     {
-        self.any(kind, api, watcher::Config::default(), move |object: Guarded<K>| {
+        let lives = |metadata: &ObjectMeta| metadata.deletion_timestamp.is_none();
+        self.compared(kind, api, lives, move |object: Guarded<K>| {
             // What is being deleted grants nothing any more, however long a finalizer keeps it.
             let lives = object.meta().deletion_timestamp.is_none();
             object.record().filter(|_| lives).map(item)
@@ -346,7 +354,7 @@ impl Start<'_> {
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
-        self.any(kind, api, watcher::Config::default(), move |guarded: Guarded<K>| {
+        self.compared(kind, api, rbac::is_ours, move |guarded: Guarded<K>| {
             let object = object(guarded.whole()?);
             // The label alone does not make an object ours: somebody else may write it on theirs.
             let ours = rbac::is_ours(rbac::metadata(&object));
@@ -354,16 +362,35 @@ impl Start<'_> {
         });
     }
 
+    /// A kind of which all objects are watched: from time to time they are compared with a list.
+    fn compared<K>(
+        &mut self,
+        kind: Kind,
+        api: Api<K>,
+        is_known: fn(&ObjectMeta) -> bool,
+        item: impl Fn(K) -> Option<Item> + Send + Sync + 'static,
+    ) where
+        K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let relist = self.any(kind, api.clone(), watcher::Config::default(), item);
+        let (sender, metrics) = (self.sender.clone(), self.metrics.clone());
+        self.tasks.spawn(comparison::run(kind, api, is_known, self.comparisons, sender, metrics, relist));
+    }
+
+    /// Returns what has everything listed again.
     fn any<K>(
         &mut self,
         kind: Kind,
         api: Api<K>,
         config: watcher::Config,
         item: impl Fn(K) -> Option<Item> + Send + Sync + 'static,
-    ) where
+    ) -> Arc<Notify>
+    where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let (sender, metrics, history) = (self.sender.clone(), self.metrics.clone(), self.history.clone());
+        let relist = Arc::new(Notify::new());
+        let relists = relist.clone();
         self.tasks.spawn(async move {
             let config = config.timeout(LIFE);
             let watch = |config| history::events(api.clone(), config, history.clone());
@@ -372,7 +399,17 @@ impl Start<'_> {
             let mut events = watch(config.clone().streaming_lists());
             // A streamed list that does not end while the watch lives begins again, and would for ever.
             let (mut streams, mut begun) = (true, 0);
-            while let Some(event) = events.next().await {
+            loop {
+                let event = tokio::select! {
+                    event = events.next() => event,
+                    () = relists.notified() => {
+                        floor = history.floor(kind);
+                        let config = config.clone();
+                        events = watch(if streams { config.streaming_lists() } else { config.page_size(PAGE) });
+                        continue;
+                    }
+                };
+                let Some(event) = event else { return };
                 begun = match &event {
                     Ok(Event::Init) => begun + 1,
                     Ok(Event::InitDone) => 0,
@@ -422,6 +459,7 @@ impl Start<'_> {
                 }
             }
         });
+        relist
     }
 }
 

@@ -64,9 +64,7 @@ fn lessens(old: &Binding, new: &Binding) -> bool {
 fn restricts(old: Option<&Role>, new: Option<&Role>) -> bool {
     match (old, new) {
         // Most changes are what the operator itself records first.
-        (Some(old), Some(new)) => {
-            !unchanged(&old.meta, &new.meta) || old.holder.is_some() || !old.in_force.is_empty()
-        }
+        (Some(old), Some(new)) => !unchanged(&old.meta, &new.meta) || old.holder.is_some() || !old.in_force.is_empty(),
         // Roles that inherit a privileged one become privileged, and some of their subjects must not hold them then.
         (None, Some(new)) => new.privileged || !new.inherits.is_empty(),
         (old, None) => old.is_some(),

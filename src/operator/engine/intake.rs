@@ -39,6 +39,7 @@ impl Engine {
                 }
             }
             WatchEvent::Gone(id) => self.gone(&id),
+            WatchEvent::Compared(comparison) => self.compare(comparison),
         }
     }
 
@@ -273,7 +274,7 @@ impl Engine {
     }
 
     /// What is known of a kind.
-    fn known(&self, kind: Kind) -> Vec<WatchedRef> {
+    pub(super) fn known(&self, kind: Kind) -> Vec<WatchedRef> {
         let cluster = |name: Name, uid: Uid| ObjectRef::new(kind, Name::default(), name).with_uid(uid);
         match kind.class() {
             Class::Api(api) => self.cache.metas(api).map(|meta| meta.source(api).with_kind(kind)).collect(),

@@ -11,7 +11,9 @@ use super::reconcile::Observations;
 use crate::core::conditions::StatusDraft;
 use crate::core::desired::DesiredState;
 use crate::core::{organization, organization_status, plan, site, user};
+use crate::operator::comparison::{Comparison, Versions};
 use crate::operator::metrics::KindLabels;
+use crate::operator::watch::{Class, WatchedRef};
 
 /// In which time every key is decided again, unless somebody says otherwise.
 const PERIOD: Duration = Duration::from_mins(10);
@@ -100,6 +102,44 @@ impl Engine {
             if !self.queue.is_empty() || turn_began.elapsed() > super::LONGEST_TURN {
                 break;
             }
+        }
+    }
+
+    /// Compares what a list has shown with what is known. What two lists show to differ was missed by the watch.
+    pub(super) fn compare(&mut self, comparison: Comparison) {
+        let Comparison { kind, listed, before, answer } = comparison;
+        let gone = self.known(kind).into_iter().filter(|id| !listed.contains_key(id)).map(|id| (id, 0));
+        let mut differs: Versions = gone.collect();
+        let is_newer = |(id, version): &(WatchedRef, u64)| self.version_of(id).is_none_or(|known| known < *version);
+        differs.extend(listed.into_iter().filter(is_newer));
+        if let Some(before) = before {
+            differs.retain(|id, version| before.get(id) == Some(version));
+            for id in differs.keys() {
+                let (kind, object) = (kind.as_str(), id.path());
+                tracing::error!(
+                    kind,
+                    object,
+                    "a watch has missed a change, and lists everything again: please report this"
+                );
+                self.metrics.resync_corrections.get_or_create(&KindLabels { kind }).inc();
+            }
+        }
+        let _ = answer.send(differs);
+    }
+
+    fn version_of(&self, id: &WatchedRef) -> Option<u64> {
+        match id.kind.class() {
+            Class::Api(kind) => self.cache.meta(&id.clone().with_kind(kind)).map(|meta| meta.version),
+            Class::Native(kind) => {
+                let object = id.by_name().with_kind(kind);
+                let known = self.keys.get(&ReconcileKey::of(&object))?.objects.get(&object)?;
+                (known.uid == id.uid).then_some(known.version)
+            }
+            Class::Namespace => {
+                let known = self.cache.namespaces.get(&id.name)?;
+                (known.uid == id.uid).then_some(known.version)
+            }
+            Class::Ceiling | Class::Configuration => None,
         }
     }
 

@@ -12,6 +12,7 @@ mod claims;
 mod leadership;
 mod replacements;
 mod restores;
+mod resync;
 mod revocations;
 mod shards;
 mod statuses;

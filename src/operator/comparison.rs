@@ -1,0 +1,106 @@
+//! From time to time each kind is listed and compared with what the watches have shown: a watch may deliver no more events, or
+//! have missed one.
+//!
+//! A list may be newer than what the engine has taken in, so a difference counts only if a second list shows the same one a while
+//! later. Then it is a fault, which is counted and logged, and the watch lists everything again.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::ListParams;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::{Notify, oneshot};
+
+use super::inbox::Sender;
+use super::metrics::Metrics;
+use super::watch::{Kind, WatchEvent, WatchedRef};
+use crate::core::object_ref::ObjectRef;
+use crate::core::records::version;
+
+/// How many periods of the resync there are between two comparisons of a kind: a list costs more than a decision.
+pub(super) const PERIODS: u32 = 6;
+/// After which time the second list is asked for: a watch that works has delivered everything by then.
+const GRACE: Duration = Duration::from_secs(20);
+/// How many objects a page brings. It has their metadata only.
+const PAGE: u32 = 500;
+
+/// The resource versions of objects that differ; zero for one that is not there.
+pub type Versions = HashMap<WatchedRef, u64>;
+
+/// What a list of a kind has shown, for the engine to compare.
+#[derive(Debug)]
+pub struct Comparison {
+    #[allow(missing_docs)]
+    pub kind: Kind,
+    /// Every object that is there.
+    pub listed: Versions,
+    /// What the list before has shown to differ, if this is the second.
+    pub before: Option<Versions>,
+    /// What differs; of the second list, what still does.
+    pub answer: oneshot::Sender<Versions>,
+}
+
+/// Compares a kind again and again. `is_known`: whether the engine knows an object with this metadata.
+pub(super) async fn run<K>(
+    kind: Kind,
+    api: Api<K>,
+    is_known: fn(&ObjectMeta) -> bool,
+    interval: Duration,
+    sender: Sender,
+    metrics: Arc<Metrics>,
+    relist: Arc<Notify>,
+) where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    let position = Kind::ALL.iter().position(|other| *other == kind).unwrap_or_default();
+    // Not all of them at once.
+    tokio::time::sleep(interval.mul_f64(position as f64 / Kind::ALL.len() as f64)).await;
+    loop {
+        tokio::time::sleep(interval).await;
+        let mut before = None;
+        for _ in 0..2 {
+            let works = metrics.synced.load(Ordering::Acquire) && !metrics.broken_watches().contains(&kind);
+            // If it cannot be listed, it is compared another time.
+            let Some(listed) = list(kind, &api, is_known).await.ok().filter(|_| works) else { break };
+            let is_second = before.is_some();
+            let (answer, differs) = oneshot::channel();
+            if sender.send(WatchEvent::Compared(Comparison { kind, listed, before, answer })).await.is_err() {
+                return;
+            }
+            match differs.await {
+                Ok(differs) if differs.is_empty() => break,
+                Ok(_) if is_second => {
+                    relist.notify_one();
+                    break;
+                }
+                Ok(differs) => before = Some(differs),
+                Err(_) => break,
+            }
+            tokio::time::sleep(GRACE).await;
+        }
+    }
+}
+
+async fn list<K>(kind: Kind, api: &Api<K>, is_known: fn(&ObjectMeta) -> bool) -> kube::Result<Versions>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    let (mut listed, mut params) = (HashMap::new(), ListParams::default().limit(PAGE));
+    loop {
+        let page = api.list_metadata(&params).await?;
+        for object in page.items.iter().map(|object| &object.metadata).filter(|metadata| is_known(metadata)) {
+            let text = |field: &Option<String>| field.as_deref().unwrap_or_default().to_owned();
+            let id = ObjectRef::new(kind, text(&object.namespace), text(&object.name)).with_uid(object.uid.as_ref());
+            listed.insert(id, version(object));
+        }
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(listed),
+        }
+    }
+}
