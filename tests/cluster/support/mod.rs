@@ -7,6 +7,7 @@ mod live;
 pub mod manifests;
 mod operator;
 mod random;
+mod saved;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -63,9 +64,8 @@ impl Cluster {
 
     /// With the chart installed, and no operator yet.
     pub fn with_chart(values: &str) -> Self {
-        let cluster = Self::bare();
-        let output = cluster.helm_install(values);
-        assert!(output.status.success(), "helm install: {}", text(&output));
+        let from = Some(saved::with_chart(values));
+        let cluster = Self::start(Options { from, ..Options::default() });
         cluster.await_policies();
         cluster
     }
@@ -126,7 +126,11 @@ impl Cluster {
     /// With nothing in it, and these further flags for kube-apiserver.
     pub fn bare_with_flags(flags: &[&str]) -> Self {
         let api_server_flags = flags.iter().map(ToString::to_string).collect();
-        let plane = ControlPlane::start(Options { api_server_flags, ..Options::default() }).expect("it starts");
+        Self::start(Options { api_server_flags, ..Options::default() })
+    }
+
+    fn start(options: Options) -> Self {
+        let plane = ControlPlane::start(options).expect("it starts");
         let admin = plane.admin_kubeconfig();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let client = runtime.block_on(client(&admin));

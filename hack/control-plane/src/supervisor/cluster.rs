@@ -1,6 +1,7 @@
 //! The three servers of an instance with their keys and their port. It does what it is told, at once; waiting and
 //! deciding are the supervisor's.
 
+use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -9,9 +10,10 @@ use crate::child::Component;
 use crate::files::{copy_directory, create_private_directory, write_private};
 use crate::kubeconfig::{self, Credential};
 use crate::layout::Layout;
-use crate::pki::{Authority, Subject, token_signing_keys};
+use crate::pki::{Authority, Identity, Subject, token_signing_keys};
 use crate::port::Reservation;
 use crate::protocol::ComponentState;
+use crate::supervisor::Supervision;
 use crate::{Error, Tools, flags};
 
 /// The ServiceAccount that the controllers make first, and that every Pod needs.
@@ -32,25 +34,17 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Makes the directories, keys and kubeconfigs. Starts nothing.
-    pub(super) fn prepare(layout: &Layout, tools: &Tools, api_server_flags: &[String]) -> Result<Self, Error> {
+    pub(super) fn prepare(layout: &Layout, tools: &Tools, supervision: &Supervision) -> Result<Self, Error> {
         for directory in layout.directories() {
             create_private_directory(&directory)?;
         }
         let port = Reservation::new()?;
         let server = server(&port);
-        let authority = Authority::create("control-plane")?;
-        let (ca, api_server) = (authority.identity()?, authority.issue_server("kube-apiserver")?);
-        let (token_key, token_public_key) = token_signing_keys()?;
-        for (file, content) in [
-            ("ca.crt", &ca.certificate),
-            ("ca.key", &ca.key),
-            ("apiserver.crt", &api_server.certificate),
-            ("apiserver.key", &api_server.key),
-            ("service-account.key", &token_key),
-            ("service-account.pub", &token_public_key),
-        ] {
-            write_private(&layout.pki(file), content)?;
-        }
+        let authority = match &supervision.from {
+            Some(from) => copied(&Layout::new(from), layout)?,
+            None => new_keys(layout)?,
+        };
+        let ca = authority.identity()?;
         let kubeconfig = |name: &str, user: &str, groups: &[&str]| {
             let identity = authority.issue_client(&Subject { user, groups })?;
             kubeconfig::write(layout, name, &server, &ca.certificate, &Credential::Certificate(&identity))
@@ -68,7 +62,7 @@ impl Cluster {
             layout: layout.clone(),
             tools: tools.clone(),
             port,
-            api_server_flags: api_server_flags.to_vec(),
+            api_server_flags: supervision.api_server_flags.clone(),
         })
     }
 
@@ -99,12 +93,26 @@ impl Cluster {
         self.can_get(DEFAULT_SERVICE_ACCOUNT)
     }
 
-    /// kubectl stands in for an HTTPS client, of which this would be the only use.
+    /// Deletes what `controllers_work` looks for, in case that it is there from the beginning: only new work shows that
+    /// they work.
+    pub(super) fn forget_the_work_of_controllers(&self) -> Result<(), Error> {
+        if self.can_get(DEFAULT_SERVICE_ACCOUNT) && !self.can("delete", DEFAULT_SERVICE_ACCOUNT) {
+            let source = std::io::Error::other("kubectl failed");
+            return Err(Error::System { action: "delete a ServiceAccount", source });
+        }
+        Ok(())
+    }
+
     fn can_get(&self, path: &str) -> bool {
+        self.can("get", path)
+    }
+
+    /// kubectl stands in for an HTTPS client, of which this would be the only use.
+    fn can(&self, verb: &str, path: &str) -> bool {
         Command::new(self.tools.kubectl())
             .arg("--kubeconfig")
             .arg(&self.admin)
-            .args(["--request-timeout=2s", "get", "--raw", path])
+            .args(["--request-timeout=2s", verb, "--raw", path])
             .env("HOME", self.layout.home())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -158,6 +166,31 @@ impl Cluster {
     fn components(&self) -> [&Component; 3] {
         [&self.etcd, &self.api_server, &self.controller_manager]
     }
+}
+
+/// The keys and data of another instance. Its certificates are for any port.
+fn copied(from: &Layout, layout: &Layout) -> Result<Authority, Error> {
+    copy_directory(&from.pki(""), &layout.pki(""))?;
+    copy_directory(&from.etcd_data(), &layout.etcd_data())?;
+    let read = |file: &str| fs::read_to_string(layout.pki(file)).map_err(Error::file("read", &layout.pki(file)));
+    Authority::load(&Identity { certificate: read("ca.crt")?, key: read("ca.key")? })
+}
+
+fn new_keys(layout: &Layout) -> Result<Authority, Error> {
+    let authority = Authority::create("control-plane")?;
+    let (ca, api_server) = (authority.identity()?, authority.issue_server("kube-apiserver")?);
+    let (token_key, token_public_key) = token_signing_keys()?;
+    for (file, content) in [
+        ("ca.crt", &ca.certificate),
+        ("ca.key", &ca.key),
+        ("apiserver.crt", &api_server.certificate),
+        ("apiserver.key", &api_server.key),
+        ("service-account.key", &token_key),
+        ("service-account.pub", &token_public_key),
+    ] {
+        write_private(&layout.pki(file), content)?;
+    }
+    Ok(authority)
 }
 
 fn server(port: &Reservation) -> String {
