@@ -6,6 +6,7 @@ use std::process::{Child, Command};
 
 use tempfile::TempDir;
 
+use crate::child::GOGC;
 use crate::files::copy_directory;
 use crate::kubeconfig::{self, Credential};
 use crate::layout::Layout;
@@ -282,7 +283,12 @@ impl ControlPlane {
     fn command(&self, program: &Path, kubeconfig: &Path) -> Command {
         let mut command = Command::new(program);
         // The variable as well, for what they start in turn.
-        command.arg("--kubeconfig").arg(kubeconfig).env("KUBECONFIG", kubeconfig).env("HOME", self.layout.home());
+        command
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .env("KUBECONFIG", kubeconfig)
+            .env("HOME", self.layout.home())
+            .env("GOGC", GOGC);
         command
     }
 }

@@ -21,7 +21,7 @@ use crate::{Error, Tools};
 use cluster::Cluster;
 
 /// How often a condition is looked at that nothing reports.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(50);
 /// How long anything may take to become ready, on a machine that is busy with other tests.
 const READY: Duration = Duration::from_secs(120);
 /// How long the API server may take to end when asked to.

@@ -2,12 +2,11 @@
 //! deciding are the supervisor's.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use crate::child::Component;
 use crate::files::{copy_directory, create_private_directory, write_private};
+use crate::https::Client;
 use crate::kubeconfig::{self, Credential};
 use crate::layout::Layout;
 use crate::pki::{Authority, Identity, Subject, token_signing_keys};
@@ -21,10 +20,9 @@ const DEFAULT_SERVICE_ACCOUNT: &str = "/api/v1/namespaces/default/serviceaccount
 
 pub(super) struct Cluster {
     layout: Layout,
-    tools: Tools,
     port: Reservation,
     api_server_flags: Vec<String>,
-    admin: PathBuf,
+    client: Client,
     controller_manager_kubeconfig: PathBuf,
     // In the order in which they are dropped, and so killed, should this value be dropped.
     controller_manager: Component,
@@ -45,22 +43,22 @@ impl Cluster {
             None => new_keys(layout)?,
         };
         let ca = authority.identity()?;
-        let kubeconfig = |name: &str, user: &str, groups: &[&str]| {
-            let identity = authority.issue_client(&Subject { user, groups })?;
-            kubeconfig::write(layout, name, &server, &ca.certificate, &Credential::Certificate(&identity))
+        let kubeconfig = |name: &str, identity: &Identity| {
+            kubeconfig::write(layout, name, &server, &ca.certificate, &Credential::Certificate(identity))
         };
+        let admin = authority.issue_client(&Subject { user: "admin", groups: &["system:masters"] })?;
+        kubeconfig("admin", &admin)?;
+        let controllers = Subject { user: "system:kube-controller-manager", groups: &[] };
         Ok(Self {
-            admin: kubeconfig("admin", "admin", &["system:masters"])?,
+            client: Client::new(&ca.certificate, &admin)?,
             controller_manager_kubeconfig: kubeconfig(
                 "kube-controller-manager",
-                "system:kube-controller-manager",
-                &[],
+                &authority.issue_client(&controllers)?,
             )?,
             etcd: Component::new("etcd", &tools.etcd, layout),
             api_server: Component::new("kube-apiserver", &tools.kube_apiserver, layout),
             controller_manager: Component::new("kube-controller-manager", &tools.kube_controller_manager, layout),
             layout: layout.clone(),
-            tools: tools.clone(),
             port,
             api_server_flags: supervision.api_server_flags.clone(),
         })
@@ -85,40 +83,25 @@ impl Cluster {
     }
 
     pub(super) fn api_server_is_ready(&self) -> bool {
-        // The port opens late; until then this spares starting kubectl.
-        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port.port())).is_ok() && self.can_get("/readyz")
+        self.does("GET", "/readyz")
     }
 
     pub(super) fn controllers_work(&self) -> bool {
-        self.can_get(DEFAULT_SERVICE_ACCOUNT)
+        self.does("GET", DEFAULT_SERVICE_ACCOUNT)
     }
 
     /// Deletes what `controllers_work` looks for, in case that it is there from the beginning: only new work shows that
     /// they work.
     pub(super) fn forget_the_work_of_controllers(&self) -> Result<(), Error> {
-        if self.can_get(DEFAULT_SERVICE_ACCOUNT) && !self.can("delete", DEFAULT_SERVICE_ACCOUNT) {
-            let source = std::io::Error::other("kubectl failed");
+        if self.does("GET", DEFAULT_SERVICE_ACCOUNT) && !self.does("DELETE", DEFAULT_SERVICE_ACCOUNT) {
+            let source = std::io::Error::other("the API server refuses");
             return Err(Error::System { action: "delete a ServiceAccount", source });
         }
         Ok(())
     }
 
-    fn can_get(&self, path: &str) -> bool {
-        self.can("get", path)
-    }
-
-    /// kubectl stands in for an HTTPS client, of which this would be the only use.
-    fn can(&self, verb: &str, path: &str) -> bool {
-        Command::new(self.tools.kubectl())
-            .arg("--kubeconfig")
-            .arg(&self.admin)
-            .args(["--request-timeout=2s", verb, "--raw", path])
-            .env("HOME", self.layout.home())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
+    fn does(&self, method: &str, path: &str) -> bool {
+        self.client.does(self.port.port(), method, path)
     }
 
     /// Ends everything now. The data are going to be deleted, so there is nothing to do in order.
