@@ -1,12 +1,15 @@
 //! What every cluster test needs: a cluster with the chart and the operator, and words to ask it.
 
 mod access;
+mod apply;
 mod faults;
 pub mod helm;
 mod live;
 pub mod manifests;
 mod operator;
+mod policies;
 mod random;
+mod read;
 mod saved;
 
 use std::collections::BTreeMap;
@@ -36,6 +39,9 @@ pub const KINDS: [&str; 7] = [
 ];
 /// How long anything may take on a busy machine. Tests end as soon as what they wait for is there.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A little more than the pause between two writes of the operator's record of decisions.
+const RECORD_PAUSE: Duration = Duration::from_millis(2200);
 
 /// A cluster of one test's own. It ends with the test.
 pub struct Cluster {
@@ -70,52 +76,15 @@ impl Cluster {
         cluster
     }
 
-    /// Waits until the admission policy on Groups works, if the chart has it: the API server looks for policies and for
-    /// new kinds every few seconds, and in between answers 503 where a policy has to change an object.
-    pub fn await_policies(&self) {
-        if self.exists(&["mutatingadmissionpolicybinding", "bailiwick-group-vouched"]) {
-            let group = manifests::group("default", "trial", &[]);
-            self.eventually("the policy on Groups works", || {
-                let mut kubectl = self.plane.kubectl(&self.admin);
-                kubectl.args(["apply", "--server-side", "--dry-run=server", "-o", "yaml", "-f", "-"]);
-                String::from_utf8_lossy(&with_input(kubectl, &group).stdout).contains("bailiwick.dev/vouched")
-            });
-        }
-        self.await_validating_policies();
-    }
-
     /// What the API server says of its version.
     pub fn version(&self) -> Value {
-        serde_json::from_str(&self.run(&["get", "--raw", "/version"])).unwrap()
+        serde_json::from_str(&self.raw("/version")).unwrap()
     }
 
     /// Whether this version of Kubernetes has MutatingAdmissionPolicies. docs/reference/kubernetes-versions.md says what
     /// happens where it has none, and the tests hold it to that.
     pub fn has_mutating_policies(&self) -> bool {
         self.version()["minor"].as_str().unwrap().parse::<u32>().unwrap() >= 36
-    }
-
-    /// The same for those that refuse. Where one has objects of a new kind as parameters, the API server refuses everything
-    /// that it is about until it has seen them, also to those whom the policy exempts.
-    fn await_validating_policies(&self) {
-        let dry_run = |words: &[&str], yaml: &str| {
-            let mut kubectl = self.plane.kubectl(&self.admin);
-            kubectl.args(words).args(["--dry-run=server", "-f", "-"]);
-            outcome(with_input(kubectl, yaml))
-        };
-        if self.exists(&["validatingadmissionpolicybinding", "bailiwick-operator-guard"]) {
-            let operator = format!("system:serviceaccount:{RELEASE}:bailiwick");
-            let lease = format!(
-                "{{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {{name: trial, namespace: {RELEASE}}}}}"
-            );
-            self.eventually("the policies act", || {
-                let answer = dry_run(&["create", "--validate=false", "--as", &operator], &lease);
-                answer.is_err_and(|error| error.contains("acts with a token of its own"))
-            });
-        }
-        self.eventually("the policies have their parameters", || {
-            dry_run(&["apply", "--server-side"], &manifests::user("trial")).is_ok()
-        });
     }
 
     /// With nothing in it.
@@ -206,8 +175,13 @@ impl Cluster {
 
     /// Applies manifests, which has to work.
     pub fn apply(&self, yaml: &str) {
-        if let Err(error) = self.try_apply(yaml) {
-            panic!("kubectl apply: {error}\n{yaml}");
+        match self.apply_at_once(yaml) {
+            Some(Ok(())) => {}
+            Some(Err(kube::Error::Api(status))) if status.code != 409 => panic!("apply: {status}\n{yaml}"),
+            // Something that kubectl knows how to do, and perhaps how to change what it once did otherwise.
+            Some(Err(_)) | None => {
+                self.try_apply(yaml).unwrap_or_else(|error| panic!("kubectl apply: {error}\n{yaml}"));
+            }
         }
     }
 
@@ -253,14 +227,21 @@ impl Cluster {
 
     /// One object, or a list, as JSON.
     pub fn get(&self, arguments: &[&str]) -> Value {
-        let words: Vec<&str> = ["get"].iter().chain(arguments).chain(&["-o", "json"]).copied().collect();
-        serde_json::from_str(&self.run(&words)).unwrap()
+        match self.read(arguments) {
+            Some(object) => object.unwrap_or_else(|error| panic!("get {}: {error}", arguments.join(" "))),
+            None => {
+                let words = [&["get"], arguments, &["-o", "json"]].concat();
+                serde_json::from_str(&self.run(&words)).unwrap()
+            }
+        }
     }
 
     /// Whether an object is there.
     pub fn exists(&self, arguments: &[&str]) -> bool {
-        let words: Vec<&str> = ["get"].iter().chain(arguments).copied().collect();
-        self.kubectl(&words).status.success()
+        match self.read(arguments) {
+            Some(object) => object.is_ok(),
+            None => self.kubectl(&[&["get"], arguments].concat()).status.success(),
+        }
     }
 
     /// A condition of an object: status, reason and message.
@@ -330,7 +311,7 @@ impl Cluster {
     }
 
     fn counted_writes(&self, which: impl Fn(&str) -> bool) -> u64 {
-        let metrics = self.run(&["get", "--raw", "/metrics"]);
+        let metrics = self.raw("/metrics");
         let counted = metrics.lines().filter(|line| line.starts_with("apiserver_request_total{"));
         let writes = counted.filter(|line| {
             let verb =
@@ -342,13 +323,19 @@ impl Cluster {
         writes.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
     }
 
-    /// Waits until all is settled and nobody writes anything any more.
+    /// Waits until all is settled and nobody writes anything any more: for longer than the operator waits with its record
+    /// of decisions, since nothing tells that it has nothing to write.
     #[track_caller]
     pub fn quiet(&self) {
+        let mut last = (self.writes(), Instant::now());
         self.eventually("nobody writes any more", || {
-            let before = self.writes();
             self.settle();
-            self.writes() == before
+            let writes = self.writes();
+            if writes != last.0 {
+                last = (writes, Instant::now());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+            last.1.elapsed() > RECORD_PAUSE
         });
     }
 
