@@ -17,7 +17,8 @@ impl Cluster {
         let mut parameters = PatchParams::apply("kubectl");
         parameters.field_validation = Some(ValidationDirective::Strict);
         let apply = |(path, object): (&String, _)| self.patch(path, object, &parameters).map(drop);
-        Some(paths.iter().zip(&objects).try_for_each(apply))
+        // All of them, whatever becomes of the first ones.
+        Some(paths.iter().zip(&objects).map(apply).fold(Ok(()), Result::and))
     }
 
     /// Applies an object of a kind that tests know.

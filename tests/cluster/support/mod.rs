@@ -45,8 +45,9 @@ const RECORD_PAUSE: Duration = Duration::from_millis(2200);
 
 /// A cluster of one test's own. It ends with the test.
 pub struct Cluster {
-    pub plane: ControlPlane,
+    // Dropped first: what runs longer than its API server might find another test's on the same port, with the same keys.
     pub operator: Option<Operator>,
+    pub plane: ControlPlane,
     /// What operators that are started from now on have between them and the API server.
     pub faults: Option<Faults>,
     pub admin: PathBuf,
@@ -174,20 +175,21 @@ impl Cluster {
     }
 
     /// Applies manifests, which has to work.
+    #[track_caller]
     pub fn apply(&self, yaml: &str) {
-        match self.apply_at_once(yaml) {
-            Some(Ok(())) => {}
-            Some(Err(kube::Error::Api(status))) if status.code != 409 => panic!("apply: {status}\n{yaml}"),
-            // Something that kubectl knows how to do, and perhaps how to change what it once did otherwise.
-            Some(Err(_)) | None => {
-                self.try_apply(yaml).unwrap_or_else(|error| panic!("kubectl apply: {error}\n{yaml}"));
-            }
-        }
+        self.try_apply(yaml).unwrap_or_else(|error| panic!("apply: {error}\n{yaml}"));
     }
 
-    /// Applies manifests as the administrator, by server-side apply. The error is what kubectl printed.
-    pub fn try_apply(&self, yaml: &str) -> Result<String, String> {
-        self.try_apply_as(&self.admin, yaml)
+    /// Applies manifests as the administrator, by server-side apply. The error is what kubectl prints.
+    pub fn try_apply(&self, yaml: &str) -> Result<(), String> {
+        match self.apply_at_once(yaml) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(kube::Error::Api(status))) if status.code != 409 => {
+                Err(format!("Error from server ({}): {}", status.reason, status.message))
+            }
+            // It takes what kubectl knows: another kind, or how to change what it once made otherwise.
+            Some(Err(_)) | None => self.try_apply_as(&self.admin, yaml).map(drop),
+        }
     }
 
     /// Applies manifests as somebody.

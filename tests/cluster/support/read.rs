@@ -91,6 +91,10 @@ impl Cluster {
     pub(super) fn read(&self, arguments: &[&str]) -> Option<Result<Value, kube::Error>> {
         let get = Get::read(arguments)?;
         let answers: Result<Vec<Value>, kube::Error> = get.paths.iter().map(|path| self.read_path(path)).collect();
+        if answers.as_ref().is_err_and(|error| !matches!(error, kube::Error::Api(_))) {
+            // Deeper than serde_json reads, or no answer.
+            return None;
+        }
         Some(answers.map(|mut answers| {
             if get.named {
                 return without_managed_fields(answers.remove(0));
