@@ -46,7 +46,7 @@ pub(crate) fn copy_directory(from: &Path, to: &Path) -> Result<(), Error> {
 /// Copies a file, and leaves holes where it has nothing but zeros: of the 128 MB that etcd keeps for what is to come, a
 /// young instance has written half a megabyte.
 fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
-    const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     let (mut from, mut to) = (File::open(from)?, OpenOptions::new().create_new(true).write(true).mode(0o600).open(to)?);
     let mut block = vec![0; ZEROS.len()];
     loop {

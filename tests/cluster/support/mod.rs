@@ -175,7 +175,6 @@ impl Cluster {
     }
 
     /// Applies manifests, which has to work.
-    #[track_caller]
     pub fn apply(&self, yaml: &str) {
         self.try_apply(yaml).unwrap_or_else(|error| panic!("apply: {error}\n{yaml}"));
     }
