@@ -40,6 +40,9 @@ pub const KINDS: [&str; 7] = [
 /// How long anything may take on a busy machine. Tests end as soon as what they wait for is there.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often tests look. Each look is work for the API server that other tests wait for.
+const POLL: Duration = Duration::from_millis(50);
+
 /// A little more than the pause between two writes of the operator's record of decisions.
 const RECORD_PAUSE: Duration = Duration::from_millis(2200);
 
@@ -279,7 +282,7 @@ impl Cluster {
         let start = Instant::now();
         while !holds() {
             assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {}\n{}", what(self), self.operator_log());
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(POLL);
         }
     }
 
@@ -289,6 +292,10 @@ impl Cluster {
         let operator = self.operator.as_ref().expect("an operator is running");
         let waiting = std::cell::RefCell::new(Vec::new());
         let settled = || {
+            // First what costs the API server nothing.
+            if operator.metric("units_busy") != 0 {
+                return false;
+            }
             let list = self.get(&[&KINDS.join(","), "--all-namespaces"]);
             let late = |o: &&Value| o["status"]["observedGeneration"] != o["metadata"]["generation"];
             let name = |o: &Value| format!("{} {}", o["kind"], o["metadata"]["name"]);
