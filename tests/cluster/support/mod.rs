@@ -77,6 +77,7 @@ impl Cluster {
         let from = Some(saved::with_chart(values));
         let cluster = Self::start(Options { from, ..Options::default() });
         cluster.await_policies();
+        cluster.await_policy_on_organizations();
         cluster
     }
 
