@@ -15,6 +15,10 @@ help: ## Show what there is
 demo: ## A cluster with the quickstart, until Ctrl-C (ONESHOT=1: ends by itself; CLUSTER=existing: yours)
 	@hack/demo
 
+# Cluster tests mostly wait: two for each core keep it busy. More than four beside the cores would only take memory.
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+test test-versions: export RUST_TEST_THREADS ?= $(shell echo $$(($(CORES) < 4 ? 2 * $(CORES) : $(CORES) + 4)))
+
 test: lint tools ## Everything: format, lints, licences, unit, property, golden, chart and cluster tests
 	@hack/e2e/run --whether
 	cargo test --workspace --all-targets --no-fail-fast

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bailiwick::core::rbac::Subject;
@@ -269,11 +269,11 @@ fn who_writes_all_the_time_keeps_no_group_from_being_known_as_privileged() {
     let cluster = cluster();
     let over = AtomicBool::new(false);
     let (plane, admin) = (&cluster.plane, &cluster.admin);
+    const WRITERS: usize = 4;
+    let rounds: [AtomicUsize; WRITERS] = Default::default();
     let write = |writer: usize| {
-        for round in 0.. {
-            if over.load(Ordering::Acquire) {
-                return round;
-            }
+        while !over.load(Ordering::Acquire) {
+            let round = rounds[writer].load(Ordering::Acquire);
             let patch = serde_json::json!({"spec": {"subjects": [
                 {"kind": "ServiceAccount", "name": format!("robot-{writer}-{round}")},
             ]}});
@@ -281,17 +281,20 @@ fn who_writes_all_the_time_keeps_no_group_from_being_known_as_privileged() {
             kubectl.args(["-n", "alpha", "patch", "rolebindings.bailiwick.dev", &format!("noise-{writer}")]);
             let output = kubectl.args(["--type=merge", "-p", &patch.to_string()]).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            rounds[writer].store(round + 1, Ordering::Release);
         }
-        0
     };
-    const WRITERS: usize = 4;
     for writer in 0..WRITERS {
         cluster.apply(&binding("alpha", &format!("noise-{writer}"), "SiteRole/organization-manager", &["ada"]));
     }
-    let rounds: Vec<i32> = std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(writer))).collect();
+    std::thread::scope(|scope| {
+        let (write, rounds) = (&write, &rounds);
+        (0..WRITERS).for_each(|writer| drop(scope.spawn(move || write(writer))));
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for n in 0..5 {
+                cluster.eventually("everybody goes on writing", || {
+                    rounds.iter().all(|rounds| rounds.load(Ordering::Acquire) > n)
+                });
                 let crew = format!("crew-{n}");
                 let role = "SiteRole/organization-manager";
                 cluster.apply(
@@ -306,9 +309,7 @@ fn who_writes_all_the_time_keeps_no_group_from_being_known_as_privileged() {
         }));
         over.store(true, Ordering::Release);
         found.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        writers.into_iter().map(|writer| writer.join().unwrap()).collect()
     });
-    assert!(rounds.iter().all(|rounds| *rounds > 5), "{rounds:?}");
 }
 
 /// Which binding of a SiteRole's cluster-scoped part a subject is in must not be known to who invents subjects: so many that

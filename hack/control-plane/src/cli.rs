@@ -119,6 +119,8 @@ enum Command {
         directory: PathBuf,
         #[arg(long)]
         owned: bool,
+        #[arg(long)]
+        from: Option<PathBuf>,
         #[arg(last = true)]
         api_server_flags: Vec<String>,
     },
@@ -185,9 +187,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Error> {
         Command::KillApiserver { which } => which.attach()?.kill_api_server(),
         Command::CopyEtcd { which } => which.attach()?.copy_etcd(),
         Command::RestoreEtcd { which } => which.attach()?.restore_etcd(),
-        Command::Supervise { directory, owned, api_server_flags } => {
+        Command::Supervise { directory, owned, from, api_server_flags } => {
             let owner = if owned { Owner::StandardInput } else { Owner::Nobody };
-            executable::supervise_announced(&Supervision { directory, owner, api_server_flags })
+            executable::supervise_announced(&Supervision { directory, owner, from, api_server_flags })
         }
         Command::ExecChild { parent, program, arguments } => Err(executable::exec_child(parent, &program, &arguments)),
         Command::Hold => hold(),
@@ -201,7 +203,8 @@ fn up(which: &Which, foreground: bool, api_server_flags: Vec<String>) -> Result<
         println!("ready at {server} after {:.1} s, in {}", begin.elapsed().as_secs_f64(), directory.display());
     };
     if foreground {
-        let supervision = Supervision { directory: directory.clone(), owner: Owner::Nobody, api_server_flags };
+        let (directory, owner) = (directory.clone(), Owner::Nobody);
+        let supervision = Supervision { directory, owner, from: None, api_server_flags };
         return executable::supervise(&supervision, tell);
     }
     match executable::start_detached(&directory, &api_server_flags) {

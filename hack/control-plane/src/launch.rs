@@ -26,6 +26,9 @@ pub(crate) fn launch(executable: &Path, supervision: &Supervision) -> Result<(Ch
     if owned {
         command.arg("--owned");
     }
+    if let Some(from) = &supervision.from {
+        command.arg("--from").arg(from);
+    }
     command.arg("--").args(&supervision.api_server_flags);
     let mut child = command
         .stdin(if owned { Stdio::piped() } else { Stdio::null() })
@@ -146,6 +149,7 @@ pub fn start_detached(directory: &Path, api_server_flags: &[String]) -> Result<S
     let supervision = Supervision {
         directory: directory.to_owned(),
         owner: Owner::Nobody,
+        from: None,
         api_server_flags: api_server_flags.to_vec(),
     };
     let (_child, description) = launch(&child::own_executable()?, &supervision)?;

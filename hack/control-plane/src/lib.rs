@@ -24,6 +24,7 @@ mod events;
 mod files;
 mod flags;
 mod gobuild;
+mod https;
 mod kubeconfig;
 mod launch;
 mod layout;

@@ -6,6 +6,8 @@ use std::process::{Child, Command};
 
 use tempfile::TempDir;
 
+use crate::child::GOGC;
+use crate::files::copy_directory;
 use crate::kubeconfig::{self, Credential};
 use crate::layout::Layout;
 use crate::pki::{Authority, Identity, Subject};
@@ -20,6 +22,8 @@ pub struct Options {
     pub name: Option<String>,
     /// A directory that is missing, empty or was an instance's; wins over `name`. It is removed at the end.
     pub directory: Option<PathBuf>,
+    /// What [`ControlPlane::save`] saved, to begin with that instead of nothing.
+    pub from: Option<PathBuf>,
     /// Flags for kube-apiserver, after and therefore above the default ones.
     pub api_server_flags: Vec<String>,
     /// The `control-plane` executable; by default it is found, or built with cargo.
@@ -61,8 +65,8 @@ impl ControlPlane {
         };
         let directory = std::path::absolute(&directory).map_err(Error::file("resolve", &directory))?;
         let executable = options.executable.map_or_else(launch::executable, Ok)?;
-        let api_server_flags = options.api_server_flags;
-        let supervision = Supervision { directory, owner: Owner::StandardInput, api_server_flags };
+        let (from, api_server_flags) = (options.from, options.api_server_flags);
+        let supervision = Supervision { directory, owner: Owner::StandardInput, from, api_server_flags };
         let (supervisor, description) = launch::launch(&executable, &supervision)?;
         Self::new(&supervision.directory, description, Some(supervisor), temporary)
     }
@@ -217,6 +221,19 @@ impl ControlPlane {
         ask(&self.layout, Request::RestoreEtcd).map(drop)
     }
 
+    /// Saves in `directory` what others can start from: etcd's data as they are at this moment, and the keys with which
+    /// their ServiceAccounts and certificates were made.
+    ///
+    /// # Errors
+    /// When the data cannot be copied, or the supervisor does not answer.
+    pub fn save(&self, directory: &Path) -> Result<(), Error> {
+        let (copy, saved) = (self.layout.etcd_copy(), Layout::new(directory));
+        self.copy_etcd()?;
+        copy_directory(&copy, &saved.etcd_data())?;
+        copy_directory(&self.layout.pki(""), &saved.pki(""))?;
+        fs::remove_dir_all(&copy).map_err(Error::file("remove", &copy))
+    }
+
     /// Stops the instance, whoever started it, and removes its directory.
     ///
     /// # Errors
@@ -266,7 +283,12 @@ impl ControlPlane {
     fn command(&self, program: &Path, kubeconfig: &Path) -> Command {
         let mut command = Command::new(program);
         // The variable as well, for what they start in turn.
-        command.arg("--kubeconfig").arg(kubeconfig).env("KUBECONFIG", kubeconfig).env("HOME", self.layout.home());
+        command
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .env("KUBECONFIG", kubeconfig)
+            .env("HOME", self.layout.home())
+            .env("GOGC", GOGC);
         command
     }
 }

@@ -21,7 +21,7 @@ use crate::{Error, Tools};
 use cluster::Cluster;
 
 /// How often a condition is looked at that nothing reports.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(50);
 /// How long anything may take to become ready, on a machine that is busy with other tests.
 const READY: Duration = Duration::from_secs(120);
 /// How long the API server may take to end when asked to.
@@ -43,6 +43,8 @@ pub struct Supervision {
     pub directory: PathBuf,
     /// Whose end is its end.
     pub owner: Owner,
+    /// What another instance saved, to begin with that.
+    pub from: Option<PathBuf>,
     /// Further flags of kube-apiserver.
     pub api_server_flags: Vec<String>,
 }
@@ -65,7 +67,7 @@ pub(crate) fn run(supervision: &Supervision, ready: impl FnOnce(&Description)) -
     let tools = Tools::locate()?;
     let events = Events::listen(supervision.owner)?;
     let claim = Claim::new(&layout)?;
-    let cluster = Cluster::prepare(&layout, &tools, &supervision.api_server_flags)?;
+    let cluster = Cluster::prepare(&layout, &tools, supervision)?;
     let mut supervisor = Supervisor {
         layout,
         tools,
@@ -116,6 +118,7 @@ impl Supervisor {
         self.cluster.start_etcd()?;
         self.cluster.start_api_server()?;
         self.wait_for("an API server that is ready", Cluster::api_server_is_ready)?;
+        self.cluster.forget_the_work_of_controllers()?;
         self.cluster.start_controller_manager()?;
         self.wait_for("the ServiceAccount of the namespace default", Cluster::controllers_work)?;
         let description = Description { server: self.cluster.server(), tools: self.tools.clone() };

@@ -118,6 +118,38 @@ fn two_instances_run_side_by_side_and_know_their_users() {
 }
 
 #[test]
+fn what_one_instance_saved_is_what_others_start_from() {
+    let saved = tempfile::tempdir().unwrap();
+    let one = start(options());
+    let uid = |plane: &ControlPlane| {
+        let account = json_of(plane.kubectl(&plane.admin_kubeconfig()).args(["get", "sa", "default", "-o", "json"]));
+        account["metadata"]["uid"].as_str().unwrap().to_owned()
+    };
+    let admin = one.admin_kubeconfig();
+    output_of(one.kubectl(&admin).args(["create", "namespace", "saved"]));
+    output_of(one.kubectl(&admin).args(["-n", "saved", "create", "serviceaccount", "robot"]));
+    let token = output_of(one.kubectl(&admin).args(["-n", "saved", "create", "token", "robot"]));
+    one.save(saved.path()).unwrap();
+    output_of(one.kubectl(&admin).args(["create", "namespace", "later"]));
+
+    let others = [0, 1].map(|_| start(Options { from: Some(saved.path().to_owned()), ..options() }));
+    for other in &others {
+        let get = |namespace| {
+            let mut kubectl = other.kubectl(&other.admin_kubeconfig());
+            kubectl.args(["get", "namespace", namespace]).output().unwrap().status.success()
+        };
+        assert!(get("saved") && !get("later"));
+        let robot = other.token_kubeconfig("robot", token.trim()).unwrap();
+        output_of(other.kubectl(&robot).args(["auth", "whoami"]));
+        assert_ne!(uid(&one), uid(other), "the controllers have shown that they work");
+    }
+    let [two, three] = &others;
+    output_of(two.kubectl(&two.admin_kubeconfig()).args(["create", "namespace", "mine"]));
+    let seen = output_of(three.kubectl(&three.admin_kubeconfig()).args(["get", "namespaces"]));
+    assert!(!seen.contains("mine"), "{seen}");
+}
+
+#[test]
 fn the_api_server_restarts_with_its_data_on_its_port() {
     let plane = start(options());
     let admin = plane.admin_kubeconfig();

@@ -1,17 +1,18 @@
 //! The three servers of an instance with their keys and their port. It does what it is told, at once; waiting and
 //! deciding are the supervisor's.
 
-use std::net::{Ipv4Addr, TcpStream};
+use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use crate::child::Component;
 use crate::files::{copy_directory, create_private_directory, write_private};
+use crate::https::Client;
 use crate::kubeconfig::{self, Credential};
 use crate::layout::Layout;
-use crate::pki::{Authority, Subject, token_signing_keys};
+use crate::pki::{Authority, Identity, Subject, token_signing_keys};
 use crate::port::Reservation;
 use crate::protocol::ComponentState;
+use crate::supervisor::Supervision;
 use crate::{Error, Tools, flags};
 
 /// The ServiceAccount that the controllers make first, and that every Pod needs.
@@ -19,10 +20,9 @@ const DEFAULT_SERVICE_ACCOUNT: &str = "/api/v1/namespaces/default/serviceaccount
 
 pub(super) struct Cluster {
     layout: Layout,
-    tools: Tools,
     port: Reservation,
     api_server_flags: Vec<String>,
-    admin: PathBuf,
+    client: Client,
     controller_manager_kubeconfig: PathBuf,
     // In the order in which they are dropped, and so killed, should this value be dropped.
     controller_manager: Component,
@@ -32,43 +32,35 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Makes the directories, keys and kubeconfigs. Starts nothing.
-    pub(super) fn prepare(layout: &Layout, tools: &Tools, api_server_flags: &[String]) -> Result<Self, Error> {
+    pub(super) fn prepare(layout: &Layout, tools: &Tools, supervision: &Supervision) -> Result<Self, Error> {
         for directory in layout.directories() {
             create_private_directory(&directory)?;
         }
         let port = Reservation::new()?;
         let server = server(&port);
-        let authority = Authority::create("control-plane")?;
-        let (ca, api_server) = (authority.identity()?, authority.issue_server("kube-apiserver")?);
-        let (token_key, token_public_key) = token_signing_keys()?;
-        for (file, content) in [
-            ("ca.crt", &ca.certificate),
-            ("ca.key", &ca.key),
-            ("apiserver.crt", &api_server.certificate),
-            ("apiserver.key", &api_server.key),
-            ("service-account.key", &token_key),
-            ("service-account.pub", &token_public_key),
-        ] {
-            write_private(&layout.pki(file), content)?;
-        }
-        let kubeconfig = |name: &str, user: &str, groups: &[&str]| {
-            let identity = authority.issue_client(&Subject { user, groups })?;
-            kubeconfig::write(layout, name, &server, &ca.certificate, &Credential::Certificate(&identity))
+        let authority = match &supervision.from {
+            Some(from) => copied(&Layout::new(from), layout)?,
+            None => new_keys(layout)?,
         };
+        let ca = authority.identity()?;
+        let kubeconfig = |name: &str, identity: &Identity| {
+            kubeconfig::write(layout, name, &server, &ca.certificate, &Credential::Certificate(identity))
+        };
+        let admin = authority.issue_client(&Subject { user: "admin", groups: &["system:masters"] })?;
+        kubeconfig("admin", &admin)?;
+        let controllers = Subject { user: "system:kube-controller-manager", groups: &[] };
         Ok(Self {
-            admin: kubeconfig("admin", "admin", &["system:masters"])?,
+            client: Client::new(&ca.certificate, &admin)?,
             controller_manager_kubeconfig: kubeconfig(
                 "kube-controller-manager",
-                "system:kube-controller-manager",
-                &[],
+                &authority.issue_client(&controllers)?,
             )?,
             etcd: Component::new("etcd", &tools.etcd, layout),
             api_server: Component::new("kube-apiserver", &tools.kube_apiserver, layout),
             controller_manager: Component::new("kube-controller-manager", &tools.kube_controller_manager, layout),
             layout: layout.clone(),
-            tools: tools.clone(),
             port,
-            api_server_flags: api_server_flags.to_vec(),
+            api_server_flags: supervision.api_server_flags.clone(),
         })
     }
 
@@ -91,26 +83,25 @@ impl Cluster {
     }
 
     pub(super) fn api_server_is_ready(&self) -> bool {
-        // The port opens late; until then this spares starting kubectl.
-        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port.port())).is_ok() && self.can_get("/readyz")
+        self.does("GET", "/readyz")
     }
 
     pub(super) fn controllers_work(&self) -> bool {
-        self.can_get(DEFAULT_SERVICE_ACCOUNT)
+        self.does("GET", DEFAULT_SERVICE_ACCOUNT)
     }
 
-    /// kubectl stands in for an HTTPS client, of which this would be the only use.
-    fn can_get(&self, path: &str) -> bool {
-        Command::new(self.tools.kubectl())
-            .arg("--kubeconfig")
-            .arg(&self.admin)
-            .args(["--request-timeout=2s", "get", "--raw", path])
-            .env("HOME", self.layout.home())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
+    /// Deletes what `controllers_work` looks for, in case that it is there from the beginning: only new work shows that
+    /// they work.
+    pub(super) fn forget_the_work_of_controllers(&self) -> Result<(), Error> {
+        if self.does("GET", DEFAULT_SERVICE_ACCOUNT) && !self.does("DELETE", DEFAULT_SERVICE_ACCOUNT) {
+            let source = std::io::Error::other("the API server refuses");
+            return Err(Error::System { action: "delete a ServiceAccount", source });
+        }
+        Ok(())
+    }
+
+    fn does(&self, method: &str, path: &str) -> bool {
+        self.client.does(self.port.port(), method, path)
     }
 
     /// Ends everything now. The data are going to be deleted, so there is nothing to do in order.
@@ -158,6 +149,31 @@ impl Cluster {
     fn components(&self) -> [&Component; 3] {
         [&self.etcd, &self.api_server, &self.controller_manager]
     }
+}
+
+/// The keys and data of another instance. Its certificates are for any port.
+fn copied(from: &Layout, layout: &Layout) -> Result<Authority, Error> {
+    copy_directory(&from.pki(""), &layout.pki(""))?;
+    copy_directory(&from.etcd_data(), &layout.etcd_data())?;
+    let read = |file: &str| fs::read_to_string(layout.pki(file)).map_err(Error::file("read", &layout.pki(file)));
+    Authority::load(&Identity { certificate: read("ca.crt")?, key: read("ca.key")? })
+}
+
+fn new_keys(layout: &Layout) -> Result<Authority, Error> {
+    let authority = Authority::create("control-plane")?;
+    let (ca, api_server) = (authority.identity()?, authority.issue_server("kube-apiserver")?);
+    let (token_key, token_public_key) = token_signing_keys()?;
+    for (file, content) in [
+        ("ca.crt", &ca.certificate),
+        ("ca.key", &ca.key),
+        ("apiserver.crt", &api_server.certificate),
+        ("apiserver.key", &api_server.key),
+        ("service-account.key", &token_key),
+        ("service-account.pub", &token_public_key),
+    ] {
+        write_private(&layout.pki(file), content)?;
+    }
+    Ok(authority)
 }
 
 fn server(port: &Reservation) -> String {

@@ -1,0 +1,61 @@
+//! Waiting for the admission policies of the chart: the API server looks for policies and for new kinds every few seconds.
+
+use kube::api::{DeleteParams, PatchParams, PostParams};
+use kube::core::Request;
+use serde_json::{Value, json};
+
+use super::{Cluster, RELEASE, manifests};
+
+impl Cluster {
+    /// Waits until the admission policies work, if the chart has them. Until then the API server answers 503 where one has
+    /// to change an object. Where one has objects of a new kind as parameters, it refuses everything that the policy is
+    /// about until it has seen them, also to those whom the policy exempts.
+    pub fn await_policies(&self) {
+        if self.exists(&["mutatingadmissionpolicybinding", "bailiwick-group-vouched"]) {
+            let group = manifests::group("default", "trial", &[]);
+            self.eventually("the policy on Groups works", || {
+                let answer = self.dry_run(&group);
+                answer.is_ok_and(|group| group["metadata"]["annotations"].to_string().contains("bailiwick.dev/vouched"))
+            });
+        }
+        if self.exists(&["validatingadmissionpolicybinding", "bailiwick-operator-guard"]) {
+            self.eventually("the policies act", || {
+                let answer = self.dry_run_of_the_operator();
+                answer.is_err_and(|error| error.to_string().contains("acts with a token of its own"))
+            });
+        }
+        self.eventually("the policies have their parameters", || self.dry_run(&manifests::user("trial")).is_ok());
+    }
+
+    /// The same for the policy on the deletion of Organizations, of which there has to be one for a trial: no operator may
+    /// run. An API server that starts with the policies has not seen our kinds yet when it reads them.
+    pub(super) fn await_policy_on_organizations(&self) {
+        let trial = manifests::organization("trial", "{}");
+        let delete = |dry_run: bool| -> kube::Result<Value> {
+            let parameters = DeleteParams { dry_run, ..DeleteParams::default() };
+            let organizations = Request::new("/apis/bailiwick.dev/v1alpha1/organizations");
+            self.runtime.block_on(self.client.request(organizations.delete("trial", &parameters).unwrap()))
+        };
+        self.apply(&trial);
+        self.eventually("the policy on Organizations has its parameters", || delete(true).is_ok());
+        delete(false).unwrap();
+    }
+
+    /// Applies an object of ours as the administrator, for a trial.
+    fn dry_run(&self, yaml: &str) -> kube::Result<Value> {
+        let object: Value = serde_yaml::from_str(yaml).unwrap();
+        self.patch_by_apply(&object, &PatchParams { dry_run: true, ..PatchParams::apply("trial") })
+    }
+
+    /// Creates a Lease for a trial as the operator, but without a token of its ServiceAccount.
+    fn dry_run_of_the_operator(&self) -> kube::Result<Value> {
+        let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "trial"}});
+        let parameters = PostParams { dry_run: true, ..PostParams::default() };
+        let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{RELEASE}/leases");
+        let request = Request::new(leases).create(&parameters, lease.to_string().into_bytes());
+        let mut request = request.unwrap();
+        let operator = format!("system:serviceaccount:{RELEASE}:bailiwick");
+        request.headers_mut().insert("Impersonate-User", operator.parse().unwrap());
+        self.runtime.block_on(self.client.request(request))
+    }
+}
