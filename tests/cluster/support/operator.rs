@@ -37,6 +37,8 @@ impl Operator {
                 "3",
             ])
             .env("KUBECONFIG", kubeconfig)
+            // Often, so that a change whose effect is missed fails the test: see `Drop`.
+            .env("BAILIWICK_RESYNC_SECONDS", "5")
             .env("RUST_LOG", "info,bailiwick=debug,kube_client=off,kube_runtime=off,kube_lease_manager=off")
             .stderr(File::create(&log).unwrap());
         Self { child: command.spawn().expect("the operator starts"), log }
@@ -148,5 +150,11 @@ impl Drop for Operator {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let log = self.log();
+        let correction =
+            log.lines().find(|line| ["the resync corrects", "a watch has missed"].iter().any(|w| line.contains(w)));
+        if let (Some(line), false) = (correction, std::thread::panicking()) {
+            panic!("the operator had missed a change: {line}");
+        }
     }
 }
