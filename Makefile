@@ -59,7 +59,7 @@ bench-full: bench-tools ## The same up to 1,000 organizations, 10,000 users and 
 	$(BENCH) scale --operator "$$(hack/static-binary)" --organizations 10,100,1000 --runs 3,3,1 --json docs/benchmarks/full.json --pictures docs/benchmarks
 
 bench-neighbors: tools ## What the most expensive organization costs a quiet one beside it: time and memory (ten minutes)
-	BAILIWICK_OPERATOR="$$(hack/static-binary)" cargo test --test cluster the_most_expensive -- --nocapture
+	BAILIWICK_OPERATOR="$$(hack/static-binary)" cargo test --test alone -- --nocapture
 
 bench-policies: bench-tools ## What each admission policy costs a write
 	$(BENCH) policies

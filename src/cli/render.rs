@@ -2,7 +2,6 @@
 //!
 //! Only bindings of more than 128 subjects have other names in a cluster, where a secret decides who is in which.
 
-use crate::core::object_ref::ApiRef;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -20,6 +19,7 @@ use crate::api::{self, ApiKind, GROUP, VERSION};
 use crate::core::cache::Cache;
 use crate::core::conditions::StatusDraft;
 use crate::core::fixpoint::{Settled, settle};
+use crate::core::object_ref::ApiRef;
 use crate::core::rbac::{self, Object};
 use crate::core::records;
 

@@ -1,7 +1,5 @@
 //! Building statuses: conditions with reasons and messages, and the document that is applied.
 
-use crate::api::ApiKind;
-use crate::core::object_ref::ApiRef;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -9,8 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::object_ref::ApiRef;
 use super::records::{Meta, digest};
 use super::withheld::Withheld;
+use crate::api::ApiKind;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::api::{
     BindingStatus, GROUP, GroupStatus, OrganizationStatus, RoleStatus, SiteRoleStatus, UserStatus, VERSION,

@@ -1,11 +1,11 @@
 //! What a decision is: the native objects that should be there, and what to say about it.
 
-use crate::core::object_ref::{ApiRef, NativeRef};
 use jiff::Timestamp;
 
 use super::cache::Contribution;
 use super::conditions::StatusDraft;
 use super::names::{self, Shard};
+use super::object_ref::{ApiRef, NativeRef};
 use super::observed_state::ObservedState;
 use super::rbac::{Desired, DesiredSet, NativeKind, RbacSpec, Subject};
 use super::rules::Rule;

@@ -3,10 +3,10 @@
 //!
 //! Statuses are written when everything else is done, so only native objects in trouble need a look at what is there.
 
-use crate::core::object_ref::NativeRef;
 use std::collections::BTreeSet;
 
 use super::Name;
+use super::object_ref::NativeRef;
 use super::observed_state::ObservedState;
 use super::rbac::{DesiredSet, NativeKind, Observed, Owner, RbacSpec, Subject};
 use super::uid::Uid;

@@ -1,10 +1,9 @@
 //! The decisions that a backup must keep: restored objects have lost their UIDs, statuses, owner references and creation
-//! times, so without a record the same questions would be answered anew.
+//! times, so without a record the same questions would be answered again.
 //!
 //! The record is a ConfigMap of the release namespace. It is read when the operator starts, and counts only where the
 //! usual record (a label of the Namespace, a status) is missing. See `docs/operations.md`.
 
-use crate::api::ApiKind;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +14,7 @@ use super::order::{self, Handover};
 use super::organization::named_groups;
 use super::records::{Binding, Meta};
 use super::uid::Uid;
+use crate::api::ApiKind;
 
 /// How many entries each list has at most: the ConfigMap must stay below 1 MiB, and a name has up to 256 characters.
 const MOST: usize = 1500;

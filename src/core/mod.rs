@@ -1,6 +1,6 @@
 //! Decides. Pure: no I/O, no client, no async, no clock; time comes in as a value.
 //!
-//! The shell feeds a [`cache::Cache`] with what it watches. From it follow, for one namespace
+//! The operator feeds a [`cache::Cache`] with what it watches. From it follow, for one namespace
 //! ([`organization::decide`]) or for the site ([`site::decide`]), the native objects that should be there, the statuses
 //! that our objects should have, and when the answer changes by itself. [`plan::next`] compares that with what is there.
 //! The operator, `render` and the tests all call the same functions.

@@ -1,10 +1,10 @@
 //! What a decision must know of the native side: our objects that are there, and the writes that the API server refuses.
 
 use super::Name;
+use super::object_ref::NativeRef;
 use super::plan::Present;
 use super::rbac::{NativeKind, Observed};
 use super::write_failures::WriteFailures;
-use crate::core::object_ref::NativeRef;
 
 /// The observed state of the native objects of ours.
 pub trait ObservedState {

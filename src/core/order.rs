@@ -4,7 +4,6 @@
 //! finds is kept in the status of the object, because after a restart nobody knows the versions any more. What remains open
 //! is withheld. See `docs/decisions/2026-11-30-same-second.md`.
 
-use crate::api::ApiKind;
 use std::cmp::Ordering;
 
 use jiff::Timestamp;
@@ -15,6 +14,7 @@ use super::claims;
 use super::kept;
 use super::records::{Binding, Group, Meta};
 use super::uid::Uid;
+use crate::api::ApiKind;
 use crate::api::conditions::Reason;
 
 /// The first of several objects.

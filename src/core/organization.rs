@@ -2,8 +2,6 @@
 //!
 //! The whole desired set is computed at once, so that orphans, drift and renames need no code of their own.
 
-use crate::api::ApiKind;
-use crate::core::object_ref::{ApiRef, NativeRef};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -18,6 +16,7 @@ use super::desired::{DesiredState, Place, RoleName};
 use super::effect::{Effect, Grant};
 use super::findings::{beyond_limit, binding_findings, count, only_a_part, role_findings, role_problem};
 use super::members::Members;
+use super::object_ref::{ApiRef, NativeRef};
 use super::observed_state::ObservedState;
 use super::order::{self, Handover};
 use super::organization_status::member_role;
@@ -29,6 +28,7 @@ use super::uid::Uid;
 use super::withheld::{Item, Withheld, expected};
 use super::write_failures::WriteFailures;
 use super::{Name, kept, names};
+use crate::api::ApiKind;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::api::{self, BindingStatus, GroupStatus, RoleKind, RoleStatus};

@@ -7,6 +7,7 @@ use super::conditions::{Finding, Status, StatusDraft, bad, good};
 use super::desired::Counts;
 use super::findings;
 use super::names;
+use super::object_ref::NativeRef;
 use super::rbac::NativeKind;
 use super::records::{Meta, Organization};
 use super::roles;
@@ -15,7 +16,6 @@ use crate::api::ApiKind;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::api::{self, OrganizationStatus};
-use crate::core::object_ref::NativeRef;
 
 /// The SiteRole that members hold implicitly.
 ///

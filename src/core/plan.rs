@@ -2,22 +2,22 @@
 //!
 //! What takes access away goes before what gives it, and nobody who keeps access is without it for a moment. The steps:
 //!
-//! 1. roles shrink to what they keep, and bindings lose the subjects that they should lose; a binding that is not wanted
-//!    any more loses everyone but those for whom its source wants another one that is not there yet (or that is given up and
-//!    of the same role), and is deleted when that is nobody,
-//! 2. roles are created and grow, but for those that somebody is about to leave,
-//! 3. bindings are created and grow,
-//! 4. roles that nothing refers to are deleted.
+//! 1. Roles shrink to what they keep, and bindings lose the subjects that they should lose. An obsolete binding keeps only
+//!    subjects whose replacement, from the same source, does not exist yet (or cannot be written but grants the same role).
+//!    Once none are left, it is deleted.
+//! 2. Roles are created and grow, except those that somebody is about to leave.
+//! 3. Bindings are created and grow.
+//! 4. Roles that nothing refers to are deleted.
 //!
-//! [`next`] returns one step only; when its writes are done it is asked again. So a plan is never stale, and a crash at any
-//! point leaves nothing to clean up but what the next answer names anyway. What takes access away may also begin while other
-//! writes are under way ([`InFlight::beside`]): a revocation waits for no write but one of its own object.
+//! [`next`] returns one step only; when its writes are done it is asked again. So a plan is never stale, and after a crash
+//! nothing has to be cleaned up but what the next answer names anyway. Revocations may also begin while other writes are in
+//! flight ([`InFlight::concurrent_revocations`]): a revocation waits for no write but one of its own object.
 
-use crate::core::object_ref::{ApiRef, NativeRef};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Name;
 use super::names::RELEASE_PREFIX;
+use super::object_ref::{ApiRef, NativeRef};
 use super::rbac::{Desired, DesiredSet, NativeKind, Observed, Owner, RbacSpec, Subject};
 use super::rules::RuleSet;
 use super::uid::Uid;
@@ -181,10 +181,10 @@ impl<'a> ReplacementGroup<'a> {
 /// Everyone whom bindings shall reach and do not reach yet, or not for sure.
 #[derive(Default)]
 struct Successors<'a> {
-    /// Those who are to come, of each family.
+    /// Those who are to come, of each replacement group.
     coming: BTreeMap<ReplacementGroup<'a>, BTreeSet<&'a Subject>>,
-    /// Those whose binding is given up: it does not come for now, and no role that was to be left is kept because of it. Who
-    /// has this role by another binding (the shards have other names when their number changes) shall have it all the same.
+    /// Subjects whose replacement binding cannot currently be written. They do not keep a different role meanwhile, but keep the
+    /// same role if an old binding still grants it.
     blocked: BTreeMap<(ReplacementGroup<'a>, &'a Name), BTreeSet<&'a Subject>>,
 }
 
@@ -376,7 +376,8 @@ impl<'a> Plan<'a> {
         if !ReplacementGroup::is_beyond(key) || observed.content.as_ref() == Some(&native.content) {
             return BTreeSet::new();
         }
-        // Nobody is stranded in it: who shall have a role by another binding of it has all of the role by bindings of new names.
+        // No subject here can be blocked: when the shard count changes, every shard of the role gets a new name, so a surviving
+        // shard is never replaced by another shard of its own role.
         let mut moving = self.moving(key, observed);
         moving.retain(|grantee| subjects.binary_search(grantee).is_err());
         moving

@@ -1,8 +1,6 @@
 //! Native RBAC objects as values: what we want ([`Desired`]), what is there ([`Observed`]), and the way to and from the
 //! types of the Kubernetes API.
 
-use crate::api::ApiKind;
-use crate::core::object_ref::{ApiRef, NativeRef, ObjectRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,8 +10,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use super::Name;
 use super::intern;
 use super::names::PREFIX;
+use super::object_ref::{ApiRef, NativeRef, ObjectRef};
 use super::rules::Rule;
 use super::uid::Uid;
+use crate::api::ApiKind;
 use crate::api::kind::kinds;
 use crate::api::vocabulary::{FIELD_MANAGER, MANAGED_BY, SOURCE};
 use crate::api::{GROUP, VERSION};
@@ -101,7 +101,7 @@ pub struct Observed {
     pub origin: Option<ObjectRef<ApiKind>>,
     /// Whether it carries our label.
     pub labelled: bool,
-    /// It has to be deleted and made anew: an update was refused.
+    /// It has to be deleted and recreated: an update was refused.
     pub must_recreate: bool,
     /// It is being deleted, and a finalizer of somebody's keeps it: it grants until it is gone.
     pub terminating: bool,

@@ -2,7 +2,6 @@
 //!
 //! Everything after this file takes records, never the loose types of [`crate::api`].
 
-use crate::core::object_ref::{ApiRef, ObjectRef};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::Timestamp;
@@ -13,6 +12,7 @@ use super::Name;
 use super::cache::UserCounts;
 use super::compact_time::CompactTime;
 use super::intern;
+use super::object_ref::{ApiRef, ObjectRef};
 use super::rules::Rule;
 use super::uid::Uid;
 use crate::api::conditions::{ConditionType, Reason};

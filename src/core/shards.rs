@@ -104,7 +104,7 @@ impl Shards {
         Self { seed, ..Self::default() }
     }
 
-    /// Splits them anew.
+    /// Splits them again.
     pub fn reseed(&mut self, seed: Seed) {
         self.seed = seed;
         self.distribute(self.parts.len());
@@ -169,7 +169,7 @@ impl Shards {
         numbered(lists, seed)
     }
 
-    /// Splits anew when there are too many for the number of shards, or too few.
+    /// Splits again when there are too many for the number of shards, or too few.
     fn resize(&mut self) {
         let count = needed(self.len);
         if count != self.parts.len() {
@@ -262,7 +262,7 @@ mod tests {
 
         /// Around the numbers at which there are more shards, or fewer, with some asked for twice.
         #[test]
-        fn kept_shards_are_those_of_splitting_anew(
+        fn kept_shards_are_those_of_splitting_again(
             begin in 0..1100_u16,
             changes in proptest::collection::vec((any::<bool>(), 0..1200_u16), 0..200),
             more in proptest::collection::vec(0..2400_u16, 0..40),

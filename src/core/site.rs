@@ -4,7 +4,6 @@
 //! A SiteRole's cluster-scoped part is given once, for all its holders together, wherever they hold it: RBAC is scanned
 //! linearly on every request, so there is never a ClusterRoleBinding per user or per organization.
 
-use crate::api::ApiKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,6 +22,7 @@ use super::shards::Lists;
 use super::subjects::{self, Subjects};
 use super::withheld::{Item, Withheld};
 use super::{Name, names};
+use crate::api::ApiKind;
 use crate::api::conditions::Reason;
 use crate::api::{self, BindingStatus, RoleKind, SiteRoleStatus};
 

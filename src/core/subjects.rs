@@ -2,7 +2,6 @@
 //!
 //! Whoever is unknown, suspended, named twice or not valid is withheld, with the reason.
 
-use crate::api::ApiKind;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Name;
@@ -11,6 +10,7 @@ use super::order::{self, Handover};
 use super::rbac::Subject;
 use super::records::{Binding, Group, SubjectRef};
 use super::withheld::{Item, Withheld, short};
+use crate::api::ApiKind;
 use crate::api::conditions::Reason;
 
 /// The longest username, as the schema has it.

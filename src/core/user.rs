@@ -1,6 +1,5 @@
 //! One user: the state, and whether the object speaks for its username.
 
-use crate::api::ApiKind;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -10,6 +9,7 @@ use super::findings;
 use super::records::{Meta, User};
 use super::subjects::valid_name;
 use super::withheld::short;
+use crate::api::ApiKind;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::{UserState, UserStatus};
 

@@ -1,9 +1,9 @@
 //! What the API server refuses to have written, for now: an input to every decision, beside the cache.
 
-use crate::core::object_ref::NativeRef;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Name;
+use super::object_ref::NativeRef;
 use super::uid::Uid;
 use crate::api::conditions::Reason;
 

@@ -5,7 +5,7 @@
 //! Lease itself names, by this machine's own clock, which wrote it.
 //!
 //! The manager's own loop is not used: after an error it waits up to 30 seconds, longer after every error of its life, so
-//! that one answer of 503 costs an old leader its Lease; and it never makes a Lease anew that somebody deleted. A replica that
+//! that one answer of 503 costs an old leader its Lease; and it never recreates a Lease that somebody deleted. A replica that
 //! stands by sleeps in it for as long as the Lease said when it last looked, also when the leader has given it up since: so
 //! who sees that in the watch is woken.
 
@@ -150,7 +150,7 @@ async fn try_for(builder: &impl Fn() -> LeaseManagerBuilder, manager: &mut Optio
     let Err(error) = result else { return };
     tracing::warn!(%error, "the lease could not be taken or renewed; it is tried again");
     if matches!(error, LeaseManagerError::NonexistentLease(_)) {
-        // Somebody deleted it. Only a new manager makes it anew.
+        // Somebody deleted it. Only a new manager recreates it.
         *manager = None;
     }
     tokio::time::sleep(retry::delay(PAUSE)).await;

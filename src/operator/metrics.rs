@@ -60,7 +60,7 @@ pub struct ReasonLabels {
 /// A kind of object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabels {
-    /// Its name in the API.
+    /// Of what is watched.
     pub kind: &'static str,
 }
 
@@ -138,6 +138,10 @@ impl Default for Metrics {
         registry.register("refused_objects", "Native objects that the API server refuses", metrics.refused.clone());
         registry.register("not_ready_objects", "Objects that are not ready, by reason", metrics.not_ready.clone());
         let corrections = "What the resync has corrected, by kind: each is a fault of the operator";
+        // All from the beginning: a counter that appears with its first count shows no increase.
+        for kind in Kind::ALL.map(Kind::as_str) {
+            metrics.resync_corrections.get_or_create(&KindLabels { kind });
+        }
         registry.register("resync_corrections", corrections, metrics.resync_corrections.clone());
         registry.register("watch_errors", "Times that a watch broke", metrics.watch_errors.clone());
         registry.register("watches_broken", "Watches that are broken now", metrics.watches_broken.clone());

@@ -152,7 +152,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     }
 }
 
-/// All that knows anything of the cluster. If the cluster goes back to an older state, all of it is started anew.
+/// All that knows anything of the cluster. If the cluster goes back to an older state, all of it starts again.
 struct Parts {
     history: Arc<History>,
     lease: Lease,
@@ -215,8 +215,8 @@ async fn client() -> Result<Client, Error> {
     Ok(builder.with_layer(&MapRequestLayer::new(watch::consistent)).build())
 }
 
-/// Runs a task on a thread of its own, and says when it has ended. Whom a task of the runtime wakes has to wait on the same
-/// thread until that task waits itself: a write would leave when the engine has decided everything else.
+/// Runs a task on a thread of its own, and says when it has ended. On the shared runtime, tasks woken by the engine queue on its
+/// worker thread until it yields, so writes would leave only after all pending decisions.
 fn on_a_thread(name: &str, task: impl Future<Output = ()> + Send + 'static) -> Result<oneshot::Receiver<()>, Error> {
     let (ended_in, ended) = oneshot::channel();
     let runtime = Handle::current();

@@ -1,6 +1,6 @@
 //! Watches: one per kind, each object parsed into a compact record as it arrives.
 //!
-//! What the engine gets is [`WatchEvent`]; that a watch broke and was made anew shows there as `Restarted … Synced`.
+//! What the engine gets is [`WatchEvent`]; a watch that broke and started again shows there as `Restarted … Synced`.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::core::catalog::{Bounds, Settings};
 use crate::core::kept::Kept;
 use crate::core::object_ref::{NativeRef, ObjectRef};
 use crate::core::rbac::{self, NativeKind, Object, Observed};
-use crate::core::records;
+use crate::core::records::{self, Meta};
 use crate::core::rules::Ceiling;
 use crate::core::salvage::Withhold;
 use crate::core::uid::Uid;
@@ -39,7 +39,7 @@ use crate::core::uid::Uid;
 /// feature gate WatchList is on). A page is in memory as a whole, and one object may have more than 1 MiB.
 const PAGE: u32 = 16;
 
-/// How long a watch lasts before it is made anew, from where it was, in seconds. One whose connection has ended without a word
+/// How long a watch lasts before it starts again from where it was, in seconds. One whose connection has ended without a word
 /// is deaf for five more at most; kube's own default is five minutes.
 pub(super) const LIFE: u32 = 55;
 
@@ -205,6 +205,34 @@ pub enum Item {
 }
 
 impl Item {
+    /// What is known of it as an object of ours.
+    #[must_use]
+    pub fn meta(&self) -> Option<(ApiKind, &Meta)> {
+        Some(match self {
+            Item::Organization(organization) => (ApiKind::Organization, &organization.meta),
+            Item::User(user) => (ApiKind::User, &user.meta),
+            Item::Group(group) => (ApiKind::Group, &group.meta),
+            Item::RoleBinding(binding) => (ApiKind::RoleBinding, &binding.meta),
+            Item::CustomRole(role) => (ApiKind::CustomRole, &role.meta),
+            Item::SiteRole(role) => (ApiKind::SiteRole, &role.meta),
+            Item::SiteRoleBinding(binding) => (ApiKind::SiteRoleBinding, &binding.meta),
+            Item::Namespace(_)
+            | Item::Native(..)
+            | Item::Ceiling(..)
+            | Item::Bounds(_)
+            | Item::Settings(_)
+            | Item::Configuration { .. }
+            | Item::Suspended(_)
+            | Item::Kept(..)
+            | Item::PolicyFaults(_) => return None,
+        })
+    }
+
+    /// The digest of its status.
+    pub(super) fn status_digest(&self) -> Option<u64> {
+        self.meta().map(|(_, meta)| meta.status.digest)
+    }
+
     /// Notes that this is the state right after a change. What a list or the answer to a write shows may have been changed
     /// before.
     pub fn is_event(&mut self) {
@@ -311,7 +339,7 @@ pub(super) fn spawn_all(
     start.any(Kind::Kept, records, only(v::DECISIONS_CONFIG_MAP), |o| o.whole().map(|o| kept(&o)));
 }
 
-/// The record of decisions. One that cannot be read says nothing, and is written anew.
+/// The record of decisions. One that cannot be read says nothing, and is written again.
 fn kept(map: &ConfigMap) -> Item {
     let text = map.data.as_ref().and_then(|data| data.get(v::DECISIONS_KEY)).map_or("{}", String::as_str);
     let kept = serde_json::from_str(text).unwrap_or_else(|error| {

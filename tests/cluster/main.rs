@@ -24,7 +24,6 @@ mod lifecycle_of_the_chart;
 mod main_job;
 mod messages;
 mod namespaces_of_the_chart;
-mod neighbors;
 mod no_gap;
 mod nulls;
 mod operator_rights;

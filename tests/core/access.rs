@@ -1,9 +1,9 @@
 //! Who may do what by native objects alone: bindings × rules, as RBAC adds them up.
 
-use bailiwick::core::object_ref::NativeRef;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::core::Name;
+use bailiwick::core::object_ref::NativeRef;
 use bailiwick::core::plan::Present;
 use bailiwick::core::rbac::{DesiredSet, NativeKind, Owner, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, RuleSet};

@@ -3,11 +3,11 @@
 //!
 //! The oracle here reads the loose objects of the store, in the plainest way; it shares no code with the core.
 
-use bailiwick::api::ApiKind;
-use bailiwick::core::object_ref::{ApiRef, NativeRef};
 use std::collections::{BTreeMap, BTreeSet};
 
+use bailiwick::api::ApiKind;
 use bailiwick::api::{self, Action, RoleKind, Scope, SiteSubjectKind, SubjectKind};
+use bailiwick::core::object_ref::{ApiRef, NativeRef};
 use bailiwick::core::rbac::{NativeKind, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, Rule};
 use jiff::Timestamp;

@@ -1,13 +1,13 @@
 //! Plans: they come to an end, what is there then is what should be there, and on the way nobody holds what neither the
 //! old nor the new state gives, and nobody is for a moment without what one source gives in both.
 
-use bailiwick::api::ApiKind;
-use bailiwick::core::object_ref::{ApiRef, NativeRef, ObjectRef};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bailiwick::api::ApiKind;
 use bailiwick::core::Name;
 use bailiwick::core::names::RELEASE_PREFIX;
+use bailiwick::core::object_ref::{ApiRef, NativeRef, ObjectRef};
 use bailiwick::core::plan::{self, GivenUp, InFlight, Present, Write};
 use bailiwick::core::rbac::{Desired, DesiredSet, NativeKind, Observed, Owner, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, Rule, RuleSet, words};

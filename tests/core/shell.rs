@@ -1,9 +1,9 @@
 //! Plays the operator's shell without I/O: takes in events, decides again only what [`Affected`] names, records claims,
 //! defaults and holders, writes statuses. [`Shell::check`] compares with deciding everything from scratch.
 
-use bailiwick::api::ApiKind;
 use std::collections::{BTreeMap, BTreeSet};
 
+use bailiwick::api::ApiKind;
 use bailiwick::core::cache::{Affected, Cache, Change, Contribution};
 use bailiwick::core::claims::{self, Assignment, Claim};
 use bailiwick::core::conditions::{Status, StatusDraft};

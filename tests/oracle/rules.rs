@@ -1,11 +1,11 @@
 //! Does this ceiling cover this rule, and does this rule allow this request?
 
-use bailiwick::api::ApiKind;
-use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
+use bailiwick::api::ApiKind;
 use bailiwick::core::Name;
+use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use bailiwick::core::rbac::{Desired, DesiredSet, NativeKind, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, Ceiling, Rule, RuleSet, words};
 use bailiwick::core::uid::Uid;

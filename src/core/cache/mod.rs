@@ -8,7 +8,6 @@ mod by_kind;
 mod events;
 mod store;
 
-use crate::api::ApiKind;
 use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -16,6 +15,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::api::ApiKind;
 use crate::api::conditions::Reason;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::compact_time::CompactTime;

@@ -50,7 +50,7 @@ impl Engine {
             Item::Native(key, _) => self.keys.get(&ReconcileKey::of(key))?.objects.get(key).map(|known| known.version),
             Item::Suspended(_) => self.suspended.version(),
             _ => {
-                let (kind, new) = object_of(item)?;
+                let (kind, new) = item.meta()?;
                 self.cache.meta_of_name(&new.source(kind)).map(|known| known.version)
             }
         }
@@ -59,7 +59,7 @@ impl Engine {
     /// Whose status is another one than before, though no write of ours is under way: somebody has edited it, or our write was
     /// carried out and its answer was lost. What is said since then was compared with the status before it.
     fn edited_status(&self, item: &Item) -> Option<ApiRef> {
-        let (kind, new) = object_of(item)?;
+        let (kind, new) = item.meta()?;
         let target = new.source(kind);
         let edited = is_edited(self.cache.meta(&target)?, new);
         (edited && self.may_act() && !self.statuses.is_writing(&target)).then_some(target)
@@ -67,7 +67,7 @@ impl Engine {
 
     /// Whether somebody has edited a status since we wrote it so.
     pub(super) fn edited_since(&self, written: &Item) -> bool {
-        let Some((kind, written)) = object_of(written) else { return false };
+        let Some((kind, written)) = written.meta() else { return false };
         self.cache.meta(&written.source(kind)).is_some_and(|known| is_edited(written, known))
     }
 
@@ -78,7 +78,7 @@ impl Engine {
             self.cause = match &item {
                 Item::Bounds(_) => Some(format!("ConfigMap/{}", v::BOUNDS_CONFIG_MAP)),
                 Item::Settings(_) => Some(format!("ConfigMap/{}", v::SETTINGS_CONFIG_MAP)),
-                item => object_of(item).map(|(kind, meta)| meta.source(kind).path()),
+                item => item.meta().map(|(kind, meta)| meta.source(kind).path()),
             };
         }
         self.take_in(item);
@@ -316,7 +316,7 @@ fn id(item: &Item) -> Option<WatchedRef> {
         | Item::CustomRole(_)
         | Item::SiteRole(_)
         | Item::SiteRoleBinding(_) => {
-            let (kind, meta) = object_of(item)?;
+            let (kind, meta) = item.meta()?;
             meta.source(kind).with_kind(kind.into())
         }
     })
@@ -332,22 +332,8 @@ fn version_of(item: &Item) -> Option<u64> {
         Item::Namespace(n) => Some(n.version),
         Item::Native(_, observed) => Some(observed.version),
         Item::Suspended(list) => Some(list.version),
-        _ => object_of(item).map(|(_, meta)| meta.version),
+        _ => item.meta().map(|(_, meta)| meta.version),
     }
-}
-
-/// Of our kinds, which one it is, and of what.
-fn object_of(item: &Item) -> Option<(ApiKind, &Meta)> {
-    Some(match item {
-        Item::Organization(o) => (ApiKind::Organization, &o.meta),
-        Item::User(u) => (ApiKind::User, &u.meta),
-        Item::Group(g) => (ApiKind::Group, &g.meta),
-        Item::RoleBinding(b) => (ApiKind::RoleBinding, &b.meta),
-        Item::CustomRole(r) => (ApiKind::CustomRole, &r.meta),
-        Item::SiteRole(r) => (ApiKind::SiteRole, &r.meta),
-        Item::SiteRoleBinding(b) => (ApiKind::SiteRoleBinding, &b.meta),
-        _ => return None,
-    })
 }
 
 /// Whether the newer one of these two says something else in its status.

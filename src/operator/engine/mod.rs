@@ -34,7 +34,6 @@ mod suspended_users;
 mod work_queue;
 mod write_budget;
 
-use crate::core::object_ref::ApiRef;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,6 +60,7 @@ use super::metrics::Metrics;
 use super::watch::WatchEvent;
 use super::writer::{WriteRequest, WriteResult};
 use crate::core::cache::{Affected, Cache};
+use crate::core::object_ref::ApiRef;
 use crate::core::uid::Uid;
 use crate::core::write_failures::WriteFailures;
 

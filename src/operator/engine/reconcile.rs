@@ -1,21 +1,24 @@
 //! Reconciling a key: decide, compare with what is there, and begin the next step of writes.
 
-use crate::api::ApiKind;
-use crate::core::object_ref::NativeRef;
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::key::{KeyState, ReconcileKey, Turn};
 use super::{Engine, WriteRequest};
+use crate::api::ApiKind;
 use crate::core::Name;
 use crate::core::cache::{Change, ContributionChange};
 use crate::core::conditions::StatusDraft;
 use crate::core::desired::DesiredState;
+use crate::core::object_ref::NativeRef;
 use crate::core::observed_state::ObservedState;
 use crate::core::plan::{self, Step, Write};
 use crate::core::rbac::Observed;
 use crate::core::write_failures::WriteFailures;
 use crate::core::{claims, organization, site};
+
+/// For how long the site gathers changes after it has converged, unless they may take access away.
+const GATHERING: Duration = Duration::from_millis(250);
 
 /// The native objects of all keys, and what is refused.
 pub(super) struct Observations<'a>(pub &'a HashMap<ReconcileKey, KeyState>, pub &'a WriteFailures);
@@ -46,12 +49,25 @@ impl Engine {
             // Their statuses are computed when there is a place for one.
             ReconcileKey::User(_) | ReconcileKey::Organization(_) => return,
         }
+        if self.gathers_more(key) {
+            return;
+        }
         let Some(state) = self.keys.get_mut(key) else { return };
         match state.work.take_turn() {
             Turn::Nothing => {}
             Turn::RevokeMeanwhile { new } => self.revoke_meanwhile(key, new),
             Turn::Reconcile => self.next_writes(key),
         }
+    }
+
+    /// Whether the site waits for more of the same. Its bindings name everybody who holds a SiteRole, so users who arrive one by
+    /// one would have the same objects written again and again. What may take access away does not wait.
+    fn gathers_more(&mut self, key: &ReconcileKey) -> bool {
+        let Some(state) = self.keys.get(key).filter(|_| *key == ReconcileKey::Site) else { return false };
+        let until = state.converged_at.map(|at| at + GATHERING).filter(|until| *until > self.now.clock);
+        let Some(until) = until.filter(|_| state.work.is_queued() && !state.work.may_revoke()) else { return false };
+        self.queue.add_after(key.clone(), until);
+        true
     }
 
     fn next_writes(&mut self, key: &ReconcileKey) {
@@ -213,7 +229,7 @@ impl Engine {
 
     /// Charges a namespace for the time that its decision took. The site is nobody's in particular, and whatever others do may
     /// concern the default organization.
-    pub(super) fn charge(&mut self, key: &ReconcileKey, spent: std::time::Duration) {
+    pub(super) fn charge(&mut self, key: &ReconcileKey, spent: Duration) {
         let is_default = |name: &Name| self.cache.default_namespaces().any(|default| default == *name);
         if key.namespace().is_some_and(|name| !is_default(name)) {
             self.queue.charge(key, spent, self.now.clock);
@@ -249,6 +265,7 @@ impl Engine {
         if let (ReconcileKey::Site, Some(decided)) = (key, &decided) {
             state.objects.share(&decided.desired);
         }
+        state.converged_at = Some(now.clock);
         if let Some(since) = state.work.converged() {
             self.busy.remove(&(since, key.clone()));
         }

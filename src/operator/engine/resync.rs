@@ -13,7 +13,7 @@ use crate::core::desired::DesiredState;
 use crate::core::{organization, organization_status, plan, site, user};
 use crate::operator::comparison::{Comparison, Versions};
 use crate::operator::metrics::KindLabels;
-use crate::operator::watch::{Class, WatchedRef};
+use crate::operator::watch::{Class, Kind, WatchedRef};
 
 /// In which time every key is decided again, unless somebody says otherwise.
 const PERIOD: Duration = Duration::from_mins(10);
@@ -185,7 +185,7 @@ impl Engine {
         let given_up = state.failures.given_up(self.now.clock);
         let step = plan::next(&decided.desired, state.objects.present(), &given_up);
         if let Some(write) = step.writes.first() {
-            return Some((write.key().kind.as_str(), write.key().to_string()));
+            return Some((Kind::from(write.key().kind).as_str(), write.key().to_string()));
         }
         let decision = &state.decision;
         if decision.contribution != decided.contribution || decision.next_change != decided.next_change {
@@ -198,7 +198,9 @@ impl Engine {
     /// Whether a status should say something else, while no status is about to be written.
     fn fault_of_status(&self, draft: &StatusDraft) -> Option<Fault> {
         let meta = self.cache.meta(&draft.target).filter(|_| self.statuses.is_idle() && self.busy.is_empty())?;
-        let document = draft.document(meta, self.now.time).filter(|_| !self.is_status_requeued(&draft.target));
+        // A CRD of an earlier version does not know every field.
+        let waits = self.is_status_requeued(&draft.target) || self.statuses.is_stored_otherwise(&draft.target);
+        let document = draft.document(meta, self.now.time).filter(|_| !waits);
         document.map(|_| (draft.target.kind.as_str(), draft.target.path()))
     }
 }

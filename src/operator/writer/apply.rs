@@ -1,7 +1,5 @@
 //! One write: the requests, and what to make of the answers.
 
-use crate::api::ApiKind;
-use crate::core::object_ref::{ApiRef, NativeRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,11 +16,13 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::{Failure, News, Outcome, WriteRequest, WriteResult};
+use crate::api::ApiKind;
 use crate::api::conditions::Reason;
 use crate::api::vocabulary as v;
 use crate::api::{self, GROUP, VERSION};
 use crate::core::Name;
 use crate::core::claims::Claim;
+use crate::core::object_ref::{ApiRef, NativeRef};
 use crate::core::plan::Write;
 use crate::core::rbac::{self, Desired, NativeKind, Object, Observed, Owner};
 use crate::core::salvage::Withhold;
@@ -204,7 +204,7 @@ impl Applier {
             _ => {
                 self.count(verb, "failed");
                 // What the API server gives up is too much for it, or for a webhook. Deleting may be less.
-                let answered = !is_of_no_account(status) || (status.code == 504 && write.revokes());
+                let answered = !is_server_trouble(status) || (status.code == 504 && write.revokes());
                 Outcome::Failed { message: status.message.clone(), answered }
             }
         }
@@ -354,7 +354,7 @@ impl Applier {
                 Some(status) if status.code == 404 => Failure::Gone,
                 // Another object of this name, or one that others change all the time. Only the world knows which.
                 Some(status) if status.code == 409 => Failure::Conflict(error.to_string()),
-                Some(status) if !is_of_no_account(status) => Failure::Refused(error.to_string()),
+                Some(status) if !is_server_trouble(status) => Failure::Refused(error.to_string()),
                 _ => Failure::Failed(error.to_string()),
             };
             let conflicts = matches!(failure, Failure::Gone | Failure::Conflict(_));
@@ -468,10 +468,9 @@ fn apply() -> PatchParams {
     PatchParams::apply(v::FIELD_MANAGER).force()
 }
 
-/// Whether an answer says nothing about what was written: the API server has too much to do, does not know us at the moment, or
-/// has trouble itself, as when etcd is without a leader (500 without a reason). A webhook that cannot be called is
-/// `InternalError`.
-fn is_of_no_account(status: &Status) -> bool {
+/// Whether an error concerns the API server rather than the object: overload, failed authentication, timeout, or a 500 without a
+/// reason (etcd has no leader). A webhook that cannot be called (`InternalError`) does concern the object.
+fn is_server_trouble(status: &Status) -> bool {
     match status.code {
         _ if is_of_a_webhook(status) => false,
         401 | 408 | 429 => true,
@@ -583,7 +582,7 @@ mod tests {
     use kube::core::Status;
     use rstest::rstest;
 
-    use super::is_of_no_account;
+    use super::is_server_trouble;
 
     #[rstest]
     #[case::a_webhook_that_fails(500, "InternalError", false)]
@@ -595,7 +594,7 @@ mod tests {
     #[case::too_much_to_do(429, "TooManyRequests", true)]
     fn what_an_answer_says_of_a_write(#[case] code: u16, #[case] reason: &str, #[case] nothing: bool) {
         let status = Status { code, reason: reason.to_owned(), ..Status::default() };
-        assert_eq!(is_of_no_account(&status), nothing);
+        assert_eq!(is_server_trouble(&status), nothing);
     }
 
     #[rstest]
@@ -603,6 +602,6 @@ mod tests {
     #[case::a_webhook_that_is_busy(429, "admission webhook \"x.example\" denied the request")]
     fn whatever_a_webhook_says_is_about_the_write(#[case] code: u16, #[case] message: &str) {
         let status = Status { code, message: message.to_owned(), ..Status::default() };
-        assert!(!is_of_no_account(&status));
+        assert!(!is_server_trouble(&status));
     }
 }

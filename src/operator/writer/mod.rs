@@ -1,12 +1,11 @@
 //! The writer: the one place from which anything is written to the API server.
 //!
 //! Everything is begun at once, but for statuses and labels, of which no more than so many are. How much else is under way,
-//! and in which order, the engine says (see its `queue`). A write that meets something unexpected looks at what is there and
-//! reports it; what to do about it is decided anew by whoever asked.
+//! and in which order, the engine decides (see its work queue and write budget). A write that meets something unexpected looks at what is there and
+//! reports it; what to do about it is decided again by the engine.
 
 mod apply;
 
-use crate::core::object_ref::{ApiRef, NativeRef};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use super::history::History;
 use super::watch::{Item, Kind, OwnConfigMap};
 use crate::core::Name;
 use crate::core::claims::Claim;
+use crate::core::object_ref::{ApiRef, NativeRef};
 use crate::core::plan::Write;
 use crate::core::rbac::Observed;
 use crate::core::records;
@@ -35,14 +35,14 @@ pub enum WriteRequest {
     Claim(Claim),
     /// The list of suspended users.
     Suspended {
-        /// Of the ConfigMap: one that is gone is not made anew.
+        /// Of the ConfigMap: one that is gone is not recreated.
         uid: Uid,
         #[allow(missing_docs)]
         texts: [String; TEXTS],
     },
     /// The record of decisions.
     Keep {
-        /// Of the ConfigMap: one that is gone is not made anew.
+        /// Of the ConfigMap: one that is gone is not recreated.
         uid: Uid,
         #[allow(missing_docs)]
         text: String,

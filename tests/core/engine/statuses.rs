@@ -1,8 +1,8 @@
 //! Statuses: written when they change, repaired when somebody edits them, and not written more often than that.
 
-use bailiwick::api::ApiKind;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use bailiwick::api::ApiKind;
 use bailiwick::core::plan::Write;
 use bailiwick::operator::writer::{Outcome, WriteRequest};
 

@@ -1,10 +1,10 @@
 //! The engine and its API server, and what lies between them: events that are delivered, requests in flight, answers.
 //! Nothing moves unless a test says so.
 
-use bailiwick::core::object_ref::NativeRef;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bailiwick::core::object_ref::NativeRef;
 use bailiwick::core::plan::Write;
 use bailiwick::operator::engine::Engine;
 use bailiwick::operator::metrics::Metrics;

@@ -1,9 +1,9 @@
 //! The words of the stories: what is given, what happens, and what can be seen then.
 
-use bailiwick::api::ApiKind;
-use bailiwick::core::object_ref::NativeRef;
 use std::collections::BTreeSet;
 
+use bailiwick::api::ApiKind;
+use bailiwick::core::object_ref::NativeRef;
 use bailiwick::core::plan::Write;
 use bailiwick::core::rbac::{Observed, RbacSpec};
 use bailiwick::operator::writer::Outcome;

@@ -1,8 +1,8 @@
 //! The native RBAC objects of the API server: what Kubernetes itself does when one is created, applied or deleted.
 
-use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use std::collections::BTreeSet;
 
+use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use bailiwick::core::plan::{Present, Write};
 use bailiwick::core::rbac::{Desired, Observed, Owner, RbacSpec, Subject};
 use bailiwick::core::rules::{Rule, words};

@@ -1,9 +1,9 @@
 //! The API server as a whole: what it keeps, what its watches show, its clock, and snapshots of its etcd. How it
 //! answers the operator is in `requests`.
 
-use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use std::time::{Duration, Instant};
 
+use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use bailiwick::core::plan::Write;
 use bailiwick::core::uid::Uid;
 use bailiwick::operator::engine::Now;

@@ -1,9 +1,9 @@
 //! The fake API server does what Kubernetes does, as far as other tests rely on it.
 
-use bailiwick::api::ApiKind;
-use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use std::sync::Arc;
 
+use bailiwick::api::ApiKind;
+use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use bailiwick::core::plan::Write;
 use bailiwick::core::rbac::{Desired, NativeKind, RbacSpec, Subject};
 use bailiwick::operator::watch::{Item, WatchEvent};

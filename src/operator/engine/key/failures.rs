@@ -1,9 +1,9 @@
 //! Native objects of a key that cannot be written, and when to try again.
 
-use crate::core::object_ref::NativeRef;
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use crate::core::object_ref::NativeRef;
 use crate::core::plan::{GivenUp, Present};
 use crate::core::rbac::DesiredSet;
 use crate::operator::retry;

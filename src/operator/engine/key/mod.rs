@@ -11,7 +11,8 @@ mod failures;
 mod objects;
 mod work;
 
-use crate::core::object_ref::NativeRef;
+use std::time::Instant;
+
 use jiff::Timestamp;
 
 pub(super) use self::failures::{ObjectFailures, Streak};
@@ -23,6 +24,7 @@ use crate::core::cache::Contribution;
 use crate::core::claims::Claim;
 use crate::core::desired::{Counts, DesiredState};
 use crate::core::names::RELEASE_PREFIX;
+use crate::core::object_ref::NativeRef;
 use crate::core::plan::InFlight;
 use crate::core::rbac::NativeKind;
 
@@ -66,6 +68,8 @@ pub(super) struct KeyState {
     pub objects: NativeObjects,
     /// Where it is between a change and the last write that follows from it.
     pub work: Work,
+    /// When nothing was left to do, the last time.
+    pub converged_at: Option<Instant>,
     /// The last decision.
     pub decision: Decision,
     /// Native objects that cannot be written.

@@ -3,10 +3,10 @@
 //! Events can be late. A watch may show an object as it was before our last write, or one that we have deleted; UIDs and
 //! resource versions tell.
 
-use crate::core::object_ref::NativeRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use crate::core::object_ref::NativeRef;
 use crate::core::plan::Present;
 use crate::core::rbac::{DesiredSet, NativeKind, Observed, RbacSpec};
 use crate::core::uid::Uid;

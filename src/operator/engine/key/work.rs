@@ -215,6 +215,11 @@ impl Work {
         }
     }
 
+    /// Whether it waits for its turn, and nothing is in flight.
+    pub fn is_queued(&self) -> bool {
+        self.phase == Phase::Queued
+    }
+
     /// Whether it goes before keys that only give: while it writes, not for each piece of news.
     pub fn is_urgent(&self) -> bool {
         match self.phase {

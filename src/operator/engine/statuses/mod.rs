@@ -6,8 +6,6 @@
 
 mod queue;
 
-use crate::api::ApiKind;
-use crate::core::object_ref::{ApiRef, ObjectRef};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -16,10 +14,12 @@ pub(super) use self::queue::StatusQueue;
 use super::key::ReconcileKey;
 use super::reconcile::Observations;
 use super::{Engine, KEYS_A_TURN, LONGEST_TURN};
+use crate::api::ApiKind;
 use crate::api::conditions::{ConditionType, Reason};
 use crate::core::conditions::{Status, StatusDraft};
 use crate::core::desired::Counts;
-use crate::core::records::Organization;
+use crate::core::object_ref::{ApiRef, ObjectRef};
+use crate::core::records::{Organization, digest};
 use crate::core::{Name, claims, organization, organization_status, user};
 use crate::operator::metrics::{Metrics, ReasonLabels};
 use crate::operator::retry;
@@ -165,7 +165,7 @@ impl Engine {
             self.statuses.wait_for_place(draft, first);
             return;
         }
-        self.statuses.begin(draft.target.clone());
+        self.statuses.begin(draft.target.clone(), digest(&document["status"]));
         let weight = self.cache.weight(&draft.target);
         let news = news(&draft, was_ready);
         let _ = self.writer.send(WriteRequest::Status { target: draft.target, document, news, weight });
@@ -184,6 +184,7 @@ impl Engine {
     /// An object is gone, so it has no status.
     pub(super) fn forget_status(&mut self, target: &ApiRef) {
         self.rereading.remove(target);
+        self.statuses.forget(target);
         // Another one may be there by now.
         if self.cache.meta(target).is_some() {
             self.not_ready.forget(target, &self.metrics);
@@ -191,7 +192,8 @@ impl Engine {
     }
 
     pub(super) fn status_written(&mut self, target: &ApiRef, result: Result<Box<Item>, Failure>) {
-        let next = self.statuses.end(target);
+        let stored = result.as_ref().ok().and_then(|item| item.status_digest());
+        let next = self.statuses.end(target, stored);
         match result {
             // The watch may have shown by now that the object is gone: an answer brings nothing back.
             Ok(item) if self.cache.meta(target).is_some() => {

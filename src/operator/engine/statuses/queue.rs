@@ -1,13 +1,13 @@
 //! The status queue: statuses that wait until what they say is true, for a place, or for the write before them.
 
-use crate::core::object_ref::ApiRef;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::core::Name;
 use crate::core::conditions::StatusDraft;
+use crate::core::object_ref::ApiRef;
 use crate::operator::engine::key::ReconcileKey;
 
 /// How long the counts of users wait for everything to converge.
@@ -54,8 +54,10 @@ pub struct StatusQueue {
     by_revision: BTreeSet<(u64, ReconcileKey)>,
     /// Some of them could be written now, and there is a place.
     pub more: bool,
-    /// By target: the newest draft that waits for the one in flight.
-    in_flight: HashMap<ApiRef, Option<StatusDraft>>,
+    /// By target: the digest of what is being written, and the newest draft that waits for that.
+    in_flight: HashMap<ApiRef, (u64, Option<StatusDraft>)>,
+    /// Objects whose status the API server did not store as it was written: their CRD is of an earlier version.
+    stored_otherwise: HashSet<ApiRef>,
     /// What waits for a place, in order.
     order: VecDeque<ApiRef>,
     queued: HashMap<ApiRef, StatusDraft>,
@@ -137,7 +139,7 @@ impl StatusQueue {
     /// Replaces the draft that waits for the write in flight, or for a place. `at_once`: it waits for no place. Returns the
     /// draft if none was replaced.
     pub fn replace(&mut self, draft: StatusDraft, at_once: bool) -> Option<StatusDraft> {
-        if let Some(next) = self.in_flight.get_mut(&draft.target) {
+        if let Some((_, next)) = self.in_flight.get_mut(&draft.target) {
             *next = Some(draft);
             return None;
         }
@@ -150,14 +152,30 @@ impl StatusQueue {
         Some(draft)
     }
 
-    /// A status is being written.
-    pub fn begin(&mut self, target: ApiRef) {
-        self.in_flight.insert(target, None);
+    /// A status with this digest is being written.
+    pub fn begin(&mut self, target: ApiRef, digest: u64) {
+        self.in_flight.insert(target, (digest, None));
     }
 
-    /// A status was written. Returns the draft that has waited for that.
-    pub fn end(&mut self, target: &ApiRef) -> Option<StatusDraft> {
-        self.in_flight.remove(target).flatten()
+    /// A status was written. `stored`: the digest of what is there now. Returns the draft that has waited for that.
+    pub fn end(&mut self, target: &ApiRef, stored: Option<u64>) -> Option<StatusDraft> {
+        let (written, next) = self.in_flight.remove(target)?;
+        if stored.is_some_and(|stored| stored != written) {
+            self.stored_otherwise.insert(target.clone());
+        } else {
+            self.stored_otherwise.remove(target);
+        }
+        next
+    }
+
+    /// Whether the API server did not store a status as it was written.
+    pub fn is_stored_otherwise(&self, target: &ApiRef) -> bool {
+        self.stored_otherwise.contains(target)
+    }
+
+    /// An object is gone.
+    pub fn forget(&mut self, target: &ApiRef) {
+        self.stored_otherwise.remove(target);
     }
 
     /// Whether this object's status is being written.
