@@ -140,7 +140,7 @@ impl Default for Metrics {
         let corrections = "What the resync has corrected, by kind: each is a fault of the operator";
         // All from the beginning: a counter that appears with its first count shows no increase.
         for kind in Kind::ALL.map(Kind::as_str) {
-            metrics.resync_corrections.get_or_create(&KindLabels { kind });
+            drop(metrics.resync_corrections.get_or_create(&KindLabels { kind }));
         }
         registry.register("resync_corrections", corrections, metrics.resync_corrections.clone());
         registry.register("watch_errors", "Times that a watch broke", metrics.watch_errors.clone());

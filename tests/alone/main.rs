@@ -1,6 +1,6 @@
 //! Cluster tests that measure times: they run by themselves, after the others.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![allow(dead_code, reason = "the support for all cluster tests can do more than these need")]
+#![allow(dead_code, unused_imports, reason = "the support for all cluster tests can do more than these need")]
 
 mod neighbors;
 #[path = "../cluster/support/mod.rs"]
