@@ -242,7 +242,15 @@ impl Item {
             Item::Group(group) => &mut group.meta,
             Item::RoleBinding(binding) | Item::SiteRoleBinding(binding) => &mut binding.meta,
             Item::CustomRole(role) | Item::SiteRole(role) => &mut role.meta,
-            _ => return,
+            Item::Namespace(_)
+            | Item::Native(..)
+            | Item::Ceiling(..)
+            | Item::Bounds(_)
+            | Item::Settings(_)
+            | Item::Configuration { .. }
+            | Item::Suspended(_)
+            | Item::Kept(..)
+            | Item::PolicyFaults(_) => return,
         };
         meta.written_version = meta.version;
     }

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::Error;
 use crate::pki::Identity;
 
-/// How long an answer may take. Whoever asks will ask again.
+/// How long an answer may take. The caller asks again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The holder of a client certificate.

@@ -291,6 +291,7 @@ impl Engine {
                 let uid = match kind {
                     Kind::Suspended => self.suspended.uid(),
                     Kind::Kept => self.record.uid(),
+                    // What was understood last of these stays in force.
                     _ => None,
                 };
                 uid.map(|uid| cluster(Name::default(), uid)).into_iter().collect()
