@@ -152,7 +152,11 @@ impl InFlight {
     /// count as another's successor before it is known what it has left.
     #[must_use]
     pub fn concurrent_revocations(&self, desired: &DesiredSet, present: &Present, given_up: &GivenUp) -> Vec<Write> {
-        let mut writes = Plan::new(desired, present, given_up, &self.revoking).take_away();
+        let plan = Plan::new(desired, present, given_up, &self.revoking);
+        let mut writes = plan.take_away();
+        if self.giving.iter().any(|key| !is_role(key)) {
+            writes.extend(plan.delete_unbound_roles());
+        }
         writes.retain(|write| !self.contains(write.key()) && given_up.lets(write));
         writes
     }
@@ -257,6 +261,17 @@ impl<'a> Plan<'a> {
         let desired = self.desired;
         let unwanted = self.present.iter().filter(move |(key, _)| is_role(key) == roles && !desired.contains_key(key));
         unwanted.map(|(key, observed)| (key, &**observed))
+    }
+
+    /// Roles that nobody should have, and that no known binding gives: one that is being written may.
+    fn delete_unbound_roles(&self) -> impl Iterator<Item = Write> {
+        let bound = self.present.iter().filter_map(|(key, observed)| match &observed.content {
+            Some(RbacSpec::Binding { role, .. }) => Some(role_of(key, role)),
+            Some(RbacSpec::Rules(_)) | None => None,
+        });
+        let bound: BTreeSet<NativeRef> = bound.collect();
+        let unbound = self.unwanted(true).filter(move |(key, observed)| !bound.contains(key) && !observed.terminating);
+        unbound.map(|(key, observed)| delete(key, observed, true))
     }
 
     fn take_away(&self) -> Vec<Write> {

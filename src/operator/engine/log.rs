@@ -14,6 +14,8 @@ use crate::operator::watch::Item;
 /// What has changed in a key since it last converged.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
+    /// Whether any native object is otherwise.
+    any: bool,
     /// Pairs of a subject and a native binding that are there now.
     given: usize,
     /// Those that are gone.
@@ -23,8 +25,9 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// A binding is otherwise than it was.
+    /// A native object is otherwise than it was.
     pub fn note(&mut self, before: Option<&RbacSpec>, after: Option<&RbacSpec>) {
+        self.any |= before != after;
         let (before, after) = (subjects(before), subjects(after));
         self.given += after.iter().filter(|subject| before.binary_search(subject).is_err()).count();
         self.taken += before.iter().filter(|subject| after.binary_search(subject).is_err()).count();
@@ -112,14 +115,15 @@ impl Engine {
         }
     }
 
-    /// Logs how many grants have changed of a key that has converged.
-    pub(super) fn log_grants(&mut self, key: &ReconcileKey) {
-        let Some(state) = self.keys.get_mut(key) else { return };
-        let Changes { given, taken, cause } = std::mem::take(&mut state.changes);
+    /// Logs how many grants have changed of a key that has converged. Says whether any native object has.
+    pub(super) fn log_grants(&mut self, key: &ReconcileKey) -> bool {
+        let Some(state) = self.keys.get_mut(key) else { return false };
+        let Changes { any, given, taken, cause } = std::mem::take(&mut state.changes);
         if given + taken > 0 {
             let place = key.namespace().map_or("(site)", |name| name);
             tracing::info!(place, given, taken, cause = cause.as_deref(), "grants have changed");
         }
+        any
     }
 }
 

@@ -182,8 +182,9 @@ impl Engine {
         self.count_refused();
     }
 
-    /// Forgets the write failures of a key that has converged, but for what is still refused.
-    pub(super) fn forget_write_failures(&mut self, key: &ReconcileKey) {
+    /// Forgets the write failures of a key that has converged, but for what is still refused. `has_changed`: so have native
+    /// objects of it.
+    pub(super) fn forget_write_failures(&mut self, key: &ReconcileKey, has_changed: bool) {
         let Some(state) = self.keys.get(key) else { return };
         if self.write_failures.is_empty() && self.write_failures.unauthorized.is_empty() {
             return;
@@ -195,7 +196,8 @@ impl Engine {
         let authorized_again = |name| refused.is_empty() && self.write_failures.unauthorized.remove(name);
         let is_authorized = key.namespace().is_some_and(authorized_again);
         self.count_refused();
-        if is_authorized || !over.is_empty() {
+        // While something is refused, who holds what depends on the native objects that are there.
+        if is_authorized || !over.is_empty() || (has_changed && !refused.is_empty()) {
             self.enqueue_after_failure(key);
         }
     }

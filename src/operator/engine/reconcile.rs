@@ -279,8 +279,8 @@ impl Engine {
             self.statuses.write_now(first);
             self.statuses.defer(key, made_at, others, now.clock);
         }
-        self.log_grants(key);
-        self.forget_write_failures(key);
+        let has_changed = self.log_grants(key);
+        self.forget_write_failures(key, has_changed);
         let organization = self.holder(key);
         if organization.is_none() && self.is_unused(key) {
             self.keys.remove(key);

@@ -64,8 +64,23 @@ impl Resync {
     }
 }
 
-/// Something that is otherwise than it should be: the kind, and which object.
-type Fault = (&'static str, String);
+/// Something that is otherwise than it should be.
+struct Fault {
+    kind: &'static str,
+    object: String,
+    /// What it should be.
+    should: String,
+}
+
+/// The longest description of a fault, in bytes.
+const LONGEST_DESCRIPTION: usize = 1024;
+
+impl Fault {
+    fn new(kind: &'static str, object: String, mut should: String) -> Self {
+        should.truncate(should.floor_char_boundary(LONGEST_DESCRIPTION));
+        Self { kind, object, should }
+    }
+}
 
 impl Engine {
     /// In which time every key is decided again.
@@ -94,8 +109,13 @@ impl Engine {
             self.resync.begin(keys, now);
         }
         while let Some(key) = self.resync.next(now) {
-            if let Some((kind, object)) = self.fault_of(&key) {
-                tracing::error!(kind, object, "the resync corrects what a change has missed: please report this");
+            if let Some(Fault { kind, object, should }) = self.fault_of(&key) {
+                tracing::error!(
+                    kind,
+                    object,
+                    should,
+                    "the resync corrects what a change has missed: please report this"
+                );
                 self.metrics.resync_corrections.get_or_create(&KindLabels { kind }).inc();
                 self.enqueue_again(key);
             }
@@ -185,12 +205,22 @@ impl Engine {
         let given_up = state.failures.given_up(self.now.clock);
         let step = plan::next(&decided.desired, state.objects.present(), &given_up);
         if let Some(write) = step.writes.first() {
-            return Some((Kind::from(write.key().kind).as_str(), write.key().to_string()));
+            let kind = Kind::from(write.key().kind).as_str();
+            return Some(Fault::new(kind, write.key().to_string(), format!("{write:?}")));
         }
         let decision = &state.decision;
-        if decision.contribution != decided.contribution || decision.next_change != decided.next_change {
+        let (was, is) = (&decision.contribution, &decided.contribution);
+        if was != is || decision.next_change != decided.next_change {
             let place = key.namespace().map_or("(site)", |name| name);
-            return Some(("Namespace", place.to_owned()));
+            let parts = [
+                ("holders", was.holders != is.holders),
+                ("belong", was.belong != is.belong),
+                ("held", was.held != is.held),
+                ("doubts", was.doubts != is.doubts),
+                ("next change", decision.next_change != decided.next_change),
+            ];
+            let other: Vec<&str> = parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect();
+            return Some(Fault::new("Namespace", place.to_owned(), format!("other {}", other.join(", "))));
         }
         decided.statuses.iter().find_map(|draft| self.fault_of_status(draft))
     }
@@ -198,10 +228,10 @@ impl Engine {
     /// Whether a status should say something else, while no status is about to be written.
     fn fault_of_status(&self, draft: &StatusDraft) -> Option<Fault> {
         let meta = self.cache.meta(&draft.target).filter(|_| self.statuses.is_idle() && self.busy.is_empty())?;
-        // A CRD of an earlier version does not know every field.
+        // A CRD of an earlier version does not know every field, and what is gone has no status.
         let waits = self.is_status_requeued(&draft.target) || self.statuses.is_stored_otherwise(&draft.target);
         let document = draft.document(meta, self.now.time).filter(|_| !waits);
-        document.map(|_| (draft.target.kind.as_str(), draft.target.path()))
+        document.map(|status| Fault::new(draft.target.kind.as_str(), draft.target.path(), status["status"].to_string()))
     }
 }
 

@@ -132,19 +132,19 @@ impl Cluster {
         })
     }
 
-    /// Waits until every answer is the expected one. If it had to wait, it asks everything once more: what was refused
-    /// because nothing had been granted yet is not what was meant.
+    /// Waits until every answer is the expected one. If it had to wait, it asks everything again: what was refused because
+    /// nothing had been granted yet is not what was meant.
     #[track_caller]
     pub fn answers(&self, expected: &[(Question, String, bool)]) {
         let all: Vec<usize> = (0..expected.len()).collect();
         let start = Instant::now();
         let mut wrong = self.wrong(expected, &all);
-        if !wrong.is_empty() {
-            while !wrong.is_empty() && start.elapsed() < PATIENCE {
-                std::thread::sleep(Duration::from_millis(50));
-                wrong = self.wrong(expected, &wrong);
+        while !wrong.is_empty() && start.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(50));
+            wrong = self.wrong(expected, &wrong);
+            if wrong.is_empty() {
+                wrong = self.wrong(expected, &all);
             }
-            wrong = self.wrong(expected, &all);
         }
         let say = |i: &usize| {
             let (who, what, allowed) = &expected[*i];

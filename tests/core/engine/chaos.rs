@@ -1,8 +1,9 @@
 //! Random stories: people do anything, watches and answers come in any order or not at all, requests fail, somebody
 //! edits native objects, and leadership changes.
 
+use bailiwick::core::object_ref::NativeRef;
 use bailiwick::core::plan::Write;
-use bailiwick::operator::writer::{WriteRequest, WriteResult};
+use bailiwick::operator::writer::{Outcome, WriteRequest, WriteResult};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::Config;
@@ -26,6 +27,8 @@ enum Answer {
     /// An error, and it is written all the same.
     IsLost,
     Refused,
+    /// It is written, and the cluster's admission has it give more.
+    Altered,
     /// Not before the end of the story; written at once, or then.
     Never {
         written: bool,
@@ -54,7 +57,7 @@ enum Step {
 /// `troubled`: whether anything is answered with an error.
 fn step(troubled: bool) -> impl Strategy<Value = Step> {
     let error = if troubled {
-        select(vec![Answer::Fails, Answer::IsLost, Answer::Refused])
+        select(vec![Answer::Fails, Answer::IsLost, Answer::Refused, Answer::Altered])
     } else {
         select(vec![Answer::Well])
     };
@@ -106,7 +109,17 @@ impl Story {
             (Answer::Refused, WriteRequest::Native(write @ (Write::Create { .. } | Write::Apply { .. }))) => {
                 WriteResult::Native(write.key().clone(), refused())
             }
-            (Answer::Fails | Answer::Refused, _) => error(&request, true),
+            (Answer::Altered, WriteRequest::Native(write)) => {
+                let key = write.key().clone();
+                match self.server.carry_out(&request) {
+                    WriteResult::Native(_, Outcome::Is(_)) => {
+                        self.drift_of(&key, Drift::Widen);
+                        WriteResult::Native(key.clone(), Outcome::Altered((*self.server.rbac.present[&key]).clone()))
+                    }
+                    otherwise => otherwise,
+                }
+            }
+            (Answer::Fails | Answer::Refused | Answer::Altered, _) => error(&request, true),
             (Answer::IsLost, _) => {
                 self.server.carry_out(&request);
                 error(&request, false)
@@ -120,7 +133,10 @@ impl Story {
         if keys.is_empty() {
             return;
         }
-        let key = which.get(&keys);
+        self.drift_of(which.get(&keys), drift);
+    }
+
+    fn drift_of(&mut self, key: &NativeRef, drift: Drift) {
         match drift {
             Drift::Delete => return self.server.delete_native(key),
             Drift::Widen => self.server.rbac.edit(key, widen),

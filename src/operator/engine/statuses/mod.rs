@@ -203,7 +203,8 @@ impl Engine {
                     self.requeue_status(target);
                 }
             }
-            Ok(_) | Err(Failure::Gone) => {}
+            Ok(_) => {}
+            Err(Failure::Gone) => self.statuses.was_not_stored(target),
             Err(failure) => {
                 let error = match failure {
                     Failure::Failed(error) | Failure::Refused(error) | Failure::Conflict(error) => error,

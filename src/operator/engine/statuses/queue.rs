@@ -56,7 +56,8 @@ pub struct StatusQueue {
     pub more: bool,
     /// By target: the digest of what is being written, and the newest draft that waits for that.
     in_flight: HashMap<ApiRef, (u64, Option<StatusDraft>)>,
-    /// Objects whose status the API server did not store as it was written: their CRD is of an earlier version.
+    /// Objects whose status the API server did not store as it was written: their CRD is of an earlier version, or they are
+    /// gone, and the watch is late.
     stored_otherwise: HashSet<ApiRef>,
     /// What waits for a place, in order.
     order: VecDeque<ApiRef>,
@@ -166,6 +167,11 @@ impl StatusQueue {
             self.stored_otherwise.remove(target);
         }
         next
+    }
+
+    /// The object is gone.
+    pub fn was_not_stored(&mut self, target: &ApiRef) {
+        self.stored_otherwise.insert(target.clone());
     }
 
     /// Whether the API server did not store a status as it was written.
