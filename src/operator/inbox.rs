@@ -86,3 +86,32 @@ fn weight(seen: &WatchEvent) -> usize {
         | Item::Configuration { .. } => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::watch::Kind;
+
+    #[tokio::test]
+    async fn many_objects_of_one_watch_hold_up_no_other_watch() {
+        let mut inbox = Inbox::default();
+        let (many, one) = (inbox.sender(), inbox.sender());
+        for _ in 0..OBJECTS {
+            many.send(WatchEvent::Synced(Kind::Group)).await.unwrap();
+        }
+        one.send(WatchEvent::Synced(Kind::User)).await.unwrap();
+        for _ in 0..3 {
+            if let Some(WatchEvent::Synced(Kind::User)) = inbox.next().await {
+                return;
+            }
+        }
+        panic!("what was seen of a User waits for all Groups");
+    }
+
+    #[tokio::test]
+    async fn it_ends_when_all_senders_are_gone() {
+        let mut inbox = Inbox::default();
+        inbox.sender().send(WatchEvent::Synced(Kind::User)).await.unwrap();
+        assert!(inbox.next().await.is_some() && inbox.next().await.is_none());
+    }
+}
