@@ -55,6 +55,10 @@ lint: $(CARGO_DENY) $(ACTIONLINT) ## Format, clippy, workflows, licences and sou
 audit: $(CARGO_DENY) ## Known vulnerabilities in what we depend on (reaches the advisory database)
 	$(CARGO_DENY) check advisories
 
+.PHONY: sbom
+sbom: $(CARGO_CYCLONEDX) ## What the binary is built from (CycloneDX), in target/bailiwick.cdx.json
+	hack/sbom $(CARGO_CYCLONEDX)
+
 image: ## The operator's image: a static binary, FROM scratch (docker, podman or buildah)
 	@hack/image
 
