@@ -1,5 +1,5 @@
-//! `hack/release`, without its parts that compile: `--prepare` makes a release of the repository's own files, the dry run passes
-//! on it and packages what belongs together, and it refuses what is not a release.
+//! `hack/release`, without its parts that compile: the dry run passes on what `--prepare` has made of the repository's own
+//! files, packages charts that belong together, and refuses files that disagree.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
@@ -129,7 +129,12 @@ fn what_was_prepared_can_be_released() {
 #[rstest]
 #[case::version_of_the_binary("Cargo.toml", "version = \"99.1.0\"", "version = \"99.0.0\"", "Cargo.toml says 99.0.0")]
 #[case::locked_version("Cargo.lock", "version = \"99.1.0\"", "version = \"99.0.0\"", "Cargo.lock says 99.0.0 99.1.0")]
-#[case::chart("charts/bailiwick/Chart.yaml", "\nversion: 99.1.0", "\nversion: 1.0.0", "Chart.yaml (version) says 1.0.0")]
+#[case::chart(
+    "charts/bailiwick/Chart.yaml",
+    "\nversion: 99.1.0",
+    "\nversion: 1.0.0",
+    "Chart.yaml (version) says 1.0.0"
+)]
 #[case::image(
     "charts/bailiwick-crds/Chart.yaml",
     "appVersion: 99.1.0",
@@ -137,7 +142,7 @@ fn what_was_prepared_can_be_released() {
     "bailiwick-crds/Chart.yaml (appVersion) says 1.0.0"
 )]
 #[case::no_date("CHANGELOG.md", "## [99.1.0] - ", "## [99.1.0] by ", "the newest section is '## [99.1.0] by ")]
-#[case::left_over("CHANGELOG.md", "## [Unreleased]\n", "## [Unreleased]\n\n- More.\n", "lines under [Unreleased]")]
+#[case::left_over("CHANGELOG.md", "## [Unreleased]\n", "## [Unreleased]\n\n- More.\n", "[Unreleased] has lines")]
 #[case::broken_chart("charts/bailiwick/Chart.yaml", "apiVersion: v2", "apiVersion: v9", "'v9' is not valid")]
 fn what_does_not_agree_is_not_released(#[case] file: &str, #[case] old: &str, #[case] new: &str, #[case] why: &str) {
     let repository = Repository::prepared();
@@ -172,7 +177,8 @@ fn the_chart_names_the_kinds_that_it_installs() {
     let listed: Vec<Value> =
         serde_yaml::from_str(chart["annotations"]["artifacthub.io/crds"].as_str().unwrap()).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let listed: BTreeSet<_> = listed.iter().map(|c| (text(&c["kind"]), text(&c["name"]), text(&c["version"]))).collect();
+    let listed: BTreeSet<_> =
+        listed.iter().map(|c| (text(&c["kind"]), text(&c["name"]), text(&c["version"]))).collect();
     let crds = fs::read_dir(root.join("crds")).unwrap().map(|file| read(&file.unwrap().path()));
     let there: BTreeSet<_> = crds
         .map(|crd| {
