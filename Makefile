@@ -57,7 +57,12 @@ audit: $(CARGO_DENY) ## Known vulnerabilities in what we depend on (reaches the 
 
 .PHONY: sbom
 sbom: $(CARGO_CYCLONEDX) ## What the binary is built from (CycloneDX), in target/bailiwick.cdx.json
-	hack/sbom $(CARGO_CYCLONEDX)
+	# It writes one for each package, beside its Cargo.toml. The one for amd64 has all that the one for arm64 has.
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+	  $(CARGO_CYCLONEDX) cyclonedx --format json --spec-version 1.5 --target x86_64-unknown-linux-musl
+	mkdir -p $${CARGO_TARGET_DIR:-target}
+	sed 's|path+file://$(CURDIR)|bailiwick|g' bailiwick.cdx.json >$${CARGO_TARGET_DIR:-target}/bailiwick.cdx.json
+	rm bailiwick.cdx.json hack/*/*.cdx.json
 
 image: ## The operator's image: a static binary, FROM scratch (docker, podman or buildah)
 	@hack/image
