@@ -5,6 +5,7 @@ ARG VERSION
 ARG REVISION
 LABEL org.opencontainers.image.title="bailiwick" \
       org.opencontainers.image.description="Organizations, users, groups and roles as plain YAML, enforced with native Kubernetes RBAC" \
+      org.opencontainers.image.source="https://github.com/bailiwick-dev/bailiwick" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -6,6 +6,10 @@ SHELL := bash
 CACHE ?= $(or $(BAILIWICK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bailiwick)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_CYCLONEDX_VERSION := 0.5.9
+CARGO_CYCLONEDX := $(CACHE)/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)/bin/cargo-cyclonedx
+ACTIONLINT_VERSION := $(shell sed -n 's|.*rhysd/actionlint v\([^ ]*\).*|\1|p' hack/actionlint/go.mod)
+ACTIONLINT := $(CACHE)/actionlint-$(ACTIONLINT_VERSION)/actionlint
 
 .PHONY: help demo test test-versions e2e check lint audit image bench bench-full bench-neighbors bench-policies generate tools
 
@@ -40,14 +44,25 @@ test-versions: ## The core of the cluster tests on the oldest and the newest Kub
 check: ## The quick part of `make test`: no cluster
 	cargo test --workspace --lib --bins --test core --test generated --test render
 
-lint: $(CARGO_DENY) ## Format, clippy, licences and sources of what we depend on
+lint: $(CARGO_DENY) $(ACTIONLINT) ## Format, clippy, workflows, licences and sources of what we depend on
 	cargo fmt --all --check
+	# A shellcheck on this machine would make the result depend on its version.
+	$(ACTIONLINT) -shellcheck= -pyflakes=
 	cargo clippy --workspace --all-targets -- -D warnings
 	# Advisories need a database from outside of the package registries: `make audit`, where that can be reached.
 	$(CARGO_DENY) --log-level error check bans licenses sources
 
 audit: $(CARGO_DENY) ## Known vulnerabilities in what we depend on (reaches the advisory database)
 	$(CARGO_DENY) check advisories
+
+.PHONY: sbom
+sbom: $(CARGO_CYCLONEDX) ## What the binary is built from (CycloneDX), in target/bailiwick.cdx.json
+	# It writes one for each package, beside its Cargo.toml. The one for amd64 has all that the one for arm64 has.
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+	  $(CARGO_CYCLONEDX) cyclonedx --format json --spec-version 1.5 --target x86_64-unknown-linux-musl
+	mkdir -p $${CARGO_TARGET_DIR:-target}
+	sed 's|path+file://$(CURDIR)|bailiwick|g' bailiwick.cdx.json >$${CARGO_TARGET_DIR:-target}/bailiwick.cdx.json
+	rm bailiwick.cdx.json hack/*/*.cdx.json
 
 image: ## The operator's image: a static binary, FROM scratch (docker, podman or buildah)
 	@hack/image
@@ -82,3 +97,9 @@ tools: ## Build (once) or find etcd, kube-apiserver, kube-controller-manager, ku
 # Not optimized, and not for a debugger: that takes minutes and saves none.
 $(CARGO_DENY):
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --debug --version $(CARGO_DENY_VERSION) --locked --root $(dir $(@D))
+
+$(CARGO_CYCLONEDX):
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-cyclonedx --debug --version $(CARGO_CYCLONEDX_VERSION) --locked --root $(dir $(@D))
+
+$(ACTIONLINT):
+	cd hack/actionlint && CGO_ENABLED=0 GOWORK=off go build -mod=readonly -trimpath -o $@ github.com/rhysd/actionlint/cmd/actionlint
