@@ -1,4 +1,4 @@
-//! Reads manifests: files and directories of YAML or JSON, into objects whose every field knows its line.
+//! Reads manifests: files and directories of YAML or JSON, into objects that know the line of each field.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +15,7 @@ use super::yaml::{self, Lines};
 pub struct Problem {
     /// The file; `-` is standard input.
     pub file: PathBuf,
-    /// The line, from 1.
+    /// The line, counted from 1.
     pub line: usize,
     /// The field, as in `spec.subjects[0].name`; empty for the whole document.
     pub field: String,
@@ -38,15 +38,15 @@ impl fmt::Display for Problem {
 pub struct Document {
     /// The file.
     pub file: PathBuf,
-    /// What it says.
+    /// Its content.
     pub value: Value,
-    /// Where it stands in its document, as in `items[0]`; empty if it is the document.
+    /// Its position in the document, as in `items[0]`; empty if it is the document.
     place: String,
     lines: Rc<Lines>,
 }
 
 impl Document {
-    /// A problem with a field of this document, at the line of the field or of the nearest one around it.
+    /// A problem with a field of this document, at the line of the field or of the nearest enclosing one.
     #[must_use]
     pub fn problem(&self, field: &str, message: impl Into<String>) -> Problem {
         let dot = if self.place.is_empty() || field.is_empty() { "" } else { "." };
@@ -54,14 +54,14 @@ impl Document {
         Problem { file: self.file.clone(), line: self.lines.of(&field), field, message: message.into() }
     }
 
-    /// A text field at a path of keys.
+    /// A string field at a path of keys.
     #[must_use]
     pub fn text(&self, path: &[&str]) -> &str {
         path.iter().try_fold(&self.value, |value, key| value.get(key)).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The object itself, or the items of a list. As to kubectl, a list is whatever has `items`; an item that does not say of
-    /// which kind it is has that of the list; and there is no list in a list.
+    /// The object itself, or the items of a list. As in kubectl, anything with `items` is a list, an item without a
+    /// kind has that of the list, and lists do not nest.
     fn objects(mut self, objects: &mut Vec<Self>, problems: &mut Vec<Problem>) {
         let (version, kind) = (self.text(&["apiVersion"]).to_owned(), self.text(&["kind"]).to_owned());
         let items = match self.value.get_mut("items").map(Value::take) {

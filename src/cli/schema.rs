@@ -1,5 +1,5 @@
-//! Checks a document against its CRD, as the API server would: unknown and missing fields, types, words, lengths and
-//! patterns, then the same CEL rules (by kube-cel, so that there is no second wording of any rule).
+//! Checks a document against its CRD as the API server would: unknown and missing fields, types, enums, lengths and
+//! patterns, then the same CEL rules (with kube-cel, so that no rule is written twice).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::metadata;
 
-/// What is wrong: the field and the message.
+/// Problems: the field and the message.
 pub type Findings = Vec<(String, String)>;
 
 /// The schemas of our kinds.
@@ -20,7 +20,7 @@ pub struct Schemas {
     patterns: Patterns,
 }
 
-/// Every pattern of the schemas, compiled once: to compile one takes longer than to match it against a thousand names.
+/// Every pattern of the schemas, compiled once: compiling one takes longer than matching a thousand names.
 type Patterns = BTreeMap<String, Regex>;
 
 impl Default for Schemas {
@@ -45,7 +45,7 @@ impl Schemas {
         self.kinds.keys().map(String::as_str)
     }
 
-    /// Takes the fields that are null out of a document, and checks the rest. `None` if the kind is not ours.
+    /// Removes null fields from a document, and checks the rest. `None` if the kind is not ours.
     #[must_use]
     pub fn check(&self, kind: &str, document: &mut Value) -> Option<Findings> {
         let (schema, namespaced) = self.kinds.get(kind)?;
@@ -62,7 +62,7 @@ impl Schemas {
         if document.get("spec").is_none() {
             findings.push(("spec".into(), "is required".into()));
         }
-        // CEL is evaluated on what has the right shape only.
+        // CEL expects documents of the right shape.
         if findings.is_empty() {
             findings.extend(cel(schema, document));
         }
@@ -71,7 +71,7 @@ impl Schemas {
 }
 
 fn compile(schema: &JSONSchemaProps, patterns: &mut Patterns) {
-    // A pattern that is none would let everything pass; a test of this file finds it.
+    // An invalid pattern would accept everything; a test in this file finds it.
     if let Some(pattern) = &schema.pattern
         && let Ok(compiled) = Regex::new(pattern)
     {
@@ -83,7 +83,7 @@ fn compile(schema: &JSONSchemaProps, patterns: &mut Patterns) {
     }
 }
 
-/// A field that is known and null is absent, as it is to the API server and to the operator.
+/// A known field that is null is absent, as it is for the API server and the operator.
 fn without_nulls(schema: &JSONSchemaProps, value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -112,7 +112,7 @@ fn cel(schema: &JSONSchemaProps, document: &Value) -> Findings {
     errors.into_iter().map(|error| (error.field_path, error.message)).collect()
 }
 
-/// Rules about a change say nothing where there is no old object. (kube-cel takes the absent one for a null.)
+/// Transition rules do not apply without an old object. (kube-cel takes the absent one for a null.)
 fn without_transitions(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -151,7 +151,7 @@ fn check(patterns: &Patterns, schema: &JSONSchemaProps, value: &Value, path: &st
         Value::Array(items) => {
             let bound = |limit: Option<i64>| limit.and_then(|l| usize::try_from(l).ok());
             if bound(schema.max_items).is_some_and(|max| items.len() > max) {
-                // Whoever has so many is not helped by a word about each, and to compare each with each takes forever.
+                // A message for each of so many items would not help, and comparing each with each would take forever.
                 return wrong(format!("has {} items, {} are the most", items.len(), schema.max_items.unwrap_or(0)));
             }
             if bound(schema.min_items).is_some_and(|min| items.len() < min) {

@@ -1,5 +1,4 @@
-//! What to say about bindings and roles: the conditions that RoleBindings share with SiteRoleBindings, and CustomRoles with
-//! SiteRoles.
+//! The conditions that RoleBindings share with SiteRoleBindings, and CustomRoles with SiteRoles.
 
 use super::cache::Cache;
 use super::conditions::{Finding, Message, about, bad, good};
@@ -153,10 +152,10 @@ pub(super) fn role_problem(cache: &Cache, binding: &Binding, reason: Reason) -> 
     }
 }
 
-/// How many grantees such a message names.
+/// How many subjects such a message names.
 const NAMED: usize = 5;
 
-/// What is said where what is there is not what was decided.
+/// The message when the observed state differs from the desired one.
 fn not_in_effect(effect: &Effect, who: &Subjects, why: &str) -> String {
     let list = |grantees: &BTreeSet<Subject>| {
         let named: Vec<String> = grantees.iter().take(NAMED).map(|grantee| short(&grantee.to_string())).collect();

@@ -20,7 +20,7 @@ use crate::api::{self, OrganizationStatus};
 /// The SiteRole that members hold implicitly.
 ///
 /// # Errors
-/// Why the one that the organization names cannot be it.
+/// The reason why the role that the organization names is not allowed.
 pub(super) fn member_role(cache: &Cache, organization: &Organization) -> Result<Option<Name>, Reason> {
     if organization.meta.unreadable.is_some() {
         return Err(Reason::Unreadable);
@@ -30,7 +30,7 @@ pub(super) fn member_role(cache: &Cache, organization: &Organization) -> Result<
     if role.single_holder || !roles::assignable(role, api::Place::Organization) {
         return Err(Reason::RoleNotAssignableHere);
     }
-    // Every Group would confer it, and whoever may write Groups would hand it out.
+    // Every Group would confer it, so anyone that may write Groups could hand it out.
     if cache.site_role_rights(name).is_none_or(|resolved| resolved.privileged) {
         return Err(Reason::PrivilegedMemberRole);
     }
@@ -69,14 +69,14 @@ pub fn status(cache: &Cache, failures: &WriteFailures, organization: &Organizati
         _ if is_default => good(C::Default, Reason::IsDefault, Reason::IsDefault.meaning()),
         _ => bad(C::Default, Reason::NotRequested, Reason::NotRequested.meaning()),
     };
-    // An organization without a namespace is legal and has no effect: it is as its author wrote it.
+    // An organization without a namespace is legal and has no effect, as its author intended.
     let inert = assigned.reason == Reason::NotSet;
     let write_failure = failures.first_of(&organization.meta.uid).or_else(|| {
         let roles = [organization.member_role.as_deref(), Some(MEMBER_ROLE)];
         roles.into_iter().flatten().find_map(|role| write_failure_of_role(failures, namespace.as_ref()?, role))
     });
     let ready = match write_failure {
-        // What keeps it from its namespace explains why the API server refuses what it refuses there.
+        // The reason for holding no namespace also explains why the API server refuses writes there.
         _ if !assigned.good && !inert => bad(C::Ready, assigned.reason, assigned.message.clone()),
         Some((reason, message)) => bad(C::Ready, reason, message),
         None if inert => good(C::Ready, Reason::NotSet, "It has no namespace, so nothing is granted in it."),
@@ -103,13 +103,13 @@ pub fn status(cache: &Cache, failures: &WriteFailures, organization: &Organizati
     StatusDraft::new(ApiKind::Organization, &organization.meta, Status::Organization(status), findings)
 }
 
-/// Why the native role for what members hold is not as it should be in a namespace.
+/// The failure to write the native role that members hold in a namespace.
 fn write_failure_of_role(failures: &WriteFailures, namespace: &Name, role: &str) -> Option<(Reason, String)> {
     let key = NativeRef::new(NativeKind::Role, namespace.clone(), names::role(api::RoleKind::SiteRole, role));
     failures.get(&key).map(|write_failure| (write_failure.reason, write_failure.message.clone()))
 }
 
-/// Those among whom it is open which is the default organization.
+/// The message that names the candidates while the default organization is undecided.
 fn undecided_default(cache: &Cache) -> String {
     let named: Vec<&str> = claims::equal_candidates(cache).map(|o| &*o.meta.name).take(5).collect();
     format!("Organizations {}: {}", named.join(", "), Reason::Undecided.meaning())
@@ -138,7 +138,7 @@ fn within_limits(cache: &Cache, namespace: Option<&Name>, counts: Counts) -> Fin
     bad(C::WithinLimits, Reason::TooLarge, message)
 }
 
-/// About the site as a whole, so it is said where there is exactly one to say it.
+/// The policies concern the whole site, so only the default organization reports them.
 fn policies(cache: &Cache) -> Option<Finding> {
     let faults = cache.policy_faults.as_ref()?;
     let Some(first) = faults.iter().map(|(reason, _)| *reason).min() else {
@@ -218,7 +218,7 @@ fn unassigned(
     }
 }
 
-/// The namespace on the whitelist that was meant, perhaps.
+/// A similar name on the whitelist, in case of a typing error.
 fn similar(cache: &Cache, namespace: &str) -> String {
     let whitelist = cache.bounds.namespace_whitelist.iter();
     let similar = whitelist.map(|name| (strsim::osa_distance(name, namespace), name)).min();

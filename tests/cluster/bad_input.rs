@@ -732,7 +732,7 @@ fn settings_that_cannot_be_read_change_nothing() {
     let operator = cluster.spawn_operator("later");
     cluster.eventually("it says why", || {
         let says = |text: &str| operator.log().contains(text);
-        says("the configuration is not valid") && says("leadership leading=true")
+        says("cannot read a ConfigMap") && says("leadership leading=true")
     });
     assert_eq!(operator.readiness().map(|(code, _)| code), Some(503));
     assert_eq!((granted(&cluster), cluster.writes()), (before, writes));

@@ -112,7 +112,7 @@ fn the_notes_of_the_chart_can_be_pasted(#[values(Helm::Three, Helm::Four)] helm:
         "{notes}"
     );
     let message = cluster.await_reason(&["organization", "busy"], "NamespaceAssigned", "NotWhitelisted");
-    assert!(message.contains("The similar name bussy is."), "{message}");
+    assert!(message.contains("Did you mean bussy?"), "{message}");
 
     // Installed again over what people wrote: the example is for a namespace that nobody holds.
     helm.run(&cluster, &["uninstall", "bailiwick"]).unwrap();

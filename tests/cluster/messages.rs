@@ -361,7 +361,7 @@ fn the_rights_that_the_chart_gives_back_are_noticed_at_once(cluster: &Cluster) {
     cluster.await_reason(&alpha, "NamespaceAssigned", "OperatorNotAuthorized");
     // By then the pause is more than six seconds long.
     cluster.eventually("it is tried again and again", || {
-        lines(cluster, &["a write did not work", "RoleBinding alpha/", "create"]).len() >= 8
+        lines(cluster, &["a write did not succeed", "RoleBinding alpha/", "create"]).len() >= 8
     });
     cluster.apply(&lost.to_string());
     let restored = std::time::Instant::now();
@@ -407,9 +407,9 @@ fn the_log_shows_each_change_once() {
         &["a namespace is claimed", "beta"],
         &["a user is suspended", "ada@example.com"],
         &["a user is active again", "ada@example.com"],
-        &["a binding has another role", "RoleBinding/alpha/team", "CustomRole/fine", "CustomRole/other"],
+        &["a binding has a new role", "RoleBinding/alpha/team", "CustomRole/fine", "CustomRole/other"],
         &["a binding has expired", "RoleBinding/alpha/team"],
-        &["it is the default organization", "organization=\"beta\""],
+        &["an organization became the default", "organization=\"beta\""],
         &["an object is ready", "Organization/beta"],
     ] {
         assert_eq!(lines(&cluster, mentions).len(), 1, "{mentions:?}: {}", cluster.operator_log());
@@ -425,7 +425,7 @@ fn the_log_shows_each_change_once() {
     cluster.start_operator();
     cluster.settle();
     for message in
-        ["grants have changed", "an object is", "a user is", "a binding has", "it is the default", "is claimed"]
+        ["grants have changed", "an object is", "a user is", "a binding has", "an organization became", "is claimed"]
     {
         assert_eq!(lines(&cluster, &[message]), Vec::<String>::new());
     }

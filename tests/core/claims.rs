@@ -246,7 +246,7 @@ fn a_mistyped_namespace_is_met_with_the_similar_one(#[case] name: &str, #[case] 
     shell.play(&[Op::Bounds(vec!["team-blue", "team-green", RELEASE], false)]);
     shell.apply(&organization("o", &format!("namespace: {name}")));
     let message = shell.condition(O, "o", "NamespaceAssigned").message.to_string();
-    let hint = similar.map_or_else(String::new, |similar| format!(" The similar name {similar} is."));
+    let hint = similar.map_or_else(String::new, |similar| format!(" Did you mean {similar}?"));
     assert_eq!(
         message,
         format!(

@@ -250,7 +250,7 @@ fn who_should_not_hold_a_role_and_does_is_named() {
     }
     let (grants, says) = given.of_the_binding();
     assert_eq!(grants, 2);
-    assert!(says.contains("Subjects still hold the role and should not: User \"bob\"."), "{says}");
+    assert!(says.contains("These subjects still hold the role but should not: User \"bob\"."), "{says}");
 }
 
 #[test]
@@ -269,9 +269,9 @@ fn who_does_not_become_the_default_organization_is_not_ready() {
 
 #[rstest]
 #[case::the_name_of_a_user("ada-l", "the User of this name has the username \"ada@x\"")]
-#[case::in_case("Ada@X", "differs from the username \"ada@x\" in case or blanks")]
-#[case::in_blanks(" ada@x", "differs from the username \"ada@x\" in case or blanks")]
-#[case::the_other_way_around("bob@x", "differs from the username \"Bob @X\" in case or blanks")]
+#[case::in_case("Ada@X", "differs from the username \"ada@x\" only in case or spaces")]
+#[case::in_blanks(" ada@x", "differs from the username \"ada@x\" only in case or spaces")]
+#[case::the_other_way_around("bob@x", "differs from the username \"Bob @X\" only in case or spaces")]
 fn a_username_that_is_nearly_right_is_withheld_with_a_hint(#[case] typed: &str, #[case] hint: &str) {
     let users = "{kind: User, metadata: {name: ada-l}, spec: {username: ada@x}}\n---\n\
                  {kind: User, metadata: {name: bob-b}, spec: {username: 'Bob @X'}}";
@@ -309,7 +309,7 @@ fn a_role_of_the_other_kind_is_named() {
     let shell = given(&format!("{START}{site}\n---\n{wrong}"));
     let message = shell.condition(Kind::RoleBinding, "b", "RoleResolved").message.to_string();
     assert!(message.starts_with("CustomRole \"s\" does not exist in namespace n0. Create it"), "{message}");
-    assert!(message.ends_with("There is a SiteRole of this name: is it meant?"), "{message}");
+    assert!(message.ends_with("There is a SiteRole of this name: did you mean it?"), "{message}");
     // Ready says the same.
     assert_eq!(shell.condition(Kind::RoleBinding, "b", "Ready").message.to_string(), message);
 }
@@ -335,7 +335,7 @@ fn a_group_that_plain_apply_cannot_keep_says_which_does() {
 fn a_service_account_may_not_exist() {
     let shell = given(&format!("{START}{}", binding("{kind: ServiceAccount, name: robot}", "")));
     let message = shell.condition(Kind::RoleBinding, "b", "SubjectsResolved").message.to_string();
-    assert!(message.contains("Whether a ServiceAccount exists is not checked"), "{message}");
+    assert!(message.contains("Bailiwick does not check that ServiceAccounts exist"), "{message}");
 }
 
 #[test]
@@ -347,7 +347,7 @@ fn a_namespace_that_cannot_be_had_says_what_to_do() {
     };
     let mut shell = given(&organization("one", "namespace: n0"));
     shell.apply(&organization("two", "namespace: n0"));
-    assert!(says(&shell, "two").starts_with("Namespace n0 is claimed by Organization one."), "{}", says(&shell, "two"));
+    assert!(says(&shell, "two").starts_with("Organization one already holds namespace n0."), "{}", says(&shell, "two"));
     shell.apply(&organization("far", "namespace: nowhere"));
     assert!(says(&shell, "far").contains("Add \"nowhere\" to the Helm value `namespaceWhitelist`"));
     shell.delete(Kind::Organization, "", "one");

@@ -423,7 +423,7 @@ fn an_action_that_a_word_does_not_have_is_named(#[case] actions: &[&str], #[case
     assert_eq!(shell.can("ada", "", "get bailiwick.dev/users"), can);
     assert_eq!(shell.says(Kind::SiteRole, "s", "PermissionsResolved"), "False UnsupportedAction");
     let message = shell.condition(Kind::SiteRole, "s", "PermissionsResolved").message.to_string();
-    let named = "permissions[0] (users) [use is not among its actions: create, read, list, update, delete]";
+    let named = "permissions[0] (users) [no action use; its actions are create, read, list, update, delete]";
     assert!(message.contains(named), "{message}");
 }
 

@@ -17,7 +17,7 @@ fn natives(story: &Story) -> usize {
 
 #[rstest]
 #[case::refused(Claims::Refuses, "it failed")]
-#[case::stripped(Claims::Strips, "takes the record off")]
+#[case::stripped(Claims::Strips, "removes the record")]
 fn a_recreated_organization_loses_access_if_its_claim_fails(#[case] webhook: Claims, #[case] why: &str) {
     let mut story = given(&[ACME]);
     assert_ne!(natives(&story), 0, "nothing was granted");
