@@ -67,7 +67,7 @@ impl Document {
         let items = match self.value.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => items,
             None | Some(Value::Null) if (&*version, &*kind) != ("v1", "List") => return objects.push(self),
-            _ => return problems.push(self.problem("items", "has to be of type array")),
+            _ => return problems.push(self.problem("items", "must be of type array")),
         };
         for (index, mut value) in items.into_iter().enumerate() {
             if let Value::Object(fields) = &mut value
@@ -81,7 +81,7 @@ impl Document {
             let place = format!("items[{index}]");
             let item = Self { file: self.file.clone(), value, place, lines: Rc::clone(&self.lines) };
             if is_list {
-                problems.push(item.problem("", "is a list in a list, which kubectl does not read"));
+                problems.push(item.problem("", "is a list within a list, which kubectl does not read"));
             } else {
                 objects.push(item);
             }
@@ -89,8 +89,8 @@ impl Document {
     }
 }
 
-/// Reads everything under these paths: files, directories (their `.yaml`, `.yml` and `.json` files, as kubectl does), and
-/// `-` for standard input. Problems are collected, not only the first one.
+/// Reads everything under these paths: files, directories (their `.yaml`, `.yml` and `.json` files, as kubectl does),
+/// and `-` for standard input. Problems are collected, not only the first one.
 ///
 /// # Errors
 /// When a path cannot be read.
@@ -135,7 +135,7 @@ fn files(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, super::Error> {
 fn parse(file: &Path, bytes: &[u8], objects: &mut Vec<Document>, problems: &mut Vec<Problem>) {
     let problem = |line, field, message| Problem { file: file.to_owned(), line, field, message };
     let Some(text) = text(bytes) else {
-        let message = "is neither UTF-8, nor UTF-16 with a byte order mark".to_owned();
+        let message = "is neither UTF-8 nor UTF-16 with a byte order mark".to_owned();
         return problems.push(problem(1, String::new(), message));
     };
     for document in yaml::documents(&text) {

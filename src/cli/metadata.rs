@@ -43,9 +43,12 @@ pub fn check(document: &mut Value, namespaced: bool, findings: &mut Findings) {
             // The API server compares annotation keys in lower case.
             let name = if map == "annotations" { key.to_lowercase() } else { key.clone() };
             if !is_qualified_name(&name) {
-                findings.push((field, format!("{key:?} is not a name of {map}")));
+                findings.push((field, format!("{key:?} is not a valid key for {map}")));
             } else if map == "labels" && value.as_str().is_some_and(|text| !text.is_empty() && !is_label(text)) {
-                findings.push((field, format!("{value} is no label: at most 63 letters, digits, '-', '_' and '.'")));
+                findings.push((
+                    field,
+                    format!("{value} is not a valid label value: use at most 63 letters, digits, '-', '_' and '.'"),
+                ));
             }
         }
     }
@@ -65,7 +68,8 @@ fn name(name: &str, field: &str, longest: usize, findings: &mut Findings) {
         findings.push((field.into(), "is required".into()));
     } else if name.len() > longest || !is_subdomain(name) || (longest == 63 && name.contains('.')) {
         let dot = if longest == 63 { "" } else { " and '.'" };
-        let message = format!("{name:?} is not a name: at most {longest} lower case letters, digits, '-'{dot}");
+        let message =
+            format!("{name:?} is not a valid name: use at most {longest} lowercase letters, digits, '-'{dot}");
         findings.push((field.into(), message));
     }
 }

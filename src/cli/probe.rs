@@ -63,7 +63,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
 }
 
 fn ask(authority: &str, path: &str, timeout: Duration) -> std::io::Result<String> {
-    let mut last = std::io::Error::other("the name has no address");
+    let mut last = std::io::Error::other("the host name has no address");
     // A name may have addresses of both families, and only one may work.
     for address in authority.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, timeout) {

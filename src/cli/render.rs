@@ -131,12 +131,12 @@ impl Intake {
         let version = document.text(&["apiVersion"]);
         let kind = document.text(&["kind"]).to_owned();
         if version.is_empty() || kind.is_empty() {
-            self.problems.push(document.problem("", "is no Kubernetes object: it has no apiVersion and kind"));
+            self.problems.push(document.problem("", "is not a Kubernetes object: apiVersion or kind is missing"));
             return;
         }
         if version.split_once('/').is_none_or(|(group, _)| group != GROUP) {
             if strict {
-                let message = format!("{version:?} is not {GROUP}/{VERSION}, and --strict passes over nothing");
+                let message = format!("{version:?} is not {GROUP}/{VERSION}, and --strict accepts no other objects");
                 self.problems.push(document.problem("apiVersion", message));
             }
             let name = [document.text(&["metadata", "namespace"]), document.text(&["metadata", "name"])].join("/");
@@ -144,13 +144,13 @@ impl Intake {
             return;
         }
         if version != format!("{GROUP}/{VERSION}") {
-            let message = format!("{version:?} is not known; it is {GROUP}/{VERSION}");
+            let message = format!("{version:?} is unknown; use {GROUP}/{VERSION}");
             self.problems.push(document.problem("apiVersion", message));
             return;
         }
         let Some(findings) = self.schemas.check(&kind, &mut document.value) else {
             let kinds: Vec<&str> = self.schemas.kinds().collect();
-            let message = format!("{kind:?} is not known; the kinds are {}", kinds.join(", "));
+            let message = format!("{kind:?} is unknown; the kinds are {}", kinds.join(", "));
             self.problems.push(document.problem("kind", message));
             return;
         };
@@ -164,7 +164,7 @@ impl Intake {
             document.text(&["metadata", "name"]).to_owned(),
         );
         if let Some(other) = self.seen.insert(id, document.file.display().to_string()) {
-            self.problems.push(document.problem("metadata.name", format!("{kind} of this name stands in {other} too")));
+            self.problems.push(document.problem("metadata.name", format!("{other} already has a {kind} of this name")));
             return;
         }
         if let Err(error) = self.take(&kind, &document.value) {
@@ -260,7 +260,7 @@ fn report(passed_over: &[String]) {
     }
     let named = passed_over.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = if passed_over.len() > NAMED { ", …" } else { "" };
-    eprintln!("passed over: {}: {named}{more}", passed_over.len());
+    eprintln!("skipped: {}: {named}{more}", passed_over.len());
 }
 
 fn warn(draft: &StatusDraft) {

@@ -20,7 +20,7 @@ pub fn value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value,
         _ => return Ok(text.into()),
     };
     let value = plain(text)?;
-    if fits(&value) { Ok(value) } else { Err(format!("{text:?} is no {}", tag.suffix())) }
+    if fits(&value) { Ok(value) } else { Err(format!("{text:?} is not a valid {}", tag.suffix())) }
 }
 
 fn plain(text: &str) -> Result<Value, String> {
@@ -35,7 +35,7 @@ fn plain(text: &str) -> Result<Value, String> {
     if matches!(text.trim_start_matches(['+', '-']), ".inf" | ".Inf" | ".INF")
         || [".nan", ".NaN", ".NAN"].contains(&text)
     {
-        return Err(format!("JSON has no number {text}"));
+        return Err(format!("JSON cannot represent the number {text}"));
     }
     let number = match text.as_bytes().first() {
         Some(b'.') => float(text),

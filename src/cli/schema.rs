@@ -138,13 +138,13 @@ fn check(patterns: &Patterns, schema: &JSONSchemaProps, value: &Value, path: &st
         _ => true,
     };
     if !fits {
-        return wrong(format!("has to be of type {kind}"));
+        return wrong(format!("must be of type {kind}"));
     }
     if let Some(words) = &schema.enum_
         && !words.iter().any(|word| word.0 == *value)
     {
         let words: Vec<&str> = words.iter().filter_map(|word| word.0.as_str()).collect();
-        return wrong(format!("has to be one of {}", words.join(", ")));
+        return wrong(format!("must be one of {}", words.join(", ")));
     }
     match value {
         Value::String(text) => string(patterns, schema, text, &mut wrong),
@@ -152,16 +152,20 @@ fn check(patterns: &Patterns, schema: &JSONSchemaProps, value: &Value, path: &st
             let bound = |limit: Option<i64>| limit.and_then(|l| usize::try_from(l).ok());
             if bound(schema.max_items).is_some_and(|max| items.len() > max) {
                 // A message for each of so many items would not help, and comparing each with each would take forever.
-                return wrong(format!("has {} items, {} are the most", items.len(), schema.max_items.unwrap_or(0)));
+                return wrong(format!(
+                    "has {} items; at most {} are allowed",
+                    items.len(),
+                    schema.max_items.unwrap_or(0)
+                ));
             }
             if bound(schema.min_items).is_some_and(|min| items.len() < min) {
-                wrong(format!("needs at least {} items", schema.min_items.unwrap_or(0)));
+                wrong(format!("must have at least {} items", schema.min_items.unwrap_or(0)));
             }
             let mut seen = BTreeSet::new();
             if schema.x_kubernetes_list_type.as_deref() == Some("set")
                 && let Some(twice) = items.iter().map(Value::to_string).find(|item| !seen.insert(item.clone()))
             {
-                wrong(format!("{twice} stands in it twice"));
+                wrong(format!("contains {twice} twice"));
             }
             if let Some(JSONSchemaPropsOrArray::Schema(of)) = &schema.items {
                 for (index, item) in items.iter().enumerate() {
@@ -188,7 +192,7 @@ fn check(patterns: &Patterns, schema: &JSONSchemaProps, value: &Value, path: &st
 fn string(patterns: &Patterns, schema: &JSONSchemaProps, text: &str, wrong: &mut impl FnMut(String)) {
     let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
     if let Some(max) = schema.max_length.filter(|max| length > *max) {
-        wrong(format!("has {length} characters, {max} are the most"));
+        wrong(format!("has {length} characters; at most {max} are allowed"));
     }
     if schema.min_length.is_some_and(|min| length < min) {
         wrong("must not be empty".to_owned());
@@ -199,7 +203,7 @@ fn string(patterns: &Patterns, schema: &JSONSchemaProps, text: &str, wrong: &mut
         wrong(format!("{text:?} does not match {pattern}"));
     }
     if schema.format.as_deref() == Some("date-time") && crate::api::time::read(text).is_err() {
-        wrong(format!("{text:?} is not a time like 2027-01-31T18:00:00Z"));
+        wrong(format!("{text:?} is not a time such as 2027-01-31T18:00:00Z"));
     }
 }
 

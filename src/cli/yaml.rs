@@ -95,7 +95,7 @@ fn chunks(text: &str) -> Vec<Part<'_>> {
             (first, start) = (before + 1, end + line.len());
             let rest = rest.trim();
             if !rest.is_empty() && !rest.starts_with('#') {
-                let message = "nothing but a comment may follow the --- on its line".to_owned();
+                let message = "only a comment may follow `---` on its line".to_owned();
                 parts.push((before, Err(Error { line: before + 1, field: String::new(), message })));
             }
         }
@@ -167,7 +167,7 @@ impl Builder {
             }
             Event::Alias(anchor) => {
                 let (value, values) =
-                    self.anchors.get(&anchor).cloned().ok_or_else(|| self.error("the alias stands for itself"))?;
+                    self.anchors.get(&anchor).cloned().ok_or_else(|| self.error("the alias refers to itself"))?;
                 self.values += values;
                 self.copied(values)?;
                 self.put(value, false)
@@ -195,7 +195,7 @@ impl Builder {
 
     fn open(&mut self, holds: Holds, anchor: usize) -> Result<(), Error> {
         if self.wants_key() {
-            return Err(self.error("a key has to be text"));
+            return Err(self.error("a key must be a string"));
         }
         self.note_line();
         self.open.push(Open { holds, anchor, values_before: self.values });
@@ -205,7 +205,7 @@ impl Builder {
 
     fn copied(&mut self, values: usize) -> Result<(), Error> {
         self.aliased += values;
-        if self.aliased <= MOST_ALIASED { Ok(()) } else { Err(self.error("its aliases stand for too much")) }
+        if self.aliased <= MOST_ALIASED { Ok(()) } else { Err(self.error("its aliases expand to too many values")) }
     }
 
     fn wants_key(&self) -> bool {
@@ -221,7 +221,7 @@ impl Builder {
         let name = match value {
             Value::String(text) => text,
             Value::Bool(_) | Value::Number(_) => value.to_string(),
-            _ => return Err(self.error("a key has to be text")),
+            _ => return Err(self.error("a key must be a string")),
         };
         let mut is_new = true;
         if let Some(Open { holds: Holds::Fields { keys, key, .. }, .. }) = self.open.last_mut() {
@@ -229,7 +229,7 @@ impl Builder {
             *key = Some(if is_merge { Key::Merge } else { Key::Field(name) });
         }
         self.note_line();
-        if is_new { Ok(()) } else { Err(Error { field: self.path(), ..self.error("this key is there twice") }) }
+        if is_new { Ok(()) } else { Err(Error { field: self.path(), ..self.error("this key appears twice") }) }
     }
 
     /// Adds a complete value.
@@ -246,7 +246,7 @@ impl Builder {
                 None => {}
             },
         }
-        fits.ok_or_else(|| self.error("<< takes a mapping, or a list of mappings"))
+        fits.ok_or_else(|| self.error("`<<` takes a mapping or a list of mappings"))
     }
 
     fn error(&self, message: impl Into<String>) -> Error {

@@ -22,9 +22,9 @@ pub enum Assignment {
     Holds(Name),
     /// It holds nothing. The namespace is the one that it requests, if any.
     Not {
-        #[allow(missing_docs)]
+        /// Why it holds nothing.
         reason: Reason,
-        #[allow(missing_docs)]
+        /// The namespace that it requests.
         namespace: Option<Name>,
         /// The organization for which the namespace is reserved, or the namespace reserved for this organization.
         other: Option<Name>,
@@ -34,9 +34,9 @@ pub enum Assignment {
 /// The record to write on a Namespace: its holder, or that all access of its last organization is revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    #[allow(missing_docs)]
+    /// The namespace to claim.
     pub namespace: Name,
-    #[allow(missing_docs)]
+    /// The UID of the Namespace.
     pub namespace_uid: Uid,
     /// The organization that holds it.
     pub organization: Option<Name>,

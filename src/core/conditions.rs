@@ -19,13 +19,13 @@ use crate::api::{
 /// One condition, without its transition time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    #[allow(missing_docs)]
+    /// The type of the condition.
     pub kind: ConditionType,
-    #[allow(missing_docs)]
+    /// Whether this is the desired state.
     pub good: bool,
-    #[allow(missing_docs)]
+    /// The reason of the condition.
     pub reason: Reason,
-    #[allow(missing_docs)]
+    /// The message of the condition.
     pub message: Message,
 }
 
@@ -95,17 +95,17 @@ pub fn about(kind: ConditionType, fine: (Reason, &str), withheld: Withheld) -> F
 /// A status in the API's shape, except for the times of its conditions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
-    #[allow(missing_docs)]
+    /// Of an Organization.
     Organization(OrganizationStatus),
-    #[allow(missing_docs)]
+    /// Of a User.
     User(UserStatus),
-    #[allow(missing_docs)]
+    /// Of a Group.
     Group(GroupStatus),
-    #[allow(missing_docs)]
+    /// Of a RoleBinding or SiteRoleBinding.
     Binding(BindingStatus),
-    #[allow(missing_docs)]
+    /// Of a CustomRole.
     Role(RoleStatus),
-    #[allow(missing_docs)]
+    /// Of a SiteRole.
     SiteRole(SiteRoleStatus),
 }
 

@@ -10,13 +10,13 @@ use crate::api::ApiKind;
 /// An object, by kind, namespace and name. With `U = Uid`, only the object with this UID and no other of its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectRef<K, U = ()> {
-    #[allow(missing_docs)]
+    /// The kind of the object.
     pub kind: K,
     /// Empty for cluster-scoped kinds.
     pub namespace: Name,
-    #[allow(missing_docs)]
+    /// The name of the object.
     pub name: Name,
-    #[allow(missing_docs)]
+    /// The UID, or nothing.
     pub uid: U,
 }
 

@@ -58,13 +58,13 @@ fn unheld(cache: &Cache, namespace: &Name, local: &Local, failures: &WriteFailur
     let message = match wanting {
         _ if is_pending => format!("Namespace {namespace}: {}", Reason::ClaimPending.meaning()),
         Some(o) => format!(
-            "Organization {0} wants namespace {namespace} but does not hold it: \
-             `kubectl describe organizations.bailiwick.dev {0}` says why.",
+            "Organization {0} requests namespace {namespace} but does not hold it. To see why, run \
+             `kubectl describe organizations.bailiwick.dev {0}`.",
             o.meta.name
         ),
         None => format!(
-            "No organization holds namespace {namespace}, so nothing here has an effect. Create an Organization with \
-             `spec.namespace: {namespace}`, or move this object to a namespace that an organization holds."
+            "No organization holds namespace {namespace}, so this object has no effect. Create an Organization with \
+             `spec.namespace: {namespace}`, or move the object to a namespace that an organization holds."
         ),
     };
     let reason = if is_pending { Reason::ClaimPending } else { Reason::NoOrganization };
@@ -386,8 +386,8 @@ impl<'a> Namespace<'a> {
             (None, 0) if exceeds_an_annotation(group) => good(
                 C::Ready,
                 Reason::Reconciled,
-                "The group is in effect. It is too large for plain `kubectl apply`, which keeps a copy in an annotation: \
-                 use `kubectl apply --server-side`.",
+                "The group is in effect. It is too large for plain `kubectl apply`, which keeps a copy in an \
+                 annotation: use `kubectl apply --server-side`.",
             ),
             (None, 0) => good(C::Ready, Reason::Reconciled, "The group is in effect."),
             (None, _) => {

@@ -27,27 +27,27 @@ use super::uid::Uid;
 pub enum Write {
     /// Create an object that does not exist.
     Create {
-        #[allow(missing_docs)]
+        /// The object to create.
         key: NativeRef,
-        #[allow(missing_docs)]
+        /// Its content.
         native: Desired,
     },
     /// Change an object, if it still has this UID.
     Apply {
-        #[allow(missing_docs)]
+        /// The object to change.
         key: NativeRef,
-        #[allow(missing_docs)]
+        /// Its new content.
         native: Desired,
-        #[allow(missing_docs)]
+        /// The UID that it must have.
         uid: Uid,
         /// Whether this revokes access.
         revokes: bool,
     },
     /// Delete an object, if it still has this UID.
     Delete {
-        #[allow(missing_docs)]
+        /// The object to delete.
         key: NativeRef,
-        #[allow(missing_docs)]
+        /// The UID that it must have.
         uid: Uid,
         /// Whether this revokes access.
         revokes: bool,
@@ -187,8 +187,8 @@ impl<'a> ReplacementGroup<'a> {
 struct Successors<'a> {
     /// The subjects still to be reached, for each replacement group.
     coming: BTreeMap<ReplacementGroup<'a>, BTreeSet<&'a Subject>>,
-    /// Subjects whose replacement binding cannot currently be written. They do not keep a different role meanwhile, but keep the
-    /// same role if an old binding still grants it.
+    /// Subjects whose replacement binding cannot currently be written. They do not keep a different role meanwhile, but
+    /// keep the same role if an old binding still grants it.
     blocked: BTreeMap<(ReplacementGroup<'a>, &'a Name), BTreeSet<&'a Subject>>,
 }
 
@@ -391,8 +391,8 @@ impl<'a> Plan<'a> {
         if !ReplacementGroup::is_beyond(key) || observed.content.as_ref() == Some(&native.content) {
             return BTreeSet::new();
         }
-        // No subject here can be blocked: when the shard count changes, every shard of the role gets a new name, so a surviving
-        // shard is never replaced by another shard of its own role.
+        // No subject here can be blocked: when the shard count changes, every shard of the role gets a new name, so a
+        // surviving shard is never replaced by another shard of its own role.
         let mut moving = self.moving(key, observed);
         moving.retain(|grantee| subjects.binary_search(grantee).is_err());
         moving

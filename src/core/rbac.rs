@@ -142,13 +142,13 @@ impl Observed {
 /// A native object of the Kubernetes API.
 #[derive(Clone, Debug)]
 pub enum Object {
-    #[allow(missing_docs)]
+    /// A Role.
     Role(v1::Role),
-    #[allow(missing_docs)]
+    /// A RoleBinding.
     RoleBinding(v1::RoleBinding),
-    #[allow(missing_docs)]
+    /// A ClusterRole.
     ClusterRole(v1::ClusterRole),
-    #[allow(missing_docs)]
+    /// A ClusterRoleBinding.
     ClusterRoleBinding(v1::ClusterRoleBinding),
 }
 

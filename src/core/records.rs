@@ -72,8 +72,8 @@ pub enum Counts {
     NotYet,
 }
 
-/// The order in which objects count: less is earlier. A tie is broken by name, so that the result does not depend on the
-/// order of events.
+/// The order in which objects count: less is earlier. A tie is broken by name, so that the result does not depend on
+/// the order of events.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank(Counts, Option<CompactTime>, Name);
 
@@ -111,7 +111,7 @@ pub trait Record {
 /// The status of a condition and the time of its last change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
-    #[allow(missing_docs)]
+    /// The type of the condition.
     pub kind: ConditionType,
     /// Whether the condition is `True`.
     pub good: bool,
@@ -225,7 +225,7 @@ impl Meta {
 /// An organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Organization {
-    #[allow(missing_docs)]
+    /// Metadata and status.
     pub meta: Meta,
     /// `spec.namespace`.
     pub namespace: Option<Name>,
@@ -240,16 +240,16 @@ pub struct Organization {
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    #[allow(missing_docs)]
+    /// Metadata and status.
     pub meta: Meta,
     /// The username as the API server authenticates it.
     pub username: Name,
-    #[allow(missing_docs)]
+    /// `spec.suspended`.
     pub suspended: bool,
     /// Whether the User has the label that suspends at once. The operator removes the label once the user is on the
     /// list.
     pub suspended_now: bool,
-    #[allow(missing_docs)]
+    /// `status.lastSeenTime`.
     pub last_seen: Option<Timestamp>,
     /// The counts in its status.
     pub told: UserCounts,
@@ -258,13 +258,13 @@ pub struct User {
 /// A group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    #[allow(missing_docs)]
+    /// Metadata and status.
     pub meta: Meta,
     /// Usernames.
     pub members: Box<[Name]>,
     /// As the identity provider asserts them.
     pub external: Box<[Name]>,
-    #[allow(missing_docs)]
+    /// `spec.impliesMembership`.
     pub implies_membership: bool,
     /// Its creator may bind it.
     pub vouched: bool,
@@ -285,9 +285,9 @@ pub enum SubjectRef {
     ExternalGroup(Name),
     /// A native service account.
     ServiceAccount {
-        #[allow(missing_docs)]
+        /// Its namespace.
         namespace: Name,
-        #[allow(missing_docs)]
+        /// Its name.
         name: Name,
     },
 }
@@ -306,13 +306,13 @@ impl std::fmt::Display for SubjectRef {
 /// A RoleBinding or a SiteRoleBinding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    #[allow(missing_docs)]
+    /// Metadata and status.
     pub meta: Meta,
-    #[allow(missing_docs)]
+    /// `spec.roleRef`.
     pub role: (RoleKind, Name),
-    #[allow(missing_docs)]
+    /// `spec.subjects`.
     pub subjects: Box<[SubjectRef]>,
-    #[allow(missing_docs)]
+    /// `spec.expiresAt`.
     pub expires_at: Option<CompactTime>,
     /// When its spec was last written.
     pub written: Option<CompactTime>,
@@ -336,27 +336,27 @@ impl Binding {
 /// A CustomRole or a SiteRole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Role {
-    #[allow(missing_docs)]
+    /// Metadata and status.
     pub meta: Meta,
-    #[allow(missing_docs)]
+    /// CustomRole or SiteRole.
     pub kind: RoleKind,
-    #[allow(missing_docs)]
+    /// `spec.permissions`.
     pub permissions: Vec<Permission>,
     /// Rules in the namespace.
     pub rules: Vec<Rule>,
     /// Rules for the cluster scope.
     pub cluster_rules: Vec<Rule>,
-    #[allow(missing_docs)]
+    /// `spec.inherits`.
     pub inherits: Vec<(RoleKind, Name)>,
     /// `status.inherits`: the inherited roles that were in force, as recorded.
     pub in_force: Vec<(RoleKind, Name)>,
     /// Where a SiteRole may be assigned. A CustomRole can be assigned in its organization.
     pub assignable_to: Vec<Place>,
-    #[allow(missing_docs)]
+    /// `spec.singleHolder`.
     pub single_holder: bool,
-    #[allow(missing_docs)]
+    /// `spec.privileged`.
     pub privileged: bool,
-    #[allow(missing_docs)]
+    /// `spec.impliesMembership`.
     pub implies_membership: bool,
     /// `status.holder`: the recorded truth.
     pub holder: Option<Name>,
@@ -365,13 +365,13 @@ pub struct Role {
 /// A native namespace, with the recorded claim if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
-    #[allow(missing_docs)]
+    /// The name.
     pub name: Name,
-    #[allow(missing_docs)]
+    /// The UID.
     pub uid: Uid,
-    #[allow(missing_docs)]
+    /// The resource version.
     pub version: u64,
-    #[allow(missing_docs)]
+    /// Whether it is being deleted.
     pub terminating: bool,
     /// The organization that holds it, by name.
     pub organization: Option<Name>,

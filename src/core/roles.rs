@@ -48,11 +48,11 @@ pub struct Resolved {
 /// Normal forms, shared by every namespace that has the role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    #[allow(missing_docs)]
+    /// In an organization's namespace.
     pub namespaced: Arc<[Rule]>,
-    #[allow(missing_docs)]
+    /// On the cluster.
     pub cluster: Arc<[Rule]>,
-    #[allow(missing_docs)]
+    /// In the release namespace.
     pub release: Arc<[Rule]>,
 }
 
@@ -191,7 +191,7 @@ fn unsupported(cache: &Cache, permission: &Permission) -> Option<String> {
     let list = |actions: &mut dyn Iterator<Item = Action>| actions.map(Action::as_str).collect::<Vec<_>>().join(", ");
     let lacks = list(&mut permission.actions.iter().copied().filter(|action| !word.allows(*action)));
     let has = list(&mut Action::ALL.into_iter().filter(|action| word.allows(*action)));
-    (!lacks.is_empty()).then(|| format!("{lacks} is not among its actions: {has}"))
+    (!lacks.is_empty()).then(|| format!("no action {lacks}; its actions are {has}"))
 }
 
 /// How many rights a role requests itself, up to the most for one role.

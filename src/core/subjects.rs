@@ -180,7 +180,7 @@ fn hint(cache: &Cache, username: &Name) -> Option<String> {
         return Some(format!("the User of this name has the username {:?}", short(&user.username)));
     }
     let alike = cache.alike(username)?;
-    Some(format!("differs from the username {:?} in case or blanks", short(alike)))
+    Some(format!("differs from the username {:?} only in case or spaces", short(alike)))
 }
 
 fn holder(cache: &Cache, role: &str) -> Option<String> {

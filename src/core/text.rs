@@ -18,17 +18,17 @@ const LONGEST_MESSAGE: usize = 512;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Too long; it is not parsed at all.
-    #[error("it has {length} bytes; the limit is {longest}")]
+    #[error("it has {length} bytes, more than the limit of {longest}")]
     TooLong {
-        #[allow(missing_docs)]
+        /// The length of the text in bytes.
         length: usize,
-        #[allow(missing_docs)]
+        /// The limit in bytes.
         longest: usize,
     },
     /// Nested too deeply; it is not parsed to its end.
-    #[error("line {line}: it is nested more than {DEEPEST} levels deep")]
+    #[error("line {line}: nested more than {DEEPEST} levels deep")]
     TooDeep {
-        #[allow(missing_docs)]
+        /// The line of the first level too many.
         line: usize,
     },
     /// Not YAML.

@@ -30,8 +30,9 @@ pub fn status(cache: &Cache, user: &User, counts: UserCounts, now: Timestamp) ->
             C::UsernameAccepted,
             Reason::UsernameTaken,
             format!(
-                "User {0} is older and has the same username; this one gives nothing and suspends nobody. Delete one of the \
-                 two (`kubectl delete users.bailiwick.dev {1}`); a username is immutable, so create {1} again with the right one.",
+                "User {0} is older and has the same username, so this User has no effect: it neither grants nor \
+                 suspends. Delete one of the two (`kubectl delete users.bailiwick.dev {1}`). A username is immutable: \
+                 to correct it, delete {1} and create it again.",
                 other.meta.name, user.meta.name
             ),
         ),

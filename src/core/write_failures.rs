@@ -12,7 +12,7 @@ use crate::api::conditions::Reason;
 pub struct WriteFailure {
     /// The UID of the object that requests it.
     pub source: Uid,
-    #[allow(missing_docs)]
+    /// The reason for the condition.
     pub reason: Reason,
     /// The API server's message.
     pub message: String,

@@ -35,7 +35,7 @@ pub type Versions = HashMap<WatchedRef, u64>;
 /// A list of a kind for the engine to compare.
 #[derive(Debug)]
 pub struct Comparison {
-    #[allow(missing_docs)]
+    /// The listed kind.
     pub kind: Kind,
     /// Every listed object.
     pub listed: Versions,

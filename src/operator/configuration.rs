@@ -120,7 +120,7 @@ pub(super) async fn follow<T: Send + 'static>(
                         if kind != Kind::Policies {
                             metrics.watch_broke(kind);
                         }
-                        tracing::warn!(?kind, %error, "a watch broke; it starts again");
+                        tracing::warn!(?kind, %error, "a watch failed; restarting it");
                         continue;
                     }
                     // No answer has arrived yet.
@@ -153,7 +153,7 @@ pub(super) async fn follow<T: Send + 'static>(
         let unreadable = metrics.configuration_unreadable.get_or_create(&MapLabels { config_map: map }).clone();
         unreadable.set(news.read.is_err().into());
         if let Err(error) = &news.read {
-            tracing::error!(config_map = map, %error, "the configuration is not valid; the last one stays in force");
+            tracing::error!(config_map = map, %error, "cannot read a ConfigMap; the last readable one stays in effect");
         }
         if !tell(news).await {
             return;

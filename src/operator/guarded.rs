@@ -51,7 +51,7 @@ impl<K: Resource<DynamicType = ()>> Guarded<K> {
         };
         let (kind, meta) = (K::kind(&()), self.meta());
         let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
-        tracing::error!(%kind, namespace, name, error, "an object cannot be read: it grants nothing");
+        tracing::error!(%kind, namespace, name, error, "cannot read an object, so it grants nothing");
     }
 }
 

@@ -64,9 +64,9 @@ async fn ready(State(metrics): State<Arc<Metrics>>) -> (StatusCode, String) {
         let unread =
             if unread.is_empty() { String::new() } else { format!("; these ConfigMaps cannot be read: {unread:?}") };
         let restored = metrics.evidence().map_or_else(String::new, |evidence| {
-            format!("the cluster has gone back to an older state ({evidence}); everything is read again: ")
+            format!("the cluster has gone back to an older state ({evidence}), so everything is read again: ")
         });
-        let text = format!("{restored}not everything that is watched has been seen yet{unread}\n");
+        let text = format!("{restored}not every watch has listed its objects yet{unread}\n");
         return (StatusCode::SERVICE_UNAVAILABLE, text);
     }
     match metrics.broken_watches().as_slice() {

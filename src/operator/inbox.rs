@@ -1,5 +1,5 @@
-//! The queue of what the watches saw, on its way to the engine: bounded by the number of objects and by what they weigh, so
-//! that a busy engine does not have the memory filled with objects that it has not looked at.
+//! The queue from the watches to the engine. The number and the weight of its objects are limited, so that objects
+//! which wait for a busy engine cannot fill the memory.
 
 use std::sync::Arc;
 
@@ -8,22 +8,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::watch::{Item, WatchEvent};
 use crate::core::records::Record;
 
-/// How many objects may wait before the watches wait.
+/// How many objects may wait before the watches have to.
 const OBJECTS: usize = 4096;
-/// What they may weigh together, in KiB.
+/// Their total weight limit, in KiB.
 const KIB: u32 = 16 * 1024;
 
-/// Where the watches send to.
+/// The watches' end.
 #[derive(Clone)]
 pub(super) struct Sender {
     queue: mpsc::Sender<Letter>,
     room: Arc<Semaphore>,
 }
 
-/// Where the engine receives.
+/// The engine's end.
 pub(super) type Receiver = mpsc::Receiver<Letter>;
 
-/// Something that was seen, and the room that it takes while it waits.
+/// An event, and the room that it takes while it waits.
 pub(super) struct Letter {
     pub seen: WatchEvent,
     _room: OwnedSemaphorePermit,
@@ -39,10 +39,10 @@ pub(super) fn channel() -> (Sender, Receiver) {
 }
 
 impl Sender {
-    /// Sends when there is room.
+    /// Sends once there is room.
     ///
     /// # Errors
-    /// When nobody receives any more.
+    /// When the receiver is gone.
     pub async fn send(&self, seen: WatchEvent) -> Result<(), Closed> {
         let kib = u32::try_from(weight(&seen) / 1024).unwrap_or(u32::MAX).min(KIB);
         let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| Closed)?;

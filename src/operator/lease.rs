@@ -101,7 +101,7 @@ impl Lease {
         self.watchers.abort_all();
         self.stop = None;
         if let Err(error) = (&mut self.keeper).await {
-            tracing::warn!(%error, "the lease could not be released; it runs out by itself");
+            tracing::warn!(%error, "cannot release the Lease; it expires by itself");
         }
     }
 }
@@ -137,7 +137,7 @@ async fn keep(
     }
     let Some(manager) = manager else { return };
     if let Err(error) = manager.release().await {
-        tracing::warn!(%error, "the lease could not be released; it runs out by itself");
+        tracing::warn!(%error, "cannot release the Lease; it expires by itself");
     }
 }
 
@@ -148,7 +148,7 @@ async fn try_for(builder: &impl Fn() -> LeaseManagerBuilder, manager: &mut Optio
         None => builder().build().await.map(|made| *manager = Some(made)),
     };
     let Err(error) = result else { return };
-    tracing::warn!(%error, "the lease could not be taken or renewed; it is tried again");
+    tracing::warn!(%error, "cannot acquire or renew the Lease; retrying");
     if matches!(error, LeaseManagerError::NonexistentLease(_)) {
         // Somebody deleted it, and only a new manager recreates it.
         *manager = None;

@@ -132,27 +132,27 @@ impl Default for Metrics {
             synced: AtomicBool::new(false),
         };
         registry.register("writes", "Writes to the API server", metrics.writes.clone());
-        registry.register("write_seconds", "How long a write takes", metrics.write_seconds.clone());
-        registry.register("decide_seconds", "How long a decision takes", metrics.decide_seconds.clone());
+        registry.register("write_seconds", "Duration of a write", metrics.write_seconds.clone());
+        registry.register("decide_seconds", "Duration of a decision", metrics.decide_seconds.clone());
         registry.register("units_busy", "Namespaces, and the site, with work to do", metrics.units_busy.clone());
         registry.register("refused_objects", "Native objects that the API server refuses", metrics.refused.clone());
         registry.register("not_ready_objects", "Objects that are not ready, by reason", metrics.not_ready.clone());
-        let corrections = "What the resync has corrected, by kind: each is a fault of the operator";
+        let corrections = "Corrections by the resync, by kind: each is a bug in the operator";
         // Creates every series at once: a counter that appears with its first count shows no increase.
         for kind in Kind::ALL.map(Kind::as_str) {
             drop(metrics.resync_corrections.get_or_create(&KindLabels { kind }));
         }
         registry.register("resync_corrections", corrections, metrics.resync_corrections.clone());
-        registry.register("watch_errors", "Times that a watch broke", metrics.watch_errors.clone());
-        registry.register("watches_broken", "Watches that are broken now", metrics.watches_broken.clone());
+        registry.register("watch_errors", "Failures of watches", metrics.watch_errors.clone());
+        registry.register("watches_broken", "Watches that are failing now", metrics.watches_broken.clone());
         registry.register("policies", "Admission policies of the chart, by state", metrics.policies.clone());
         let list = metrics.suspended_list_missing.clone();
-        registry.register("suspended_list_missing", "1 while the ConfigMap of suspended users is not there", list);
+        registry.register("suspended_list_missing", "1 while the ConfigMap of suspended users is missing", list);
         let left_out = metrics.suspended_left_out.clone();
-        registry.register("suspended_left_out", "Suspended users that the list has no room for", left_out);
+        registry.register("suspended_left_out", "Suspended users that do not fit into the ConfigMap", left_out);
         let unreadable = metrics.configuration_unreadable.clone();
         registry.register("configuration_unreadable", "1 while a ConfigMap of the chart cannot be read", unreadable);
-        let restores = "Times that the cluster went back to an older state: etcd was restored";
+        let restores = "Times that the cluster went back to an older state (etcd was restored)";
         registry.register("cluster_restores", restores, metrics.restores.clone());
         registry.register("leading", "1 in the replica that writes", metrics.leading.clone());
         Self { registry, ..metrics }

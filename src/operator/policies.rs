@@ -65,7 +65,7 @@ pub(super) async fn follow(
         let news = tokio::select! {
             news = watches.next() => news,
             () = &mut patience, if !told => {
-                tracing::warn!("the admission policies cannot be read; nothing is said of them until they can");
+                tracing::warn!("cannot read the admission policies; PoliciesInPlace is not reported until then");
                 told = true;
                 if tell(None).await.is_err() { return }
                 continue;
@@ -136,7 +136,7 @@ fn of_kind(client: Client, kind: String, history: Arc<History>) -> BoxStream<'st
         std::future::ready(match event {
             Ok(event) => Some(News::Live(kind, Box::new(event))),
             Err(error) => {
-                tracing::warn!(kind, %error, "the watch of policies broke; it starts again");
+                tracing::warn!(kind, %error, "the watch of admission policies failed; restarting it");
                 None
             }
         })

@@ -138,13 +138,13 @@ impl Local {
 /// The ceilings. `None`: the ClusterRole does not exist, so nothing may be granted.
 #[derive(Debug, Default)]
 pub struct Ceilings {
-    #[allow(missing_docs)]
+    /// In organizations' namespaces.
     pub organization: Option<Ceiling>,
     /// For an organization that holds the release namespace. Older charts have none; `organization` applies then.
     pub home: Option<Ceiling>,
-    #[allow(missing_docs)]
+    /// On the cluster.
     pub cluster: Option<Ceiling>,
-    #[allow(missing_docs)]
+    /// In the release namespace, for the site.
     pub release: Option<Ceiling>,
 }
 

@@ -71,7 +71,7 @@ impl Engine {
                 let written = self.keys.get(&key).and_then(|state| state.claiming.clone());
                 let is_due_again = |written: &Claim| self.claim_due(&key).is_some_and(|due| written.is_same_step(&due));
                 if written.as_ref().is_some_and(is_due_again) {
-                    self.claim_failed(&key, name, Failure::Refused("Something takes the record off again.".to_owned()));
+                    self.claim_failed(&key, name, Failure::Refused("Something removes the record again.".to_owned()));
                 } else {
                     written.as_ref().inspect(|written| log_claim(written));
                     self.write_failures.refused_claims.remove(name);
@@ -86,10 +86,10 @@ impl Engine {
         }
     }
 
-    /// Existing grants stay briefly, so that recreating an Organization causes no gap. If the claim keeps being refused, they are
-    /// revoked: nobody holds the namespace. Connection errors are not refusals.
+    /// Existing grants stay briefly, so that recreating an Organization causes no gap. If the claim keeps being
+    /// refused, they are revoked: nobody holds the namespace. Connection errors are not refusals.
     fn claim_failed(&mut self, key: &ReconcileKey, name: &Name, failure: Failure) {
-        tracing::warn!(namespace = &**name, ?failure, "a claim could not be recorded");
+        tracing::warn!(namespace = &**name, ?failure, "cannot record a claim; retrying");
         let clock = self.now.clock;
         if let (Failure::Refused(message), Some(state)) = (failure, self.keys.get_mut(key))
             && state.claim_refused.get_or_insert_with(|| Streak::new(clock)).goes_on(clock)

@@ -98,7 +98,7 @@ impl Engine {
                 self.cache.kept = Kept { doubts, ..wanted };
             }
             Err(failure) => {
-                tracing::warn!(?failure, "the record of decisions was not written; it is tried again");
+                tracing::warn!(?failure, "cannot write the record of decisions; retrying");
                 self.record.failures += 1;
                 self.wait_with_record(retry::delay(self.record.failures));
             }

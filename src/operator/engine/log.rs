@@ -73,7 +73,7 @@ impl Engine {
                     tracing::info!(
                         organization = &*new.meta.name,
                         before = before.map(|name| &**name),
-                        "it is the default organization"
+                        "an organization became the default"
                     );
                 }
             }
@@ -139,7 +139,7 @@ pub(super) fn log_claim(claim: &Claim) {
             tracing::info!(
                 namespace = &**namespace,
                 organization = last,
-                "nobody has access by the former organization"
+                "the former organization's access is revoked"
             );
         }
     }
@@ -153,6 +153,6 @@ fn log_role(old: Option<&Binding>, new: &Binding) {
         let kind = if new.meta.namespace.is_empty() { ApiKind::SiteRoleBinding } else { ApiKind::RoleBinding };
         let name = |(kind, name): &(RoleKind, Name)| format!("{}/{name}", kind.as_str());
         let (binding, before, now) = (new.meta.source(kind).path(), name(&old.role), name(&new.role));
-        tracing::info!(binding, before, now, "a binding has another role");
+        tracing::info!(binding, before, now, "a binding has a new role");
     }
 }

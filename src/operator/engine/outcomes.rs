@@ -66,9 +66,8 @@ impl Engine {
             }
             Outcome::Altered(observed) => {
                 let message = format!(
-                    "The API server stored {object} otherwise than it was written: an admission webhook or a \
-                     MutatingAdmissionPolicy of this cluster changes it. Exempt objects with the label \
-                     app.kubernetes.io/managed-by=bailiwick from it."
+                    "An admission webhook or a MutatingAdmissionPolicy of this cluster changed {object} while \
+                     Bailiwick wrote it. Exempt objects with the label app.kubernetes.io/managed-by=bailiwick from it."
                 );
                 if self.take_answer(key, object.clone(), observed) {
                     let waits = self.refused(key, object, Reason::ChangedByAdmission, message, revokes) && revokes;
@@ -95,7 +94,8 @@ impl Engine {
                 let changed = state.objects.is_not_ours(&object);
                 changed.inspect(|(before, _)| state.changes.note(before.as_ref(), None));
                 let message = format!(
-                    "{object} exists and is not Bailiwick's. Delete it, or recreate what asks for it under another name."
+                    "{object} already exists and does not belong to Bailiwick. Delete it, or recreate the object that \
+                     needs it under another name."
                 );
                 self.write_failed(key, object, Reason::NameTaken, message, false);
             }
@@ -107,7 +107,7 @@ impl Engine {
                 }
             }
             Outcome::Failed { message, answered } => {
-                tracing::warn!(key = %object, message, "a write failed; it is tried again");
+                tracing::warn!(key = %object, message, "a write failed; retrying");
                 // Repeated failures count as a refusal: subjects that should get this in place of something else keep
                 // the old grant meanwhile, and subjects that should lose it do not keep it forever.
                 if answered && state.failures.err(&object, revokes, self.now.clock) {
@@ -172,7 +172,7 @@ impl Engine {
         let there = || state.objects.get(&object).and_then(Observed::source).map(|source| source.uid);
         let source = desired.or_else(there).unwrap_or_default();
         if is_first {
-            tracing::warn!(key = %object, %reason, message, "a native object is refused; it is tried again");
+            tracing::warn!(key = %object, %reason, message, "the API server refuses or changes an object; retrying");
         }
         let failure = WriteFailure { source, reason, message };
         if !self.write_failures.get(&object).is_some_and(|known| known.is_as(&failure)) {

@@ -114,7 +114,7 @@ impl Engine {
                     kind,
                     object,
                     should,
-                    "the resync corrects what a change has missed: please report this"
+                    "the resync corrects something that an event should have: please report this bug"
                 );
                 self.metrics.resync_corrections.get_or_create(&KindLabels { kind }).inc();
                 self.enqueue_again(key);
@@ -139,7 +139,7 @@ impl Engine {
                 tracing::error!(
                     kind,
                     object,
-                    "a watch has missed a change, and lists everything again: please report this"
+                    "a watch has missed a change, so it lists everything again: please report this bug"
                 );
                 self.metrics.resync_corrections.get_or_create(&KindLabels { kind }).inc();
             }

@@ -146,7 +146,7 @@ impl Engine {
                 self.suspended.take_in(list);
                 if !is_as_written {
                     self.back_off_suspended(&Failure::Refused(
-                        "something changes the list when it is written".to_owned(),
+                        "something changes the list while it is written".to_owned(),
                     ));
                 }
             }
@@ -172,7 +172,7 @@ impl Engine {
     }
 
     fn back_off_suspended(&mut self, failure: &Failure) {
-        tracing::warn!(?failure, "the list of suspended users is not as it should be; it is written again");
+        tracing::warn!(?failure, "cannot write the list of suspended users, or something changed it; retrying");
         if let Some(until) = self.suspended.work.back_off(self.now.clock) {
             self.queue.add_after(ReconcileKey::SuspendedUsers, until);
         }

@@ -19,8 +19,8 @@ const WORTH_DECIDING: usize = 4;
 /// the operator everywhere.
 const UNANSWERED: Duration = Duration::from_secs(2);
 
-/// Maximum time for which revocations may hold back grants. It refills while none are in flight, so a tenant that revokes
-/// continuously can halve the rate of others' grants, and never stop them.
+/// Maximum time for which revocations may hold back grants. It refills while none are in flight, so a tenant that
+/// revokes continuously can halve the rate of others' grants, and never stop them.
 const LONGEST_HOLD: Duration = Duration::from_secs(10);
 
 /// The keys that may be taken now.

@@ -83,7 +83,7 @@ impl Applier {
             return job.undone(Outcome::NotLeading, Failure::NotLeading);
         }
         let started = Instant::now();
-        let late = "no answer in time".to_owned();
+        let late = "the API server did not answer in time".to_owned();
         let failed = Outcome::Failed { message: late.clone(), answered: false };
         let undone = job.undone(failed, Failure::Failed(late));
         let verb = job.verb();
@@ -159,7 +159,7 @@ impl Applier {
             Err(error) => self.explain(verb, &write, uid, error).await,
         };
         if !matches!(outcome, Outcome::Is(_) | Outcome::Gone(_)) {
-            tracing::debug!(%key, verb, ?outcome, "a write did not work");
+            tracing::debug!(%key, verb, ?outcome, "a write did not succeed");
         }
         WriteResult::Native(key, outcome)
     }
@@ -434,7 +434,7 @@ impl Applier {
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&event, &reference).await {
-            tracing::debug!(%error, kind = reference.kind, name = reference.name, "an Event was not written");
+            tracing::debug!(%error, kind = reference.kind, name = reference.name, "cannot write an Event");
         }
     }
 }
@@ -470,8 +470,8 @@ fn apply() -> PatchParams {
     PatchParams::apply(v::FIELD_MANAGER).force()
 }
 
-/// Whether an error concerns the API server rather than the object: overload, failed authentication, timeout, or a 500 without a
-/// reason (etcd has no leader). A webhook that cannot be called (`InternalError`) does concern the object.
+/// Whether an error concerns the API server rather than the object: overload, failed authentication, timeout, or a 500
+/// without a reason (etcd has no leader). A webhook that cannot be called (`InternalError`) does concern the object.
 fn is_server_trouble(status: &Status) -> bool {
     match status.code {
         _ if is_of_a_webhook(status) => false,

@@ -37,19 +37,19 @@ pub enum WriteRequest {
     Suspended {
         /// The UID of the ConfigMap: a deleted one is not recreated.
         uid: Uid,
-        #[allow(missing_docs)]
+        /// The texts of the ConfigMap.
         texts: [String; TEXTS],
     },
     /// The record of decisions.
     Keep {
         /// The UID of the ConfigMap: a deleted one is not recreated.
         uid: Uid,
-        #[allow(missing_docs)]
+        /// The text of the ConfigMap.
         text: String,
     },
     /// Removes the label from a User that is now on the list of suspended users.
     Unlabel {
-        #[allow(missing_docs)]
+        /// The handle of the User.
         handle: Name,
         /// The version of the User when it was found on the list: a user that was activated and suspended again since
         /// keeps the label.
@@ -59,16 +59,16 @@ pub enum WriteRequest {
     Unread {
         /// Its name.
         map: &'static str,
-        #[allow(missing_docs)]
+        /// The UID of the ConfigMap; empty if it does not exist.
         uid: Uid,
-        #[allow(missing_docs)]
+        /// The error.
         why: String,
     },
     /// Writes a status, and sends its Event if it has one.
     Status {
-        #[allow(missing_docs)]
+        /// The object with this status.
         target: ApiRef,
-        #[allow(missing_docs)]
+        /// The document to apply.
         document: Value,
         /// News for people in this status.
         news: Option<News>,
@@ -77,9 +77,9 @@ pub enum WriteRequest {
     },
     /// Reads an object again for which there was no room.
     Read {
-        #[allow(missing_docs)]
+        /// The object to read.
         target: ApiRef,
-        #[allow(missing_docs)]
+        /// The weight of the object.
         weight: usize,
     },
 }
@@ -138,9 +138,9 @@ impl WriteRequest {
 pub struct News {
     /// It is ready.
     pub good: bool,
-    #[allow(missing_docs)]
+    /// The reason of the condition.
     pub reason: &'static str,
-    #[allow(missing_docs)]
+    /// The message of the condition.
     pub message: String,
     /// The condition changed, or is false from the beginning: that is logged.
     pub changes: bool,
@@ -206,7 +206,7 @@ pub enum Outcome {
     },
     /// A later attempt may succeed.
     Failed {
-        #[allow(missing_docs)]
+        /// The error.
         message: String,
         /// Whether the API server itself answered and is not overloaded, so that a webhook of the cluster may be at
         /// fault. For a revocation this includes a timeout of the API server.

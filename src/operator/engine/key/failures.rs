@@ -25,7 +25,7 @@ impl Streak {
     const TIMES: u32 = 3;
     const TIME: Duration = Duration::from_secs(10);
 
-    #[allow(missing_docs)]
+    /// A streak without failures.
     pub fn new(now: Instant) -> Self {
         Self { times: 0, since: now }
     }

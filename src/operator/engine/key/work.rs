@@ -22,7 +22,7 @@ pub enum Phase {
     },
     /// A write failed that may succeed later.
     BackingOff {
-        #[allow(missing_docs)]
+        /// The end of the back-off.
         until: Instant,
     },
 }
@@ -46,7 +46,7 @@ pub enum Turn {
     Nothing,
     /// Revoke while other writes are in flight. `new`: there was a change since the last look.
     RevokeMeanwhile {
-        #[allow(missing_docs)]
+        /// Whether there was a change since the last look.
         new: bool,
     },
     /// Everything.

@@ -210,7 +210,7 @@ impl Engine {
                     Failure::Failed(error) | Failure::Refused(error) | Failure::Conflict(error) => error,
                     Failure::NotLeading | Failure::Gone => "not leading".to_owned(),
                 };
-                tracing::warn!(object = target.path(), error, "a status was not written");
+                tracing::warn!(object = target.path(), error, "cannot write a status; retrying");
                 self.requeue_status(target);
             }
         }
