@@ -26,7 +26,7 @@ fn render(arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// What it says on standard error, line by line.
+/// The lines of standard error.
 fn errors(output: &Output) -> Vec<String> {
     String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect()
 }

@@ -1,7 +1,7 @@
-//! One organization that uses everything that the schema and the limits allow, beside a quiet one. Nobody in the quiet one
-//! may notice, and the process stays small.
+//! One organization uses everything that the schema and the limits allow, beside a quiet one. The quiet one must not
+//! notice, and the process must stay small.
 //!
-//! `make test` runs a small form, for an operator without optimization on a busy machine. `make bench-neighbors` runs a large
+//! `make test` runs a small form, for an unoptimized operator on a busy machine. `make bench-neighbors` runs a large
 //! form with the static binary.
 
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::support::manifests::{binding, organization, user};
 use crate::support::{Cluster, Question, with_input};
 
 const VALUES: &str = "{namespaceWhitelist: [loud, quiet], defaultOrganization: {create: false}}";
-/// The most memory that the process may have had at any moment, in MiB.
+/// The limit on the process's peak memory, in MiB.
 const MOST_MEMORY: u64 = 192;
 
-/// How much there is of everything.
+/// The size of everything.
 struct Form {
     roles: usize,
     bindings: usize,
@@ -23,9 +23,9 @@ struct Form {
     members: usize,
     /// How often a suspension is measured.
     rounds: usize,
-    /// How many clients change objects all the time.
+    /// How many clients change objects continuously.
     clients: usize,
-    /// The slowest that the median of the suspensions may be, whatever it is without the noise.
+    /// A median suspension up to this long is acceptable, however fast it is without the noise.
     floor: Duration,
 }
 
@@ -34,7 +34,7 @@ fn form() -> Form {
         let floor = Duration::ZERO;
         return Form { roles: 60, bindings: 220, groups: 60, members: 10_000, rounds: 20, clients: 1, floor };
     }
-    // The API server has to carry megabytes at the same time, on the same processor.
+    // The API server transfers megabytes at the same time, on the same processor.
     let floor = Duration::from_secs(1);
     Form { roles: 24, bindings: 16, groups: 16, members: 8_000, rounds: 7, clients: 1, floor }
 }
@@ -55,7 +55,7 @@ fn cluster() -> Cluster {
     cluster
 }
 
-/// As many `n`s as a name may have, in characters of four bytes, with a number in front.
+/// A name of this length in characters of four bytes, with a number in front.
 fn long(number: usize, length: usize, filler: char) -> String {
     let number = format!("n{number}-");
     let rest = length - number.len();
@@ -66,7 +66,7 @@ fn list(count: usize, name: impl Fn(usize) -> String) -> String {
     (0..count).map(|n| format!("{:?}", name(n))).collect::<Vec<_>>().join(",")
 }
 
-/// A role with all the rights that one role may have, all beyond the ceiling, with the longest names.
+/// A role with the most rights of one role, all beyond the ceiling, with the longest names.
 fn large_role(name: &str) -> String {
     let rule = |side: usize| {
         format!(
@@ -82,7 +82,7 @@ fn large_role(name: &str) -> String {
     )
 }
 
-/// A binding of 1,000 subjects of about 1 KiB each, to a role that may not exist.
+/// A binding of 1,000 subjects of about 1 KiB each, to a role that may be missing.
 fn large_binding(name: &str, role: &str) -> String {
     let subjects: Vec<String> =
         (0..1000).map(|n| format!(r#"{{"kind":"ExternalGroup","name":{:?}}}"#, long(n, 250, '𝕏'))).collect();
@@ -106,11 +106,11 @@ fn create(cluster: &Cluster, who: &Path, manifest: &str) {
     assert!(output.status.success(), "{}", crate::support::text(&output));
 }
 
-/// How long suspensions and bare writes took, sorted.
+/// Durations of suspensions and bare writes, sorted.
 struct Times {
-    /// From when a suspension is written until the grant is gone.
+    /// From the write of a suspension until the grant is gone.
     suspensions: Vec<Duration>,
-    /// One write of an object that matters to nobody: how busy the API server is.
+    /// A write of an unrelated object, which shows how busy the API server is.
     writes: Vec<Duration>,
 }
 
@@ -162,7 +162,7 @@ fn highest_memory(cluster: &Cluster) -> u64 {
     cluster.operator.as_ref().unwrap().highest_memory()
 }
 
-/// Changes the spec of one large object, of another kind each time.
+/// Changes the spec of one large object, of a different kind each time.
 fn change_something(cluster: &Cluster, who: &Path, number: usize) {
     let flag = (number / 3).is_multiple_of(2);
     let membership = format!(r#"[{{"op":"add","path":"/spec/impliesMembership","value":{flag}}}]"#);
@@ -171,13 +171,13 @@ fn change_something(cluster: &Cluster, who: &Path, number: usize) {
     let (kind, patch) = [("groups", &membership), ("customroles", &membership), ("rolebindings", &binding)][number % 3];
     let kind = format!("{kind}.bailiwick.dev");
     let output = cluster.kubectl_as(who, &["-n", "loud", "patch", &kind, "large-0", "--type=json", "-p", patch]);
-    // Two of several clients may meet.
+    // Two clients may change the same object.
     let text = crate::support::text(&output);
     assert!(output.status.success() || text.contains("the object has been modified"), "{text}");
 }
 
-/// Found by a security review: 60 such roles took 1.2 GB, with 20 the operator did not start under the chart's limit; with 30
-/// such bindings, of which one changed all the time, a suspension elsewhere took seconds.
+/// Found by a security review: 60 such roles took 1.2 GB, and with 20 the operator did not start under the chart's
+/// limit; with 30 such bindings, one of them changing continuously, a suspension elsewhere took seconds.
 #[test]
 fn the_most_expensive_organization_costs_its_neighbor_nothing() {
     let (mut cluster, form) = (cluster(), form());
@@ -188,7 +188,7 @@ fn the_most_expensive_organization_costs_its_neighbor_nothing() {
         create(&cluster, &mallory, &large_role(&format!("large-{n}")));
     }
     for n in 0..form.bindings {
-        // A role that exists grants nothing here; one that does not is resolved no less often.
+        // The existing role grants nothing here; a missing one is resolved just as often.
         let role = if n % 2 == 0 { "nothing".to_owned() } else { format!("large-{n}") };
         create(&cluster, &mallory, &large_binding(&format!("large-{n}"), &role));
     }
@@ -212,7 +212,8 @@ fn the_most_expensive_organization_costs_its_neighbor_nothing() {
     });
     let running = highest_memory(&cluster);
     println!("calm: {calm}\nbeside {} changes: {noisy}\nat most {running} MiB", changes.into_inner());
-    // The API server has to carry megabytes at the same time, on the same processor: so much slower may everything be.
+    // The API server transfers megabytes at the same time, on the same processor, so everything may be slower by this
+    // factor.
     let slower = Times::median(&noisy.writes).div_duration_f64(Times::median(&calm.writes)).max(1.0);
     let most = form.floor.max(Times::median(&calm.suspensions).mul_f64(2.0 * slower));
     assert!(Times::median(&noisy.suspensions) < most, "{noisy}; calm: {calm}");
@@ -220,7 +221,7 @@ fn the_most_expensive_organization_costs_its_neighbor_nothing() {
     assert!(noisy.suspensions.last().is_some_and(|time| *time < longest), "{noisy}; calm: {calm}");
     assert!(running <= MOST_MEMORY, "{running} MiB");
 
-    // From a cold start, with everything there.
+    // A cold start, with all objects.
     cluster.kill_operator();
     cluster.start_operator();
     let message = cluster.await_reason(&["organizations.bailiwick.dev", "loud"], "WithinLimits", "TooLarge");
@@ -232,7 +233,7 @@ fn the_most_expensive_organization_costs_its_neighbor_nothing() {
     assert!(started <= MOST_MEMORY, "{started} MiB");
     assert!(message.contains("RoleBinding large-") || message.contains("Group large-"), "{message}");
 
-    // The oldest count, and what is beyond the limit counts when there is room.
+    // The oldest count, and the others do once there is room.
     cluster.await_reason(&["-n", "loud", "rolebindings.bailiwick.dev", "managers"], "Ready", "Reconciled");
     let others: Vec<String> = (0..form.bindings - 1).map(|n| format!("large-{n}")).collect();
     let mut words = vec!["-n", "loud", "delete", "rolebindings.bailiwick.dev", "--wait=false"];

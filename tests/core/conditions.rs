@@ -1,5 +1,4 @@
-//! What conditions say: the first few by name, what has to be mended before what is as it should be; and that a status
-//! is written once.
+//! Conditions: they name the first few items, list faults before expected states, and each status is written once.
 
 use bailiwick::api::ApiKind;
 use bailiwick::api::conditions::{ConditionType, Reason};
@@ -103,7 +102,7 @@ fn a_binding_expires_at_its_time_and_not_before() {
     assert_eq!(shell.says(Kind::RoleBinding, "b", "Ready"), "True Expired");
 }
 
-/// The time of a condition is that of its last change of status, not of its last writing.
+/// The transition time of a condition changes only with its status.
 #[test]
 fn a_transition_time_moves_with_the_status_only() {
     let mut shell = given(&(START.to_owned() + &binding("{kind: User, name: x}", "")));
@@ -122,7 +121,7 @@ fn a_transition_time_moves_with_the_status_only() {
     assert!(time(&shell).1 > since);
 }
 
-/// What is there of a namespace, and its decision, when some of it is refused.
+/// The native objects of a namespace, and its decision, while some of them are refused.
 struct Refused {
     shell: crate::shell::Shell,
     present: Present,
@@ -154,7 +153,7 @@ impl Refused {
         Self { shell, present, failures: WriteFailures::new() }
     }
 
-    /// The native objects of this kind that an object of this name asked for are refused.
+    /// Refuses the native objects of this kind that an object of this name requests.
     fn refuse(&mut self, kind: NativeKind, source: &str) -> Vec<NativeRef> {
         let desired = self.shell.all.units["n0"].decision.desired.clone();
         let of = desired.iter().filter(|(key, native)| key.kind == kind && &*native.source.name == source);
@@ -217,7 +216,7 @@ fn a_binding_that_cannot_grow_grants_what_is_there() {
     );
 }
 
-/// The subject is in an object of another name while the one that is to replace it is refused.
+/// The subject is in an object of another name while its replacement is refused.
 #[test]
 fn who_still_holds_the_role_by_an_older_object_counts() {
     let mut given = Refused::given(&binding("{kind: User, name: ada}", ""));
@@ -239,7 +238,7 @@ fn without_the_native_role_nobody_holds_it() {
     assert!(says.starts_with("false RefusedByApiServer: 1 of 1 subjects do not hold the role"), "{says}");
 }
 
-/// A suspended user whose native binding cannot be taken away holds the role all the same.
+/// A suspended user whose native binding cannot be removed still holds the role.
 #[test]
 fn who_should_not_hold_a_role_and_does_is_named() {
     let mut given =
@@ -278,7 +277,7 @@ fn a_username_that_is_nearly_right_is_withheld_with_a_hint(#[case] typed: &str, 
     let subject = format!("{{kind: User, name: '{typed}'}}");
     let group = format!("{{kind: Group, metadata: {{name: g, namespace: n0}}, spec: {{members: ['{typed}']}}}}");
     let objects = format!("{START}{}\n---\n{group}\n---\n{users}", binding(&subject, ""));
-    // The hint appears with the User that it is about, and goes with it.
+    // The hint appears and disappears with the User that it names.
     let mut shell = given(&objects);
     for (kind, name, condition) in [(Kind::RoleBinding, "b", "SubjectsResolved"), (Kind::Group, "g", "MembersKnown")] {
         assert_eq!(shell.says(kind, name, condition), "False UserNotFound");
