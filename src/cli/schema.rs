@@ -1,5 +1,13 @@
 //! Checks a document against its CRD as the API server would: unknown and missing fields, types, enums, lengths and
 //! patterns, then the same CEL rules (with kube-cel, so that no rule is written twice).
+//!
+//! ```
+//! use bailiwick::cli::schema::Schemas;
+//!
+//! let mut user = serde_json::json!({"metadata": {"name": "ada"}, "spec": {"usrname": "ada@example.com"}});
+//! let problems = Schemas::default().check("User", &mut user).expect("a kind of ours");
+//! assert_eq!(problems, [("spec.usrname".to_owned(), "unknown field".to_owned())]);
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 

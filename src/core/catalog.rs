@@ -1,5 +1,24 @@
 //! The catalog: the meaning of each product word (`workspaces`, `templates`, …) in this cluster, and the native verbs
 //! of each action. It comes from the chart's values through the ConfigMap `bailiwick-bounds`.
+//!
+//! ```
+//! use bailiwick::core::catalog::{Bounds, Target};
+//!
+//! let bounds = Bounds::parse(
+//!     "
+//!     releaseNamespace: bailiwick-system
+//!     namespaceWhitelist: [data-science]
+//!     catalog:
+//!       workspaces: {rules: {pods: {apiGroups: [''], resources: [pods]}}}
+//!     ",
+//! )?;
+//! let permission = serde_yaml::from_str("{resource: workspaces, actions: [read]}")?;
+//!
+//! let (target, rules) = bounds.rules(&permission).expect("the catalog has this word");
+//! assert_eq!((target, &*rules[0].resources), (Target::Organization, &["pods".into()][..]));
+//! assert_eq!(rules[0].verbs, ["get", "list", "watch"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,36 @@
 //! The state that the cache converges to when every decision that has to be recorded is recorded.
 //!
 //! Used by `render` and tests. On a cluster each record is a write, and comes back through a watch.
+//!
+//! ```
+//! use bailiwick::api;
+//! use bailiwick::core::cache::Cache;
+//! use bailiwick::core::catalog::Bounds;
+//! use bailiwick::core::{claims, fixpoint, records};
+//! use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+//!
+//! let mut cache = Cache::default();
+//! cache.set_bounds(Bounds {
+//!     release_namespace: "bailiwick-system".to_owned(),
+//!     namespace_whitelist: ["data-science".to_owned()].into(),
+//!     ..Bounds::default()
+//! });
+//! let metadata = |name: &str| ObjectMeta {
+//!     name: Some(name.to_owned()),
+//!     uid: Some(format!("uid of {name}")),
+//!     ..ObjectMeta::default()
+//! };
+//! cache.namespace(&"data-science".into(), Some((&metadata("data-science")).into()), None);
+//! let mut organization = api::Organization::default();
+//! organization.metadata = metadata("research");
+//! organization.spec.namespace = Some("data-science".to_owned());
+//! cache.organization(&"research".into(), Some(records::Organization::from(&organization)), None);
+//!
+//! let settled = fixpoint::settle(&mut cache, jiff::Timestamp::now());
+//! let holder = claims::holder(&cache, "data-science").expect("the claim is recorded");
+//! assert_eq!(holder.meta.name, "research");
+//! assert_eq!(settled.statuses.len(), 1, "that of the Organization");
+//! ```
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,14 @@
 //! References to objects: the one type that identifies an object.
+//!
+//! ```
+//! use bailiwick::api::ApiKind;
+//! use bailiwick::core::object_ref::ObjectRef;
+//!
+//! let binding = ObjectRef::new(ApiKind::RoleBinding, "data-science", "readers");
+//! assert_eq!(binding.path(), "RoleBinding/data-science/readers");
+//! assert_eq!(ObjectRef::parse("RoleBinding/data-science/readers"), Some(binding));
+//! assert_eq!(ObjectRef::parse("RoleBinding"), None);
+//! ```
 
 use std::fmt;
 

@@ -12,6 +12,27 @@
 //! [`next`] returns one step; the caller asks again once its writes are done. So a plan is never stale, and after a
 //! crash the next step cleans up everything. Revocations may also begin while other writes are in flight
 //! ([`InFlight::concurrent_revocations`]): a revocation waits only for a write to its own object.
+//!
+//! ```
+//! use bailiwick::api::ApiKind;
+//! use bailiwick::core::object_ref::{NativeRef, ObjectRef};
+//! use bailiwick::core::plan::{self, GivenUp, Present, Write};
+//! use bailiwick::core::rbac::{Desired, DesiredSet, NativeKind, RbacSpec, Subject};
+//!
+//! let source = ObjectRef::new(ApiKind::RoleBinding, "data-science", "readers").with_uid("1");
+//! let role = NativeRef::new(NativeKind::Role, "data-science", "bailiwick:reader");
+//! let binding = NativeRef::new(NativeKind::RoleBinding, "data-science", "bailiwick:readers");
+//! let subjects = [Subject::User("ada@example.com".into())].into();
+//! let desired = DesiredSet::from([
+//!     (role.clone(), Desired { content: RbacSpec::Rules([].into()), source: source.clone() }),
+//!     (binding, Desired { content: RbacSpec::Binding { role: role.name.clone(), subjects }, source }),
+//! ]);
+//!
+//! // Nothing exists yet. The role comes first: a binding never precedes its role.
+//! let step = plan::next(&desired, &Present::new(), &GivenUp::default());
+//! assert!(matches!(&step.writes[..], [Write::Create { key, .. }] if *key == role));
+//! assert!(!step.urgent, "it revokes nothing");
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,6 +2,23 @@
 //!
 //! An RBAC rule is a product (groups × resources × names × verbs). Comparing products is error-prone; comparing their
 //! *atoms* is not. An atom holds every dimension of a rule, and none is ever dropped (CVE-2021-25318, CVE-2023-32194).
+//!
+//! ```
+//! use bailiwick::core::rules::{Ceiling, Rule, RuleSet, words};
+//!
+//! let rule = |resources: &[&str], verbs: &[&str]| Rule {
+//!     groups: words(&[""]),
+//!     resources: words(resources),
+//!     verbs: words(verbs),
+//!     ..Rule::default()
+//! };
+//! let ceiling = Ceiling::new(vec![rule(&["pods", "services"], &["*"])]);
+//! let requested = RuleSet::from_rules([&rule(&["pods", "secrets"], &["get"])]);
+//!
+//! let (granted, withheld) = requested.split(&ceiling);
+//! assert_eq!(granted.to_rules(), [rule(&["pods"], &["get"])]);
+//! assert_eq!(withheld[0].to_string(), "get secrets");
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -129,7 +129,7 @@ fn converging(f: &Figures) -> Vec<Row> {
     let (c, floor) = (&f.converge, &f.floor);
     let rate = floor.native_seconds / c.seconds;
     let at = format!(
-        "{:.2} s for {} objects; floor {:.2} s ({} under way); {rate:.2} of its rate",
+        "{:.2} s for {} objects; floor {:.2} s ({} in flight); {rate:.2} of its rate",
         c.seconds, c.native, floor.native_seconds, floor.in_flight
     );
     let both = floor.native_seconds + floor.status_seconds;
@@ -160,7 +160,7 @@ fn changing(f: &Figures) -> Vec<Row> {
     };
     let everywhere = &f.everywhere;
     let unchecked = match &f.unchecked_suspension_ms {
-        sample if sample.len() > 0 => format!("; an administrator's, of whom nothing is asked, {}", times(sample)),
+        sample if sample.len() > 0 => format!("; an administrator's, without authorization checks, {}", times(sample)),
         _ => String::new(),
     };
     let suspended = format!("{}; a bare client's writes {}{unchecked}", times(&f.suspended_ms), f.bare_suspension_ms);
@@ -185,7 +185,7 @@ fn changing(f: &Figures) -> Vec<Row> {
             Some(25.0),
             Some(100.0),
         ),
-        timed("the same while every binding is projected anew", &f.suspended_under_load_ms, load, None, Some(250.0)),
+        timed("the same while every binding is projected again", &f.suspended_under_load_ms, load, None, Some(250.0)),
         row(
             "a user with a site role over all organizations suspended",
             site,

@@ -144,7 +144,7 @@ async fn measure(size: Size, options: &Options) -> Result<Figures, Error> {
     figures.restart = restart(&site, options).await?;
 
     keep(options, &figures)?;
-    say("suspending while every binding is projected anew");
+    say("suspending while every binding is projected again");
     changes.prepare_load().await?;
     let operator = site.operator(&options.operator)?;
     figures.suspended_under_load_ms = changes.suspensions_under_load(&operator).await?;
