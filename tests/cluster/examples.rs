@@ -232,7 +232,7 @@ struct Assigned {
 }
 
 impl Example {
-    /// As its README says: install the chart with the example's values, and apply the folder.
+    /// The example in this folder.
     pub fn read(name: &str) -> Self {
         let folder = repository().join("examples").join(name);
         let promises = std::fs::read_to_string(folder.join("chart/access.yaml")).unwrap();

@@ -116,7 +116,7 @@ fn the_sites_people_hand_out_what_is_theirs(site: &Site) {
     );
     sid.creates(&site_binding("by-sid", "site-admin", NOBODY));
     sid.creates(&site_binding("early", "not-there-yet", NOBODY));
-    // A Group of that size still works, and the last member is refused.
+    // A thousand subjects neither exceed the cost limit of the policy nor hide the missing right.
     let many: Vec<String> = (0..1_000).map(|n| format!("User/user-{n}@example.com")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     otto.may_not_create(&site_binding("trial", "site-admin", &many), &needs_bind("SiteRole", "site-admin", "otto"));
