@@ -68,7 +68,7 @@ fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     cluster.apply(&organization("second", "{namespace: alpha}"));
     let second = organization_named("second");
     let message = cluster.await_reason(&second, "NamespaceAssigned", "AlreadyClaimed");
-    assert!(message.contains("Namespace alpha") && message.contains("Organization first"), "{message}");
+    assert!(message.contains("namespace alpha") && message.contains("Organization first"), "{message}");
     cluster.await_reason(&second, "Ready", "AlreadyClaimed");
     cluster.settle();
     assert_eq!(cluster.get(&second)["status"]["namespace"], serde_json::Value::Null);
@@ -92,7 +92,7 @@ fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     cluster.apply(&organization("first", "{namespace: beta}"));
     let first = organization_named("first");
     let message = cluster.await_reason(&first, "NamespaceAssigned", "ReservedElsewhere");
-    assert!(message.contains("Namespace beta") && message.contains("namespace alpha"), "{message}");
+    assert!(message.contains("namespace beta") && message.contains("namespace alpha"), "{message}");
     cluster.settle();
     assert_eq!(record(&cluster, "beta"), (String::new(), String::new()));
     assert_eq!(native_in(&cluster, "beta"), [""; 0]);

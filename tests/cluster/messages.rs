@@ -143,7 +143,7 @@ fn what_is_not_as_somebody_meant_it_names_the_object_and_the_field() {
             ["", "Organization", "late"],
             "NamespaceAssigned",
             "AlreadyClaimed",
-            &["Namespace alpha", "Organization alpha"],
+            &["namespace alpha", "Organization alpha"],
         ),
         (
             organization("roleless", "{namespace: beta, memberRole: nope}"),
