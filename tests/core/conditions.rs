@@ -261,9 +261,7 @@ fn who_does_not_become_the_default_organization_is_not_ready() {
     assert_eq!(shell.says(Kind::Organization, "one", "Ready"), "True Reconciled");
     assert_eq!(shell.says(Kind::Organization, "two", "Ready"), "False AlreadyTaken");
     let message = shell.condition(Kind::Organization, "two", "Ready").message.to_string();
-    assert!(
-        message.contains("Organization one is the default one") && message.contains("`spec.default: false` on one")
-    );
+    assert!(message.contains("Organization one is the default,") && message.contains("`spec.default: false` on one"));
 }
 
 #[rstest]
@@ -351,7 +349,7 @@ fn a_namespace_that_cannot_be_had_says_what_to_do() {
     assert!(says(&shell, "far").contains("Add \"nowhere\" to the Helm value `namespaceWhitelist`"));
     shell.delete(Kind::Organization, "", "one");
     let release = "`kubectl label namespace n0 bailiwick.dev/organization-`";
-    assert!(says(&shell, "two").contains("kept for Organization one") && says(&shell, "two").ends_with(release));
+    assert!(says(&shell, "two").contains("reserved for Organization one") && says(&shell, "two").ends_with(release));
     shell.apply(&organization("one", "namespace: n1"));
     assert!(says(&shell, "one").contains("recorded on namespace n0") && says(&shell, "one").ends_with(release));
 }
