@@ -1,5 +1,5 @@
-//! The charts, by the real helm (4, and 3 where they differ) and without a cluster: they lint, refuse what is wrong with a
-//! message that helps, and the ceilings are the ones that `render` reckons with.
+//! The charts, with the real helm (4, and 3 where they differ) and without a cluster: they lint, refuse wrong values
+//! with a helpful message, and have the same ceilings as `render`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +22,7 @@ fn charts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts")
 }
 
-/// Which helm.
+/// The version of helm.
 #[derive(Clone, Copy)]
 enum Helm {
     Three,
@@ -76,7 +76,7 @@ fn parsed(output: Output) -> Vec<Value> {
     serde_yaml::Deserializer::from_str(&text).map(|d| Value::deserialize(d).unwrap()).filter(|v| !v.is_null()).collect()
 }
 
-/// With everything that is off unless somebody asks for it.
+/// With every option that is off by default.
 fn everything(version: Helm) -> Vec<Value> {
     parsed(template_of(version, &["--values", chart().join("ci/everything-values.yaml").to_str().unwrap()]))
 }
@@ -121,7 +121,7 @@ fn every_object_is_labelled_and_its_name_is_fixed() {
     }
 }
 
-/// As far as Helm cannot ask which exist: what it does where it can is in `tests/cluster/namespaces_of_the_chart.rs`.
+/// As far as Helm cannot look up existing namespaces; for lookups see `tests/cluster/namespaces_of_the_chart.rs`.
 #[test]
 fn a_namespace_has_its_pod_security_level_and_what_values_say_and_no_label_of_the_chart() {
     let namespaces = |extra: &[&str]| -> BTreeMap<String, Value> {
@@ -164,12 +164,12 @@ fn monitoring_is_there_when_asked_for_and_needs_no_crd_otherwise() {
     assert!(service["spec"]["ports"].as_array().unwrap().iter().any(|p| &p["name"] == port));
 }
 
-/// An alert over a metric that does not exist never fires, and nobody notices.
+/// An alert on a missing metric would never fire, and nobody would notice.
 #[test]
 fn alerts_and_dashboard_speak_of_metrics_that_exist() {
     use bailiwick::operator::metrics::{MapLabels, Metrics, ReasonLabels, StateLabels, WriteLabels};
     let metrics = Metrics::default();
-    // A family is silent until it has a member.
+    // A family exposes nothing until it has a member.
     metrics.writes.get_or_create(&WriteLabels { verb: "apply", result: "failed" }).inc();
     metrics.not_ready.get_or_create(&ReasonLabels { reason: "NotSet" }).set(1);
     metrics.policies.get_or_create(&StateLabels { state: "InPlace" }).set(1);
@@ -190,7 +190,7 @@ fn alerts_and_dashboard_speak_of_metrics_that_exist() {
     for expression in &expressions {
         let mut named = word.find_iter(expression).map(|found| found.as_str()).peekable();
         assert!(named.peek().is_some(), "{expression}");
-        // A replica that stands by has queued what it saw, and works nothing off.
+        // A standby replica has queued what it saw, and works nothing off.
         let of_the_leader =
             ["units_busy", "refused_objects", "not_ready_objects"].iter().any(|m| expression.contains(m));
         assert!(!of_the_leader || expression.contains("(bailiwick_leading == 1)"), "{expression}");
@@ -222,7 +222,7 @@ fn the_pod_of_helm_test_is_nobodys_replica_and_has_no_rights() {
     assert_eq!(image(&pod["spec"]), image(&deployment["spec"]["template"]["spec"]));
 }
 
-/// What the operator sends goes to the API server, whose address the chart cannot know.
+/// The operator connects to the API server, whose address the chart cannot know.
 #[test]
 fn the_network_policy_limits_what_leaves_only_when_asked_to() {
     let types = |objects: Vec<Value>| {
@@ -247,7 +247,7 @@ fn a_spread_of_ones_own_stands_in_place_of_the_charts() {
     assert_eq!(spread[0]["labelSelector"], deployment["spec"]["selector"], "it is about the operator's Pods");
 }
 
-/// Both ways to install the CRDs install the same; that of the second chart can be upgraded, and survives its removal.
+/// Both ways install the same CRDs; those of the second chart can be upgraded, and survive its removal.
 #[test]
 fn the_chart_of_crds_has_what_crds_has() {
     let output = helm(&["template", "bailiwick-crds", charts().join("bailiwick-crds").to_str().unwrap()]);
@@ -301,7 +301,7 @@ fn values_that_are_wrong_are_refused_by_name(
     assert!(error.contains(named), "{error}");
 }
 
-/// What is near a system namespace by name only is somebody's, as are the namespaces of add-ons.
+/// A namespace whose name merely resembles a system namespace belongs to a user, as do the namespaces of add-ons.
 #[rstest]
 fn other_namespaces_may_be_whitelisted(
     #[values("default", "kubernetes", "kubeflow", "openshiftless", "gatekeeper-system")] namespace: &str,
@@ -328,8 +328,8 @@ fn the_operator_gets_no_right_that_would_be_every_right() {
     }
 }
 
-/// Argo CD heeds Helm's word only when an Application is deleted. It would prune a namespace that leaves the whitelist, and
-/// everything in it; and an Application with something that it must not prune would be OutOfSync for good.
+/// Argo CD respects Helm's annotation only when an Application is deleted. It would prune a namespace that leaves the
+/// whitelist, with its contents; and an Application with an object that it must not prune would stay OutOfSync.
 #[test]
 fn what_helm_keeps_argo_cd_neither_prunes_nor_deletes_nor_counts() {
     let mut all = objects(&["--set", "namespaceWhitelist={a,b}"]);
@@ -353,7 +353,8 @@ fn the_ceiling_is_held_in_the_whitelisted_namespaces_only() {
     assert_eq!(bindings, ["a", "b"]);
 }
 
-/// Beside the operator: who could write its ConfigMaps, scale it, or cut it off from the API server, could stop all revocation.
+/// Beside the operator: anyone that could write its ConfigMaps, scale it, or cut it off from the API server could stop
+/// all revocation.
 #[test]
 fn the_ceiling_in_the_release_namespace_is_lower() {
     let objects = objects(&["--set", "namespaceWhitelist={a,bailiwick-system}"]);
@@ -380,8 +381,8 @@ fn the_ceiling_in_the_release_namespace_is_lower() {
     }
 }
 
-/// `render` has to reckon with the same ceilings as the API server: for each of its own rules, the chart's ClusterRole
-/// has the same verbs on the same resources.
+/// `render` has to use the same ceilings as the API server: for each of its rules, the chart's ClusterRole has the same
+/// verbs on the same resources.
 #[rstest]
 #[case::everywhere("bailiwick-catalog", "organization", Target::Organization, true)]
 #[case::elsewhere("bailiwick-catalog-elsewhere", "", Target::Organization, false)]
@@ -410,7 +411,7 @@ fn the_ceilings_are_those_that_render_reckons_with(
     assert_eq!(RuleSet::from_rules(&from_rules(&rules)), RuleSet::from_rules(&reckoned));
 }
 
-/// Each policy has a value of its own that switches it off, with everything that belongs to it and nothing else.
+/// Each policy has a value that switches it off, together with its own objects and nothing else.
 #[rstest]
 #[case("operatorGuard", &["bailiwick-operator-guard"])]
 #[case("guardedServiceAccounts", &["bailiwick-guarded-serviceaccounts"])]
@@ -449,15 +450,15 @@ fn a_policy_is_switched_off_by_its_value(#[case] value: &str, #[case] policies: 
         let name = object.split_whitespace().nth(1).unwrap();
         // Its bindings have names of their own.
         let lists = value == "suspendedUsers" && name.starts_with("bailiwick-suspended-");
-        // Without it others write objects that look like the operator's, so these no longer leave them out.
+        // Without it others can write objects that look like the operator's, so these no longer exempt them.
         let looks_alike = value == "managedObjects" && name == "bailiwick-suspended-now-rbac";
         policies.contains(&name) || lists || looks_alike
     };
     assert!(gone.iter().all(|object| expected(object)), "{gone:?}");
 }
 
-/// A policy that does not fail closed, or that only warns, would refuse nothing. Two would refuse too much, to everybody, where
-/// their parameters cannot be read (docs/decisions/2026-11-22-suspended-users.md).
+/// A policy that fails open, or only warns, would refuse nothing. Two of them would refuse too much, for everybody,
+/// when their parameters cannot be read (docs/decisions/2026-11-22-suspended-users.md).
 #[test]
 fn every_policy_but_two_refuses_what_it_cannot_judge() {
     for object in objects(&[]) {
@@ -477,8 +478,8 @@ fn every_policy_but_two_refuses_what_it_cannot_judge() {
     }
 }
 
-/// docs/reference/kubernetes-versions.md says what each version lacks. The charts render there as it says, and are refused on
-/// the version before the first one.
+/// docs/reference/kubernetes-versions.md says what each version lacks. The charts render accordingly, and refuse the
+/// version before the first one.
 #[test]
 fn the_table_of_kubernetes_versions_is_true() {
     use control_plane::pins::{KUBERNETES, SUPPORTED};
@@ -500,7 +501,7 @@ fn the_table_of_kubernetes_versions_is_true() {
         let (first, last) = cells[0].split_once(" to ").unwrap_or((cells[0], cells[0]));
         first_row = first_row.min(minor(first));
         let left_out: BTreeSet<&str> = cells[2].split('`').filter(|word| word.starts_with("bailiwick-")).collect();
-        // Those that nobody tests render alike.
+        // Untested versions render alike.
         let untested: Vec<String> = (minor(first)..oldest).map(|minor| format!("1.{minor}.0")).collect();
         let tested = SUPPORTED.iter().filter(|version| (minor(first)..=minor(last)).contains(&minor(version)));
         let tested: Vec<&str> = tested.copied().collect();

@@ -1,6 +1,6 @@
-//! The examples for Argo CD, Flux and Kustomize, as far as that can be known without them: health checks by the
-//! interpreter that Argo CD uses, overlays by kubectl, objects of ours by `render`, and of the tools' own kinds the fields
-//! on which the access depends. What a real API server says is in `tests/cluster/gitops.rs`.
+//! The examples for Argo CD, Flux and Kustomize, as far as they can be tested without these tools: health checks with
+//! Argo CD's interpreter, overlays with kubectl, our objects with `render`, and in the tools' own kinds the fields that
+//! affect access. For a real API server see `tests/cluster/gitops.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +22,7 @@ fn yaml(text: &str) -> Vec<Value> {
     documents.filter(|value| !value.is_null()).collect()
 }
 
-/// Every YAML file of a folder and those in it.
+/// Every YAML file of a folder and its subfolders.
 fn files(folder: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![repository().join(folder)];
@@ -51,7 +51,7 @@ fn strings(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().map(|s| s.as_str().unwrap()).collect()
 }
 
-/// Renders objects of ours, in a site whose whitelist is the quickstart's.
+/// Renders our objects, for a site with the quickstart's whitelist.
 fn render(manifests: &[Value]) -> (Vec<Value>, String) {
     let text: String = manifests.iter().map(|o| format!("---\n{}", serde_yaml::to_string(o).unwrap())).collect();
     let mut child = Command::new(env!("CARGO_BIN_EXE_bailiwick"))
@@ -75,7 +75,7 @@ fn quickstart() -> Vec<Value> {
     files.flat_map(|path| yaml(&std::fs::read_to_string(path).unwrap())).collect()
 }
 
-/// Who holds the native role of one of our roles in a namespace, and what it allows: `verb resource.group`.
+/// The holders of one of our roles in a namespace, and its rights: `verb resource.group`.
 fn role_of(native: &[Value], namespace: &str, source: &str) -> BTreeSet<String> {
     let of = |o: &&Value| {
         o["kind"] == "Role"
@@ -98,7 +98,7 @@ fn role_of(native: &[Value], namespace: &str, source: &str) -> BTreeSet<String> 
         .collect()
 }
 
-/// What an organization's repository may do: nothing but write its access, and hand out what is its own.
+/// An organization's repository may only write its access, and assign its own roles.
 fn is_a_deployer(rights: &BTreeSet<String>) {
     let kinds = ["groups", "rolebindings", "customroles"];
     let verbs = ["create", "get", "list", "watch", "update", "patch", "delete", "deletecollection"];
@@ -129,7 +129,7 @@ fn health_checks_pass_their_cases_in_argo_cds_closed_sandbox() {
         .output();
     let output: Output = match go {
         Ok(output) => output,
-        // Whoever brings the servers may do without Go.
+        // A machine with prebuilt servers may lack Go.
         Err(error) if std::env::var_os("KUBEBUILDER_ASSETS").is_some_and(|value| !value.is_empty()) => {
             let _ = writeln!(std::io::stderr(), "skipped: the health checks of Argo CD need go, to run Lua ({error})");
             return;
@@ -143,7 +143,7 @@ fn health_checks_pass_their_cases_in_argo_cds_closed_sandbox() {
     }
 }
 
-/// A case for each answer, and objects that the API server would take.
+/// A case for each answer, with valid objects.
 #[test]
 fn every_kind_has_a_case_for_every_health() {
     for crd in crds::all() {
@@ -169,7 +169,7 @@ fn every_kind_has_a_case_for_every_health() {
     }
 }
 
-/// One suspended person must not make the Application of the whole site `Suspended`, for which an app-of-apps waits.
+/// One suspended person must not make the Application of the whole site `Suspended`, which an app-of-apps waits for.
 #[test]
 fn a_user_who_is_suspended_by_the_manifest_is_healthy_and_the_message_says_so() {
     let folder = format!("{CUSTOMIZATIONS}/bailiwick.dev/User");
@@ -239,7 +239,7 @@ fn every_application_is_in_a_project_that_allows_it_and_applies_on_the_server() 
         assert_eq!(policy["retry"]["refresh"], true, "{spec}");
     }
     assert_eq!(count, 5);
-    // Waves are between Applications only: an object that is `Degraded` would stop whatever comes after.
+    // Waves order Applications only: a `Degraded` object would stop all later waves.
     for object in &all {
         let wave = &object["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"];
         let ours = object["apiVersion"] == "bailiwick.dev/v1alpha1";
@@ -247,7 +247,7 @@ fn every_application_is_in_a_project_that_allows_it_and_applies_on_the_server() 
     }
 }
 
-/// Argo CD applies the chart's manifests over and over, and cannot ask which namespaces exist.
+/// Argo CD applies the chart's manifests again and again, and cannot look up existing namespaces.
 #[test]
 fn argo_cd_leaves_the_pod_security_level_of_a_namespace_that_exists() {
     let all = objects("examples/argocd/apps");
@@ -299,7 +299,7 @@ fn flux_applies_an_organizations_repository_as_the_organizations_account() {
         let name = source["name"].as_str().unwrap();
         let there = of_kind(&all, "GitRepository");
         let place = &kustomization["metadata"]["namespace"];
-        // flux-system is the one that `flux bootstrap` makes.
+        // `flux bootstrap` creates flux-system.
         assert!(name == "flux-system" || there[name]["metadata"]["namespace"] == *place, "{kustomization}");
     }
     let release = of_kind(&all, "HelmRelease")["bailiwick"];
@@ -315,7 +315,7 @@ fn flux_applies_an_organizations_repository_as_the_organizations_account() {
     is_a_deployer(&role_of(&native, "data-science", "CustomRole/data-science/flux-deployer"));
 }
 
-/// Both deploy the same chart with the same values: those that the chart's own schema takes, which `render` checks.
+/// Both deploy the same chart with the same values, which the chart's schema accepts, as `render` checks.
 #[test]
 fn the_charts_values_are_those_of_the_quickstart() {
     let text = std::fs::read_to_string(repository().join("examples/quickstart/chart/values.yaml")).unwrap();

@@ -26,7 +26,7 @@ fn render(arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// What it says on standard error, line by line.
+/// The lines of standard error.
 fn errors(output: &Output) -> Vec<String> {
     String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect()
 }
@@ -121,17 +121,17 @@ fn the_roles_that_the_chart_ships_are_no_warning_unless_they_were_changed() {
 #[rstest]
 #[case::not_yaml("a: [1\n", "-:1", "unclosed")]
 #[case::unknown_anchor("a: *b\n---\na: 1\n", "-:1", "unknown anchor")]
-#[case::twice("a: 1\nb: {c: 1, c: 2}\n", "-:2: b.c", "this key is there twice")]
-#[case::no_kind("a: 1\n", "-:1", "is no Kubernetes object")]
+#[case::twice("a: 1\nb: {c: 1, c: 2}\n", "-:2: b.c", "this key appears twice")]
+#[case::no_kind("a: 1\n", "-:1", "is not a Kubernetes object")]
 #[case::unknown_kind(
     "apiVersion: bailiwick.dev/v1alpha1\nkind: RoleBindng\nmetadata: {name: a}\n",
     "-:2: kind",
-    "\"RoleBindng\" is not known"
+    "\"RoleBindng\" is unknown"
 )]
 #[case::unknown_version(
     "apiVersion: bailiwick.dev/v1\nkind: User\nmetadata: {name: a}\n",
     "-:1: apiVersion",
-    "not known"
+    "is unknown"
 )]
 #[case::no_name(
     "apiVersion: bailiwick.dev/v1alpha1\nkind: User\nmetadata: {}\nspec: {}\n",
@@ -147,12 +147,12 @@ fn the_roles_that_the_chart_ships_are_no_warning_unless_they_were_changed() {
 #[case::type_(
     "apiVersion: bailiwick.dev/v1alpha1\nkind: User\nmetadata: {name: a}\nspec:\n  suspended: sometimes\n",
     "-:5: spec.suspended",
-    "has to be of type boolean"
+    "must be of type boolean"
 )]
 #[case::word(
     "apiVersion: bailiwick.dev/v1alpha1\nkind: RoleBinding\nmetadata: {name: a, namespace: b}\nspec:\n  roleRef: {kind: Role, name: c}\n",
     "-:5: spec.roleRef.kind",
-    "has to be one of CustomRole, SiteRole"
+    "must be one of CustomRole, SiteRole"
 )]
 #[case::time(
     "apiVersion: bailiwick.dev/v1alpha1\nkind: RoleBinding\nmetadata: {name: a, namespace: b}\nspec:\n  roleRef: {kind: SiteRole, name: c}\n  expiresAt: tomorrow\n",

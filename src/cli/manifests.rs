@@ -1,4 +1,4 @@
-//! Reads manifests: files and directories of YAML or JSON, into objects whose every field knows its line.
+//! Reads manifests: files and directories of YAML or JSON, into objects that know the line of each field.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +15,7 @@ use super::yaml::{self, Lines};
 pub struct Problem {
     /// The file; `-` is standard input.
     pub file: PathBuf,
-    /// The line, from 1.
+    /// The line, counted from 1.
     pub line: usize,
     /// The field, as in `spec.subjects[0].name`; empty for the whole document.
     pub field: String,
@@ -38,15 +38,15 @@ impl fmt::Display for Problem {
 pub struct Document {
     /// The file.
     pub file: PathBuf,
-    /// What it says.
+    /// Its content.
     pub value: Value,
-    /// Where it stands in its document, as in `items[0]`; empty if it is the document.
+    /// Its position in the document, as in `items[0]`; empty if it is the document.
     place: String,
     lines: Rc<Lines>,
 }
 
 impl Document {
-    /// A problem with a field of this document, at the line of the field or of the nearest one around it.
+    /// A problem with a field of this document, at the line of the field or of the nearest enclosing one.
     #[must_use]
     pub fn problem(&self, field: &str, message: impl Into<String>) -> Problem {
         let dot = if self.place.is_empty() || field.is_empty() { "" } else { "." };
@@ -54,20 +54,20 @@ impl Document {
         Problem { file: self.file.clone(), line: self.lines.of(&field), field, message: message.into() }
     }
 
-    /// A text field at a path of keys.
+    /// A string field at a path of keys.
     #[must_use]
     pub fn text(&self, path: &[&str]) -> &str {
         path.iter().try_fold(&self.value, |value, key| value.get(key)).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The object itself, or the items of a list. As to kubectl, a list is whatever has `items`; an item that does not say of
-    /// which kind it is has that of the list; and there is no list in a list.
+    /// The object itself, or the items of a list. As in kubectl, anything with `items` is a list, an item without a
+    /// kind has that of the list, and lists do not nest.
     fn objects(mut self, objects: &mut Vec<Self>, problems: &mut Vec<Problem>) {
         let (version, kind) = (self.text(&["apiVersion"]).to_owned(), self.text(&["kind"]).to_owned());
         let items = match self.value.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => items,
             None | Some(Value::Null) if (&*version, &*kind) != ("v1", "List") => return objects.push(self),
-            _ => return problems.push(self.problem("items", "has to be of type array")),
+            _ => return problems.push(self.problem("items", "must be of type array")),
         };
         for (index, mut value) in items.into_iter().enumerate() {
             if let Value::Object(fields) = &mut value
@@ -81,7 +81,7 @@ impl Document {
             let place = format!("items[{index}]");
             let item = Self { file: self.file.clone(), value, place, lines: Rc::clone(&self.lines) };
             if is_list {
-                problems.push(item.problem("", "is a list in a list, which kubectl does not read"));
+                problems.push(item.problem("", "is a list within a list, which kubectl does not read"));
             } else {
                 objects.push(item);
             }
@@ -89,8 +89,8 @@ impl Document {
     }
 }
 
-/// Reads everything under these paths: files, directories (their `.yaml`, `.yml` and `.json` files, as kubectl does), and
-/// `-` for standard input. Problems are collected, not only the first one.
+/// Reads everything under these paths: files, directories (their `.yaml`, `.yml` and `.json` files, as kubectl does),
+/// and `-` for standard input. Problems are collected, not only the first one.
 ///
 /// # Errors
 /// When a path cannot be read.
@@ -135,7 +135,7 @@ fn files(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, super::Error> {
 fn parse(file: &Path, bytes: &[u8], objects: &mut Vec<Document>, problems: &mut Vec<Problem>) {
     let problem = |line, field, message| Problem { file: file.to_owned(), line, field, message };
     let Some(text) = text(bytes) else {
-        let message = "is neither UTF-8, nor UTF-16 with a byte order mark".to_owned();
+        let message = "is neither UTF-8 nor UTF-16 with a byte order mark".to_owned();
         return problems.push(problem(1, String::new(), message));
     };
     for document in yaml::documents(&text) {

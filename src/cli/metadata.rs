@@ -1,4 +1,4 @@
-//! Checks the metadata of an object, as the API server would.
+//! Checks the metadata of an object as the API server would.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
@@ -23,13 +23,13 @@ const FIELDS: [&str; 15] = [
     "uid",
 ];
 
-/// Takes out what is null, and checks the rest.
+/// Removes null fields, and checks the rest.
 pub fn check(document: &mut Value, namespaced: bool, findings: &mut Findings) {
     let Some(Value::Object(metadata)) = document.get_mut("metadata") else {
         findings.push(("metadata".into(), "is required, with a name".into()));
         return;
     };
-    // kubectl leaves out the namespace of an object that has none.
+    // kubectl omits the namespace of a cluster-scoped object.
     metadata.retain(|key, value| !value.is_null() && (namespaced || key != "namespace"));
     for key in metadata.keys().filter(|key| !FIELDS.contains(&key.as_str())) {
         findings.push((format!("metadata.{key}"), "unknown field".into()));
@@ -40,12 +40,15 @@ pub fn check(document: &mut Value, namespaced: bool, findings: &mut Findings) {
                 *value = "".into();
             }
             let field = format!("metadata.{map}.{key}");
-            // The API server compares the keys of annotations in lower case.
+            // The API server compares annotation keys in lower case.
             let name = if map == "annotations" { key.to_lowercase() } else { key.clone() };
             if !is_qualified_name(&name) {
-                findings.push((field, format!("{key:?} is not a name of {map}")));
+                findings.push((field, format!("{key:?} is not a valid key for {map}")));
             } else if map == "labels" && value.as_str().is_some_and(|text| !text.is_empty() && !is_label(text)) {
-                findings.push((field, format!("{value} is no label: at most 63 letters, digits, '-', '_' and '.'")));
+                findings.push((
+                    field,
+                    format!("{value} is not a valid label value: use at most 63 letters, digits, '-', '_' and '.'"),
+                ));
             }
         }
     }
@@ -59,13 +62,14 @@ pub fn check(document: &mut Value, namespaced: bool, findings: &mut Findings) {
     }
 }
 
-/// Names as Kubernetes has them: RFC 1123 subdomains; those of namespaces are labels.
+/// Names of Kubernetes objects are RFC 1123 subdomains; those of namespaces are labels.
 fn name(name: &str, field: &str, longest: usize, findings: &mut Findings) {
     if name.is_empty() {
         findings.push((field.into(), "is required".into()));
     } else if name.len() > longest || !is_subdomain(name) || (longest == 63 && name.contains('.')) {
         let dot = if longest == 63 { "" } else { " and '.'" };
-        let message = format!("{name:?} is not a name: at most {longest} lower case letters, digits, '-'{dot}");
+        let message =
+            format!("{name:?} is not a valid name: use at most {longest} lowercase letters, digits, '-'{dot}");
         findings.push((field.into(), message));
     }
 }

@@ -1,4 +1,4 @@
-//! Talks to people: the command line of `bailiwick`.
+//! The command line of `bailiwick`.
 
 pub mod manifests;
 mod metadata;
@@ -40,20 +40,20 @@ enum Command {
     },
 }
 
-/// The exit code for input that a person has to mend, so that CI can tell it from everything else.
+/// The exit code for input that a person has to fix, so that CI can tell it from other errors.
 const INVALID_INPUT: u8 = 2;
 
 fn lines(problems: &[manifests::Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// What went wrong, for a person at a terminal.
+/// Errors for a person at a terminal.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operator.
+    /// The operator failed.
     #[error(transparent)]
     Run(#[from] operator::Error),
-    /// Something is not well.
+    /// The probe failed.
     #[error(transparent)]
     Probe(#[from] probe::Error),
     /// Cannot write YAML.
@@ -68,15 +68,15 @@ pub enum Error {
     /// One of the chart's own objects cannot be read, which would be a bug.
     #[error("a built-in object cannot be read: {0}")]
     Json(#[source] serde_json::Error),
-    /// A file.
+    /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which.
+        /// The path of the file.
         path: std::path::PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// Nothing reads what is printed.
+    /// Standard output cannot be written.
     #[error("cannot print: {0}")]
     Print(#[from] std::io::Error),
 }
@@ -92,7 +92,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever closed the pipe has seen enough.
+        // A closed pipe only means that the reader has seen enough.
         Err(Error::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error @ (Error::Invalid(_) | Error::Values(_))) => {
             eprintln!("{error}");
@@ -106,7 +106,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(options: operator::Options) -> Result<(), Error> {
-    // A mistyped directive must not keep the operator from running: it is left out, and said on standard error.
+    // A mistyped directive must not keep the operator from running: it is left out, with a warning on standard error.
     let filter = tracing_subscriber::EnvFilter::new(&options.log);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -119,7 +119,7 @@ fn run(options: operator::Options) -> Result<(), Error> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(operator::run(options));
-    // A thread may be busy with a text, or wait for somebody. Nobody needs what it does any more.
+    // A thread may be parsing a text or waiting, and its result is no longer needed.
     runtime.shutdown_background();
     Ok(result?)
 }

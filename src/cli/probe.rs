@@ -1,46 +1,46 @@
-//! Asks one URL and says whether it answers 200: for `helm test`, because an image that holds nothing but this binary has
-//! no curl. By plain HTTP only, which is what the operator speaks; a client library would be more than there is to do.
+//! Requests one URL and reports whether it answers 200. `helm test` needs this, because an image with nothing but this
+//! binary has no curl. Plain HTTP is enough, since the operator serves nothing else, and needs no client library.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
-/// What to ask.
+/// The URL to request.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// As in http://bailiwick.bailiwick-system:8080/readyz
+    /// The URL, as in http://bailiwick.bailiwick-system:8080/readyz
     #[arg(value_name = "URL")]
     url: String,
-    /// How many seconds connecting and every answer may take.
+    /// The time limit in seconds for connecting and for each answer.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 }
 
-/// Why a URL is not well.
+/// Why the probe failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not one that we can ask.
+    /// Not a supported URL.
     #[error("{0:?} is not of the form http://HOST:PORT/PATH")]
     Url(String),
     /// No answer.
     #[error("{url}: {source}")]
     Unreachable {
-        /// Which.
+        /// The requested URL.
         url: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// Another answer.
+    /// Another answer than 200.
     #[error("{url} answers: {answer}")]
     Answer {
-        /// Which.
+        /// The requested URL.
         url: String,
-        /// The status line and what follows.
+        /// The status line and the beginning of the body.
         answer: String,
     },
 }
 
-/// Asks, and is well when the answer is 200.
+/// Requests the URL, and succeeds if the answer is 200.
 ///
 /// # Errors
 /// When there is no answer, or another one.
@@ -63,8 +63,8 @@ pub fn run(options: &Options) -> Result<(), Error> {
 }
 
 fn ask(authority: &str, path: &str, timeout: Duration) -> std::io::Result<String> {
-    let mut last = std::io::Error::other("the name has no address");
-    // A name may have addresses of both families, of which one works.
+    let mut last = std::io::Error::other("the host name has no address");
+    // A name may have addresses of both families, and only one may work.
     for address in authority.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, timeout) {
             Ok(mut stream) => {
@@ -73,7 +73,7 @@ fn ask(authority: &str, path: &str, timeout: Duration) -> std::io::Result<String
                 let request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
                 stream.write_all(request.as_bytes())?;
                 let mut answer = Vec::new();
-                // Enough for a status and a reason; /metrics would be longer, and is nobody's question here.
+                // Enough for a status and a reason; nobody probes the longer /metrics.
                 stream.take(4096).read_to_end(&mut answer)?;
                 return Ok(String::from_utf8_lossy(&answer).into_owned());
             }
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(probe(&answering("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n")), Ok(()));
         let error = probe(&answering("HTTP/1.1 503 Service Unavailable\r\n\r\nnot yet\n")).unwrap_err();
         assert!(error.ends_with("answers: HTTP/1.1 503 Service Unavailable: not yet"), "{error}");
-        // Somebody who talks of something else.
+        // Not an HTTP server.
         assert!(probe(&answering("SSH-2.0-OpenSSH_9.9\r\n")).is_err());
     }
 

@@ -1,6 +1,7 @@
-//! `bailiwick render`: our objects in, native RBAC out, without a cluster, by the same core as the operator.
+//! `bailiwick render`: turns our objects into native RBAC without a cluster, with the same core as the operator.
 //!
-//! Only bindings of more than 128 subjects have other names in a cluster, where a secret decides who is in which.
+//! Only bindings of more than 128 subjects have other names in a cluster, where a secret seed decides how subjects are
+//! split.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -23,31 +24,31 @@ use crate::core::object_ref::ApiRef;
 use crate::core::rbac::{self, Object};
 use crate::core::records;
 
-/// What `render` is asked.
+/// Options of `render`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Files or directories with manifests; `-` is standard input. YAML and JSON are read as kubectl reads them, lists too.
-    /// Objects of other API groups are passed over and named.
+    /// Files or directories with manifests; `-` is standard input. Reads YAML and JSON as kubectl does, including
+    /// lists. Skips objects of other API groups and lists them.
     #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// Go into the directories of directories.
+    /// Read subdirectories too.
     #[arg(short = 'R', long)]
     recursive: bool,
-    /// Fail if an object is passed over: one of another API group, or of a misspelled one.
+    /// Fail on objects of other API groups, which may be misspelled, instead of skipping them.
     #[arg(long)]
     strict: bool,
     /// Values of the chart, as for `helm install --values`. May be given several times.
     #[arg(long, value_name = "FILE")]
     values: Vec<PathBuf>,
-    /// The namespace into which the chart would be installed.
+    /// The namespace in which the chart would be installed.
     #[arg(long, value_name = "NAMESPACE", default_value = "bailiwick-system")]
     release_namespace: String,
-    /// The time for which to render: bindings that end before it give nothing. Default: now.
+    /// The time for which to render: bindings that expire before it grant nothing. Default: now.
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
 }
 
-/// Renders. The native objects go to standard output, what is withheld to standard error.
+/// Renders. Native objects go to standard output, withheld requests to standard error.
 ///
 /// # Errors
 /// [`Error::Invalid`] with every problem of the input; other errors when files cannot be read.
@@ -57,7 +58,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     let (documents, problems) = manifests::read(&options.paths, options.recursive)?;
     let Intake { mut cache, seen: given, passed_over, .. } = intake(&values, documents, problems, now, options.strict)?;
     let settled = settle(&mut cache, now);
-    // What the chart's own roles withhold is nothing that the author of these manifests could mend.
+    // The author of these manifests cannot fix anything that the chart's own roles withhold.
     let theirs = |target: &ApiRef| {
         given.contains_key(&(target.kind.to_string(), target.namespace.to_string(), target.name.to_string()))
     };
@@ -68,7 +69,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     print(&settled)
 }
 
-/// What the API server would refuse, and so does `render`.
+/// The problems for which `render`, like the API server, refuses documents.
 #[must_use]
 pub fn check(documents: Vec<Document>) -> Vec<Problem> {
     let mut intake = Intake::default();
@@ -76,7 +77,7 @@ pub fn check(documents: Vec<Document>) -> Vec<Problem> {
     intake.problems
 }
 
-/// Builds the world that the manifests and values describe.
+/// Builds the cache from the manifests and values.
 fn intake(
     values: &Values,
     documents: Vec<Document>,
@@ -111,7 +112,7 @@ fn intake(
     Ok(intake)
 }
 
-/// The objects of the manifests, by kind, namespace and name, and the file in which each stands.
+/// The objects of the manifests, by kind, namespace and name, and the file of each.
 type Given = BTreeMap<(String, String, String), String>;
 
 #[derive(Default)]
@@ -120,7 +121,7 @@ struct Intake {
     cache: Cache,
     problems: Vec<Problem>,
     seen: Given,
-    /// Objects of other API groups, for a person to read.
+    /// Objects of other API groups, for the report.
     passed_over: Vec<String>,
     now: Timestamp,
 }
@@ -130,12 +131,12 @@ impl Intake {
         let version = document.text(&["apiVersion"]);
         let kind = document.text(&["kind"]).to_owned();
         if version.is_empty() || kind.is_empty() {
-            self.problems.push(document.problem("", "is no Kubernetes object: it has no apiVersion and kind"));
+            self.problems.push(document.problem("", "is not a Kubernetes object: apiVersion or kind is missing"));
             return;
         }
         if version.split_once('/').is_none_or(|(group, _)| group != GROUP) {
             if strict {
-                let message = format!("{version:?} is not {GROUP}/{VERSION}, and --strict passes over nothing");
+                let message = format!("{version:?} is not {GROUP}/{VERSION}, and --strict accepts no other objects");
                 self.problems.push(document.problem("apiVersion", message));
             }
             let name = [document.text(&["metadata", "namespace"]), document.text(&["metadata", "name"])].join("/");
@@ -143,13 +144,13 @@ impl Intake {
             return;
         }
         if version != format!("{GROUP}/{VERSION}") {
-            let message = format!("{version:?} is not known; it is {GROUP}/{VERSION}");
+            let message = format!("{version:?} is unknown; use {GROUP}/{VERSION}");
             self.problems.push(document.problem("apiVersion", message));
             return;
         }
         let Some(findings) = self.schemas.check(&kind, &mut document.value) else {
             let kinds: Vec<&str> = self.schemas.kinds().collect();
-            let message = format!("{kind:?} is not known; the kinds are {}", kinds.join(", "));
+            let message = format!("{kind:?} is unknown; the kinds are {}", kinds.join(", "));
             self.problems.push(document.problem("kind", message));
             return;
         };
@@ -163,7 +164,7 @@ impl Intake {
             document.text(&["metadata", "name"]).to_owned(),
         );
         if let Some(other) = self.seen.insert(id, document.file.display().to_string()) {
-            self.problems.push(document.problem("metadata.name", format!("{kind} of this name stands in {other} too")));
+            self.problems.push(document.problem("metadata.name", format!("{other} already has a {kind} of this name")));
             return;
         }
         if let Err(error) = self.take(&kind, &document.value) {
@@ -175,7 +176,7 @@ impl Intake {
         let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (kind, id) = (text("/kind"), (text("/kind"), String::new(), text("/metadata/name")));
         if self.seen.contains_key(&id) {
-            // What was dumped from a cluster has the chart's own roles, too.
+            // A dump of a cluster contains the chart's own roles too.
             let record =
                 (kind == "SiteRole").then(|| read::<api::SiteRole>(value, None)).transpose().map_err(Error::Json)?;
             let record = record.as_ref().map(records::Role::from);
@@ -188,10 +189,10 @@ impl Intake {
     }
 
     fn take(&mut self, kind: &str, value: &Value) -> Result<(), serde_json::Error> {
-        // The schemas know no other kinds.
+        // The schemas accept no other kinds.
         let Some(kind) = ApiKind::named(kind) else { return Ok(()) };
         let cache = &mut self.cache;
-        // Files come in the order in which kubectl would apply them: that is who is first.
+        // Files come in kubectl's order, which determines which object is older.
         let count = cache.organizations.len() + cache.users.len() + cache.site_bindings.len();
         let age = SignedDuration::from_secs(1_000_000 - i64::try_from(count).unwrap_or(0));
         let created = self.now.checked_sub(age).ok();
@@ -250,7 +251,7 @@ where
     Ok(object)
 }
 
-/// How many objects that were passed over are named.
+/// The most skipped objects to name.
 const NAMED: usize = 10;
 
 fn report(passed_over: &[String]) {
@@ -259,14 +260,14 @@ fn report(passed_over: &[String]) {
     }
     let named = passed_over.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = if passed_over.len() > NAMED { ", …" } else { "" };
-    eprintln!("passed over: {}: {named}{more}", passed_over.len());
+    eprintln!("skipped: {}: {named}{more}", passed_over.len());
 }
 
 fn warn(draft: &StatusDraft) {
     let ready = draft.ready().is_none_or(|f| f.good);
     for finding in &draft.findings {
         use crate::api::conditions::ConditionType as C;
-        // `Ready` repeats what another condition says, unless it is the only one; not to be the default is no warning.
+        // `Ready` repeats another condition, unless it is the only one. Not being the default needs no warning.
         let repeats = finding.kind == C::Ready && draft.findings.len() > 1;
         let neutral = finding.kind == C::Default && finding.reason != crate::api::conditions::Reason::AlreadyTaken;
         let legal = finding.kind == C::NamespaceAssigned && ready;
@@ -290,7 +291,7 @@ fn print(settled: &Settled) -> Result<(), Error> {
     Ok(())
 }
 
-/// Without a cluster there are no UIDs, so no owners. The annotation says where the object comes from.
+/// Without a cluster there are no UIDs, and so no owners. The annotation names the source.
 fn unowned<K>(mut object: K, metadata: fn(&mut K) -> &mut ObjectMeta) -> K {
     metadata(&mut object).owner_references = None;
     object

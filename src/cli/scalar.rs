@@ -1,13 +1,13 @@
-//! What a word of YAML means to kubectl: the words of YAML 1.1 as go-yaml v2 knows them (`resolve.go`), on their way through JSON.
-//! So `yes` is a boolean, `0755` is 493 and `1e3` is 1000, but `12:30:45` and `2027-01-31` are text.
+//! Resolves YAML scalars as kubectl does: with the YAML 1.1 rules of go-yaml v2 (`resolve.go`), converted to JSON. So
+//! `yes` is a boolean, `0755` is 493 and `1e3` is 1000, but `12:30:45` and `2027-01-31` are text.
 
 use granit_parser::{ScalarStyle, Tag};
 use serde_json::Value;
 
-/// What a scalar means.
+/// The JSON value of a scalar.
 ///
 /// # Errors
-/// When kubectl would not take it: a tag that does not fit, or a number that JSON does not have.
+/// When kubectl would refuse it: a tag that does not fit, or a number that JSON cannot represent.
 pub fn value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
     let Some(tag) = tag else {
         return if style == ScalarStyle::Plain { plain(text) } else { Ok(text.into()) };
@@ -20,7 +20,7 @@ pub fn value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value,
         _ => return Ok(text.into()),
     };
     let value = plain(text)?;
-    if fits(&value) { Ok(value) } else { Err(format!("{text:?} is no {}", tag.suffix())) }
+    if fits(&value) { Ok(value) } else { Err(format!("{text:?} is not a valid {}", tag.suffix())) }
 }
 
 fn plain(text: &str) -> Result<Value, String> {
@@ -35,7 +35,7 @@ fn plain(text: &str) -> Result<Value, String> {
     if matches!(text.trim_start_matches(['+', '-']), ".inf" | ".Inf" | ".INF")
         || [".nan", ".NaN", ".NAN"].contains(&text)
     {
-        return Err(format!("JSON has no number {text}"));
+        return Err(format!("JSON cannot represent the number {text}"));
     }
     let number = match text.as_bytes().first() {
         Some(b'.') => float(text),
@@ -65,12 +65,12 @@ fn integer(text: &str) -> Option<Value> {
     let size = i128::from(u64::from_str_radix(digits, radix).ok()?);
     match i64::try_from(if is_negative { -size } else { size }) {
         Ok(number) => Some(number.into()),
-        // What does not fit is a fraction to the API server.
+        // The API server treats an integer that does not fit as a fraction.
         Err(_) => text.parse::<f64>().ok().map(Value::from),
     }
 }
 
-/// Without `inf`, `nan` and the like. JSON writes a whole number without a fraction, so it becomes an integer.
+/// Excludes `inf`, `nan` and the like. JSON writes a whole number without a fraction, so it becomes an integer.
 fn float(text: &str) -> Option<Value> {
     if !text.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b)) {
         return None;

@@ -1,5 +1,13 @@
-//! Checks a document against its CRD, as the API server would: unknown and missing fields, types, words, lengths and
-//! patterns, then the same CEL rules (by kube-cel, so that there is no second wording of any rule).
+//! Checks a document against its CRD as the API server would: unknown and missing fields, types, enums, lengths and
+//! patterns, then the same CEL rules (with kube-cel, so that no rule is written twice).
+//!
+//! ```
+//! use bailiwick::cli::schema::Schemas;
+//!
+//! let mut user = serde_json::json!({"metadata": {"name": "ada"}, "spec": {"usrname": "ada@example.com"}});
+//! let problems = Schemas::default().check("User", &mut user).expect("a kind of ours");
+//! assert_eq!(problems, [("spec.usrname".to_owned(), "unknown field".to_owned())]);
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +18,7 @@ use serde_json::Value;
 
 use super::metadata;
 
-/// What is wrong: the field and the message.
+/// Problems: the field and the message.
 pub type Findings = Vec<(String, String)>;
 
 /// The schemas of our kinds.
@@ -20,7 +28,7 @@ pub struct Schemas {
     patterns: Patterns,
 }
 
-/// Every pattern of the schemas, compiled once: to compile one takes longer than to match it against a thousand names.
+/// Every pattern of the schemas, compiled once: compiling one takes longer than matching a thousand names.
 type Patterns = BTreeMap<String, Regex>;
 
 impl Default for Schemas {
@@ -45,7 +53,7 @@ impl Schemas {
         self.kinds.keys().map(String::as_str)
     }
 
-    /// Takes the fields that are null out of a document, and checks the rest. `None` if the kind is not ours.
+    /// Removes null fields from a document, and checks the rest. `None` if the kind is not ours.
     #[must_use]
     pub fn check(&self, kind: &str, document: &mut Value) -> Option<Findings> {
         let (schema, namespaced) = self.kinds.get(kind)?;
@@ -62,7 +70,7 @@ impl Schemas {
         if document.get("spec").is_none() {
             findings.push(("spec".into(), "is required".into()));
         }
-        // CEL is evaluated on what has the right shape only.
+        // CEL expects documents of the right shape.
         if findings.is_empty() {
             findings.extend(cel(schema, document));
         }
@@ -71,7 +79,7 @@ impl Schemas {
 }
 
 fn compile(schema: &JSONSchemaProps, patterns: &mut Patterns) {
-    // A pattern that is none would let everything pass; a test of this file finds it.
+    // An invalid pattern would accept everything; a test in this file finds it.
     if let Some(pattern) = &schema.pattern
         && let Ok(compiled) = Regex::new(pattern)
     {
@@ -83,7 +91,7 @@ fn compile(schema: &JSONSchemaProps, patterns: &mut Patterns) {
     }
 }
 
-/// A field that is known and null is absent, as it is to the API server and to the operator.
+/// A known field that is null is absent, as it is for the API server and the operator.
 fn without_nulls(schema: &JSONSchemaProps, value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -112,7 +120,7 @@ fn cel(schema: &JSONSchemaProps, document: &Value) -> Findings {
     errors.into_iter().map(|error| (error.field_path, error.message)).collect()
 }
 
-/// Rules about a change say nothing where there is no old object. (kube-cel takes the absent one for a null.)
+/// Transition rules do not apply without an old object. (kube-cel takes the absent one for a null.)
 fn without_transitions(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -138,30 +146,34 @@ fn check(patterns: &Patterns, schema: &JSONSchemaProps, value: &Value, path: &st
         _ => true,
     };
     if !fits {
-        return wrong(format!("has to be of type {kind}"));
+        return wrong(format!("must be of type {kind}"));
     }
     if let Some(words) = &schema.enum_
         && !words.iter().any(|word| word.0 == *value)
     {
         let words: Vec<&str> = words.iter().filter_map(|word| word.0.as_str()).collect();
-        return wrong(format!("has to be one of {}", words.join(", ")));
+        return wrong(format!("must be one of {}", words.join(", ")));
     }
     match value {
         Value::String(text) => string(patterns, schema, text, &mut wrong),
         Value::Array(items) => {
             let bound = |limit: Option<i64>| limit.and_then(|l| usize::try_from(l).ok());
             if bound(schema.max_items).is_some_and(|max| items.len() > max) {
-                // Whoever has so many is not helped by a word about each, and to compare each with each takes forever.
-                return wrong(format!("has {} items, {} are the most", items.len(), schema.max_items.unwrap_or(0)));
+                // A message for each of so many items would not help, and comparing each with each would take forever.
+                return wrong(format!(
+                    "has {} items; at most {} are allowed",
+                    items.len(),
+                    schema.max_items.unwrap_or(0)
+                ));
             }
             if bound(schema.min_items).is_some_and(|min| items.len() < min) {
-                wrong(format!("needs at least {} items", schema.min_items.unwrap_or(0)));
+                wrong(format!("must have at least {} items", schema.min_items.unwrap_or(0)));
             }
             let mut seen = BTreeSet::new();
             if schema.x_kubernetes_list_type.as_deref() == Some("set")
                 && let Some(twice) = items.iter().map(Value::to_string).find(|item| !seen.insert(item.clone()))
             {
-                wrong(format!("{twice} stands in it twice"));
+                wrong(format!("contains {twice} twice"));
             }
             if let Some(JSONSchemaPropsOrArray::Schema(of)) = &schema.items {
                 for (index, item) in items.iter().enumerate() {
@@ -188,7 +200,7 @@ fn check(patterns: &Patterns, schema: &JSONSchemaProps, value: &Value, path: &st
 fn string(patterns: &Patterns, schema: &JSONSchemaProps, text: &str, wrong: &mut impl FnMut(String)) {
     let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
     if let Some(max) = schema.max_length.filter(|max| length > *max) {
-        wrong(format!("has {length} characters, {max} are the most"));
+        wrong(format!("has {length} characters; at most {max} are allowed"));
     }
     if schema.min_length.is_some_and(|min| length < min) {
         wrong("must not be empty".to_owned());
@@ -199,7 +211,7 @@ fn string(patterns: &Patterns, schema: &JSONSchemaProps, text: &str, wrong: &mut
         wrong(format!("{text:?} does not match {pattern}"));
     }
     if schema.format.as_deref() == Some("date-time") && crate::api::time::read(text).is_err() {
-        wrong(format!("{text:?} is not a time like 2027-01-31T18:00:00Z"));
+        wrong(format!("{text:?} is not a time such as 2027-01-31T18:00:00Z"));
     }
 }
 

@@ -1,5 +1,5 @@
-//! The chart's values, as far as they decide about access: the defaults with which this binary was built, and the files
-//! that are laid over them as Helm would.
+//! The chart's values that affect access: this binary's built-in defaults, with values files merged over them as in
+//! Helm.
 
 use std::path::PathBuf;
 
@@ -17,14 +17,14 @@ const FIXED_RIGHTS: &str = include_str!("../../charts/bailiwick/files/fixed-righ
 /// The built-in roles, as the chart installs them.
 pub const SITE_ROLES: &str = include_str!("../../charts/bailiwick/files/site-roles.yaml");
 
-/// What the values say.
+/// The effective values.
 #[derive(Debug)]
 pub struct Values {
     /// Whitelist, catalog, release namespace.
     pub bounds: Bounds,
-    /// What site managers may tune.
+    /// Settings that site managers may tune.
     pub settings: Settings,
-    /// The default organization that the chart makes: its manifest.
+    /// The manifest of the default organization that the chart creates.
     pub default_organization: Option<Value>,
 }
 
@@ -52,7 +52,7 @@ struct FixedRights {
     cluster: Vec<PolicyRule>,
 }
 
-/// A values file that cannot be taken.
+/// A values file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {message}", path = path.display())]
 pub struct Error {
@@ -61,10 +61,10 @@ pub struct Error {
 }
 
 impl Values {
-    /// Reads the defaults and lays these files over them, in order.
+    /// Reads the defaults and merges these files over them, in order.
     ///
     /// # Errors
-    /// When a file cannot be read, is no YAML, or says something that the chart does not know.
+    /// When a file cannot be read, is not YAML, or has a value that the chart does not know.
     pub fn read(files: &[PathBuf], release_namespace: &str) -> Result<Self, Error> {
         let chart = PathBuf::from("charts/bailiwick/values.yaml");
         let yaml = |path: &PathBuf, text: &str| {
@@ -109,7 +109,7 @@ impl Values {
             bounds: Bounds {
                 release_namespace: release_namespace.to_owned(),
                 namespace_whitelist,
-                // Offline nobody has forged anything: what is in the files is what is meant.
+                // Files cannot contain forged notes: nobody but their author wrote them.
                 groups_are_vouched: true,
                 catalog: shape.catalog,
             },
@@ -118,7 +118,7 @@ impl Values {
         }
     }
 
-    /// The ceilings that the chart would make of these values.
+    /// The ceilings that the chart would create from these values.
     ///
     /// # Errors
     /// When the file with the fixed rights is not valid, which would be a bug.
@@ -138,7 +138,7 @@ impl Values {
     }
 }
 
-/// As Helm merges values: maps are merged, everything else is replaced, and null removes.
+/// Merges values as Helm does: maps are merged, everything else is replaced, and null removes.
 fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {

@@ -1,5 +1,5 @@
-//! Reads YAML and JSON into the JSON that kubectl would send, with the line of every field. Unlike kubectl it refuses a key
-//! that is there twice, and text that kubectl passes over.
+//! Reads YAML and JSON into the JSON that kubectl would send, with the line of every field. Unlike kubectl it refuses
+//! duplicate keys, and text that kubectl ignores.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,19 +9,20 @@ use serde_json::{Map, Value};
 
 use super::scalar;
 
-/// How many values anchors and aliases may copy in one document. A few kilobytes could stand for billions; kubectl stops there too.
+/// The most values that anchors and aliases may copy in one document. A few kilobytes could expand to billions; kubectl
+/// has the same limit.
 const MOST_ALIASED: usize = 400_000;
 
-/// What one document says.
+/// One document.
 #[derive(Debug)]
 pub struct Document {
-    /// As JSON.
+    /// Its content as JSON.
     pub value: Value,
-    /// Where it says so.
+    /// The lines of its fields.
     pub lines: Lines,
 }
 
-/// The lines of the fields of a document, from 1.
+/// The lines of the fields of a document, counted from 1.
 #[derive(Debug, Default)]
 pub struct Lines {
     first: usize,
@@ -29,7 +30,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The line of a field as in `spec.subjects[0].name`, or of the nearest one around it.
+    /// The line of a field as in `spec.subjects[0].name`, or of the nearest enclosing one.
     #[must_use]
     pub fn of(&self, mut field: &str) -> usize {
         loop {
@@ -47,9 +48,9 @@ impl Lines {
 /// Why a document cannot be read.
 #[derive(Debug)]
 pub struct Error {
-    /// From 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// The field, if it is one.
+    /// The field, if the problem has one.
     pub field: String,
     /// What is wrong.
     pub message: String,
@@ -61,17 +62,17 @@ impl From<ScanError> for Error {
     }
 }
 
-/// Reads every document of a text. Empty ones are left out.
+/// Reads every document of a text, except empty ones.
 pub fn documents(text: &str) -> impl Iterator<Item = Result<Document, Error>> {
     let parts = if text.trim_start().starts_with('{') { json(text) } else { None };
     let parts = parts.unwrap_or_else(|| chunks(text));
     parts.into_iter().filter_map(|(first, part)| part.and_then(|part| document(part, first)).transpose())
 }
 
-/// A part of a text and the lines before it.
+/// A part of a text, and the number of lines before it.
 type Part<'a> = (usize, Result<&'a str, Error>);
 
-/// JSON objects, one after the other, without anything between them. `None` if there is anything else.
+/// JSON objects, one after the other, with nothing else between them. `None` if there is anything else.
 fn json(text: &str) -> Option<Vec<Part<'_>>> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
     let (mut parts, mut first, mut start) = (Vec::new(), 0, 0);
@@ -94,7 +95,7 @@ fn chunks(text: &str) -> Vec<Part<'_>> {
             (first, start) = (before + 1, end + line.len());
             let rest = rest.trim();
             if !rest.is_empty() && !rest.starts_with('#') {
-                let message = "nothing but a comment may follow the --- on its line".to_owned();
+                let message = "only a comment may follow `---` on its line".to_owned();
                 parts.push((before, Err(Error { line: before + 1, field: String::new(), message })));
             }
         }
@@ -107,7 +108,7 @@ fn chunks(text: &str) -> Vec<Part<'_>> {
 fn document(text: &str, lines_before: usize) -> Result<Option<Document>, Error> {
     let mut builder = Builder::default();
     let below = |error: Error| Error { line: lines_before + error.line, ..error };
-    // Comments are not buffered then: a hundred of them in the wrong place would be an error.
+    // Buffered comments would be an error if a hundred of them were in the wrong place.
     let options = granit_parser::options! { emit_comments: false };
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| below(error.into()))?;
@@ -120,11 +121,11 @@ fn document(text: &str, lines_before: usize) -> Result<Option<Document>, Error> 
     Ok(value.filter(|value| !value.is_null()).map(|value| Document { value, lines }))
 }
 
-/// Makes a value of the events of a parser.
+/// Builds a value from the events of a parser.
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
-    /// What aliases stand for, and how many values that are.
+    /// The values of anchors, and how many values each contains.
     anchors: BTreeMap<usize, (Value, usize)>,
     values: usize,
     aliased: usize,
@@ -133,7 +134,7 @@ struct Builder {
     value: Option<Value>,
 }
 
-/// A list or mapping that has not ended.
+/// A list or mapping that is still open.
 struct Open {
     holds: Holds,
     anchor: usize,
@@ -166,7 +167,7 @@ impl Builder {
             }
             Event::Alias(anchor) => {
                 let (value, values) =
-                    self.anchors.get(&anchor).cloned().ok_or_else(|| self.error("the alias stands for itself"))?;
+                    self.anchors.get(&anchor).cloned().ok_or_else(|| self.error("the alias refers to itself"))?;
                 self.values += values;
                 self.copied(values)?;
                 self.put(value, false)
@@ -194,7 +195,7 @@ impl Builder {
 
     fn open(&mut self, holds: Holds, anchor: usize) -> Result<(), Error> {
         if self.wants_key() {
-            return Err(self.error("a key has to be text"));
+            return Err(self.error("a key must be a string"));
         }
         self.note_line();
         self.open.push(Open { holds, anchor, values_before: self.values });
@@ -204,14 +205,14 @@ impl Builder {
 
     fn copied(&mut self, values: usize) -> Result<(), Error> {
         self.aliased += values;
-        if self.aliased <= MOST_ALIASED { Ok(()) } else { Err(self.error("its aliases stand for too much")) }
+        if self.aliased <= MOST_ALIASED { Ok(()) } else { Err(self.error("its aliases expand to too many values")) }
     }
 
     fn wants_key(&self) -> bool {
         matches!(self.open.last(), Some(Open { holds: Holds::Fields { key: None, .. }, .. }))
     }
 
-    /// Puts a scalar, or what an alias stands for, where the next thing goes: it is a key or a value.
+    /// Adds a scalar, or the value of an alias, at the current position: as a key or a value.
     fn put(&mut self, value: Value, is_merge: bool) -> Result<(), Error> {
         if !self.wants_key() {
             self.note_line();
@@ -220,7 +221,7 @@ impl Builder {
         let name = match value {
             Value::String(text) => text,
             Value::Bool(_) | Value::Number(_) => value.to_string(),
-            _ => return Err(self.error("a key has to be text")),
+            _ => return Err(self.error("a key must be a string")),
         };
         let mut is_new = true;
         if let Some(Open { holds: Holds::Fields { keys, key, .. }, .. }) = self.open.last_mut() {
@@ -228,10 +229,10 @@ impl Builder {
             *key = Some(if is_merge { Key::Merge } else { Key::Field(name) });
         }
         self.note_line();
-        if is_new { Ok(()) } else { Err(Error { field: self.path(), ..self.error("this key is there twice") }) }
+        if is_new { Ok(()) } else { Err(Error { field: self.path(), ..self.error("this key appears twice") }) }
     }
 
-    /// A value is complete.
+    /// Adds a complete value.
     fn close(&mut self, value: Value) -> Result<(), Error> {
         let mut fits = Some(());
         match self.open.last_mut().map(|open| &mut open.holds) {
@@ -245,7 +246,7 @@ impl Builder {
                 None => {}
             },
         }
-        fits.ok_or_else(|| self.error("<< takes a mapping, or a list of mappings"))
+        fits.ok_or_else(|| self.error("`<<` takes a mapping or a list of mappings"))
     }
 
     fn error(&self, message: impl Into<String>) -> Error {
@@ -280,7 +281,7 @@ impl Builder {
     }
 }
 
-/// kubectl has a merge replace keys that stand before it. Of several mappings the first one counts.
+/// As in kubectl, a merge replaces earlier keys. Of several mappings, the first takes precedence.
 fn merge(fields: &mut Map<String, Value>, value: Value) -> Option<()> {
     let mappings = if let Value::Array(items) = value { items } else { vec![value] };
     for mapping in mappings.into_iter().rev() {

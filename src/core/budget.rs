@@ -1,6 +1,6 @@
-//! How many subjects the RoleBindings of one organization may have together, and which bindings come first.
+//! The limit on all subjects of an organization's RoleBindings, and which bindings take precedence.
 //!
-//! Native RBAC pays for every subject, and so does everyone who waits for a decision on the organization.
+//! Every subject costs native RBAC time and delays the organization's decisions.
 
 use std::collections::HashMap;
 
@@ -8,12 +8,12 @@ use super::Name;
 use super::records::{Binding, Counts, Rank};
 use crate::api::RoleKind;
 
-/// How many subjects the RoleBindings of one organization may have together, with the members of the Groups that they name.
+/// The most subjects of one organization's RoleBindings, counting the members of the Groups that they name.
 pub const MOST_SUBJECTS: usize = 100_000;
-/// How many of them may be given to one role: the right to assign a single role must not be enough to use up all of it.
+/// The most of them for one role, so that the right to assign a single role cannot use up the whole budget.
 pub const MOST_OF_ONE_ROLE: usize = MOST_SUBJECTS / 2;
 
-/// What is left.
+/// The remaining budget.
 #[derive(Debug)]
 pub(super) struct Budget<'a> {
     left: usize,
@@ -25,7 +25,7 @@ impl<'a> Budget<'a> {
         Self { left: MOST_SUBJECTS, of_role: HashMap::new() }
     }
 
-    /// Takes the subjects of a binding, if all of them fit.
+    /// Takes a binding's subjects from the budget, if all of them fit.
     pub fn take(&mut self, binding: &'a Binding, subjects: usize) -> bool {
         let of_role = self.of_role.entry(&binding.role).or_default();
         let fits = subjects <= self.left && *of_role + subjects <= MOST_OF_ONE_ROLE;
@@ -37,9 +37,9 @@ impl<'a> Budget<'a> {
     }
 }
 
-/// The order in which bindings spend the budget: less is earlier. A binding that counts as it is comes before one that asks for
-/// more than its status says, and that before one that grants nothing yet, so that no grant ends because somebody asks for more.
-/// Then privileged roles come first, then older bindings.
+/// The order in which bindings spend the budget, lowest first. Bindings that count as they are come first, then those
+/// that request more than their status records, then those that grant nothing yet, so that no request for more ends an
+/// existing grant. Ties go to privileged roles, then to older bindings.
 pub(super) fn precedence(binding: &Binding, privileged: bool, subjects: usize) -> (Counts, bool, Rank) {
     let counts = match binding.meta.status.counts {
         _ if binding.granted == 0 => Counts::NotYet,

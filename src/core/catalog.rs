@@ -1,5 +1,24 @@
-//! The catalog: what each product word (`workspaces`, `templates`, …) is in this cluster, and which native verbs each
-//! action is. Read from the chart's values by way of the ConfigMap `bailiwick-bounds`.
+//! The catalog: the meaning of each product word (`workspaces`, `templates`, …) in this cluster, and the native verbs
+//! of each action. It comes from the chart's values through the ConfigMap `bailiwick-bounds`.
+//!
+//! ```
+//! use bailiwick::core::catalog::{Bounds, Target};
+//!
+//! let bounds = Bounds::parse(
+//!     "
+//!     releaseNamespace: bailiwick-system
+//!     namespaceWhitelist: [data-science]
+//!     catalog:
+//!       workspaces: {rules: {pods: {apiGroups: [''], resources: [pods]}}}
+//!     ",
+//! )?;
+//! let permission = serde_yaml::from_str("{resource: workspaces, actions: [read]}")?;
+//!
+//! let (target, rules) = bounds.rules(&permission).expect("the catalog has this word");
+//! assert_eq!((target, &*rules[0].resources), (Target::Organization, &["pods".into()][..]));
+//! assert_eq!(rules[0].verbs, ["get", "list", "watch"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +29,13 @@ use super::rules::Rule;
 use super::{Name, text};
 use crate::api::{Action, Permission};
 
-/// The longest text of [`Bounds`], in bytes: the chart's catalog takes 10,000, a namespace in the whitelist 70 at most, and a
-/// ConfigMap has room for a million.
+/// The longest text of [`Bounds`], in bytes. The chart's catalog takes 10,000, a whitelisted namespace at most 70, and
+/// a ConfigMap holds a million.
 const LONGEST_BOUNDS: usize = 512 * 1024;
 /// The longest text of [`Settings`], in bytes.
 const LONGEST_SETTINGS: usize = 16 * 1024;
 
-/// What the platform team bounds.
+/// The bounds that the platform team sets.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Bounds {
@@ -25,27 +44,27 @@ pub struct Bounds {
     pub release_namespace: String,
     /// The namespaces that organizations may hold.
     pub namespace_whitelist: BTreeSet<String>,
-    /// Whether the admission policy is installed that notes on a Group whether its author may bind it. Without it anybody
-    /// could write that note, so it counts for nothing.
+    /// Whether the admission policy is installed that notes on a Group whether its author may bind it. Without the
+    /// policy anybody could write that note, so the operator ignores it.
     #[serde(default)]
     pub groups_are_vouched: bool,
-    /// Words and what they mean.
+    /// Each word and its meaning.
     pub catalog: BTreeMap<String, Word>,
 }
 
-/// What site managers may tune.
+/// Settings that site managers may tune.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Settings {
-    /// About users.
+    /// Settings for users.
     pub users: UserSettings,
 }
 
-/// About users.
+/// Settings for users.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct UserSettings {
-    /// After how many days without being seen a user is dormant.
+    /// The number of days without activity after which a user is dormant.
     pub dormant_after_days: u32,
     /// Whether users who belong to no organization are members of the default one.
     pub join_default_organization: bool,
@@ -57,7 +76,7 @@ impl Default for UserSettings {
     }
 }
 
-/// Where the objects of a word are.
+/// Where the objects of a word live.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
@@ -74,18 +93,18 @@ pub enum Target {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Word {
-    /// Where its objects are.
+    /// Where its objects live.
     #[serde(default)]
     pub target: Target,
-    /// Whether it may be given in the release namespace too, to an organization that lives beside the operator.
+    /// Whether an organization that holds the release namespace may get it there, beside the operator.
     #[serde(default = "yes")]
     pub in_release_namespace: bool,
-    /// What it is, by a name that only serves to change or remove one entry in the chart's values.
+    /// The meaning, by a key that only serves to change or remove one entry in the chart's values.
     #[serde(default)]
     pub rules: BTreeMap<String, Entry>,
 }
 
-/// One kind, or a few alike, that a word stands for.
+/// One kind, or a few similar ones, that a word stands for.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Entry {
@@ -96,12 +115,12 @@ pub struct Entry {
     /// Only these objects.
     #[serde(default)]
     pub resource_names: Vec<String>,
-    /// What may be done with them at all.
+    /// The actions that may be granted at all.
     #[serde(default = "everything_but_use")]
     pub actions: BTreeSet<Action>,
 }
 
-/// Without a namespace, what is given in the release namespace would be given on the cluster.
+/// An empty release namespace would turn grants there into cluster-wide ones.
 fn some_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let name = String::deserialize(deserializer)?;
     if name.is_empty() { Err(D::Error::custom("releaseNamespace is empty")) } else { Ok(name) }
@@ -124,13 +143,14 @@ impl Bounds {
         text::read(text, LONGEST_BOUNDS)
     }
 
-    /// The rules of the catalog that make up a ceiling: everything that any permission on some words could mean.
+    /// The catalog's part of a ceiling: everything that permissions on the selected words could mean.
     pub fn ceiling(&self, is_part: impl Fn(&Word) -> bool) -> Vec<Rule> {
         let words = self.catalog.values().filter(|word| is_part(word));
         words.flat_map(|word| word.rules.values()).map(Entry::everything).collect()
     }
 
-    /// What a permission means here, and where: `None` if the catalog has no such word. Rules that say nothing are left out.
+    /// The meaning of a permission, and where it applies. `None` if the catalog lacks the word. Empty rules are left
+    /// out.
     #[must_use]
     pub fn rules(&self, permission: &Permission) -> Option<(Target, Vec<Rule>)> {
         let word = self.catalog.get(&permission.resource)?;
@@ -140,7 +160,7 @@ impl Bounds {
 }
 
 impl Word {
-    /// Whether anything of it answers to an action.
+    /// Whether any of its entries supports an action.
     #[must_use]
     pub fn allows(&self, action: Action) -> bool {
         self.rules.values().any(|entry| entry.allows(action))
@@ -197,8 +217,8 @@ impl Entry {
     }
 }
 
-/// The native verbs of an action. By name there is no create (the object has no name yet) and no deletecollection (it
-/// would not be limited to the name).
+/// The native verbs of an action. With a name there is no create (the object has no name yet) and no deletecollection
+/// (a name would not limit it).
 fn verbs(action: Action, named: bool) -> &'static [&'static str] {
     match (action, named) {
         (Action::Create, true) => &[],
@@ -208,7 +228,7 @@ fn verbs(action: Action, named: bool) -> &'static [&'static str] {
         (Action::Update, _) => &["update", "patch"],
         (Action::Delete, true) => &["delete"],
         (Action::Delete, false) => &["delete", "deletecollection"],
-        // `get` as well as `create`: which of the two a connect request asks for depends on the client and its protocol.
+        // The client and its protocol decide whether a connect request needs `get` or `create`.
         (Action::Use, _) => &["get", "create"],
     }
 }

@@ -1,8 +1,8 @@
-//! Who holds which namespace, and which organization is the default one.
+//! Which organization holds which namespace, and which one is the default.
 //!
-//! Both are *recorded* decisions: a claim on the Namespace (label and annotations), the default in `status.default`.
-//! Grants follow from the record, never from the wish, so that a decision once taken stays taken: first come, first
-//! served, also across restarts. What is computed here is the record that should be written next.
+//! Both decisions are *recorded*: a claim on the Namespace (label and annotations), the default in `status.default`.
+//! Grants follow from the record, never from the request alone, so a decision stays: first come, first served, even
+//! across restarts. This module computes the next record to write.
 
 use std::collections::BTreeMap;
 
@@ -15,41 +15,41 @@ use super::records::{Namespace, Organization};
 use super::uid::Uid;
 use crate::api::conditions::Reason;
 
-/// What an organization holds, or why it holds nothing.
+/// The namespace that an organization holds, or why it holds none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Assignment {
-    /// It holds this namespace, and the record says so.
+    /// It holds this namespace by record.
     Holds(Name),
-    /// It holds nothing. The namespace is the one that it wants, if any.
+    /// It holds nothing. The namespace is the one that it requests, if any.
     Not {
-        #[allow(missing_docs)]
+        /// Why it holds nothing.
         reason: Reason,
-        #[allow(missing_docs)]
+        /// The namespace that it requests.
         namespace: Option<Name>,
-        /// Whom the namespace is kept for, or which namespace is kept for this organization.
+        /// The organization for which the namespace is reserved, or the namespace reserved for this organization.
         other: Option<Name>,
     },
 }
 
-/// The record that should be written on a Namespace: who holds it, or that nobody has access by its last organization.
+/// The record to write on a Namespace: its holder, or that all access of its last organization is revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    #[allow(missing_docs)]
+    /// The namespace to claim.
     pub namespace: Name,
-    #[allow(missing_docs)]
+    /// The UID of the Namespace.
     pub namespace_uid: Uid,
     /// The organization that holds it.
     pub organization: Option<Name>,
     /// The organization that holds it or held it last, and its UID.
     pub last_organization: (Name, Option<Uid>),
-    /// Set when the namespace was another organization's.
+    /// Set if the namespace was another organization's before.
     pub claimed_at: Option<Timestamp>,
-    /// Set when nobody has access by its last organization, until another one holds it.
+    /// Set from the time when its last organization's access is revoked until another one holds it.
     pub vacated_at: Option<Timestamp>,
 }
 
 impl Claim {
-    /// Whether another claim records the same, perhaps at another time.
+    /// Whether another claim records the same, except for the time.
     #[must_use]
     pub fn is_same_step(&self, other: &Self) -> bool {
         self.organization == other.organization
@@ -58,13 +58,13 @@ impl Claim {
     }
 }
 
-/// The whitelisted namespaces whose record names this organization. A record anywhere else counts for nothing: in many
+/// The whitelisted namespaces whose record names this organization. Records on other namespaces do not count: in many
 /// clusters people may create namespaces of their own, with any label.
 pub fn recorded_on<'a>(cache: &'a Cache, organization: &'a str) -> impl Iterator<Item = &'a Name> {
     cache.recorded.get(organization).into_iter().flatten().filter(|name| whitelisted(cache, name))
 }
 
-/// Whether a namespace's record is this organization's in every part.
+/// Whether a namespace's record names this organization in every part.
 fn complete(namespace: &Namespace, organization: &Organization) -> bool {
     let name = Some(&organization.meta.name);
     namespace.organization.as_ref() == name
@@ -72,18 +72,18 @@ fn complete(namespace: &Namespace, organization: &Organization) -> bool {
         && namespace.last_organization.as_ref() == name
 }
 
-/// The namespace that an organization wants: the one that it names, or the one that it was given as the default.
+/// The namespace that an organization requests: the one in its spec, or the one that it took as the default.
 fn wanted(cache: &Cache, organization: &Organization) -> Option<Name> {
     if let Some(namespace) = &organization.namespace {
         return Some(namespace.clone());
     }
-    // What the default organization took is as final as if it had been written.
+    // A namespace that the default organization took is as final as one in its spec.
     if let Some(taken) = recorded_on(cache, &organization.meta.name).next() {
         return Some(taken.clone());
     }
     let default = default_organization(cache).is_some_and(|d| d.meta.name == organization.meta.name);
     let release = Name::from(cache.bounds.release_namespace.as_str());
-    // Nobody is told off for a namespace that they did not ask for: only if it is free and available.
+    // Nobody gets an error about a namespace that they did not request, so it must be free and available.
     (default && whitelisted(cache, &release) && free(cache, &release)).then_some(release)
 }
 
@@ -96,7 +96,7 @@ fn whitelisted(cache: &Cache, namespace: &str) -> bool {
     cache.bounds.namespace_whitelist.contains(namespace)
 }
 
-/// Whom among those who want a namespace its record leaves it to: the one on record, else the oldest.
+/// The claimant that may have a namespace: the one on record, otherwise the oldest.
 fn winner<'a>(cache: &'a Cache, namespace: &'a Namespace) -> Option<&'a Organization> {
     match &namespace.organization {
         Some(name) => cache.organizations.get(name).filter(|o| wanted(cache, o).as_ref() == Some(&namespace.name)),
@@ -109,10 +109,10 @@ fn first_claimant<'a>(cache: &'a Cache, namespace: &'a Namespace) -> First<&'a O
     order::first(claimants(cache, &namespace.name).filter(free), |organization| &organization.meta)
 }
 
-/// The organizations that want a namespace.
+/// The organizations that request a namespace.
 pub fn claimants<'a>(cache: &'a Cache, namespace: &'a str) -> impl Iterator<Item = &'a Organization> {
     let named = cache.named.get(namespace).into_iter().flatten().filter_map(|name| cache.organizations.get(name));
-    // Only these can want a namespace that they do not name.
+    // Only these can request a namespace that their spec does not name.
     let recorded = cache.namespaces.get(namespace).and_then(|n| n.organization.as_ref());
     let unnamed =
         recorded.and_then(|name| cache.organizations.get(name)).into_iter().chain(default_organization(cache));
@@ -123,7 +123,7 @@ pub fn claimants<'a>(cache: &'a Cache, namespace: &'a str) -> impl Iterator<Item
     named.chain(unnamed.into_values())
 }
 
-/// What an organization holds.
+/// The namespace that an organization holds.
 #[must_use]
 pub fn assignment(cache: &Cache, organization: &Organization) -> Assignment {
     let not = |reason, namespace: Option<&Name>, other: Option<&Name>| Assignment::Not {
@@ -181,7 +181,7 @@ pub fn holder<'a>(cache: &'a Cache, namespace: &str) -> Option<&'a Organization>
     }
 }
 
-/// The record that should be written on a namespace next. `vacated`: none of our native objects is left in it.
+/// The record to write on a namespace next. `vacated`: it has no native objects of ours.
 #[must_use]
 pub fn claim(cache: &Cache, name: &str, now: Timestamp, vacated: bool) -> Option<Claim> {
     let namespace = cache.namespaces.get(name)?;
@@ -194,11 +194,11 @@ pub fn claim(cache: &Cache, name: &str, now: Timestamp, vacated: bool) -> Option
     {
         return Some(lost_record(namespace, organization.as_str().into()));
     }
-    // One that cannot be read keeps what it holds, and others away from what it asks for.
+    // An unreadable organization keeps its namespace, and reserves the one that it requests.
     let organization = winner(cache, namespace).filter(|o| o.meta.unreadable.is_none());
     let last = namespace.last_organization.as_ref();
     let another = last.is_some_and(|last| organization.is_none_or(|o| o.meta.name != *last));
-    // What the former organization held is taken away before the new one is let in.
+    // Grants of the former organization are revoked before the new one gets in.
     if another && !vacated {
         return None;
     }
@@ -231,10 +231,10 @@ fn lost_record(namespace: &Namespace, organization: Name) -> Claim {
     }
 }
 
-/// The record that nobody has access by the last organization any more.
+/// The record that all access of the last organization is revoked.
 fn vacancy(cache: &Cache, namespace: &Namespace, now: Timestamp) -> Option<Claim> {
-    // Creation times are whole seconds: up to the end of this one, objects may be the former organization's. So is all that
-    // is there by now, whatever the clock of the API server says.
+    // Creation times are whole seconds, so objects created until the end of this one may be the former organization's.
+    // So may all existing objects, whatever the API server's clock says.
     let newest = cache.local.get(&namespace.name).and_then(Local::newest);
     let last = newest.map_or(now, |newest| now.max(newest));
     Some(Claim {
@@ -247,8 +247,8 @@ fn vacancy(cache: &Cache, namespace: &Namespace, now: Timestamp) -> Option<Claim
     })
 }
 
-/// The organization that should be the default one: the incumbent, as long as it asks or nobody else does; without an
-/// incumbent the one that a backup kept, else the first that asks, else the first.
+/// The organization that should be the default one: the incumbent, while it requests that or nobody else does; without
+/// an incumbent the one in a backup's record, otherwise the first that requests it, otherwise the first.
 #[must_use]
 pub fn desired_default(cache: &Cache) -> Option<&Organization> {
     let (not_asking, not_default, _, name, _) = cache.ranking.first()?;
@@ -256,13 +256,13 @@ pub fn desired_default(cache: &Cache) -> Option<&Organization> {
         return cache.organizations.get(name);
     }
     let kept = cache.kept.default_organization.as_ref().filter(|_| cache.recorded_defaults.is_empty());
-    // One that was restored has no status.
+    // A restored organization has no status.
     let restored = |o: &&Organization| o.meta.status.digest == 0 && o.asks_default != *not_asking;
     let kept = kept.and_then(|name| cache.organizations.get(name)).filter(restored);
     kept.or_else(|| order::first(equal_candidates(cache), |organization| &organization.meta).known())
 }
 
-/// The organizations of which each could be the default one by everything but the order in which they were created.
+/// The organizations that tie for being the default one: the same request, record and creation time.
 pub fn equal_candidates(cache: &Cache) -> impl Iterator<Item = &Organization> {
     let rank = |rank: &Rank| (rank.0, rank.1, rank.2);
     let first = cache.ranking.first().map(rank);
@@ -270,14 +270,14 @@ pub fn equal_candidates(cache: &Cache) -> impl Iterator<Item = &Organization> {
     equal.filter_map(|(.., name, _)| cache.organizations.get(name))
 }
 
-/// The organization that *is* the default one: on record, and still meant.
+/// The organization that *is* the default one: on record, and still desired.
 #[must_use]
 pub fn default_organization(cache: &Cache) -> Option<&Organization> {
     desired_default(cache).filter(|o| o.is_default)
 }
 
-/// Whether `status.default` of an organization should be true now. Not as long as another one's still is: the move is
-/// recorded in two steps, the taking first.
+/// Whether `status.default` of an organization should be true now. It stays false while another organization has it:
+/// the move takes two steps, and removing comes first.
 #[must_use]
 pub fn should_record_default(cache: &Cache, organization: &Organization) -> bool {
     desired_default(cache).is_some_and(|d| d.meta.uid == organization.meta.uid)

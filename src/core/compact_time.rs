@@ -1,19 +1,19 @@
-//! Times as the API has them, kept small: the operator knows several for every object.
+//! The API's times in little memory: the operator keeps several for every object.
 
 use std::num::NonZeroU64;
 
 use jiff::Timestamp;
 
-/// A time in whole seconds; what is finer is cut off. As an option it is a third of a [`Timestamp`].
+/// A time in whole seconds, rounded down. As an `Option` it is a third of the size of a [`Timestamp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CompactTime(NonZeroU64);
 
-/// What is added to the seconds since 1970, so that none is negative or zero.
+/// Added to the seconds since 1970, so that the sum is positive.
 const BEFORE: u64 = 1 << 63;
 
 impl From<Timestamp> for CompactTime {
     fn from(time: Timestamp) -> Self {
-        // `Timestamp` ends in the year 9999, and cuts off towards 1970.
+        // `Timestamp` ends in the year 9999, and rounds towards 1970.
         let whole = time.as_second() - i64::from(time.subsec_nanosecond() < 0);
         Self(NonZeroU64::new(BEFORE.wrapping_add_signed(whole)).unwrap_or(NonZeroU64::MIN))
     }

@@ -1,4 +1,4 @@
-//! Building statuses: conditions with reasons and messages, and the document that is applied.
+//! Builds statuses: conditions with reasons and messages, and the document to apply.
 
 use std::fmt;
 
@@ -16,21 +16,21 @@ use crate::api::{
     BindingStatus, GROUP, GroupStatus, OrganizationStatus, RoleStatus, SiteRoleStatus, UserStatus, VERSION,
 };
 
-/// One condition, without its time.
+/// One condition, without its transition time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    #[allow(missing_docs)]
+    /// The type of the condition.
     pub kind: ConditionType,
-    #[allow(missing_docs)]
+    /// Whether this is the desired state.
     pub good: bool,
-    #[allow(missing_docs)]
+    /// The reason of the condition.
     pub reason: Reason,
-    #[allow(missing_docs)]
+    /// The message of the condition.
     pub message: Message,
 }
 
 impl Finding {
-    /// The status of the condition: `True`, `False`, or `Unknown` where nothing says.
+    /// The status of the condition: `True`, `False`, or `Unknown` if nothing reports it.
     #[must_use]
     pub fn status(&self) -> &'static str {
         match (self.good, self.reason) {
@@ -46,7 +46,7 @@ impl Finding {
 pub enum Message {
     /// A sentence.
     Text(String),
-    /// What is withheld, and why.
+    /// The withheld requests, with reasons.
     Withheld(Withheld),
 }
 
@@ -71,19 +71,19 @@ impl From<String> for Message {
     }
 }
 
-/// Good news.
+/// A condition that is `True`.
 #[must_use]
 pub fn good(kind: ConditionType, reason: Reason, message: impl Into<Message>) -> Finding {
     Finding { kind, good: true, reason, message: message.into() }
 }
 
-/// Bad news.
+/// A condition that is not `True`.
 #[must_use]
 pub fn bad(kind: ConditionType, reason: Reason, message: impl Into<Message>) -> Finding {
     Finding { kind, good: false, reason, message: message.into() }
 }
 
-/// A condition about what is withheld: good if that is nothing.
+/// A condition about withheld requests: good if there are none.
 #[must_use]
 pub fn about(kind: ConditionType, fine: (Reason, &str), withheld: Withheld) -> Finding {
     match withheld.worst() {
@@ -92,33 +92,33 @@ pub fn about(kind: ConditionType, fine: (Reason, &str), withheld: Withheld) -> F
     }
 }
 
-/// A status in the shape of the API, before its conditions have times.
+/// A status in the API's shape, except for the times of its conditions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
-    #[allow(missing_docs)]
+    /// Of an Organization.
     Organization(OrganizationStatus),
-    #[allow(missing_docs)]
+    /// Of a User.
     User(UserStatus),
-    #[allow(missing_docs)]
+    /// Of a Group.
     Group(GroupStatus),
-    #[allow(missing_docs)]
+    /// Of a RoleBinding or SiteRoleBinding.
     Binding(BindingStatus),
-    #[allow(missing_docs)]
+    /// Of a CustomRole.
     Role(RoleStatus),
-    #[allow(missing_docs)]
+    /// Of a SiteRole.
     SiteRole(SiteRoleStatus),
 }
 
 /// The status that an object should have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatusDraft {
-    /// Whose.
+    /// The object that has this status.
     pub target: ApiRef,
-    /// All but generation and conditions.
+    /// Everything but generation and conditions.
     pub status: Status,
     /// For `observedGeneration`.
     pub generation: i64,
-    /// In the order in which they shall stand.
+    /// In the order of the written status.
     pub findings: Vec<Finding>,
 }
 
@@ -127,7 +127,7 @@ impl StatusDraft {
     #[must_use]
     pub fn new(kind: ApiKind, meta: &Meta, status: Status, mut findings: Vec<Finding>) -> Self {
         if let Some(error) = &meta.unreadable {
-            // Before everything else that is wrong with it.
+            // An unreadable object explains every other problem, so this comes first.
             findings.retain(|finding| finding.kind != ConditionType::Ready);
             let message = format!("{} ({error})", Reason::Unreadable.meaning());
             findings.insert(0, bad(ConditionType::Ready, Reason::Unreadable, message));
@@ -135,7 +135,7 @@ impl StatusDraft {
         Self { target: meta.source(kind), status, generation: meta.generation, findings }
     }
 
-    /// The document to apply, if it differs from what is there.
+    /// The document to apply, if it differs from the current status.
     #[must_use]
     pub fn document(&self, meta: &Meta, now: Timestamp) -> Option<Value> {
         let (digest, status) = self.complete(meta, now);

@@ -1,4 +1,4 @@
-//! What a decision is: the native objects that should be there, and what to say about it.
+//! The result of a decision: the native objects that should exist, and the statuses of ours.
 
 use jiff::Timestamp;
 
@@ -15,45 +15,45 @@ use crate::api::RoleKind;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What follows from the world for one unit.
+/// The result of deciding one key.
 #[derive(Debug, Default)]
 pub struct DesiredState {
-    /// The native objects that should be there, and no others of ours.
+    /// Our native objects that should exist; any others are deleted.
     pub desired: DesiredSet,
-    /// The statuses of the objects that the unit is about.
+    /// The statuses of the objects that the decision covers.
     pub statuses: Vec<StatusDraft>,
-    /// What it means for the rest of the site.
+    /// The effects on the rest of the site.
     pub contribution: Contribution,
     /// Counts for the organization's status.
     pub counts: Counts,
-    /// When the answer changes by itself.
+    /// When the result changes without any event.
     pub next_change: Option<Timestamp>,
 }
 
 /// Counts for an organization's status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Users who belong to it, as far as they are known by name.
+    /// Users that belong to it, as far as they are known by name.
     pub members: u32,
     /// Pairs of a native subject and a native role.
     pub grants: u32,
-    /// Things that were asked for and are withheld.
+    /// Requests that are withheld.
     pub withheld: u32,
     /// Objects that do not count, because they are beyond a limit.
     pub beyond_limits: u32,
 }
 
-/// A place for native objects: a namespace, or the cluster.
+/// A scope for native objects: a namespace, or the cluster.
 pub(super) struct Place<'a> {
     pub namespace: &'a Name,
     pub desired: &'a mut DesiredSet,
-    /// Asked only to keep a grant in as many shards as it is in: one subject more or less would rewrite all of them.
+    /// Read only to keep a grant in its current number of shards: one subject more or less would rewrite all of them.
     pub observed: &'a dyn ObservedState,
-    /// By which lists of subjects are split.
+    /// Decides how lists of subjects are split.
     pub seed: Seed,
 }
 
-/// Which role a native binding refers to, and under which name it stands in this place.
+/// The role that a native binding refers to, and the name of its native object in this scope.
 pub(super) struct RoleName<'a> {
     pub kind: RoleKind,
     pub name: &'a str,
@@ -71,19 +71,20 @@ impl Place<'_> {
         NativeRef::new(kind, self.namespace.clone(), name)
     }
 
-    /// Wants the rules of a role to be there.
+    /// Adds a role with these rules to the desired state.
     pub fn role(&mut self, native: &Name, rules: &Arc<[Rule]>, source: ApiRef) {
         let key = self.key(true, native.clone());
         self.desired.entry(key).or_insert_with(|| Desired { content: RbacSpec::Rules(rules.clone()), source });
     }
 
-    /// Wants these subjects to hold a role, by as many native bindings as it takes.
+    /// Adds native bindings that grant a role to these subjects, split over as many as necessary.
     pub fn bind(&mut self, path: &[&str], role: &RoleName<'_>, subjects: &BTreeSet<Subject>, source: &ApiRef) {
         let lists = shards::split(subjects, self.shards(path, role, subjects.len()), self.seed);
         self.bind_shards(path, role, &lists, source);
     }
 
-    /// Into how many shards to split so many subjects: twice as many as they need, while they nearly need them and are split so.
+    /// The number of shards for so many subjects. If they nearly need twice as many shards and are split that way, they
+    /// stay so.
     pub fn shards(&self, path: &[&str], role: &RoleName<'_>, subjects: usize) -> usize {
         let needed = shards::needed(subjects);
         let count = u32::try_from(2 * needed).unwrap_or(u32::MAX);
@@ -97,7 +98,7 @@ impl Place<'_> {
         if keeps { 2 * needed } else { needed }
     }
 
-    /// The same for subjects who are split.
+    /// Adds native bindings for subjects that are already split.
     pub fn bind_shards(&mut self, path: &[&str], role: &RoleName<'_>, lists: &Lists, source: &ApiRef) {
         for (shard, subjects) in lists {
             let key = self.key(false, names::binding(path, (role.kind, role.name), *shard));

@@ -1,7 +1,7 @@
-//! What came of a decision where the API server refuses writes: who does not hold a role that they should hold, and who
-//! still holds one that they should not.
+//! The effect of a decision while the API server refuses writes: which subjects lack a role that they should hold, and
+//! which still hold one that they should not.
 //!
-//! Statuses are written when everything else is done, so only native objects in trouble need a look at what is there.
+//! Statuses come after all other writes, so only native objects that failed need a comparison with the observed state.
 
 use std::collections::BTreeSet;
 
@@ -12,29 +12,29 @@ use super::rbac::{DesiredSet, NativeKind, Observed, Owner, RbacSpec, Subject};
 use super::uid::Uid;
 use crate::api::conditions::Reason;
 
-/// Where a role is given, and by which objects.
+/// Where a role is granted, and by which object.
 pub(super) struct Grant<'a> {
     /// Empty for the cluster.
     pub namespace: &'a Name,
     /// The native role.
     pub role: &'a Name,
-    /// The object that asks for the grant.
+    /// The object that requests the grant.
     pub source: &'a Uid,
 }
 
-/// How what is there differs from what was decided about one grant.
+/// The difference between the observed and the desired state of one grant.
 #[derive(Debug, Default)]
 pub(super) struct Effect {
-    /// Who should hold the role, and does not.
+    /// Subjects that should hold the role but do not.
     pub missing: BTreeSet<Subject>,
-    /// Who should not hold the role, and does.
+    /// Subjects that hold the role but should not.
     pub still: BTreeSet<Subject>,
-    /// Why, where the one or the other is somebody, or the role is not as it should be.
+    /// The reason for any difference, or for a failure of the role itself.
     pub because: Option<(Reason, String)>,
 }
 
 impl Effect {
-    /// `desired` has every native object of the grant; `granted` are all who should hold the role by it.
+    /// `desired` has every native object of the grant; `granted` are all subjects that should hold the role through it.
     pub fn of(
         observed: &dyn ObservedState,
         grant: &Grant<'_>,
@@ -66,7 +66,7 @@ impl Effect {
             let wanted = wanted.filter_map(|native| subjects(Some(&native.content), grant.role));
             effect.missing = wanted.flatten().cloned().collect();
             if !effect.missing.is_empty() {
-                // Also by an object of another name, which stays until this one is there.
+                // A binding of another name counts too: it stays until its replacement exists.
                 let all = observed.bindings(grant.namespace).into_iter();
                 let all = all.filter(|observed| observed.owner == Owner::One(grant.source.clone()));
                 for grantee in all.filter(gives).chain(at_keys()).flat_map(of) {
@@ -83,20 +83,20 @@ impl Effect {
         effect
     }
 
-    /// Adds what came of another part of the same grant.
+    /// Adds the effect of another part of the same grant.
     pub fn and(&mut self, other: Self) {
         self.missing.extend(other.missing);
         self.still.extend(other.still);
         self.because = self.because.take().or(other.because);
     }
 
-    /// The usernames that hold the role, of those who should.
+    /// The usernames that should hold the role and do.
     pub fn usernames<'a>(&'a self, granted: impl Iterator<Item = &'a Subject>) -> impl Iterator<Item = &'a Name> {
         let hold = granted.filter(|grantee| !self.missing.contains(*grantee)).chain(&self.still);
         hold.filter_map(|grantee| if let Subject::User(name) = grantee { Some(name) } else { None })
     }
 
-    /// How many hold the role of so many who should.
+    /// How many of the subjects that should hold the role do.
     pub fn count(&self, granted: usize) -> usize {
         granted.saturating_sub(self.missing.len()) + self.still.len()
     }

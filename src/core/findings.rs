@@ -1,5 +1,4 @@
-//! What to say about bindings and roles: the conditions that RoleBindings share with SiteRoleBindings, and CustomRoles with
-//! SiteRoles.
+//! The conditions that RoleBindings share with SiteRoleBindings, and CustomRoles with SiteRoles.
 
 use super::cache::Cache;
 use super::conditions::{Finding, Message, about, bad, good};
@@ -22,16 +21,16 @@ pub(super) fn count(n: usize) -> u32 {
 /// The conditions of an object that does not count, because there are too many of its kind.
 pub(super) fn beyond_limit(kinds: &str) -> Vec<Finding> {
     let message = format!(
-        "The {kinds} here exceed a documented limit, and this one does not count. Delete or shrink others; the ones that \
-         counted before, and then the oldest, come first."
+        "The {kinds} here exceed a documented limit, so this one has no effect. Delete or shrink others. Objects that \
+         already had an effect take precedence, then the oldest."
     );
     vec![bad(C::Ready, Reason::TooLarge, message)]
 }
 
 /// The condition of an object that has grown beyond a limit.
 pub(super) fn only_a_part() -> Finding {
-    let message = "The object has grown beyond a documented limit of its organization. What it had before, and still asks for, \
-                   counts; what it asks for in addition does not. Delete or shrink other objects.";
+    let message = "The object has grown beyond a documented limit of its organization. Its earlier content stays in \
+                   effect; its additions have none. Delete or shrink other objects.";
     bad(C::Ready, Reason::PartlyWithheld, message)
 }
 
@@ -60,7 +59,8 @@ pub(super) fn binding_findings(
     let fine = if grants_nothing {
         "Every subject may hold the role."
     } else if binding.subjects.iter().any(named) {
-        "Every subject holds the role. Whether a ServiceAccount exists is not checked: `kubectl get serviceaccounts` shows."
+        "Every subject holds the role. Bailiwick does not check that ServiceAccounts exist: run \
+         `kubectl get serviceaccounts`."
     } else {
         "Every subject holds the role."
     };
@@ -114,7 +114,7 @@ impl RoleName<'_> {
     }
 
     fn grants_nothing(&self) -> String {
-        format!("{self} grants nothing for now. Its own conditions say why: {}.", self.describe())
+        format!("{self} grants nothing at present. Its conditions explain why: {}.", self.describe())
     }
 }
 
@@ -123,7 +123,8 @@ pub(super) fn role_problem(cache: &Cache, binding: &Binding, reason: Reason) -> 
     let (name, (kind, role), namespace) = (RoleName(binding), &binding.role, &binding.meta.namespace);
     match (reason, kind) {
         (Reason::RoleNotFound, RoleKind::CustomRole) => {
-            let site = cache.site_roles.meta(role).map_or("", |_| " There is a SiteRole of this name: is it meant?");
+            let site =
+                cache.site_roles.meta(role).map_or("", |_| " There is a SiteRole of this name: did you mean it?");
             format!(
                 "{name} does not exist in namespace {namespace}. Create it, or name another role in \
                  `roleRef`: `kubectl get customroles.bailiwick.dev --namespace {namespace}` lists them.{site}"
@@ -131,7 +132,7 @@ pub(super) fn role_problem(cache: &Cache, binding: &Binding, reason: Reason) -> 
         }
         (Reason::RoleNotFound, RoleKind::SiteRole) => {
             let local = cache.local.get(namespace).and_then(|local| local.roles.meta(role));
-            let custom = local.map_or("", |_| " There is a CustomRole of this name here: is it meant?");
+            let custom = local.map_or("", |_| " There is a CustomRole of this name here: did you mean it?");
             format!(
                 "{name} does not exist. Name another role in `roleRef`: `kubectl get siteroles.bailiwick.dev` \
                  lists them.{custom}"
@@ -142,9 +143,11 @@ pub(super) fn role_problem(cache: &Cache, binding: &Binding, reason: Reason) -> 
             let fix = match (namespace.is_empty(), known.is_some_and(|role| role.single_holder)) {
                 (false, true) => "it has `singleHolder`, so only a SiteRoleBinding can assign it.",
                 (false, false) => {
-                    "its `assignableTo` does not name Organization. Use a SiteRoleBinding, or another role."
+                    "its `assignableTo` does not include Organization. Use a SiteRoleBinding, or another role."
                 }
-                (true, _) => "its `assignableTo` does not name Site. Use RoleBindings in namespaces, or another role.",
+                (true, _) => {
+                    "its `assignableTo` does not include Site. Use RoleBindings in namespaces, or another role."
+                }
             };
             format!("{name} cannot be assigned here: {fix}")
         }
@@ -153,10 +156,10 @@ pub(super) fn role_problem(cache: &Cache, binding: &Binding, reason: Reason) -> 
     }
 }
 
-/// How many grantees such a message names.
+/// How many subjects such a message names.
 const NAMED: usize = 5;
 
-/// What is said where what is there is not what was decided.
+/// The message when the observed state differs from the desired one.
 fn not_in_effect(effect: &Effect, who: &Subjects, why: &str) -> String {
     let list = |grantees: &BTreeSet<Subject>| {
         let named: Vec<String> = grantees.iter().take(NAMED).map(|grantee| short(&grantee.to_string())).collect();
@@ -171,7 +174,7 @@ fn not_in_effect(effect: &Effect, who: &Subjects, why: &str) -> String {
         message += &format!("{missing} of {all} subjects do not hold the role: {}. ", list(&effect.missing));
     }
     if !effect.still.is_empty() {
-        message += &format!("Subjects still hold the role and should not: {}. ", list(&effect.still));
+        message += &format!("These subjects still hold the role but should not: {}. ", list(&effect.still));
     }
     message += why;
     if !who.withheld.is_empty() {

@@ -1,6 +1,36 @@
-//! The end to which a world comes by itself: every decision that has to be recorded is taken for recorded.
+//! The state that the cache converges to when every decision that has to be recorded is recorded.
 //!
-//! For `render`, and for tests: on a cluster the recording is a write, and the record comes back by the watch.
+//! Used by `render` and tests. On a cluster each record is a write, and comes back through a watch.
+//!
+//! ```
+//! use bailiwick::api;
+//! use bailiwick::core::cache::Cache;
+//! use bailiwick::core::catalog::Bounds;
+//! use bailiwick::core::{claims, fixpoint, records};
+//! use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+//!
+//! let mut cache = Cache::default();
+//! cache.set_bounds(Bounds {
+//!     release_namespace: "bailiwick-system".to_owned(),
+//!     namespace_whitelist: ["data-science".to_owned()].into(),
+//!     ..Bounds::default()
+//! });
+//! let metadata = |name: &str| ObjectMeta {
+//!     name: Some(name.to_owned()),
+//!     uid: Some(format!("uid of {name}")),
+//!     ..ObjectMeta::default()
+//! };
+//! cache.namespace(&"data-science".into(), Some((&metadata("data-science")).into()), None);
+//! let mut organization = api::Organization::default();
+//! organization.metadata = metadata("research");
+//! organization.spec.namespace = Some("data-science".to_owned());
+//! cache.organization(&"research".into(), Some(records::Organization::from(&organization)), None);
+//!
+//! let settled = fixpoint::settle(&mut cache, jiff::Timestamp::now());
+//! let holder = claims::holder(&cache, "data-science").expect("the claim is recorded");
+//! assert_eq!(holder.meta.name, "research");
+//! assert_eq!(settled.statuses.len(), 1, "that of the Organization");
+//! ```
 
 use std::collections::BTreeMap;
 
@@ -15,19 +45,20 @@ use super::rbac::DesiredSet;
 use super::write_failures::WriteFailures;
 use super::{claims, organization, organization_status, site, user};
 
-/// Records settle in a few rounds: a claim, then the default, then what the default takes. More would be a circle.
+/// Records settle in a few rounds: a claim, then the default, then the namespace that the default takes. More rounds
+/// would mean a cycle.
 const ROUNDS: usize = 16;
 
-/// Everything that follows from a world in the end.
+/// The converged state.
 #[derive(Debug, Default)]
 pub struct Settled {
     /// Every native object.
     pub desired: DesiredSet,
-    /// What to say about every object of ours.
+    /// The status of every object of ours.
     pub statuses: Vec<StatusDraft>,
 }
 
-/// Takes every recorded decision and returns what follows.
+/// Records every decision in the cache, and returns the converged state.
 pub fn settle(cache: &mut Cache, now: Timestamp) -> Settled {
     let mut contributions: BTreeMap<Name, Contribution> = BTreeMap::new();
     for _ in 0..ROUNDS {

@@ -1,5 +1,5 @@
-//! One copy of what is said many times over: the same namespace in each of its objects, a username in every grant, the
-//! rules of a role in every namespace. At 1,000 organizations that would be most of what the operator keeps in memory.
+//! Shares one copy of values that repeat: a namespace's name in each of its objects, a username in every grant, the
+//! rules of a role in every namespace. At 1,000 organizations the copies would be most of the operator's memory.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -9,13 +9,13 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use super::Name;
 use super::rules::Rule;
 
-/// Below this it is not worth looking for what nobody uses any more.
+/// Below this size, a sweep for unused values is not worth its time.
 const SMALL: usize = 1024;
 
 static NAMES: LazyLock<Interner<Name>> = LazyLock::new(Interner::default);
 static RULES: LazyLock<Interner<Arc<[Rule]>>> = LazyLock::new(Interner::default);
 
-/// A name that others are likely to say, too.
+/// A name that is likely to repeat.
 #[must_use]
 pub fn name(text: &str) -> Name {
     NAMES.share(text, || text.into())
@@ -27,15 +27,15 @@ pub fn rules(rules: &[Rule]) -> Arc<[Rule]> {
     RULES.share(rules, || rules.into())
 }
 
-/// A value of which there are several copies for one content.
+/// A value that its equal copies can share.
 trait Shared: Clone + Eq + Hash {
-    /// Whether anybody but the pool has one.
+    /// Whether anyone but the pool has a copy.
     fn is_used(&self) -> bool;
 }
 
 impl Shared for Name {
     fn is_used(&self) -> bool {
-        // One that is compiled in is not counted, and lasts anyway.
+        // Static strings have no count, and cost nothing to keep.
         Self::strong_count(self).is_none_or(|count| count > 1)
     }
 }
@@ -50,7 +50,7 @@ struct Interner<V>(Mutex<Known<V>>);
 
 struct Known<V> {
     values: HashSet<V>,
-    /// At how many values to look for what nobody uses any more.
+    /// The number of values at which to sweep for unused ones.
     full: usize,
 }
 

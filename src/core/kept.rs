@@ -1,7 +1,7 @@
-//! The decisions that a backup must keep: restored objects have lost their UIDs, statuses, owner references and creation
-//! times, so without a record the same questions would be answered again.
+//! The decisions that a backup must keep. Restored objects have new UIDs and creation times, and neither statuses nor
+//! owner references, so without a record the same questions would be answered again.
 //!
-//! The record is a ConfigMap of the release namespace. It is read when the operator starts, and counts only where the
+//! The record is a ConfigMap in the release namespace. The operator reads it when it starts, and uses it only where the
 //! usual record (a label of the Namespace, a status) is missing. See `docs/operations.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,39 +16,40 @@ use super::records::{Binding, Meta};
 use super::uid::Uid;
 use crate::api::ApiKind;
 
-/// How many entries each list has at most: the ConfigMap must stay below 1 MiB, and a name has up to 256 characters.
+/// The most entries of each list: the ConfigMap must stay below 1 MiB, and a name has up to 256 characters.
 const MOST: usize = 1500;
-/// How many doubts there are for each namespace at most, and for all, in bytes.
+/// The most doubts for each namespace, and, in bytes, for all.
 const MOST_DOUBTS: usize = 500;
 const MOST_DOUBT_BYTES: usize = 400 << 10;
 
-/// Who holds what, by names.
+/// The recorded decisions, by names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Kept {
     /// The default organization.
     pub default_organization: Option<String>,
-    /// By namespace, the organization that holds it or held it last.
+    /// By namespace, its current or last organization.
     pub claims: BTreeMap<String, String>,
     /// By SiteRole with `singleHolder`, the username of its holder.
     pub holders: BTreeMap<String, String>,
-    /// By username that several Users have, the User that counts.
+    /// By username that several Users share, the User that counts.
     pub usernames: BTreeMap<String, String>,
-    /// What was withheld because of its age, which a restore makes younger ([`former`], [`waiting`]), and the UID that it had
-    /// then. While the operator runs, these stay those of its start, because they are about what it has not seen written.
+    /// Objects withheld because of their age, which a restore would hide ([`former`], [`waiting`]), with their UIDs.
+    /// While the operator runs, it keeps those that it read when it started, because they concern objects that it did
+    /// not see written.
     ///
-    /// A namespace that has more of them than fit has [`anything`] instead: all is in doubt there that no status says to be the
-    /// organization's own. An empty UID is that of no object.
+    /// A namespace with more of them than fit has [`anything`] instead: every object there is in doubt unless its
+    /// status names the organization. An empty UID matches no object.
     pub doubts: BTreeMap<String, String>,
-    /// The namespaces that have [`anything`] in the record of now.
+    /// The namespaces that have [`anything`] in the current record.
     #[serde(skip)]
     pub full: BTreeSet<String>,
-    /// Whether doubts are missing for now, because statuses do not say yet what is not in doubt.
+    /// Whether doubts are missing for now, because statuses do not yet show what is not in doubt.
     #[serde(skip)]
     pub is_partial: bool,
 }
 
-/// The doubt that an object of a namespace may be its former organization's.
+/// The doubt that an object may be the former organization's.
 #[must_use]
 pub fn former(kind: ApiKind, meta: &Meta) -> String {
     format!("{}/{kind}/{}", meta.namespace, meta.name)
@@ -60,14 +61,14 @@ pub fn anything(namespace: &str) -> String {
     format!("{namespace}/*")
 }
 
-/// The doubt that a binding may have waited for whoever creates a Group.
+/// The doubt that a binding may have waited for somebody to create a Group.
 #[must_use]
 pub fn waiting(binding: &Binding, group: &Meta) -> String {
     format!("{} Group/{}", former(ApiKind::RoleBinding, &binding.meta), group.name)
 }
 
 impl Kept {
-    /// What is to be kept of a world. Where the usual record is missing, what was kept stays.
+    /// The decisions to keep. Where the usual record is missing, the kept one stays.
     #[must_use]
     pub fn of(cache: &Cache) -> Self {
         let kept = &cache.kept;
@@ -76,7 +77,7 @@ impl Kept {
             let (name, organization) = (namespace.name.to_string(), namespace.organization.as_ref());
             match (organization, &namespace.last_organization) {
                 (Some(organization), _) => Some((name, organization.to_string())),
-                // It was released.
+                // An administrator released it.
                 (None, Some(_)) => None,
                 (None, None) => kept.claims.get_key_value(&*namespace.name).map(|(n, o)| (n.clone(), o.clone())),
             }
@@ -108,8 +109,8 @@ impl Kept {
         }
     }
 
-    /// The UID on record, if there may have been this doubt about an object that was restored, or recreated before the operator
-    /// started. Whoever writes its spec ends it.
+    /// The UID on record if this doubt may apply to an object that was restored, or recreated before the operator
+    /// started. Writing the object's spec ends the doubt.
     pub(super) fn doubt(&self, meta: &Meta, doubt: impl FnOnce() -> String) -> Option<&str> {
         if self.doubts.is_empty() || meta.written_version > 0 {
             return None;
@@ -118,29 +119,29 @@ impl Kept {
         another.or_else(|| self.doubts.get(&anything(&meta.namespace))).map(String::as_str)
     }
 
-    /// As the ConfigMap has it.
+    /// The text of the ConfigMap.
     #[must_use]
     pub fn text(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 }
 
-/// Every doubt that there is, and what was kept of namespaces that nobody holds for now; and whether some are missing.
+/// All current doubts, with the kept ones of namespaces that nobody holds now; and whether some are missing.
 fn doubts(cache: &Cache) -> (BTreeMap<String, String>, bool) {
     let namespace = |doubt: &str| doubt.split('/').next().unwrap_or_default().to_owned();
     let was_full = |name: &str| cache.kept.doubts.contains_key(&anything(name));
-    // Where nothing says which object it was about, it goes on to be about any.
+    // A doubt about an unknown object remains one about any object.
     let uid = |doubt: &str, uid: &Uid| if was_full(&namespace(doubt)) { String::new() } else { uid.to_string() };
     let now = cache.doubts.iter().map(|(doubt, of)| (doubt.to_string(), uid(doubt, of)));
     let still = |doubt: &str| cache.doubts.contains_key(doubt) || claims::holder(cache, &namespace(doubt)).is_none();
-    // With the UID of before, or it would count after the next start.
+    // With the old UID, because otherwise it would count after the next start.
     let kept = cache.kept.doubts.clone().into_iter().filter(|(doubt, _)| still(doubt));
     let all: BTreeMap<String, String> = now.chain(kept).collect();
     let mut namespaces: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     for doubt in all {
         namespaces.entry(namespace(&doubt.0)).or_default().push(doubt);
     }
-    // Each has the same share, so that nobody takes the place of what is recorded of others.
+    // All namespaces have equal shares, so that none can displace the records of others.
     let share = MOST_DOUBT_BYTES / namespaces.len().max(1);
     let mut is_partial = false;
     let of_one = |(name, mut doubts): (String, Vec<(String, String)>)| {
@@ -154,7 +155,7 @@ fn doubts(cache: &Cache) -> (BTreeMap<String, String>, bool) {
         let any = anything(&name);
         let fitting = doubts.iter().take(MOST_DOUBTS).take_while(|doubt| fits(doubt)).count();
         let is_full = fitting < doubts.len() || doubts.iter().any(|(doubt, _)| *doubt == any);
-        // Once it is recorded it stays, while a new object waits for its status.
+        // Once recorded it stays, even while a new object waits for its status.
         if is_full && (was_full(&name) || cache.kept.full.contains(&name) || is_told_apart(cache, &name)) {
             return vec![(any, String::new())];
         }
@@ -167,8 +168,7 @@ fn doubts(cache: &Cache) -> (BTreeMap<String, String>, bool) {
     (doubts, is_partial)
 }
 
-/// Whether the statuses in a namespace say of everything that is not in doubt that it is not. Otherwise a restart would take
-/// it away.
+/// Whether the statuses in a namespace mark everything that is not in doubt. Otherwise a restart would revoke it.
 fn is_told_apart(cache: &Cache, namespace: &str) -> bool {
     let Some(local) = cache.local.get(namespace) else { return true };
     let handover = Handover::of(cache, namespace);
@@ -176,7 +176,7 @@ fn is_told_apart(cache: &Cache, namespace: &str) -> bool {
         .chain(local.bindings.metas().map(|meta| (ApiKind::RoleBinding, meta)))
         .chain(local.roles.metas().map(|meta| (ApiKind::CustomRole, meta)));
     let is_told = |(kind, meta): (ApiKind, &Meta)| {
-        // What cannot be read grants nothing.
+        // An unreadable object grants nothing.
         meta.unreadable.is_some()
             || order::is_holders(cache, meta)
             || order::predates_claim(cache, kind, meta, handover.as_ref()).is_some()

@@ -1,13 +1,13 @@
-//! Membership: who belongs to an organization, and who holds its member role.
+//! Membership: which users belong to an organization, and which hold its member role.
 //!
-//! A user *belongs* to an organization who has a role there that grants something, or is in a Group that implies membership.
-//! Users who belong to no organization are members of the default one. A mention that takes no effect does not count, so one
-//! organization cannot take people out of another by naming them: see `docs/decisions/2026-11-30-belonging.md`.
+//! A user *belongs* to an organization if a role there grants them something, or if they are in a Group that implies
+//! membership. Users that belong to no organization are members of the default one. A mention without effect does not
+//! count, so naming people cannot take them out of another organization: see `docs/decisions/2026-11-30-belonging.md`.
 //!
-//! Two things do not end belonging, so that they make nobody a member of the default organization: a suspension, and the end
-//! of a binding by `expiresAt`.
+//! Two things do not end belonging, so that they make nobody a member of the default organization: a suspension, and
+//! the end of a binding by `expiresAt`.
 //!
-//! A *member* holds the implicit roles: everyone who is in a Group or has a role there, unless that Group or role sets
+//! A *member* holds the implicit roles: everyone in a Group or with a role there, unless that Group or role sets
 //! `impliesMembership: false`.
 
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ pub struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Takes in holders of a role, or members of a Group. Service accounts hold no implicit role.
+    /// Adds holders of a role, or members of a Group. ServiceAccounts hold no implicit role.
     pub fn hold(&mut self, grantees: &BTreeSet<Subject>, implied: bool) {
         if implied {
             let people = grantees.iter().filter(|grantee| !matches!(grantee, Subject::ServiceAccount { .. }));
@@ -36,7 +36,8 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Takes in who belongs by a binding, whether they are suspended or not. `who`: the Groups that count are in it.
+    /// Adds the users that belong through a binding, suspended or not. `who`: the binding's subjects, with the Groups
+    /// that count.
     pub fn belong_by(&mut self, binding: &'a Binding, who: &Subjects) {
         for subject in &binding.subjects {
             match subject {
@@ -47,12 +48,12 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Takes in that the members of a Group belong.
+    /// Adds the members of a Group to those that belong.
     pub fn belong_by_group(&mut self, name: &'a Name) {
         self.groups.insert(name);
     }
 
-    /// In the default organization: the users who belong to none. Returns who they are.
+    /// In the default organization: adds the users that belong to none, and returns them.
     pub fn add_those_who_belong_nowhere(&mut self, cache: &Cache, namespace: &str) -> Vec<Name> {
         let default = claims::default_organization(cache)
             .is_some_and(|o| claims::holder(cache, namespace).is_some_and(|h| h.meta.uid == o.meta.uid));
@@ -65,7 +66,7 @@ impl<'a> Members<'a> {
         nowhere
     }
 
-    /// Who holds the implicit roles.
+    /// The subjects that hold the implicit roles.
     #[must_use]
     pub fn holders(&self) -> BTreeSet<Subject> {
         self.holders.clone()

@@ -1,9 +1,9 @@
-//! Decides. Pure: no I/O, no client, no async, no clock; time comes in as a value.
+//! Decides. Pure: no I/O, no client, no async, no clock; time is a parameter.
 //!
-//! The operator feeds a [`cache::Cache`] with what it watches. From it follow, for one namespace
-//! ([`organization::decide`]) or for the site ([`site::decide`]), the native objects that should be there, the statuses
-//! that our objects should have, and when the answer changes by itself. [`plan::next`] compares that with what is there.
-//! The operator, `render` and the tests all call the same functions.
+//! The operator fills a [`cache::Cache`] from its watches. [`organization::decide`] (one namespace) and
+//! [`site::decide`] (the site) compute the native objects that should exist, the statuses of our objects, and when the
+//! result changes by itself. [`plan::next`] compares that with the observed state. The operator, `render` and the tests
+//! all call the same functions.
 
 pub mod budget;
 pub mod cache;
@@ -42,5 +42,5 @@ mod weight;
 pub mod withheld;
 pub mod write_failures;
 
-/// A name of anything: shared, never changed.
+/// Any string that is shared and never changed: names, verbs, API groups.
 pub type Name = arcstr::ArcStr;

@@ -1,8 +1,8 @@
-//! Names of the native objects: derived from what asked for them, readable, never longer than Kubernetes allows, and
-//! never the same for two askers.
+//! Names of native objects: derived from the objects that request them, readable, within Kubernetes' limits, and never
+//! the same for two of them.
 //!
-//! All begin with `bailiwick:`. A colon is allowed in names of RBAC objects and in no name of ours, so the parts of a
-//! name cannot run into each other.
+//! All begin with `bailiwick:`. RBAC names may contain a colon and our names may not, so the parts of a name cannot run
+//! into each other.
 
 use std::fmt::Write as _;
 
@@ -12,11 +12,11 @@ use super::Name;
 use super::shards::Seed;
 use crate::api::RoleKind;
 
-/// What every native object of ours begins with. The operator deletes nothing whose name does not.
+/// The prefix of all our native objects. The operator deletes nothing without it.
 pub const PREFIX: &str = "bailiwick:";
-/// What the objects of the release namespace begin with that belong to the site and not to an organization there.
+/// The prefix of objects in the release namespace that belong to the site, not to an organization there.
 pub const RELEASE_PREFIX: &str = "bailiwick:release:";
-/// The longest name. RBAC has no limit of its own; this is that of most kinds.
+/// The longest name. RBAC itself has no limit; this is the limit of most kinds.
 const LONGEST: usize = 253;
 
 /// The native Role (in one namespace) of one of our roles.
@@ -37,8 +37,9 @@ pub fn release_role(name: &str) -> Name {
     join(&["release", "site-role", name])
 }
 
-/// One shard of a binding. `role` is part of the identity, so that a changed role is a new native object beside the old
-/// one; the number of shards and their seed are, so that no subject ever moves between two shards of the same identity.
+/// One shard of a binding. `role` is part of the name, so that a changed role makes a new native object beside the old
+/// one. The number of shards and their seed are part of it too, so that no subject ever moves between two shards of the
+/// same identity.
 #[must_use]
 pub fn binding(source: &[&str], role: (RoleKind, &str), shard: Shard) -> Name {
     let mut hash = Sha256::new();
@@ -57,14 +58,14 @@ pub fn binding(source: &[&str], role: (RoleKind, &str), shard: Shard) -> Name {
     join(&parts)
 }
 
-/// Which part of a list of subjects.
+/// One part of a split list of subjects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// From 0.
+    /// Counts from 0.
     pub index: u32,
     /// A power of two.
     pub count: u32,
-    /// By which they are split.
+    /// Decides how the list is split.
     pub seed: Seed,
 }
 
@@ -80,8 +81,8 @@ fn join(parts: &[&str]) -> Name {
     if name.len() <= LONGEST {
         return name.into();
     }
-    // A shortened name has one part more than its kind otherwise has, or a full hash where a name would stand: it can
-    // be no other object's name.
+    // A shortened name has one part more than its kind usually has, or a full hash in place of a name, so it cannot be
+    // the name of another object.
     let hash = short_hex(&Sha256::digest(name.as_bytes()));
     let mut kept = LONGEST - hash.len() - 2;
     while !name.is_char_boundary(kept) {
@@ -90,7 +91,7 @@ fn join(parts: &[&str]) -> Name {
     format!("{}::{hash}", &name[..kept]).into()
 }
 
-/// The first 80 bits, enough that no one finds two sources of one name by trying.
+/// The first 80 bits, enough that nobody finds two sources with one name by trying.
 fn short_hex(digest: &[u8]) -> String {
     digest.iter().take(10).fold(String::with_capacity(20), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");

@@ -1,4 +1,14 @@
-//! Which object: the one type that identifies it.
+//! References to objects: the one type that identifies an object.
+//!
+//! ```
+//! use bailiwick::api::ApiKind;
+//! use bailiwick::core::object_ref::ObjectRef;
+//!
+//! let binding = ObjectRef::new(ApiKind::RoleBinding, "data-science", "readers");
+//! assert_eq!(binding.path(), "RoleBinding/data-science/readers");
+//! assert_eq!(ObjectRef::parse("RoleBinding/data-science/readers"), Some(binding));
+//! assert_eq!(ObjectRef::parse("RoleBinding"), None);
+//! ```
 
 use std::fmt;
 
@@ -7,16 +17,16 @@ use super::rbac::NativeKind;
 use super::uid::Uid;
 use crate::api::ApiKind;
 
-/// An object, by kind, namespace and name; with `U = Uid` only the one that has this UID, and no other of its name.
+/// An object, by kind, namespace and name. With `U = Uid`, only the object with this UID and no other of its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectRef<K, U = ()> {
-    #[allow(missing_docs)]
+    /// The kind of the object.
     pub kind: K,
     /// Empty for cluster-scoped kinds.
     pub namespace: Name,
-    #[allow(missing_docs)]
+    /// The name of the object.
     pub name: Name,
-    #[allow(missing_docs)]
+    /// The UID, or nothing.
     pub uid: U,
 }
 
@@ -75,7 +85,7 @@ impl ObjectRef<ApiKind> {
     }
 }
 
-/// As messages name it: `Kind namespace/name`, or `Kind/name`.
+/// The form for messages: `Kind namespace/name`, or `Kind/name`.
 impl<K: fmt::Display, U> fmt::Display for ObjectRef<K, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.namespace {

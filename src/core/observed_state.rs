@@ -1,4 +1,4 @@
-//! What a decision must know of the native side: our objects that are there, and the writes that the API server refuses.
+//! The native side as decisions see it: our existing objects, and the writes that the API server refuses.
 
 use super::Name;
 use super::object_ref::NativeRef;
@@ -6,19 +6,19 @@ use super::plan::Present;
 use super::rbac::{NativeKind, Observed};
 use super::write_failures::WriteFailures;
 
-/// The observed state of the native objects of ours.
+/// The observed state of our native objects.
 pub trait ObservedState {
-    /// One of them.
+    /// One object.
     fn get(&self, key: &NativeRef) -> Option<&Observed>;
 
-    /// The bindings in a namespace, or of the cluster where the namespace is empty.
+    /// The bindings in a namespace, or the cluster's if the namespace is empty.
     fn bindings(&self, namespace: &Name) -> Vec<&Observed>;
 
-    /// What the API server refuses for now.
+    /// The writes that the API server currently refuses.
     fn write_failures(&self) -> &WriteFailures;
 }
 
-/// Where nothing is refused.
+/// Observed state without refused writes.
 impl ObservedState for Present {
     fn get(&self, key: &NativeRef) -> Option<&Observed> {
         Present::get(self, key).map(|observed| &**observed)

@@ -1,8 +1,8 @@
-//! Which of two things came first, where creation times leave that open: they are whole seconds.
+//! Decides which of two things came first when their creation times, which are whole seconds, do not tell.
 //!
-//! Within a second the order of resource versions decides, as far as the operator has seen the changes themselves. What it
-//! finds is kept in the status of the object, because after a restart nobody knows the versions any more. What remains open
-//! is withheld. See `docs/decisions/2026-11-30-same-second.md`.
+//! Within a second the order of resource versions decides, if the operator saw the changes themselves. The result is
+//! kept in the status of the object, because a restart loses the versions. Whatever remains undecided is withheld. See
+//! `docs/decisions/2026-11-30-same-second.md`.
 
 use std::cmp::Ordering;
 
@@ -20,9 +20,9 @@ use crate::api::conditions::Reason;
 /// The first of several objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum First<T> {
-    /// This one. Or there is none.
+    /// This one, or none at all.
     Known(Option<T>),
-    /// Several are of the same second, and nobody has seen which came first. This one has the first name.
+    /// Several have the same second, and their order is unknown. This one has the first name.
     Open(T),
 }
 
@@ -36,7 +36,7 @@ impl<T> First<T> {
     }
 }
 
-/// The first of several objects of one kind. Manifests that no API server has seen go by name.
+/// The first of several objects of one kind. Manifests that no API server has seen are ordered by name.
 pub fn first<'a, T>(objects: impl Iterator<Item = &'a T>, meta: impl Fn(&T) -> &Meta) -> First<&'a T> {
     let mut first: Option<&T> = None;
     let mut is_open = false;
@@ -69,14 +69,14 @@ pub fn first<'a, T>(objects: impl Iterator<Item = &'a T>, meta: impl Fn(&T) -> &
     }
 }
 
-/// A namespace that changed hands: what was in it before belongs to the former organization.
+/// A namespace that changed hands: its earlier objects belong to the former organization.
 #[derive(Clone, Debug)]
 pub struct Handover {
-    /// What was created up to this time may be the former organization's.
+    /// Objects created until this time may be the former organization's.
     at: Timestamp,
-    /// What was written after this resource version is not; zero when it is not known.
+    /// Objects written after this resource version are not; zero if unknown.
     version: u64,
-    /// Who holds the namespace now.
+    /// The organization that holds the namespace now.
     organization: Name,
 }
 
@@ -99,7 +99,7 @@ impl Handover {
     }
 }
 
-/// Why nothing of an object counts, if it may be from before a handover: by its time, or because it was before a backup was
+/// Why an object that may predate a handover does not count: because of its time, or because it did before a backup was
 /// restored.
 #[must_use]
 pub fn predates_claim(cache: &Cache, kind: ApiKind, meta: &Meta, handover: Option<&Handover>) -> Option<Reason> {
@@ -110,26 +110,26 @@ pub fn predates_claim(cache: &Cache, kind: ApiKind, meta: &Meta, handover: Optio
     Some(if recorded.is_empty() { Reason::NotOnRecord } else { Reason::FromFormerOrganization })
 }
 
-/// Whether the status of an object names the organization that holds its namespace now: what a backup restores has none.
+/// Whether an object's status names the organization that now holds its namespace. Restored objects have no status.
 #[must_use]
 pub fn is_holders(cache: &Cache, meta: &Meta) -> bool {
     meta.belongs_to.is_some()
         && meta.belongs_to.as_ref() == claims::holder(cache, &meta.namespace).map(|o| &o.meta.name)
 }
 
-/// The organization to record as the object's own, so that a restart does not bring the doubt back.
+/// The organization to record in the object's status, so that a restart does not bring the doubt back.
 #[must_use]
 pub fn belongs_to(meta: &Meta, handover: Option<&Handover>) -> Option<Name> {
     let open = handover.filter(|handover| handover.is_open_by_time(meta) && handover.is_later(meta));
     open.map(|handover| handover.organization.clone())
 }
 
-/// Whether a binding may have been written before a Group that it names was created: then whoever created the Group
-/// would get the role that the binding was waiting to give.
+/// Whether a binding may have been written before a Group that it names was created. The Group's creator would then get
+/// the role that the binding was waiting to grant.
 #[must_use]
 pub fn may_have_waited(cache: &Cache, binding: &Binding, group: &Group) -> bool {
     let vouched = group.vouched && cache.bounds.groups_are_vouched;
-    // In a restored cluster the note is about whoever restored it.
+    // In a restored cluster, the note concerns the person who restored it.
     let before_a_restore = || {
         let is_known = binding.older_groups.contains(&group.meta.uid);
         !is_known && cache.kept.doubt(&binding.meta, || kept::waiting(binding, &group.meta)).is_some()

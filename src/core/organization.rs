@@ -1,4 +1,4 @@
-//! One namespace: everything that should be in it, and what to say about the Groups, RoleBindings and CustomRoles there.
+//! Decides one namespace: its native objects, and the statuses of its Groups, RoleBindings and CustomRoles.
 //!
 //! The whole desired set is computed at once, so that orphans, drift and renames need no code of their own.
 
@@ -33,10 +33,10 @@ use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::api::{self, BindingStatus, GroupStatus, RoleKind, RoleStatus};
 
-/// How many of the roles that a Group holds its status names.
+/// The most roles that the status of a Group names.
 const ROLES_NAMED: usize = 50;
 
-/// What should be in a namespace at a time.
+/// The desired state of a namespace at a time.
 #[must_use]
 pub fn decide(cache: &Cache, namespace: &Name, now: Timestamp, observed: &dyn ObservedState) -> DesiredState {
     let empty = Local::default();
@@ -47,10 +47,10 @@ pub fn decide(cache: &Cache, namespace: &Name, now: Timestamp, observed: &dyn Ob
     }
 }
 
-/// Without an organization nothing is granted, and everything that asks is told why.
+/// Grants nothing, and tells every object why: no organization holds the namespace.
 fn unheld(cache: &Cache, namespace: &Name, local: &Local, failures: &WriteFailures) -> DesiredState {
     let wanting = claims::claimants(cache, namespace).next();
-    // On its way, and nobody's to fix.
+    // A pending claim resolves by itself, so its author has nothing to fix.
     let pending =
         |o: &Organization| matches!(claims::assignment(cache, o), Assignment::Not { reason: Reason::ClaimPending, .. });
     let is_refused = failures.refused_claims.contains_key(namespace);
@@ -58,23 +58,23 @@ fn unheld(cache: &Cache, namespace: &Name, local: &Local, failures: &WriteFailur
     let message = match wanting {
         _ if is_pending => format!("Namespace {namespace}: {}", Reason::ClaimPending.meaning()),
         Some(o) => format!(
-            "Organization {0} wants namespace {namespace} but does not hold it: \
-             `kubectl describe organizations.bailiwick.dev {0}` says why.",
+            "Organization {0} requests namespace {namespace} but does not hold it. To see why, run \
+             `kubectl describe organizations.bailiwick.dev {0}`.",
             o.meta.name
         ),
         None => format!(
-            "No organization holds namespace {namespace}, so nothing here has an effect. Create an Organization with \
-             `spec.namespace: {namespace}`, or move this object to a namespace that an organization holds."
+            "No organization holds namespace {namespace}, so this object has no effect. Create an Organization with \
+             `spec.namespace: {namespace}`, or move the object to a namespace that an organization holds."
         ),
     };
     let reason = if is_pending { Reason::ClaimPending } else { Reason::NoOrganization };
     let finding = || vec![bad(C::Ready, reason, message.clone())];
-    // The organization may only have been recreated, and then nothing else may say what is its own.
+    // The organization may only have been recreated, and no other record says which objects are its own.
     let owner = |meta: &Meta| meta.belongs_to.as_ref().map(Name::to_string);
     let mut statuses = Vec::new();
     let privileged = perhaps_privileged(cache, local);
     for meta in local.groups.metas() {
-        // Its members get the role when an organization takes the namespace (again).
+        // The Group's members will get the role when an organization takes the namespace (again).
         let privileged = privileged.contains(&meta.name) || local.bindings.is_over();
         let status = GroupStatus { privileged, organization: owner(meta), ..GroupStatus::default() };
         statuses.push(StatusDraft::new(ApiKind::Group, meta, Status::Group(status), finding()));
@@ -101,12 +101,12 @@ pub(super) fn named_groups<'a>(local: &'a Local, binding: &'a Binding) -> impl I
     })
 }
 
-/// A binding whose subjects cannot be read may be the one by which a Group became privileged.
+/// A binding with unreadable subjects may be the one that made a Group privileged.
 fn stays_privileged(local: &Local, group: &Group) -> bool {
     group.privileged && local.bindings.values().any(|binding| binding.meta.unreadable.is_some())
 }
 
-/// The Groups to which a binding gives a role that is privileged, as far as that can be told where roles are not resolved.
+/// The Groups that a binding may give a privileged role, as far as that is known without resolved roles.
 fn perhaps_privileged<'a>(cache: &Cache, local: &'a Local) -> BTreeSet<&'a Name> {
     let perhaps = |binding: &&Binding| match &binding.role {
         _ if binding.meta.unreadable.is_some() => true,
@@ -123,7 +123,7 @@ fn perhaps_privileged<'a>(cache: &Cache, local: &'a Local) -> BTreeSet<&'a Name>
     groups.collect()
 }
 
-/// The roles that bindings give to a Group.
+/// The roles that bindings grant to a Group.
 #[derive(Default)]
 struct GroupRoles<'a> {
     roles: BTreeSet<&'a (RoleKind, Name)>,
@@ -140,14 +140,14 @@ struct Namespace<'a> {
     observed: &'a dyn ObservedState,
     handover: Option<Handover>,
     custom_roles: BTreeMap<Name, Arc<Resolved>>,
-    /// The members of each Group, found once: many bindings may name it.
+    /// The members of each Group, computed once because many bindings may name it.
     groups: BTreeMap<Name, Subjects>,
     budget: Budget<'a>,
     members: Members<'a>,
-    /// What bindings give to each Group.
+    /// The roles that bindings grant to each Group.
     group_roles: BTreeMap<&'a Name, GroupRoles<'a>>,
     holders: BTreeSet<(Name, Subject)>,
-    /// What usernames hold here.
+    /// Counts of what each username holds here.
     held: HashMap<Name, Held>,
     /// Whether anything here is withheld because of its age.
     has_doubts: bool,
@@ -227,10 +227,11 @@ impl<'a> Namespace<'a> {
         self.decision
     }
 
-    /// The objects of which nothing but the name is kept. There may be very many, so a status that says so is not said again.
+    /// Objects of which only the name is kept. There may be very many, so a status that already says so is not written
+    /// again.
     fn beyond_limits(&mut self) {
         let local = self.local;
-        // But for what the record of doubts needs to know.
+        // The record of doubts still needs these.
         let has_doubts = self.has_doubts;
         let is_told = |meta: &&Meta| meta.status.left_out && (meta.belongs_to.is_some() || !has_doubts);
         for meta in local.groups.excess() {
@@ -270,7 +271,7 @@ impl<'a> Namespace<'a> {
             }
             Ok(_) => None,
         };
-        // Nobody becomes a member of the default organization because something ended, or others asked for too much.
+        // Nobody joins the default organization because a grant ended, or because others exceeded a limit.
         let still_belong = match refused {
             None => true,
             Some(Reason::Expired) => binding.took_effect(),
@@ -298,7 +299,7 @@ impl<'a> Namespace<'a> {
             }
         }
         if binding.meta.unreadable.is_some() {
-            // Nobody becomes a member of the default organization because it cannot be read.
+            // Nobody joins the default organization because an object cannot be read.
             let (cache, handover) = (self.cache, self.handover.as_ref());
             let asked = subjects::of_binding(cache, self.local, &self.groups, binding, true, handover);
             self.members.belong_by(binding, &asked);
@@ -334,7 +335,7 @@ impl<'a> Namespace<'a> {
         self.status(ApiKind::RoleBinding, &binding.meta, Status::Binding(status), findings);
     }
 
-    /// The part of a site-wide binding in this namespace. What to say about it is the site's business.
+    /// The part of a SiteRoleBinding in this namespace. The site reports its status.
     fn site_binding(&mut self, binding: &Binding) {
         if self.expired(binding.expires_at) {
             return;
@@ -385,8 +386,8 @@ impl<'a> Namespace<'a> {
             (None, 0) if exceeds_an_annotation(group) => good(
                 C::Ready,
                 Reason::Reconciled,
-                "The group is in effect. It is too large for plain `kubectl apply`, which keeps a copy in an annotation: \
-                 use `kubectl apply --server-side`.",
+                "The group is in effect. It is too large for plain `kubectl apply`, which keeps a copy in an \
+                 annotation: use `kubectl apply --server-side`.",
             ),
             (None, 0) => good(C::Ready, Reason::Reconciled, "The group is in effect."),
             (None, _) => {
@@ -400,7 +401,7 @@ impl<'a> Namespace<'a> {
         let status = GroupStatus {
             members: count(who.granted.iter().filter(|g| matches!(g, Subject::User(_))).count()),
             roles: named.chain((more > 0).then(|| format!("and {more} more"))).collect(),
-            // A binding of which only the name is kept may name any Group.
+            // A binding of which only the name is kept may refer to any Group.
             privileged: privileged || self.local.bindings.is_over(),
             withheld: count(who.withheld.len()),
             organization: self.belongs_to(ApiKind::Group, &group.meta),
@@ -451,8 +452,8 @@ impl<'a> Namespace<'a> {
         self.decision.statuses.push(StatusDraft::new(kind, meta, status, findings));
     }
 
-    /// Wants a role and its holders to be in the namespace, and remembers them for the role's part beyond it.
-    /// Returns what came of it so far.
+    /// Adds a role and its holders to the desired state of the namespace, and remembers the holders for the role's part
+    /// beyond it. Returns how much of that is in effect.
     fn grant(&mut self, path: &[&str], role: &Assigned, who: &Subjects, source: &ApiRef) -> Effect {
         let native = names::role(role.id.0, &role.id.1);
         let grant = Grant { namespace: self.name, role: &native, source: &source.uid };
@@ -484,7 +485,7 @@ impl<'a> Namespace<'a> {
         effect
     }
 
-    /// Counts what usernames hold by a grant. What a SiteRoleBinding gives in every namespace counts once, at the site.
+    /// Counts the grants of usernames. A SiteRoleBinding that grants in every namespace counts once, at the site.
     fn hold(&mut self, role: &Assigned, who: &Subjects, effect: &Effect, source: &ApiRef) {
         if source.kind == ApiKind::SiteRoleBinding {
             return;
@@ -500,7 +501,7 @@ impl<'a> Namespace<'a> {
             RoleKind::CustomRole => {
                 let Some(resolved) = self.custom_roles.get(&id.1) else {
                     let Some(role) = self.local.roles.meta(&id.1) else { return Err(Reason::RoleNotFound) };
-                    // Otherwise its own status says why.
+                    // The status of the role gives the reason otherwise.
                     return Err(self.predates_claim(ApiKind::CustomRole, role).unwrap_or(Reason::RoleGrantsNothing));
                 };
                 let implies = self.local.roles.get(&id.1).is_some_and(|r| r.implies_membership);
@@ -526,7 +527,7 @@ impl<'a> Namespace<'a> {
             RoleKind::CustomRole => self.local.roles.get(&id.1).map(|r| r.meta.source(ApiKind::CustomRole)),
             RoleKind::SiteRole => self.cache.site_roles.get(&id.1).map(|r| r.meta.source(ApiKind::SiteRole)),
         };
-        // A role that resolves exists; without a source nothing of it would be owned, so nothing is granted.
+        // A resolved role exists. Without a source, nothing would own the native objects, so nothing is granted.
         let (source, resolved) = match source {
             Some(source) => (source, resolved),
             None => (self.organization.meta.source(ApiKind::Organization), Arc::default()),
@@ -534,12 +535,12 @@ impl<'a> Namespace<'a> {
         Assigned { id, resolved, implies_membership, source }
     }
 
-    /// Why nothing of an object counts, if it may be from before the namespace changed hands.
+    /// The reason for ignoring an object that may predate the namespace's change of hands.
     fn predates_claim(&self, kind: ApiKind, meta: &Meta) -> Option<Reason> {
         order::predates_claim(self.cache, kind, meta, self.handover.as_ref())
     }
 
-    /// What is withheld because of its age, for [`Kept`](super::kept::Kept).
+    /// Objects withheld because of their age, for [`Kept`](super::kept::Kept).
     fn doubts(&self) -> Box<[(Name, Uid)]> {
         let local = self.local;
         let metas = (local.groups.values().map(|group| (ApiKind::Group, &group.meta)))
@@ -556,14 +557,15 @@ impl<'a> Namespace<'a> {
             groups.filter(waits).map(|group| (kept::waiting(binding, &group.meta), &binding.meta.uid))
         });
         let doubts = former.chain(waiting).map(|(doubt, uid)| (Name::from(doubt), uid.clone()));
-        // Of an object beyond the limit nobody knows what it says.
+        // The contents of objects beyond the limit are unknown.
         let unknown = local.is_over() && (local.bindings.is_over() || self.handover.is_some());
         let unknown = unknown.then(|| (Name::from(kept::anything(self.name)), Uid::default()));
         let doubts: BTreeMap<Name, Uid> = doubts.chain(unknown).collect();
         doubts.into_iter().collect()
     }
 
-    /// What to record in an object's status, so that neither a restart nor a record of doubts that is full brings a doubt back.
+    /// The organization to record in an object's status, so that neither a restart nor a full record of doubts brings a
+    /// doubt back.
     fn belongs_to(&self, kind: ApiKind, meta: &Meta) -> Option<String> {
         let by_time = || order::belongs_to(meta, self.handover.as_ref()).is_some();
         let clear = || self.has_doubts && self.predates_claim(kind, meta).is_none();
@@ -571,8 +573,8 @@ impl<'a> Namespace<'a> {
         (meta.belongs_to.as_ref() == Some(holder) || by_time() || clear()).then(|| holder.to_string())
     }
 
-    /// The Groups to record as older than a binding, so that no doubt about them comes (back): those to which it gives a
-    /// privileged role, and in a namespace with doubts all.
+    /// The Groups to record as older than a binding, so that no doubt about them arises again: those to which it grants
+    /// a privileged role, and all of them in a namespace with doubts.
     fn older_groups(&self, binding: &Binding, role: Option<&Assigned>) -> Vec<String> {
         let privileged = role.is_some_and(|role| role.resolved.privileged);
         let vouched = |group: &Group| group.vouched && self.cache.bounds.groups_are_vouched;
@@ -598,7 +600,7 @@ impl<'a> Namespace<'a> {
             if let SubjectRef::Group(name) = subject {
                 let held = self.group_roles.entry(name).or_default();
                 held.roles.insert(&binding.role);
-                // A role that does not exist yet may turn out to be one, and what cannot be read may say anything.
+                // A missing role may turn out to be privileged, and unreadable content may say anything.
                 held.privileged |= binding.meta.unreadable.is_some() || role.is_none_or(|r| r.resolved.privileged);
             }
         }
@@ -616,9 +618,9 @@ impl<'a> Namespace<'a> {
         }
     }
 
-    /// What the API server refuses of a role here: then its bindings give nothing either.
+    /// The failure to write a role here, because of which its bindings grant nothing either.
     fn write_failure_of_role(&self, role: &Assigned) -> Option<(Reason, String)> {
-        // What the site gives in the release namespace is the site's own.
+        // The site owns its grants in the release namespace.
         let here = |key: &NativeRef| key.namespace == *self.name && !key.name.starts_with(names::RELEASE_PREFIX);
         let mut of_role = self.observed.write_failures().of(&role.source.uid).filter(|(key, _)| here(key));
         of_role.next().map(|(_, write_failure)| (write_failure.reason, write_failure.message.clone()))
@@ -629,14 +631,14 @@ impl<'a> Namespace<'a> {
     }
 }
 
-/// Whether a Group, as JSON, is larger than all annotations of an object may be (256 KiB).
+/// Whether a Group, as JSON, exceeds the 256 KiB that all annotations of an object may have together.
 fn exceeds_an_annotation(group: &Group) -> bool {
-    // Of each name also the quotes and a comma.
+    // Each name also takes two quotes and a comma.
     let size: usize = group.members.iter().chain(&*group.external).map(|name| name.len() + 3).sum();
     size > 256 * 1024 - 512
 }
 
-/// A role as it stands in this namespace.
+/// A role as it applies in this namespace.
 struct Assigned {
     id: (RoleKind, Name),
     resolved: Arc<Resolved>,

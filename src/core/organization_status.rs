@@ -20,7 +20,7 @@ use crate::api::{self, OrganizationStatus};
 /// The SiteRole that members hold implicitly.
 ///
 /// # Errors
-/// Why the one that the organization names cannot be it.
+/// The reason why the role that the organization names is not allowed.
 pub(super) fn member_role(cache: &Cache, organization: &Organization) -> Result<Option<Name>, Reason> {
     if organization.meta.unreadable.is_some() {
         return Err(Reason::Unreadable);
@@ -30,7 +30,7 @@ pub(super) fn member_role(cache: &Cache, organization: &Organization) -> Result<
     if role.single_holder || !roles::assignable(role, api::Place::Organization) {
         return Err(Reason::RoleNotAssignableHere);
     }
-    // Every Group would confer it, and whoever may write Groups would hand it out.
+    // Every Group would confer it, so anyone that may write Groups could hand it out.
     if cache.site_role_rights(name).is_none_or(|resolved| resolved.privileged) {
         return Err(Reason::PrivilegedMemberRole);
     }
@@ -50,15 +50,20 @@ pub fn status(cache: &Cache, failures: &WriteFailures, organization: &Organizati
             reason,
             format!("memberRole {name:?}: {} Correct `spec.memberRole`, or set it to \"\".", reason.meaning()),
         ),
-        (None, _) => good(C::MemberRoleResolved, Reason::NotConfigured, "Members hold no role by being members."),
+        (None, _) => good(
+            C::MemberRoleResolved,
+            Reason::NotConfigured,
+            "`spec.memberRole` is empty, so membership alone grants no role.",
+        ),
     };
     let is_default = claims::should_record_default(cache, organization);
     let is_candidate = || claims::equal_candidates(cache).any(|other| other.meta.uid == organization.meta.uid);
     let default = match claims::desired_default(cache) {
         Some(other) if other.meta.uid != organization.meta.uid && organization.asks_default => {
             let message = format!(
-                "Organization {0} is the default one, so users who belong to no organization are members there and not here. \
-                 Set `spec.default: false` on {0} to move it here, or on this Organization to leave it there.",
+                "Organization {0} is the default, so users without an organization become members there, not here. To \
+                 move the default here, set `spec.default: false` on {0}; to leave it there, set it on this \
+                 Organization.",
                 other.meta.name
             );
             bad(C::Default, Reason::AlreadyTaken, message)
@@ -69,22 +74,28 @@ pub fn status(cache: &Cache, failures: &WriteFailures, organization: &Organizati
         _ if is_default => good(C::Default, Reason::IsDefault, Reason::IsDefault.meaning()),
         _ => bad(C::Default, Reason::NotRequested, Reason::NotRequested.meaning()),
     };
-    // An organization without a namespace is legal and has no effect: it is as its author wrote it.
+    // An organization without a namespace is legal and has no effect, as its author intended.
     let inert = assigned.reason == Reason::NotSet;
     let write_failure = failures.first_of(&organization.meta.uid).or_else(|| {
         let roles = [organization.member_role.as_deref(), Some(MEMBER_ROLE)];
         roles.into_iter().flatten().find_map(|role| write_failure_of_role(failures, namespace.as_ref()?, role))
     });
     let ready = match write_failure {
-        // What keeps it from its namespace explains why the API server refuses what it refuses there.
+        // The reason for holding no namespace also explains why the API server refuses writes there.
         _ if !assigned.good && !inert => bad(C::Ready, assigned.reason, assigned.message.clone()),
         Some((reason, message)) => bad(C::Ready, reason, message),
-        None if inert => good(C::Ready, Reason::NotSet, "It has no namespace, so nothing is granted in it."),
+        None if inert => {
+            good(C::Ready, Reason::NotSet, "`spec.namespace` is not set, so the Organization grants nothing.")
+        }
         None if !role.good => bad(C::Ready, role.reason, role.message.clone()),
         None if organization.asks_default && matches!(default.reason, Reason::AlreadyTaken | Reason::Undecided) => {
             bad(C::Ready, default.reason, default.message.clone())
         }
-        None => good(C::Ready, Reason::Reconciled, "It holds its namespace, and its members hold their roles."),
+        None => good(
+            C::Ready,
+            Reason::Reconciled,
+            "The Organization holds its namespace, and its members hold their roles.",
+        ),
     };
     let status = OrganizationStatus {
         namespace: namespace.map(|n| n.to_string()),
@@ -103,13 +114,13 @@ pub fn status(cache: &Cache, failures: &WriteFailures, organization: &Organizati
     StatusDraft::new(ApiKind::Organization, &organization.meta, Status::Organization(status), findings)
 }
 
-/// Why the native role for what members hold is not as it should be in a namespace.
+/// The failure to write the native role that members hold in a namespace.
 fn write_failure_of_role(failures: &WriteFailures, namespace: &Name, role: &str) -> Option<(Reason, String)> {
     let key = NativeRef::new(NativeKind::Role, namespace.clone(), names::role(api::RoleKind::SiteRole, role));
     failures.get(&key).map(|write_failure| (write_failure.reason, write_failure.message.clone()))
 }
 
-/// Those among whom it is open which is the default organization.
+/// The message that names the candidates while the default organization is undecided.
 fn undecided_default(cache: &Cache) -> String {
     let named: Vec<&str> = claims::equal_candidates(cache).map(|o| &*o.meta.name).take(5).collect();
     format!("Organizations {}: {}", named.join(", "), Reason::Undecided.meaning())
@@ -131,21 +142,27 @@ fn within_limits(cache: &Cache, namespace: Option<&Name>, counts: Counts) -> Fin
     let mut named: Vec<String> = excess.take(5).map(|(kind, meta)| format!("{kind} {}", meta.name)).collect();
     let others = usize::try_from(counts.beyond_limits).unwrap_or(usize::MAX).saturating_sub(named.len());
     if others > 0 {
-        named.push(format!("{others} more (their Ready condition says TooLarge)"));
+        named.push(format!("{others} more (with the reason TooLarge in their Ready condition)"));
     }
-    let message =
-        format!("Objects beyond a documented limit do not count: {}. Delete or shrink some.", named.join(", "));
+    let message = format!(
+        "Objects beyond a documented limit have no effect: {}. Delete or shrink some objects.",
+        named.join(", ")
+    );
     bad(C::WithinLimits, Reason::TooLarge, message)
 }
 
-/// About the site as a whole, so it is said where there is exactly one to say it.
+/// The policies concern the whole site, so only the default organization reports them.
 fn policies(cache: &Cache) -> Option<Finding> {
     let faults = cache.policy_faults.as_ref()?;
     let Some(first) = faults.iter().map(|(reason, _)| *reason).min() else {
         return Some(good(C::PoliciesInPlace, Reason::InPlace, Reason::InPlace.meaning()));
     };
     let what: Vec<String> = faults.iter().map(|(reason, what)| format!("{what} ({reason})")).collect();
-    Some(bad(C::PoliciesInPlace, first, format!("Not as the chart installed them: {}.", what.join(", "))))
+    Some(bad(
+        C::PoliciesInPlace,
+        first,
+        format!("Policies differ from the chart's: {}. Apply the chart again.", what.join(", ")),
+    ))
 }
 
 fn configuration(cache: &Cache) -> Finding {
@@ -153,7 +170,7 @@ fn configuration(cache: &Cache) -> Finding {
         return good(C::ConfigurationRead, Reason::Readable, Reason::Readable.meaning());
     }
     let what: Vec<String> = cache.unread.iter().map(|(map, why)| format!("ConfigMap {map}: {why}")).collect();
-    let message = format!("What was read last stays in effect. {}", what.join(". "));
+    let message = format!("The last readable configuration stays in effect. {}", what.join(". "));
     bad(C::ConfigurationRead, Reason::Unreadable, message)
 }
 
@@ -163,7 +180,9 @@ fn assigned(cache: &Cache, failures: &WriteFailures, organization: &Organization
         Assignment::Holds(name) if failures.unauthorized.contains(&name) => {
             (bad(kind, Reason::OperatorNotAuthorized, Reason::OperatorNotAuthorized.meaning()), Some(name))
         }
-        Assignment::Holds(name) => (good(kind, Reason::Assigned, format!("It holds namespace {name}.")), Some(name)),
+        Assignment::Holds(name) => {
+            (good(kind, Reason::Assigned, format!("The Organization holds namespace {name}.")), Some(name))
+        }
         Assignment::Not { reason, namespace, other } => {
             let why = namespace.as_ref().and_then(|n| failures.refused_claims.get(n));
             let reason = if why.is_some() && reason == Reason::ClaimPending { Reason::ClaimRefused } else { reason };
@@ -189,26 +208,25 @@ fn unassigned(
             similar(cache, namespace)
         ),
         (Reason::AlreadyClaimed, Some(other)) => format!(
-            "Namespace {namespace} is claimed by Organization {other}. `spec.namespace` is set once: recreate this \
-             Organization with another one."
+            "Organization {other} already holds namespace {namespace}. `spec.namespace` cannot be changed: recreate \
+             this Organization with another one."
         ),
         (Reason::ReservedFor, Some(other)) => format!(
-            "Namespace {namespace} is kept for Organization {other}, which held it. An administrator (verb `override` on \
-             the Namespace) releases it: {}",
+            "Namespace {namespace} is reserved for Organization {other}, which held it before. An administrator with \
+             the verb `override` on the Namespace can release it: {}",
             release(namespace)
         ),
         (Reason::ReservedElsewhere, Some(other)) => format!(
-            "Namespace {namespace}: this Organization is recorded on namespace {other}. An administrator (verb `override` \
-             on the Namespace) has to release that first: {}",
+            "This Organization cannot take namespace {namespace} while it is recorded on namespace {other}. An \
+             administrator with the verb `override` on that Namespace has to release it first: {}",
             release(other)
         ),
         (Reason::NamespaceNotFound, _) => format!(
-            "Namespace {namespace}: {} Run `helm upgrade`, which creates whitelisted namespaces; where \
-             `createNamespaces` leaves this one out, create it first.",
-            reason.meaning()
+            "Namespace {namespace} does not exist. Run `helm upgrade`, which creates whitelisted namespaces and gives \
+             the operator its rights there. If `createNamespaces` leaves this one out, create it first."
         ),
         (Reason::Undecided, Some(other)) => {
-            format!("Namespace {namespace}, which Organization {other} wants as well: {}", reason.meaning())
+            format!("Organization {other} requests namespace {namespace} as well: {}", reason.meaning())
         }
         _ => {
             let why = why.filter(|_| reason == Reason::ClaimRefused);
@@ -218,10 +236,10 @@ fn unassigned(
     }
 }
 
-/// The namespace on the whitelist that was meant, perhaps.
+/// A similar name on the whitelist, in case of a typing error.
 fn similar(cache: &Cache, namespace: &str) -> String {
     let whitelist = cache.bounds.namespace_whitelist.iter();
     let similar = whitelist.map(|name| (strsim::osa_distance(name, namespace), name)).min();
     let similar = similar.filter(|(distance, _)| *distance <= 2);
-    similar.map_or_else(String::new, |(_, name)| format!(" The similar name {name} is."))
+    similar.map_or_else(String::new, |(_, name)| format!(" Did you mean {name}?"))
 }

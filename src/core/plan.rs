@@ -1,17 +1,38 @@
-//! From what is there to what should be there: the next writes.
+//! The next writes that lead from the observed to the desired state.
 //!
-//! What takes access away goes before what gives it, and nobody who keeps access is without it for a moment. The steps:
+//! Revocations go before grants, and subjects that keep access never lose it in between. The steps:
 //!
-//! 1. Roles shrink to what they keep, and bindings lose the subjects that they should lose. An obsolete binding keeps only
-//!    subjects whose replacement, from the same source, does not exist yet (or cannot be written but grants the same role).
-//!    Once none are left, it is deleted.
-//! 2. Roles are created and grow, except those that somebody is about to leave.
+//! 1. Roles shrink to the rules that they keep, and bindings lose the subjects that they should lose. An obsolete
+//!    binding keeps only subjects whose replacement, from the same source, does not exist yet (or cannot be written but
+//!    grants the same role). Once none are left, it is deleted.
+//! 2. Roles are created and grow, except those that subjects are about to leave.
 //! 3. Bindings are created and grow.
-//! 4. Roles that nothing refers to are deleted.
+//! 4. Roles that no binding refers to are deleted.
 //!
-//! [`next`] returns one step only; when its writes are done it is asked again. So a plan is never stale, and after a crash
-//! nothing has to be cleaned up but what the next answer names anyway. Revocations may also begin while other writes are in
-//! flight ([`InFlight::concurrent_revocations`]): a revocation waits for no write but one of its own object.
+//! [`next`] returns one step; the caller asks again once its writes are done. So a plan is never stale, and after a
+//! crash the next step cleans up everything. Revocations may also begin while other writes are in flight
+//! ([`InFlight::concurrent_revocations`]): a revocation waits only for a write to its own object.
+//!
+//! ```
+//! use bailiwick::api::ApiKind;
+//! use bailiwick::core::object_ref::{NativeRef, ObjectRef};
+//! use bailiwick::core::plan::{self, GivenUp, Present, Write};
+//! use bailiwick::core::rbac::{Desired, DesiredSet, NativeKind, RbacSpec, Subject};
+//!
+//! let source = ObjectRef::new(ApiKind::RoleBinding, "data-science", "readers").with_uid("1");
+//! let role = NativeRef::new(NativeKind::Role, "data-science", "bailiwick:reader");
+//! let binding = NativeRef::new(NativeKind::RoleBinding, "data-science", "bailiwick:readers");
+//! let subjects = [Subject::User("ada@example.com".into())].into();
+//! let desired = DesiredSet::from([
+//!     (role.clone(), Desired { content: RbacSpec::Rules([].into()), source: source.clone() }),
+//!     (binding, Desired { content: RbacSpec::Binding { role: role.name.clone(), subjects }, source }),
+//! ]);
+//!
+//! // Nothing exists yet. The role comes first: a binding never precedes its role.
+//! let step = plan::next(&desired, &Present::new(), &GivenUp::default());
+//! assert!(matches!(&step.writes[..], [Write::Create { key, .. }] if *key == role));
+//! assert!(!step.urgent, "it revokes nothing");
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,37 +46,37 @@ use super::uid::Uid;
 /// One write to the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
-    /// Create what is not there.
+    /// Create an object that does not exist.
     Create {
-        #[allow(missing_docs)]
+        /// The object to create.
         key: NativeRef,
-        #[allow(missing_docs)]
+        /// Its content.
         native: Desired,
     },
-    /// Change what is there, if it still is the object of this UID.
+    /// Change an object, if it still has this UID.
     Apply {
-        #[allow(missing_docs)]
+        /// The object to change.
         key: NativeRef,
-        #[allow(missing_docs)]
+        /// Its new content.
         native: Desired,
-        #[allow(missing_docs)]
+        /// The UID that it must have.
         uid: Uid,
-        /// Whether this takes something away.
+        /// Whether this revokes access.
         revokes: bool,
     },
-    /// Delete what is there, if it still is the object of this UID.
+    /// Delete an object, if it still has this UID.
     Delete {
-        #[allow(missing_docs)]
+        /// The object to delete.
         key: NativeRef,
-        #[allow(missing_docs)]
+        /// The UID that it must have.
         uid: Uid,
-        /// Whether this takes something away from anyone.
+        /// Whether this revokes access.
         revokes: bool,
     },
 }
 
 impl Write {
-    /// What it is about.
+    /// The object to write.
     #[must_use]
     pub fn key(&self) -> &NativeRef {
         match self {
@@ -63,7 +84,7 @@ impl Write {
         }
     }
 
-    /// Whether it takes access away, so that it must not wait for what gives access.
+    /// Whether it revokes access, so that it must not wait for grants.
     #[must_use]
     pub fn revokes(&self) -> bool {
         match self {
@@ -73,24 +94,24 @@ impl Write {
     }
 }
 
-/// What is there, in one unit.
+/// The existing native objects of one key.
 pub type Present = BTreeMap<NativeRef, Box<Observed>>;
 
-/// What is to be written at once.
+/// Writes that may all run at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
-    /// Of different objects, in any order.
+    /// Each to another object, in any order.
     pub writes: Vec<Write>,
-    /// Whether they take access away, or somebody keeps what they should lose until they are done.
+    /// Whether they revoke access, or a subject keeps access that it should lose until they are done.
     pub urgent: bool,
 }
 
-/// What the API server refuses to have written, for now.
+/// Native objects that cannot currently be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GivenUp {
-    /// All of it. What takes access away is tried all the same, …
+    /// All of them. Revocations are still attempted, …
     pub objects: BTreeSet<NativeRef>,
-    /// … but from these of them: it was what was refused.
+    /// … except for these, whose revocations were refused.
     pub resisting: BTreeSet<NativeRef>,
 }
 
@@ -101,8 +122,8 @@ impl GivenUp {
     }
 }
 
-/// The next step. Empty when everything is as it should be, but for what is given up, which holds up nothing else, least of all
-/// what takes access away.
+/// The next step. It is empty once everything is as desired, except for objects that are given up. Those hold up
+/// nothing else, and revocations least of all.
 #[must_use]
 pub fn next(desired: &DesiredSet, present: &Present, given_up: &GivenUp) -> Step {
     let plan = Plan::new(desired, present, given_up, &BTreeSet::new());
@@ -117,7 +138,7 @@ pub fn next(desired: &DesiredSet, present: &Present, given_up: &GivenUp) -> Step
     Step { writes, urgent }
 }
 
-/// What is being written.
+/// The writes in flight.
 #[derive(Clone, Debug, Default)]
 pub struct InFlight {
     giving: BTreeSet<NativeRef>,
@@ -125,31 +146,31 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Whether nothing is.
+    /// Whether no write is in flight.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.giving.is_empty() && self.revoking.is_empty()
     }
 
-    /// Whether this object is being written.
+    /// Whether a write to this object is in flight.
     #[must_use]
     pub fn contains(&self, key: &NativeRef) -> bool {
         self.giving.contains(key) || self.revoking.contains(key)
     }
 
-    /// A write begins. No other of its object is under way.
+    /// A write begins. No other write to its object is in flight.
     pub fn begin(&mut self, write: &Write) {
         let keys = if write.revokes() { &mut self.revoking } else { &mut self.giving };
         keys.insert(write.key().clone());
     }
 
-    /// A write is done. Says whether it was one that takes access away.
+    /// A write has ended. Returns whether it revoked access.
     pub fn end(&mut self, key: &NativeRef) -> bool {
         !self.giving.remove(key) && self.revoking.remove(key)
     }
 
-    /// What can be taken away meanwhile: from objects that are not being written. One that is losing something does not
-    /// count as another's successor before it is known what it has left.
+    /// Revocations that can begin meanwhile, from objects without a write in flight. An object that is losing something
+    /// does not count as another's successor until its remaining content is known.
     #[must_use]
     pub fn concurrent_revocations(&self, desired: &DesiredSet, present: &Present, given_up: &GivenUp) -> Vec<Write> {
         let plan = Plan::new(desired, present, given_up, &self.revoking);
@@ -162,13 +183,13 @@ impl InFlight {
     }
 }
 
-/// Bindings that take each other's place.
+/// Bindings that replace each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum ReplacementGroup<'a> {
-    /// Those of one source, by its UID.
+    /// The bindings of one source, by its UID.
     Source(&'a Uid),
-    /// What SiteRoles give beyond the namespaces of organizations, on the cluster or in this namespace: one binding for
-    /// all holders of a role, so that who is moved from one role to another is moved between bindings of two sources.
+    /// The parts of SiteRoles beyond organizations' namespaces, on the cluster or in this namespace. All holders of a
+    /// role share one binding there, so a subject with a new role moves between the bindings of two sources.
     Beyond(&'a Name),
 }
 
@@ -182,13 +203,13 @@ impl<'a> ReplacementGroup<'a> {
     }
 }
 
-/// Everyone whom bindings shall reach and do not reach yet, or not for sure.
+/// Subjects that bindings should reach, but do not reach yet or not for certain.
 #[derive(Default)]
 struct Successors<'a> {
-    /// Those who are to come, of each replacement group.
+    /// The subjects still to be reached, for each replacement group.
     coming: BTreeMap<ReplacementGroup<'a>, BTreeSet<&'a Subject>>,
-    /// Subjects whose replacement binding cannot currently be written. They do not keep a different role meanwhile, but keep the
-    /// same role if an old binding still grants it.
+    /// Subjects whose replacement binding cannot currently be written. They do not keep a different role meanwhile, but
+    /// keep the same role if an old binding still grants it.
     blocked: BTreeMap<(ReplacementGroup<'a>, &'a Name), BTreeSet<&'a Subject>>,
 }
 
@@ -209,7 +230,7 @@ fn successors<'a>(
         let is_losing = !losing.is_empty() && (losing.contains(key) || losing.contains(&role));
         let there = match present.get(key).and_then(|o| o.content.as_ref()) {
             _ if is_losing => &[],
-            // Most are as they should be, and the largest are very large.
+            // Most objects are as desired, and the largest are very large.
             Some(content) if *content == native.content => continue,
             Some(RbacSpec::Binding { subjects, .. }) => subjects.as_ref(),
             _ => &[],
@@ -263,7 +284,7 @@ impl<'a> Plan<'a> {
         unwanted.map(|(key, observed)| (key, &**observed))
     }
 
-    /// Roles that nobody should have, and that no known binding gives: one that is being written may.
+    /// Obsolete roles that no known binding refers to. A binding that is being written may refer to them.
     fn delete_unbound_roles(&self) -> impl Iterator<Item = Write> {
         let bound = self.present.iter().filter_map(|(key, observed)| match &observed.content {
             Some(RbacSpec::Binding { role, .. }) => Some(role_of(key, role)),
@@ -286,8 +307,8 @@ impl<'a> Plan<'a> {
             let Some(observed) = observed else { continue };
             let RbacSpec::Rules(want) = &native.content else { continue };
             match &observed.content {
-                // Something that we never write: an aggregated role, say. It cannot be mended in place, and deleting it once
-                // is all that can be done.
+                // Content that we never write, such as an aggregated role. Nothing can repair it in place, and deleting
+                // it once is all that can be done.
                 None | Some(RbacSpec::Binding { .. }) if observed.terminating => {}
                 None | Some(RbacSpec::Binding { .. }) => writes.push(delete(key, observed, true)),
                 _ if observed.must_recreate && !observed.terminating => writes.push(delete(key, observed, true)),
@@ -311,20 +332,20 @@ impl<'a> Plan<'a> {
         for (key, native, observed) in self.wanted(false) {
             let (Some(observed), RbacSpec::Binding { role, subjects }) = (observed, &native.content) else { continue };
             match &observed.content {
-                // The role of this name is somebody else's, as long as ours is refused: it may say anything.
+                // The role of this name is somebody else's while ours is refused, so it may have any rules.
                 _ if self.is_foreign(&role_of(key, role)) => writes.extend(end(key, observed)),
                 Some(content) if *content == native.content && !observed.must_recreate => {}
                 Some(RbacSpec::Binding { role: bound, subjects: have }) if bound == role && !observed.must_recreate => {
                     let staying = self.staying(key, native, observed);
                     let stays = |g: &&Subject| subjects.binary_search(*g).is_ok() || staying.contains(*g);
                     let kept: Vec<Subject> = have.iter().filter(stays).cloned().collect();
-                    // Only taking away: what is to be added may be refused, and must not hold this up.
+                    // Only revoke: additions may be refused, and must not hold this up.
                     if kept.len() < have.len() {
                         let content = RbacSpec::Binding { role: role.clone(), subjects: kept.into() };
                         writes.push(apply(key, Desired { content, source: native.source.clone() }, observed, true));
                     }
                 }
-                // A roleRef cannot be changed, and what was refused once is done by deleting, which is never refused.
+                // A roleRef cannot be changed. After a refusal, the object is deleted, which is never refused.
                 _ => writes.extend(end(key, observed)),
             }
         }
@@ -346,12 +367,12 @@ impl<'a> Plan<'a> {
         writes
     }
 
-    /// Whether ours cannot be written, and is not there.
+    /// Whether our role cannot be written and does not exist.
     fn is_foreign(&self, key: &NativeRef) -> bool {
         self.given_up.objects.contains(key) && !self.present.contains_key(key)
     }
 
-    /// The subjects of a binding for whom another one is wanted and is not there yet.
+    /// The subjects of a binding whose replacement does not exist yet.
     fn kept(&self, key: &'a NativeRef, observed: &'a Observed) -> BTreeSet<&'a Subject> {
         let blocked = self.blocked(key, observed);
         let mut kept = self.moving(key, observed);
@@ -361,7 +382,7 @@ impl<'a> Plan<'a> {
         kept
     }
 
-    /// Those of them who leave what it gives as soon as they have something else.
+    /// The subjects that leave its role once they have another one.
     fn moving(&self, key: &'a NativeRef, observed: &'a Observed) -> BTreeSet<&'a Subject> {
         let Some(RbacSpec::Binding { subjects, .. }) = &observed.content else { return BTreeSet::new() };
         let Owner::One(owner) = &observed.owner else { return BTreeSet::new() };
@@ -371,7 +392,7 @@ impl<'a> Plan<'a> {
         subjects.iter().filter(|s| coming.contains(s)).collect()
     }
 
-    /// Everybody who shall have what this gives, by a binding that is given up.
+    /// The subjects that should have its role through a binding that is given up.
     fn blocked(&self, key: &'a NativeRef, observed: &'a Observed) -> Option<&BTreeSet<&'a Subject>> {
         let (Some(RbacSpec::Binding { role, .. }), Owner::One(owner)) = (&observed.content, &observed.owner) else {
             return None;
@@ -379,32 +400,32 @@ impl<'a> Plan<'a> {
         self.successors.blocked.get(&(ReplacementGroup::of(key, owner), role))
     }
 
-    /// Whether this is nothing to anybody but what they shall have anyway.
+    /// Whether it gives its subjects nothing but what they should have anyway.
     fn is_left_by_nobody(&self, key: &'a NativeRef, observed: &'a Observed) -> bool {
         let Some(RbacSpec::Binding { subjects, .. }) = &observed.content else { return false };
         self.blocked(key, observed).is_some_and(|all| subjects.iter().all(|s| all.contains(s)))
     }
 
-    /// Those who shall leave a binding that stays, as soon as they have arrived in another one.
+    /// The subjects that leave a binding which stays, once they have arrived in another one.
     fn staying(&self, key: &'a NativeRef, native: &Desired, observed: &'a Observed) -> BTreeSet<&'a Subject> {
         let RbacSpec::Binding { subjects, .. } = &native.content else { return BTreeSet::new() };
         if !ReplacementGroup::is_beyond(key) || observed.content.as_ref() == Some(&native.content) {
             return BTreeSet::new();
         }
-        // No subject here can be blocked: when the shard count changes, every shard of the role gets a new name, so a surviving
-        // shard is never replaced by another shard of its own role.
+        // No subject here can be blocked: when the shard count changes, every shard of the role gets a new name, so a
+        // surviving shard is never replaced by another shard of its own role.
         let mut moving = self.moving(key, observed);
         moving.retain(|grantee| subjects.binary_search(grantee).is_err());
         moving
     }
 
-    /// Whether somebody has what they should lose until they have something else.
+    /// Whether a subject keeps access that it should lose until its replacement exists.
     fn somebody_waits(&self) -> bool {
         self.unwanted(false).any(|(key, observed)| !self.moving(key, observed).is_empty())
             || self.left_by_some().next().is_some()
     }
 
-    /// Bindings that stay and that somebody shall leave.
+    /// Bindings that stay while some of their subjects leave.
     fn left_by_some(&self) -> impl Iterator<Item = (&'a NativeRef, &'a Observed)> {
         self.wanted(false).filter_map(|(key, native, observed)| {
             observed.filter(|o| !self.staying(key, native, o).is_empty()).map(|o| (key, o))
@@ -418,8 +439,8 @@ impl<'a> Plan<'a> {
     }
 
     fn grow_roles(&self) -> Vec<Write> {
-        // Those who wait in an old binding for their new one must not get what its role gains: that grows when they are gone. Nor
-        // must those whom the API server does not let be taken out of a binding.
+        // Subjects that wait in an old binding for their new one must not get the additions to its role, so that role
+        // grows after they have left. The same applies to subjects that the API server does not let us remove.
         let present = self.present;
         let resisting = self.given_up.resisting.iter().filter_map(|key| Some((key, &**present.get(key)?)));
         let being_left: BTreeSet<(&Name, &Name)> = self
@@ -440,8 +461,8 @@ impl<'a> Plan<'a> {
     }
 
     fn grow_bindings(&self) -> Vec<Write> {
-        // Never to a role that is not ours: a binding that comes before its role would give whatever stands under the name. Nor to
-        // one that gives more than it should, and cannot be changed.
+        // Never bind a role that is not ours: a binding that precedes its role would grant whatever has that name. Nor
+        // a role that grants too much and cannot be changed.
         let bound_to_ours = |key: &NativeRef, native: &Desired| match &native.content {
             RbacSpec::Binding { role, .. } => {
                 let role = role_of(key, role);
@@ -472,7 +493,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The role to which a binding of this key refers.
+/// The role that a binding with this key refers to.
 fn role_of(binding: &NativeRef, role: &Name) -> NativeRef {
     let kind = match binding.kind {
         NativeKind::ClusterRoleBinding => NativeKind::ClusterRole,
@@ -481,7 +502,7 @@ fn role_of(binding: &NativeRef, role: &Name) -> NativeRef {
     NativeRef::new(kind, binding.namespace.clone(), role.clone())
 }
 
-/// Ends a binding. One that is being deleted and kept by somebody's finalizer goes on granting, so it is emptied.
+/// Ends a binding. One that is being deleted, but has somebody's finalizer, still grants, so it is emptied.
 fn end(key: &NativeRef, observed: &Observed) -> Option<Write> {
     if !observed.terminating {
         return Some(delete(key, observed, true));
@@ -496,7 +517,7 @@ fn grow(key: &NativeRef, native: &Desired, observed: Option<&Observed>) -> Optio
     match observed {
         None => Some(Write::Create { key: key.clone(), native: native.clone() }),
         Some(o) if o.content.as_ref() == Some(&native.content) && o.described_as(&native.source) => None,
-        // An owner that is not ours would keep the object alive, and cannot be taken away by an apply.
+        // An owner that is not ours would keep the object alive, and an apply cannot remove it.
         Some(o) if o.must_recreate || o.owner == Owner::Several => end(key, o),
         Some(o) => Some(apply(key, native.clone(), o, false)),
     }

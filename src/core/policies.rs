@@ -1,5 +1,5 @@
-//! Whether the admission policies that the chart installs are in place. Nothing that is granted rests on them, but people
-//! do: what is missing or was changed is said.
+//! Checks whether the chart's admission policies are in place. No grant depends on them, but people do, so missing and
+//! changed policies are reported.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ const LONGEST: usize = 512 * 1024;
 /// Policies and bindings, by kind and name.
 pub type Policies = BTreeMap<(String, String), Value>;
 
-/// The policies in a text of several YAML documents; what else is in it is left out.
+/// The policies in a text of several YAML documents; other objects are left out.
 ///
 /// # Errors
-/// When it is too long, too deep or no YAML.
+/// When it is too long, too deep or not YAML.
 pub fn parse(text: &str) -> Result<Policies, text::Error> {
     let mut policies = Policies::new();
     for mut object in text::documents(text, LONGEST)? {
@@ -33,7 +33,7 @@ pub fn parse(text: &str) -> Result<Policies, text::Error> {
     Ok(policies)
 }
 
-/// What is not as it should be: missing, or changed.
+/// The policies that are missing or changed.
 #[must_use]
 pub fn faults(expected: &Policies, live: &Policies) -> Vec<(Reason, String)> {
     let fault = |(key, spec): (&(String, String), &Value)| {
@@ -47,8 +47,8 @@ pub fn faults(expected: &Policies, live: &Policies) -> Vec<(Reason, String)> {
     expected.iter().filter_map(fault).collect()
 }
 
-/// Whether a value says all that another one does. The API server adds fields (its defaults), but neither takes any away
-/// nor touches lists.
+/// Whether a value contains all of another one. The API server adds fields (its defaults), but neither removes any nor
+/// changes lists.
 fn says(is: &Value, expected: &Value) -> bool {
     match (is, expected) {
         (Value::Object(is), Value::Object(expected)) => {
@@ -61,7 +61,7 @@ fn says(is: &Value, expected: &Value) -> bool {
     }
 }
 
-/// What the API server may leave out.
+/// Values that the API server may leave out.
 fn empty(value: &Value) -> bool {
     value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)
 }

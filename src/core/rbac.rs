@@ -1,5 +1,5 @@
-//! Native RBAC objects as values: what we want ([`Desired`]), what is there ([`Observed`]), and the way to and from the
-//! types of the Kubernetes API.
+//! Native RBAC objects as values: desired ones ([`Desired`]), observed ones ([`Observed`]), and the conversion to and
+//! from the types of the Kubernetes API.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,12 +60,12 @@ impl std::fmt::Display for Subject {
     }
 }
 
-/// What a native object says.
+/// The content of a native object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RbacSpec {
-    /// Of a Role or ClusterRole.
+    /// The rules of a Role or ClusterRole.
     Rules(Arc<[Rule]>),
-    /// Of a RoleBinding or ClusterRoleBinding.
+    /// The content of a RoleBinding or ClusterRoleBinding.
     Binding {
         /// The Role of the same namespace, or the ClusterRole for a ClusterRoleBinding. We refer to no other kind.
         role: Name,
@@ -74,65 +74,65 @@ pub enum RbacSpec {
     },
 }
 
-/// A native object that should be there.
+/// A native object that should exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
-    /// What it says.
+    /// Its content.
     pub content: RbacSpec,
-    /// The one object of ours that asked for it, and owns it.
+    /// The one object of ours that requests and owns it.
     pub source: ApiRef,
 }
 
-/// What should be in one unit.
+/// The native objects that one key should have.
 pub type DesiredSet = BTreeMap<NativeRef, Desired>;
 
-/// A native object that is there.
+/// A native object that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
-    /// Its UID: every write to it carries this, so that a late one cannot bring a deleted grant back.
+    /// Its UID. Every write to it carries the UID, so that a late write cannot bring a deleted grant back.
     pub uid: Uid,
-    /// Its resource version. Kubernetes has them ordered since 1.35.
+    /// Its resource version. Kubernetes guarantees the order since 1.35.
     pub version: u64,
-    /// What it says; `None` when it says something that we never would (a foreign kind of role, say).
+    /// Its content; `None` if we would never write it (a foreign kind of role, for example).
     pub content: Option<RbacSpec>,
-    /// Who owns it.
+    /// Its owner.
     pub owner: Owner,
-    /// What the annotation names as the source, if that is one.
+    /// The source in its annotation, if that is valid.
     pub origin: Option<ObjectRef<ApiKind>>,
     /// Whether it carries our label.
     pub labelled: bool,
     /// It has to be deleted and recreated: an update was refused.
     pub must_recreate: bool,
-    /// It is being deleted, and a finalizer of somebody's keeps it: it grants until it is gone.
+    /// It is being deleted, but still has somebody's finalizer: it grants until it is gone.
     pub terminating: bool,
 }
 
-/// Whose deletion deletes a native object.
+/// The object whose deletion deletes a native object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Nobody's.
+    /// None.
     None,
-    /// That of the object with this UID.
+    /// The object with this UID.
     One(Uid),
-    /// That of several: it would outlive the one that asked for it.
+    /// Several: it would outlive the one that requested it.
     Several,
 }
 
 impl Observed {
-    /// Who asked for it, as it says itself.
+    /// The object that requested it, according to its annotation and owner.
     #[must_use]
     pub fn source(&self) -> Option<ApiRef> {
         let (Owner::One(uid), Some(origin)) = (&self.owner, &self.origin) else { return None };
         Some(origin.clone().with_uid(uid.clone()))
     }
 
-    /// Whether it is as it should be.
+    /// Whether it is as desired.
     #[must_use]
     pub fn is_as(&self, native: &Desired) -> bool {
         !self.must_recreate && self.content.as_ref() == Some(&native.content) && self.described_as(&native.source)
     }
 
-    /// Whether everything but the content is as it should be.
+    /// Whether everything but the content is as desired.
     #[must_use]
     pub fn described_as(&self, source: &ApiRef) -> bool {
         self.labelled && self.source().is_some_and(|said| said == *source)
@@ -142,13 +142,13 @@ impl Observed {
 /// A native object of the Kubernetes API.
 #[derive(Clone, Debug)]
 pub enum Object {
-    #[allow(missing_docs)]
+    /// A Role.
     Role(v1::Role),
-    #[allow(missing_docs)]
+    /// A RoleBinding.
     RoleBinding(v1::RoleBinding),
-    #[allow(missing_docs)]
+    /// A ClusterRole.
     ClusterRole(v1::ClusterRole),
-    #[allow(missing_docs)]
+    /// A ClusterRoleBinding.
     ClusterRoleBinding(v1::ClusterRoleBinding),
 }
 
@@ -163,7 +163,7 @@ pub fn metadata(object: &Object) -> &ObjectMeta {
     }
 }
 
-/// Whether the operator may take this object for its own: by label or owner, and by name.
+/// Whether the operator may treat this object as its own: by label or owner, and by name.
 #[must_use]
 pub fn is_ours(metadata: &ObjectMeta) -> bool {
     let named = metadata.name.as_deref().is_some_and(|name| name.starts_with(PREFIX));
@@ -186,7 +186,7 @@ pub fn to_object(key: &NativeRef, native: &Desired, uid: Option<&Uid>) -> Object
         uid: uid.map(ToString::to_string),
         labels: Some([(MANAGED_BY.to_owned(), FIELD_MANAGER.to_owned())].into()),
         annotations: Some([(SOURCE.to_owned(), source.path())].into()),
-        // No blockOwnerDeletion: it would need rights that the operator does not have, and deletion revokes.
+        // No blockOwnerDeletion: it needs rights that the operator does not have, and deletion has to revoke.
         owner_references: Some(vec![OwnerReference {
             api_version: format!("{GROUP}/{VERSION}"),
             kind: source.kind.to_string(),
@@ -271,7 +271,7 @@ pub fn from_rules(rules: &[v1::PolicyRule]) -> Vec<Rule> {
         .collect()
 }
 
-/// Reads one native object that the API server showed; `None` if it lacks what every stored object has.
+/// Reads a native object from the API server; `None` if it lacks fields that every stored object has.
 #[must_use]
 pub fn observe(object: &Object) -> Option<(NativeRef, Observed)> {
     let (kind, metadata, content) = match object {

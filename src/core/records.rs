@@ -1,6 +1,6 @@
-//! Records: what a decision needs of each of our objects, parsed once at the edge and small enough to keep in memory.
+//! Records: the parts of our objects that decisions need, parsed once at the edge and small enough to keep in memory.
 //!
-//! Everything after this file takes records, never the loose types of [`crate::api`].
+//! All code after this file takes records, never the loose types of [`crate::api`].
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -21,7 +21,7 @@ use crate::api::vocabulary::{
 };
 use crate::api::{self, ApiKind, Permission, Place, RoleKind, SiteSubjectKind, SubjectKind};
 
-/// What every record has.
+/// Metadata and status, which every record has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// Name.
@@ -38,29 +38,29 @@ pub struct Meta {
     pub created: Option<CompactTime>,
     /// The status as it stands.
     pub status: ObservedStatus,
-    /// The resource version at which the spec was last written, if the operator saw that happen; else zero.
+    /// The resource version of the last change to the spec, if the operator saw it; otherwise zero.
     pub written_version: u64,
     /// The organization that the status names as the object's own: see [`super::order`].
     pub belongs_to: Option<Name>,
-    /// Why the object cannot be read (see [`super::salvage`]): it grants nothing, and goes on to guard what it guards.
+    /// Why the object cannot be read (see [`super::salvage`]). It grants nothing, and still protects what it protected.
     pub unreadable: Option<Name>,
 }
 
-/// What must be known of a status to tell whether it has to be written, and with which transition times.
+/// The parts of a status that show whether it has to be written, and with which transition times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedStatus {
-    /// Of all of it but the transition times.
+    /// A digest of everything but the transition times.
     pub digest: u64,
     /// Of each condition.
     pub transitions: Box<[Transition]>,
-    /// Whether it says that the object counts.
+    /// Whether the object counts, according to its status.
     pub counts: Counts,
-    /// It says that the object as it is does not count, because it is beyond a limit.
+    /// The status says that this version of the object is beyond a limit and does not count.
     pub left_out: bool,
 }
 
-/// What the status of an object says about whether it counts. Where an organization has more objects than the operator can
-/// afford, those go first that counted before.
+/// Whether an object counts, according to its status. When an organization has more objects than the operator can
+/// afford, those that counted before take precedence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Counts {
     /// It counts as it is.
@@ -72,13 +72,13 @@ pub enum Counts {
     NotYet,
 }
 
-/// The order in which objects count: less is earlier. A tie is broken by name, so that the result does not depend on the
-/// order of events.
+/// The order in which objects count: less is earlier. A tie is broken by name, so that the result does not depend on
+/// the order of events.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank(Counts, Option<CompactTime>, Name);
 
 impl Rank {
-    /// Whose rank it is.
+    /// The name of the ranked object.
     #[must_use]
     pub fn name(&self) -> &Name {
         &self.2
@@ -87,31 +87,31 @@ impl Rank {
 
 /// A record that a [`crate::core::cache::Store`] can hold.
 pub trait Record {
-    /// What the records of one store may weigh together: see [`Record::weight`].
+    /// The most that the records of one store may weigh together: see [`Record::weight`].
     const LIMIT: usize;
 
-    /// What is known of it as an object of ours; `None` for kinds without a limit.
+    /// The metadata of an object of ours; `None` for kinds without a limit.
     fn meta(&self) -> Option<&Meta>;
 
     /// UID and resource version.
     fn version(&self) -> (&Uid, u64);
 
-    /// About how many bytes the operator needs for it.
+    /// Roughly how many bytes of memory the operator needs for it.
     fn weight(&self) -> usize;
 
-    /// What it asks for, as far as an older state of the same object asked for that too.
+    /// The part of this object's requests that its older state already made.
     #[must_use]
     fn part_of(&self, old: &Self) -> Self;
 
-    /// Takes over what only events tell from an older state of the same object. `meta`: all that is left of it if it did
-    /// not count.
+    /// Carries over from an older state of the same object what only events show. `meta`: all that is left of it if it
+    /// did not count.
     fn continue_from(&mut self, meta: Option<&Meta>, record: Option<&Self>);
 }
 
-/// Since when a condition is as it is.
+/// The status of a condition and the time of its last change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
-    #[allow(missing_docs)]
+    /// The type of the condition.
     pub kind: ConditionType,
     /// Whether the condition is `True`.
     pub good: bool,
@@ -185,14 +185,14 @@ fn counts(generation: Option<i64>, conditions: &[Condition]) -> Counts {
     }
 }
 
-/// The resource version as a number: Kubernetes has them ordered since 1.35.
+/// The resource version as a number. Kubernetes guarantees its order since 1.35.
 #[must_use]
 pub fn version(metadata: &ObjectMeta) -> u64 {
     metadata.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0)
 }
 
 impl Meta {
-    /// When it counts, where not everything can.
+    /// Its rank when not every object can count.
     #[must_use]
     pub fn rank(&self) -> Rank {
         Rank(self.status.counts, self.created, self.name.clone())
@@ -204,18 +204,18 @@ impl Meta {
         self.uid == other.uid && self.generation == other.generation && self.generation != 0
     }
 
-    /// Takes over what an older state of the same object tells.
+    /// Carries over what an older state of the same object shows.
     pub(super) fn continue_from(&mut self, known: Option<&Self>) {
         match known.filter(|known| known.uid == self.uid) {
             Some(known) if known.generation == self.generation => self.written_version = known.written_version,
             Some(_) => {}
-            // The first that is seen of an object may be a change of its status.
+            // The first event that the operator sees of an object may be a change of its status.
             None if self.generation != 1 || self.status.digest != 0 => self.written_version = 0,
             None => {}
         }
     }
 
-    /// As the source of native objects.
+    /// This object as the source of native objects.
     #[must_use]
     pub fn source(&self, kind: ApiKind) -> ApiRef {
         ObjectRef::new(kind, self.namespace.clone(), self.name.clone()).with_uid(self.uid.clone())
@@ -225,7 +225,7 @@ impl Meta {
 /// An organization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Organization {
-    #[allow(missing_docs)]
+    /// Metadata and status.
     pub meta: Meta,
     /// `spec.namespace`.
     pub namespace: Option<Name>,
@@ -240,40 +240,41 @@ pub struct Organization {
 /// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    #[allow(missing_docs)]
+    /// Metadata and status.
     pub meta: Meta,
-    /// What the API server authenticates.
+    /// The username as the API server authenticates it.
     pub username: Name,
-    #[allow(missing_docs)]
+    /// `spec.suspended`.
     pub suspended: bool,
-    /// The label by which a suspension acts at once; the operator takes it off when the user is on the list.
+    /// Whether the User has the label that suspends at once. The operator removes the label once the user is on the
+    /// list.
     pub suspended_now: bool,
-    #[allow(missing_docs)]
+    /// `status.lastSeenTime`.
     pub last_seen: Option<Timestamp>,
-    /// What its status says that the user holds.
+    /// The counts in its status.
     pub told: UserCounts,
 }
 
 /// A group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    #[allow(missing_docs)]
+    /// Metadata and status.
     pub meta: Meta,
     /// Usernames.
     pub members: Box<[Name]>,
     /// As the identity provider asserts them.
     pub external: Box<[Name]>,
-    #[allow(missing_docs)]
+    /// `spec.impliesMembership`.
     pub implies_membership: bool,
-    /// Whoever created it may bind it.
+    /// Its creator may bind it.
     pub vouched: bool,
-    /// What its status says, and policies read: it holds a privileged role.
+    /// Whether its status says that it holds a privileged role, which policies read.
     pub privileged: bool,
-    /// A resource version at which it existed: the lowest that the operator has seen.
+    /// The lowest resource version at which the operator saw it.
     pub first_version: u64,
 }
 
-/// A subject of a binding, as it was asked for.
+/// A subject of a binding, as requested.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SubjectRef {
     /// A username.
@@ -284,9 +285,9 @@ pub enum SubjectRef {
     ExternalGroup(Name),
     /// A native service account.
     ServiceAccount {
-        #[allow(missing_docs)]
+        /// Its namespace.
         namespace: Name,
-        #[allow(missing_docs)]
+        /// Its name.
         name: Name,
     },
 }
@@ -305,24 +306,24 @@ impl std::fmt::Display for SubjectRef {
 /// A RoleBinding or a SiteRoleBinding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    #[allow(missing_docs)]
+    /// Metadata and status.
     pub meta: Meta,
-    #[allow(missing_docs)]
+    /// `spec.roleRef`.
     pub role: (RoleKind, Name),
-    #[allow(missing_docs)]
+    /// `spec.subjects`.
     pub subjects: Box<[SubjectRef]>,
-    #[allow(missing_docs)]
+    /// `spec.expiresAt`.
     pub expires_at: Option<CompactTime>,
-    /// When somebody last wrote its spec.
+    /// When its spec was last written.
     pub written: Option<CompactTime>,
-    /// How many subjects hold the role by it, as its status says.
+    /// How many subjects hold the role through it, according to its status.
     pub granted: u32,
     /// Groups that the status records as older than the binding: see [`super::order`].
     pub older_groups: Box<[Uid]>,
 }
 
 impl Binding {
-    /// Whether it was in effect at some time, as far as its end is concerned.
+    /// Whether it was in effect at some time, as far as `expiresAt` is concerned.
     #[must_use]
     pub fn took_effect(&self) -> bool {
         match (self.written, self.expires_at) {
@@ -335,42 +336,42 @@ impl Binding {
 /// A CustomRole or a SiteRole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Role {
-    #[allow(missing_docs)]
+    /// Metadata and status.
     pub meta: Meta,
-    #[allow(missing_docs)]
+    /// CustomRole or SiteRole.
     pub kind: RoleKind,
-    #[allow(missing_docs)]
+    /// `spec.permissions`.
     pub permissions: Vec<Permission>,
-    /// In the namespace.
+    /// Rules in the namespace.
     pub rules: Vec<Rule>,
-    /// On the cluster.
+    /// Rules for the cluster scope.
     pub cluster_rules: Vec<Rule>,
-    #[allow(missing_docs)]
+    /// `spec.inherits`.
     pub inherits: Vec<(RoleKind, Name)>,
-    /// `status.inherits`: which of them were in force, on record.
+    /// `status.inherits`: the inherited roles that were in force, as recorded.
     pub in_force: Vec<(RoleKind, Name)>,
-    /// Where a SiteRole may be assigned. A CustomRole: in its organization.
+    /// Where a SiteRole may be assigned. A CustomRole can be assigned in its organization.
     pub assignable_to: Vec<Place>,
-    #[allow(missing_docs)]
+    /// `spec.singleHolder`.
     pub single_holder: bool,
-    #[allow(missing_docs)]
+    /// `spec.privileged`.
     pub privileged: bool,
-    #[allow(missing_docs)]
+    /// `spec.impliesMembership`.
     pub implies_membership: bool,
     /// `status.holder`: the recorded truth.
     pub holder: Option<Name>,
 }
 
-/// A native namespace, with the record of a claim if it carries one.
+/// A native namespace, with the recorded claim if it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
-    #[allow(missing_docs)]
+    /// The name.
     pub name: Name,
-    #[allow(missing_docs)]
+    /// The UID.
     pub uid: Uid,
-    #[allow(missing_docs)]
+    /// The resource version.
     pub version: u64,
-    #[allow(missing_docs)]
+    /// Whether it is being deleted.
     pub terminating: bool,
     /// The organization that holds it, by name.
     pub organization: Option<Name>,
@@ -380,9 +381,9 @@ pub struct Namespace {
     pub last_organization: Option<Name>,
     /// When it changed hands.
     pub claimed_at: Option<Timestamp>,
-    /// Since when nobody has access by its last organization.
+    /// When the last grant of its last organization was revoked.
     pub vacated_at: Option<Timestamp>,
-    /// A resource version at which it was vacated; zero when that is not known.
+    /// A resource version at which it was vacant; zero if unknown.
     pub vacated_version: u64,
 }
 
@@ -528,7 +529,7 @@ impl From<&ObjectMeta> for Namespace {
     fn from(m: &ObjectMeta) -> Self {
         let annotation = |key: &str| m.annotations.as_ref().and_then(|a| a.get(key)).map(|v| intern::name(v));
         let text = |field: &Option<String>| intern::name(field.as_deref().unwrap_or_default());
-        // A time that cannot be read might have been any: everything is older.
+        // An unreadable time could be any time, so everything counts as older.
         let time = |key| annotation(key).map(|t| t.parse().unwrap_or(Timestamp::MAX));
         let vacated_at = time(VACATED_AT);
         Self {
@@ -578,8 +579,8 @@ fn cluster_rule(rule: &api::ClusterPolicyRule) -> Rule {
     }
 }
 
-/// The newest time at which somebody wrote the spec: a label, say, is no word about who gets the role. Managed fields are
-/// the only place where Kubernetes keeps that; they are dropped after this.
+/// The newest time at which somebody wrote the spec; labels do not affect who gets a role. Kubernetes keeps this in
+/// managed fields only, which are dropped afterwards.
 fn written(metadata: &ObjectMeta) -> Option<CompactTime> {
     let fields = metadata.managed_fields.iter().flatten();
     let spec = fields.filter(|f| f.fields_v1.as_ref().is_some_and(|v1| v1.0.get("f:spec").is_some()));

@@ -1,4 +1,5 @@
-//! Roles: from permissions, native rules and inherited roles to what is granted, inside of the ceilings.
+//! Resolves roles: from permissions, native rules and inherited roles to the rules that are granted, within the
+//! ceilings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,15 +18,15 @@ use super::withheld::{Item, Withheld};
 use crate::api::conditions::Reason;
 use crate::api::{Action, Permission, Place, RoleKind, Scope};
 
-/// How many rights (one verb on one resource, or on one object) one role may have, with what it inherits. The largest
-/// built-in role has a few hundred; a role of this size is a native Role of about 100 KB.
+/// The most rights (one verb on one resource, or on one object) of one role, including inherited ones. The largest
+/// built-in role has a few hundred; this many make a native Role of about 100 KB.
 pub const LARGEST: usize = 4_000;
-/// How many CustomRoles of one organization count.
+/// The most CustomRoles of one organization that count.
 pub const MOST_CUSTOM_ROLES: usize = 200;
-/// How many rights all CustomRoles of one organization may have together, each with what it inherits.
+/// The most rights of all CustomRoles of one organization together, each including inherited ones.
 pub const MOST_RIGHTS: usize = 60_000;
 
-/// What a role grants, and what it asks for but does not get.
+/// The rights that a role grants, and those that it requests but does not get.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolved {
     /// In the namespace of an organization.
@@ -34,35 +35,35 @@ pub struct Resolved {
     pub cluster: RuleSet,
     /// In the release namespace. Always empty for a CustomRole.
     pub release: RuleSet,
-    /// The normal forms of the three, ready to be written.
+    /// The normal forms of the three, ready to write.
     pub rules: Written,
-    /// Handing it out is a matter of trust: it says so, or a role that it inherits does.
+    /// Assigning it requires trust: it is marked privileged, or inherits a role that is.
     pub privileged: bool,
-    /// The roles that it inherits in effect.
+    /// The roles that it effectively inherits.
     pub inherits: Vec<(RoleKind, Name)>,
     /// What is withheld.
     pub withheld: Withheld,
 }
 
-/// Normal forms, shared by every namespace in which a role is written.
+/// Normal forms, shared by every namespace that has the role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    #[allow(missing_docs)]
+    /// In an organization's namespace.
     pub namespaced: Arc<[Rule]>,
-    #[allow(missing_docs)]
+    /// On the cluster.
     pub cluster: Arc<[Rule]>,
-    #[allow(missing_docs)]
+    /// In the release namespace.
     pub release: Arc<[Rule]>,
 }
 
 impl Resolved {
-    /// Nothing in it at all.
+    /// Whether it grants nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.namespaced.is_empty() && self.cluster.is_empty() && self.release.is_empty()
     }
 
-    /// What the role says itself.
+    /// The role's own rights, without inherited ones.
     fn own(cache: &Cache, role: &Role, ceiling: Option<&Ceiling>) -> Self {
         let mut resolved = Resolved { privileged: role.privileged, ..Resolved::default() };
         let mut sets: BTreeMap<Target, Vec<&Rule>> = BTreeMap::new();
@@ -141,7 +142,7 @@ impl Resolved {
     fn new(cache: &Cache, role: &Role, ceiling: Option<&Ceiling>, inherited: &[Result<Arc<Resolved>, Reason>]) -> Self {
         let mut resolved = Self::own(cache, role, ceiling);
         if role.meta.unreadable.is_some() {
-            // The record of what was in force stays.
+            // The record of the inherited roles in force stays.
             resolved.inherits.clone_from(&role.in_force);
         }
         for (index, ((kind, name), rights)) in role.inherits.iter().zip(inherited).enumerate() {
@@ -154,7 +155,7 @@ impl Resolved {
                 Ok(_) => Reason::TooLarge,
                 Err(reason) => *reason,
             };
-            // It may be.
+            // An unreadable role may be privileged.
             resolved.privileged |= reason == Reason::Unreadable;
             resolved.withheld.add(reason, || Item::Inherits(index, *kind, name.clone()));
         }
@@ -184,16 +185,16 @@ impl Resolved {
     }
 }
 
-/// Which actions of a permission its word does not have, and which it has, if it means anything at all.
+/// The requested actions that the word lacks, and those that it has; `None` if the word is empty here.
 fn unsupported(cache: &Cache, permission: &Permission) -> Option<String> {
     let word = cache.bounds.catalog.get(&permission.resource).filter(|word| !word.rules.is_empty())?;
     let list = |actions: &mut dyn Iterator<Item = Action>| actions.map(Action::as_str).collect::<Vec<_>>().join(", ");
     let lacks = list(&mut permission.actions.iter().copied().filter(|action| !word.allows(*action)));
     let has = list(&mut Action::ALL.into_iter().filter(|action| word.allows(*action)));
-    (!lacks.is_empty()).then(|| format!("{lacks} is not among its actions: {has}"))
+    (!lacks.is_empty()).then(|| format!("no action {lacks}; its actions are {has}"))
 }
 
-/// How many rights a role asks for itself, of those that fit into one role.
+/// How many rights a role requests itself, up to the most for one role.
 fn own_size(cache: &Cache, role: &Role) -> usize {
     let mut room = LARGEST;
     for permission in &role.permissions {
@@ -207,7 +208,7 @@ fn own_size(cache: &Cache, role: &Role) -> usize {
     LARGEST - room
 }
 
-/// Takes the size of these rules off the room that is left; says whether they fit.
+/// Subtracts the size of these rules from the remaining room; returns whether they fit.
 fn fits_in(room: &mut usize, rules: &[Rule]) -> bool {
     let size = rules.iter().fold(0_usize, |sum, rule| sum.saturating_add(rule.size()));
     let fits = size <= *room;
@@ -215,24 +216,24 @@ fn fits_in(room: &mut usize, rules: &[Rule]) -> bool {
     fits
 }
 
-/// Roles as they were last resolved. A role is resolved again only when something that it rests on has changed.
+/// Roles as last resolved. A role is resolved again only when something that it depends on has changed.
 #[derive(Debug, Default)]
 pub struct ResolvedRoles(BTreeMap<Name, Known>);
 
 #[derive(Debug)]
 struct Known {
     basis: Basis,
-    /// `None` if it is one role too many, or has more rights than its organization has room for.
+    /// `None` if its organization has too many roles, or too little room for its rights.
     rights: Option<Arc<Resolved>>,
-    /// How many rights it asks for itself, of those that fit into one role.
+    /// How many rights it requests itself, up to the most for one role.
     own_size: usize,
 }
 
-/// What a resolved role rests on.
+/// The inputs of a resolved role.
 #[derive(Debug)]
 struct Basis {
     uid: Uid,
-    /// Generation and, where there is none, version.
+    /// The generation or, without one, the version.
     generation: (i64, u64),
     /// [`Cache::rules_version`].
     rules: u64,
@@ -274,13 +275,13 @@ impl ResolvedRoles {
     }
 }
 
-/// Resolves every SiteRole. `known`: as they were before. `ceiling`: in organizations' namespaces.
+/// Resolves every SiteRole. `known`: the previous result. `ceiling`: that of organizations' namespaces.
 #[must_use]
 pub fn resolve_site_roles(cache: &Cache, known: ResolvedRoles, ceiling: Option<&Ceiling>) -> ResolvedRoles {
     resolve(cache, known, ceiling, &cache.site_roles.iter().collect(), |_| true, |_| None)
 }
 
-/// Resolves the CustomRoles of a namespace of which `counts` says that they count. `known`: as they were before. The oldest
+/// Resolves the CustomRoles of a namespace that count according to `counts`. `known`: the previous result. The oldest
 /// come first, up to [`MOST_CUSTOM_ROLES`] and [`MOST_RIGHTS`]; bindings to the others grant nothing.
 #[must_use]
 pub fn resolve_custom_roles(
@@ -306,7 +307,7 @@ pub fn resolve_custom_roles(
     )
 }
 
-/// The roles whose rights fit into what one organization may have, the first in `order` first.
+/// The roles whose rights fit into one organization's limit, in `order`.
 fn within_most_rights<'a>(
     cache: &Cache,
     known: &ResolvedRoles,
@@ -332,8 +333,8 @@ fn within_most_rights<'a>(
     order.iter().copied().filter(fits).map(|role| &role.meta.name).collect()
 }
 
-/// Resolves roles of one kind, each once, those first that others inherit. `counts`: of the others nothing is resolved.
-/// `outside` finds the SiteRoles that CustomRoles inherit.
+/// Resolves roles of one kind, each once, inherited ones first. `counts`: the others are not resolved. `outside` finds
+/// the SiteRoles that CustomRoles inherit.
 fn resolve<'a>(
     cache: &Cache,
     mut known: ResolvedRoles,
@@ -387,9 +388,9 @@ fn inherited_first<'a>(roles: &BTreeMap<&'a Name, &'a Role>, circles: &BTreeSet<
 /// One role inherits another.
 type Inherits<'a> = (&'a Name, &'a Name);
 
-/// What closes a circle, so that it cannot be followed. What was in force before the circle was closed is on record in
-/// the roles' statuses and goes on: an edit of one role must not take away what another one gives. Without a record, or
-/// where the records themselves make a circle, nothing within it is followed.
+/// Edges that close a cycle, and must not be followed. Edges that were in force before are on record in the roles'
+/// statuses, and stay in force: an edit of one role must not revoke what another one grants. Without a record, or if
+/// the records form a cycle themselves, no edge within it is followed.
 fn circles<'a>(roles: &BTreeMap<&'a Name, &'a Role>) -> BTreeSet<Inherits<'a>> {
     let in_force = |(from, to): &Inherits| {
         let role = roles[*from];
@@ -401,7 +402,7 @@ fn circles<'a>(roles: &BTreeMap<&'a Name, &'a Role>) -> BTreeSet<Inherits<'a>> {
     new.into_iter().chain(old_circles).collect()
 }
 
-/// The edges that lead to where they come from.
+/// The edges within a strongly connected component.
 fn within_components<'a>(graph: &DiGraph<&'a Role, ()>) -> BTreeSet<Inherits<'a>> {
     let mut component_of = vec![0; graph.node_count()];
     for (index, component) in kosaraju_scc(graph).into_iter().enumerate() {
@@ -412,7 +413,7 @@ fn within_components<'a>(graph: &DiGraph<&'a Role, ()>) -> BTreeSet<Inherits<'a>
     edges.map(|e| (&graph[e.source()].meta.name, &graph[e.target()].meta.name)).collect()
 }
 
-/// Roles of one kind, and which of them inherits which, as far as `follow` says.
+/// The graph of roles of one kind, with the inheritance edges that `follow` accepts.
 fn graph<'a>(
     roles: &BTreeMap<&'a Name, &'a Role>,
     follow: impl Fn(&'a Name, &'a Name) -> bool,
@@ -431,12 +432,13 @@ fn graph<'a>(
     graph
 }
 
-/// A role may inherit what could be assigned wherever it can be itself. A role with one holder is nobody's to inherit.
+/// A role may inherit any role that could be assigned wherever it can be assigned itself, except one with
+/// `singleHolder`.
 fn fits(role: &Role, inherited: &Role) -> bool {
     !inherited.single_holder && role.assignable_to.iter().all(|place| inherited.assignable_to.contains(place))
 }
 
-/// Whether a role may be assigned in a place.
+/// Whether a role may be assigned at this kind of place.
 #[must_use]
 pub fn assignable(role: &Role, place: Place) -> bool {
     role.assignable_to.contains(&place)

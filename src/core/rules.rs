@@ -1,13 +1,30 @@
-//! The algebra of native policy rules: atoms, sets of them, what a ceiling covers, and a normal form for people to read.
+//! The algebra of native policy rules: atoms, sets of them, ceilings, and a readable normal form.
 //!
-//! A rule of RBAC is a product (groups × resources × names × verbs). Comparing products is full of traps; comparing
-//! their *atoms* is not. No dimension of a rule is ever dropped (CVE-2021-25318, CVE-2023-32194): an atom holds all.
+//! An RBAC rule is a product (groups × resources × names × verbs). Comparing products is error-prone; comparing their
+//! *atoms* is not. An atom holds every dimension of a rule, and none is ever dropped (CVE-2021-25318, CVE-2023-32194).
+//!
+//! ```
+//! use bailiwick::core::rules::{Ceiling, Rule, RuleSet, words};
+//!
+//! let rule = |resources: &[&str], verbs: &[&str]| Rule {
+//!     groups: words(&[""]),
+//!     resources: words(resources),
+//!     verbs: words(verbs),
+//!     ..Rule::default()
+//! };
+//! let ceiling = Ceiling::new(vec![rule(&["pods", "services"], &["*"])]);
+//! let requested = RuleSet::from_rules([&rule(&["pods", "secrets"], &["get"])]);
+//!
+//! let (granted, withheld) = requested.split(&ceiling);
+//! assert_eq!(granted.to_rules(), [rule(&["pods"], &["get"])]);
+//! assert_eq!(withheld[0].to_string(), "get secrets");
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Name;
 
-/// One verb on one resource (of one name, or of any), or on one path that is no resource.
+/// One verb on one resource (with one name, or any), or on one non-resource path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Atom {
     /// `name: None` is every object of the resource.
@@ -30,7 +47,7 @@ pub enum Atom {
     },
 }
 
-/// A native rule as it stands in a Role. Lists are in the order of the native object.
+/// A native rule of a Role. Lists are in the order of the native object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rule {
     /// API groups.
@@ -46,7 +63,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// How many atoms it has. Names that differ make it grow as a product, so it is asked before they are spelled out.
+    /// How many atoms it has. The size grows as a product, so check it before expanding the atoms.
     #[must_use]
     pub fn size(&self) -> usize {
         let objects = self.groups.len() * self.resources.len() * self.names.len().max(1);
@@ -83,8 +100,8 @@ impl Rule {
         has(&self.groups, group) && covers_resource(&self.resources, resource)
     }
 
-    /// Whether this rule allows everything that the atom does; the same answer that the API server's escalation check
-    /// gives (`k8s.io/component-helpers/auth/rbac/validation`).
+    /// Whether this rule allows everything that the atom does, with the same result as the API server's escalation
+    /// check (`k8s.io/component-helpers/auth/rbac/validation`).
     fn covers(&self, atom: &Atom) -> bool {
         match atom {
             Atom::Resource { group, resource, name, verb } => {
@@ -92,7 +109,7 @@ impl Rule {
                     && self.is_about(group, resource)
                     && (self.names.is_empty() || name.as_ref().is_some_and(|n| self.names.contains(n)))
             }
-            // The check takes a path for one of no name; the API server stores no rule with both anyway.
+            // That check treats a path as a resource without a name; the API server stores no rule with both anyway.
             Atom::Path { path, verb } => {
                 has(&self.verbs, verb) && self.names.is_empty() && self.paths.iter().any(|p| covers_path(p, path))
             }
@@ -115,12 +132,12 @@ fn covers_path(owner: &str, path: &str) -> bool {
     owner == path || (owner.ends_with('*') && path.starts_with(owner.trim_end_matches('*')))
 }
 
-/// A set of atoms without redundancy: an atom for one name is dropped where the same atom for every name is in the set.
+/// A set of atoms without redundancy: an atom for one name is dropped if the set has the same atom for every name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleSet(BTreeSet<Atom>);
 
 impl RuleSet {
-    /// The set of everything in these rules.
+    /// The set of all atoms of these rules.
     #[must_use]
     pub fn from_rules<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Self {
         Self::from_atoms(rules.into_iter().flat_map(Rule::atoms))
@@ -139,7 +156,7 @@ impl RuleSet {
         Self(set)
     }
 
-    /// Nothing in it.
+    /// Whether it has no atoms.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -156,7 +173,7 @@ impl RuleSet {
         self.0.iter()
     }
 
-    /// Whether this set allows what the atom does (no wildcards here: a set is what we write, not a ceiling).
+    /// Whether this set allows an atom. Sets have no wildcards, because we write them; only ceilings have.
     #[must_use]
     pub fn contains(&self, atom: &Atom) -> bool {
         self.0.contains(atom) || unnamed(atom).is_some_and(|u| self.0.contains(&u))
@@ -168,7 +185,7 @@ impl RuleSet {
         other.0.iter().all(|atom| self.contains(atom))
     }
 
-    /// What both allow.
+    /// The atoms that both sets allow.
     #[must_use]
     pub fn intersection(&self, other: &RuleSet) -> RuleSet {
         let left = self.0.iter().filter(|a| other.contains(a));
@@ -176,7 +193,7 @@ impl RuleSet {
         Self::from_atoms(left.chain(right).cloned())
     }
 
-    /// Adds what `other` allows.
+    /// Adds the atoms of `other`.
     #[must_use]
     pub fn union(self, other: &RuleSet) -> RuleSet {
         if other.is_empty() {
@@ -185,10 +202,10 @@ impl RuleSet {
         Self::from_atoms(self.0.into_iter().chain(other.0.iter().cloned()))
     }
 
-    /// Splits into what the ceiling covers and what it does not.
+    /// Splits into the atoms that the ceiling covers and those that it does not.
     #[must_use]
     pub fn split(self, ceiling: &Ceiling) -> (RuleSet, Vec<Atom>) {
-        // Atoms of one resource stand together, and few of the ceiling's rules are about it.
+        // Atoms of one resource are adjacent, and few of the ceiling's rules concern it.
         let (mut about, mut rules): (Option<(Name, Name)>, Vec<&Rule>) = (None, Vec::new());
         let (within, beyond): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|atom| {
             let Atom::Resource { group, resource, .. } = atom else { return ceiling.covers(atom) };
@@ -201,8 +218,8 @@ impl RuleSet {
         (Self(within.into_iter().collect()), beyond)
     }
 
-    /// The normal form: few rules, sorted, the same for equal sets. Resources that share group, names and verbs stand
-    /// in one rule, and so do names that share group, resource and verbs.
+    /// The normal form: few rules, sorted, and the same for equal sets. Resources that share group, names and verbs
+    /// form one rule, and so do names that share group, resource and verbs.
     #[must_use]
     pub fn to_rules(&self) -> Vec<Rule> {
         let mut by_object: BTreeMap<(&Name, &Name, Option<&Name>), BTreeSet<&Name>> = BTreeMap::new();
@@ -217,7 +234,7 @@ impl RuleSet {
                 }
             }
         }
-        // Names that share everything else, then resources that share everything else.
+        // First merge names that share everything else, then resources that do.
         let mut by_names: BTreeMap<(&Name, &Name, BTreeSet<&Name>), BTreeSet<&Name>> = BTreeMap::new();
         for ((group, resource, name), verbs) in by_object {
             let names = by_names.entry((group, resource, verbs)).or_default();
@@ -286,12 +303,12 @@ impl std::fmt::Display for Atom {
     }
 }
 
-/// What may be granted at most in one kind of place: the rules of a native ClusterRole that the operator holds there.
+/// The most that may be granted in one kind of place: the rules of a native ClusterRole that the operator holds there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ceiling(Vec<Rule>);
 
 impl Ceiling {
-    /// A ceiling of these rules; wildcards in them count as the API server counts them.
+    /// A ceiling of these rules, with wildcards as in the API server.
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
         Self(rules)
@@ -304,7 +321,7 @@ impl Ceiling {
     }
 }
 
-/// Shorthand for building names of words that stand in the code.
+/// Shorthand for names in code.
 #[must_use]
 pub fn words(list: &[&str]) -> Vec<Name> {
     list.iter().map(|w| Name::from(*w)).collect()

@@ -1,5 +1,5 @@
-//! Objects that do not fit their type: written under another schema, or in a way that the API server accepts and we do not.
-//! The readable part is kept, because it may guard something. The object itself grants nothing.
+//! Reads objects that do not fit their type: written under another schema, or in a way that the API server accepts and
+//! we do not. The readable part is kept, because it may protect something. The object itself grants nothing.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserializer;
@@ -11,34 +11,34 @@ use super::records::{Binding, Group, Meta, Organization, Role, SubjectRef, User}
 use super::text::brief;
 use crate::api::{self, Place};
 
-/// How deep an object is read. Ours are ten levels deep. Managed fields may be far deeper, and serde_json refuses a whole list
-/// for one object of 128 levels.
+/// The depth to which an object is read. Ours are ten levels deep. Managed fields may be far deeper, and serde_json
+/// refuses a whole list for one object of 128 levels.
 const DEEPEST: usize = 32;
 
-/// An object of the API server.
+/// An object from the API server, as far as it can be read.
 #[derive(Clone, Debug)]
 pub enum Found<K> {
-    /// All that matters of it can be read.
+    /// Everything that matters can be read.
     Whole(K),
-    /// Its spec cannot be read, or not all of it.
+    /// The spec cannot be read, at least in part.
     Part(Box<Part<K>>),
-    /// Nothing but what identifies it.
+    /// Only the metadata that identifies it.
     Nothing(Box<ObjectMeta>, String),
 }
 
 /// The readable part of an object.
 #[derive(Clone, Debug)]
 pub struct Part<K> {
-    /// With defaults in place of the rest.
+    /// The object, with defaults in place of unreadable fields.
     pub object: K,
-    /// The spec as it is.
+    /// The raw spec.
     pub spec: Value,
     /// Why it cannot be read.
     pub error: String,
 }
 
-/// Reads an object as far as it can be read. A status that cannot be read withholds nothing, nor do managed fields: other
-/// people may write those than the spec, and the operator writes the status again.
+/// Reads an object as far as possible. Unreadable statuses and managed fields withhold nothing: people other than the
+/// author of the spec may write them, and the operator rewrites the status.
 #[must_use]
 pub fn read<K: DeserializeOwned>(mut value: Value) -> Found<K> {
     let error = match K::deserialize(&value) {
@@ -55,7 +55,7 @@ pub fn read<K: DeserializeOwned>(mut value: Value) -> Found<K> {
     // It is copied for every field, and annotations may be long.
     bare["metadata"] = Value::Object(Map::new());
     bare["status"] = Value::Object(Map::new());
-    // Everything that any of our kinds requires.
+    // The fields that our kinds require.
     bare["spec"] = json!({"roleRef": {"kind": "SiteRole", "name": ""}, "assignableTo": []});
     let status = filled::<K>(&bare, "status", &value["status"]);
     let spec = filled::<K>(&bare, "spec", &value["spec"]);
@@ -74,7 +74,7 @@ fn fits<K: DeserializeOwned>(value: &Value) -> Option<K> {
     K::deserialize(value).ok()
 }
 
-/// A section of an object with those of its fields, and items of its lists, that can be read.
+/// A section of an object with its readable fields and list items.
 fn filled<K: DeserializeOwned>(bare: &Value, section: &str, fields: &Value) -> Value {
     let mut filled = bare[section].clone();
     for (key, field) in fields.as_object().into_iter().flatten() {
@@ -106,9 +106,9 @@ fn identity(metadata: &Value) -> ObjectMeta {
     }
 }
 
-/// A record of an object of the kind `K`.
+/// A record made from an object of the kind `K`.
 pub trait Withhold<K> {
-    /// Has it grant nothing, and guard all that the object may guard.
+    /// Makes the record grant nothing, and protect everything that the object may protect.
     fn withhold(&mut self, part: &Part<K>);
 }
 
@@ -127,7 +127,7 @@ impl Withhold<api::User> for User {
         mark(&mut self.meta, part);
         let is_lost = |key: &str, fits: fn(&Value) -> bool| part.spec.get(key).is_some_and(|value| !fits(value));
         if !part.spec.is_object() || is_lost("username", Value::is_string) {
-            // By its own name it could stand for somebody else.
+            // Its object name could be another user's username.
             let recorded = part.object.status.as_ref().and_then(|status| status.username.as_deref());
             self.username = recorded.map(Name::from).unwrap_or_default();
         }
@@ -144,7 +144,7 @@ impl<K> Withhold<K> for Group {
 impl<K> Withhold<K> for Binding {
     fn withhold(&mut self, part: &Part<K>) {
         mark(&mut self.meta, part);
-        // A subject of a kind that we do not know may be a Group.
+        // A subject of an unknown kind may be a Group.
         let names =
             part.spec["subjects"].as_array().into_iter().flatten().filter_map(|subject| subject["name"].as_str());
         let known = |name: &&str| {
@@ -175,7 +175,7 @@ impl<K> Withhold<K> for Role {
     }
 }
 
-/// Reads JSON down to a depth; what is deeper is left out, and so is a field that is null.
+/// Reads JSON down to a depth. Deeper values and null fields are left out.
 pub struct Shallow(usize);
 
 impl Default for Shallow {
@@ -189,7 +189,7 @@ impl<'de> DeserializeSeed<'de> for Shallow {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         if self.0 == 0 {
-            // Without recursion, however deep it is.
+            // Without recursion, whatever the depth.
             return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Value::Null);
         }
         deserializer.deserialize_any(self)
@@ -243,7 +243,7 @@ impl<'de> Visitor<'de> for Shallow {
         let mut map = Map::new();
         while let Some(key) = entries.next_key()? {
             let value = entries.next_value_seed(Shallow(self.0 - 1))?;
-            // A null field is an absent one. Types of ours would need an attribute on each field to say so.
+            // A null field is absent. Otherwise every field of our types would need an attribute for it.
             if !value.is_null() {
                 map.insert(key, value);
             }

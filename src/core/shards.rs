@@ -1,8 +1,8 @@
-//! How the subjects of a grant are split over native bindings, so that a change of one subject rewrites one of them.
+//! Splits the subjects of a grant over native bindings, so that a change of one subject rewrites one of them.
 //!
-//! Organizations share the bindings of a SiteRole's cluster-scoped part, and may name subjects that do not exist. So a secret
-//! seed decides who is in which: nobody can invent names that all fall into the binding of somebody else, and make it too
-//! large to be written.
+//! Organizations share the bindings of a SiteRole's cluster-scoped part, and may name subjects that do not exist. So a
+//! secret seed decides the shard of each subject: nobody can invent names that all fall into somebody else's binding
+//! and make it too large to write.
 
 use std::cell::OnceCell;
 use std::collections::btree_map::Entry;
@@ -18,19 +18,18 @@ use super::names::Shard;
 use super::rbac::Subject;
 use super::uid::Uid;
 
-/// How many subjects one native binding holds before it is split.
+/// The most subjects of one native binding before it is split.
 pub const SHARD_SIZE: usize = 128;
 
-/// The shards of a grant that are not empty, and who is in each; sorted.
+/// The nonempty shards of a grant, each with its subjects; sorted.
 pub type Lists = Vec<(Shard, Arc<[Subject]>)>;
 
-/// What decides, with a name, which shard a subject is in. It stays the same for as long as the secret does from which it is
-/// made, and all shards have other names when it changes.
+/// Decides, together with a subject's name, its shard. It depends on a secret only; a new secret renames all shards.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seed([u8; 16]);
 
 impl From<&Uid> for Seed {
-    /// A UID that nobody can read who may name subjects. The empty one makes the seed that everybody knows.
+    /// The UID must be unreadable for people that may name subjects. The empty one makes a publicly known seed.
     fn from(uid: &Uid) -> Self {
         let mut seed = Self::default();
         if *uid != Uid::default() {
@@ -47,20 +46,20 @@ impl fmt::Debug for Seed {
 }
 
 impl Seed {
-    /// For the names of shards, which do not give it away.
+    /// Bytes for the names of shards, which do not reveal the seed.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Which of so many shards a subject is in.
+    /// The shard of a subject, out of so many.
     fn index(self, grantee: &Subject, count: usize) -> usize {
         let parts: [&str; 3] = match grantee {
             Subject::User(name) => ["u", "", name],
             Subject::Group(name) => ["g", "", name],
             Subject::ServiceAccount { namespace, name } => ["s", namespace, name],
         };
-        // Not the standard hasher: another version of Rust may have another one.
+        // Not the standard hasher, which may differ between versions of Rust.
         let mut hasher = SipHasher24::new_with_key(&self.0);
         for part in parts {
             hasher.write(part.as_bytes());
@@ -70,7 +69,7 @@ impl Seed {
     }
 }
 
-/// Splits subjects into so many shards. Which shard a subject is in depends on nothing but itself, their number and the seed.
+/// Splits subjects into so many shards. A subject's shard depends only on itself, their number and the seed.
 #[must_use]
 pub fn split(subjects: &BTreeSet<Subject>, count: usize, seed: Seed) -> Lists {
     let mut lists = vec![Vec::new(); count];
@@ -80,8 +79,8 @@ pub fn split(subjects: &BTreeSet<Subject>, count: usize, seed: Seed) -> Lists {
     numbered(lists.into_iter().map(Into::into), seed)
 }
 
-/// Subjects who are asked for by several, kept split: for a grant to everybody, of which a change must not cost as much as
-/// everybody.
+/// Subjects requested by several sources, kept in shards: for grants to everybody, where a change must not cost as much
+/// as the whole list.
 #[derive(Debug, Default)]
 pub struct Shards {
     parts: Vec<Part>,
@@ -91,26 +90,26 @@ pub struct Shards {
 
 #[derive(Debug, Default)]
 struct Part {
-    /// How often each is asked for.
+    /// How often each subject is requested.
     counts: BTreeMap<Subject, u32>,
-    /// Who that is, made when it is looked at.
+    /// The subjects as a list, built on first use.
     list: OnceCell<Arc<[Subject]>>,
 }
 
 impl Shards {
-    /// Nobody yet.
+    /// Without subjects.
     #[must_use]
     pub fn new(seed: Seed) -> Self {
         Self { seed, ..Self::default() }
     }
 
-    /// Splits them again.
+    /// Splits them again with another seed.
     pub fn reseed(&mut self, seed: Seed) {
         self.seed = seed;
         self.distribute(self.parts.len());
     }
 
-    /// Asks for a subject once more.
+    /// Counts one more request for a subject.
     pub fn add(&mut self, grantee: &Subject) {
         if self.parts.is_empty() {
             self.parts.push(Part::default());
@@ -127,7 +126,7 @@ impl Shards {
         self.resize();
     }
 
-    /// Asks for a subject once less; says whether nobody does any more.
+    /// Counts one request fewer for a subject; returns whether none is left.
     pub fn remove(&mut self, grantee: &Subject) -> bool {
         let index = self.seed.index(grantee, self.parts.len().max(1));
         let Some(part) = self.parts.get_mut(index) else { return false };
@@ -143,7 +142,7 @@ impl Shards {
         true
     }
 
-    /// These subjects and some more: what [`split`] makes of them all. `into`: into how many shards to split a number of
+    /// Splits these subjects and `more` with the result of [`split`]. `into`: into how many shards to split a number of
     /// subjects.
     #[must_use]
     pub fn with(&self, more: &BTreeSet<Subject>, into: impl Fn(usize) -> usize) -> Lists {
@@ -169,7 +168,7 @@ impl Shards {
         numbered(lists, seed)
     }
 
-    /// Splits again when there are too many for the number of shards, or too few.
+    /// Splits again if the number of shards is too small or too large.
     fn resize(&mut self) {
         let count = needed(self.len);
         if count != self.parts.len() {
@@ -199,7 +198,7 @@ pub fn needed(subjects: usize) -> usize {
     subjects.div_ceil(SHARD_SIZE).next_power_of_two()
 }
 
-/// Whether so many subjects more than three quarters fill the shards that they need.
+/// Whether so many subjects fill more than three quarters of the shards that they need.
 #[must_use]
 pub fn nearly_need_more(subjects: usize) -> bool {
     subjects * 4 > needed(subjects) * SHARD_SIZE * 3
@@ -221,7 +220,7 @@ mod tests {
         Seed::from(&Uid::from(secret))
     }
 
-    /// Another answer would give every binding of a site other subjects under the same name.
+    /// Another result would give every binding of a site other subjects under the same name.
     #[test]
     fn a_subject_is_in_the_same_shard_in_every_version() {
         let indexes = |seed: Seed| {
@@ -237,8 +236,8 @@ mod tests {
         assert_eq!(indexes(seed("7b1a6cbb-9d0c-4c07-8f6e-0d4b6f5a2c11")), [38104, 1848, 64880, 10380, 16407]);
     }
 
-    /// Found by a security review: tens of thousands of external groups that all belonged into the binding of one user of
-    /// another organization made it too large.
+    /// A security review found this: tens of thousands of external groups that all belonged in the binding of one user
+    /// of another organization made it too large.
     #[test]
     fn nobody_can_crowd_a_shard_whose_seed_they_do_not_know() {
         let (known, victim) = (Seed::default(), user(0));
@@ -260,7 +259,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Around the numbers at which there are more shards, or fewer, with some asked for twice.
+        /// Around the sizes at which the number of shards changes, with some subjects requested twice.
         #[test]
         fn kept_shards_are_those_of_splitting_again(
             begin in 0..1100_u16,

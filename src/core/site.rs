@@ -1,8 +1,9 @@
-//! The site: the cluster-scoped parts of SiteRoles, their parts in the release namespace, and what to say about SiteRoles
-//! and SiteRoleBindings.
+//! Decides the site: the cluster-scoped parts of SiteRoles, their parts in the release namespace, and the statuses of
+//! SiteRoles and SiteRoleBindings.
 //!
-//! A SiteRole's cluster-scoped part is given once, for all its holders together, wherever they hold it: RBAC is scanned
-//! linearly on every request, so there is never a ClusterRoleBinding per user or per organization.
+//! A SiteRole's cluster-scoped part is granted once, for all its holders together, wherever they hold it. The API
+//! server scans RBAC bindings linearly on every request, so there is never a ClusterRoleBinding per user or per
+//! organization.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::api::ApiKind;
 use crate::api::conditions::Reason;
 use crate::api::{self, BindingStatus, RoleKind, SiteRoleStatus};
 
-/// What should be there at the scope of the site at a time.
+/// The desired state at the scope of the site at a time.
 #[must_use]
 pub fn decide(cache: &Cache, now: Timestamp, observed: &dyn ObservedState) -> DesiredState {
     let mut decision = DesiredState::default();
@@ -68,7 +69,7 @@ pub fn decide(cache: &Cache, now: Timestamp, observed: &dyn ObservedState) -> De
     decision
 }
 
-/// What SiteRoleBindings give to usernames: to each, how many do, and which roles.
+/// Grants of SiteRoleBindings to usernames: for each, their number and the roles.
 #[derive(Default)]
 struct Holdings<'a>(BTreeMap<Name, (u32, BTreeSet<&'a Name>)>);
 
@@ -82,7 +83,7 @@ impl Holdings<'_> {
     }
 }
 
-/// The part of a SiteRole that is given once for all who hold it anywhere.
+/// The part of a SiteRole that is granted once, to everyone that holds it anywhere.
 fn cluster_part(
     cache: &Cache,
     role: &Role,
@@ -120,8 +121,8 @@ fn cluster_part(
     effect
 }
 
-/// What came of a SiteRoleBinding in the namespaces of organizations where something is refused. What is desired there is the
-/// namespaces' business, so this part of it is decided again.
+/// The effect of a SiteRoleBinding in organizations' namespaces with refused writes. The namespaces decide their
+/// desired state themselves, so this part is computed again here.
 fn effect_in_namespaces(
     cache: &Cache,
     observed: &dyn ObservedState,
@@ -153,14 +154,15 @@ fn effect_in_namespaces(
     effect
 }
 
-/// Everybody who holds a role anywhere: through organizations, as the implicit role of everybody, or by a SiteRoleBinding.
+/// Everyone that holds a role anywhere: through organizations, as the implicit role of all users, or through a
+/// SiteRoleBinding.
 fn everyone_with(cache: &Cache, role: &Role, now: Timestamp, into: impl Fn(usize) -> usize) -> Lists {
     let live = |b: &&Binding| !ended(b, now) && b.role.1 == role.meta.name;
     let by_binding = cache.site_bindings.values().filter(live).flat_map(|b| holders_of(cache, b).0.granted);
     cache.holders_with(&role.meta.name, &by_binding.collect(), into)
 }
 
-/// Who gets the role of a SiteRoleBinding, and the role, if it may be assigned to the site. Expiry is not looked at.
+/// The subjects of a SiteRoleBinding, and its role if that may be assigned to the site. Ignores expiry.
 pub(super) fn holders_of(cache: &Cache, binding: &Binding) -> (Subjects, Result<Arc<Resolved>, Reason>) {
     let role = match cache.site_roles.get(&binding.role.1) {
         _ if binding.meta.unreadable.is_some() => Err(Reason::Unreadable),
@@ -184,7 +186,7 @@ fn nobody(binding: &Binding, reason: Reason) -> Subjects {
     Subjects { withheld, ..Subjects::default() }
 }
 
-/// Of the subjects of a role with one holder, only the one on record gets it.
+/// Only the recorded holder gets a role with `singleHolder`.
 fn is_not_the_holder(cache: &Cache, role: &Role, subject: &SubjectRef) -> Option<Reason> {
     match subject {
         _ if !role.single_holder => None,
@@ -198,8 +200,8 @@ fn is_not_the_holder(cache: &Cache, role: &Role, subject: &SubjectRef) -> Option
     }
 }
 
-/// Who should hold a role with `singleHolder`: the one on record as long as a binding gives it to them and they may hold
-/// it, else the first user of the oldest binding who may.
+/// The user that should hold a role with `singleHolder`: the recorded holder, while a binding assigns it to them and
+/// they may hold it; otherwise the first user of the oldest binding that may.
 fn desired_holder(cache: &Cache, role: &Role, now: Timestamp) -> Option<Name> {
     if role.meta.unreadable.is_some() {
         return role.holder.clone();
@@ -209,12 +211,12 @@ fn desired_holder(cache: &Cache, role: &Role, now: Timestamp) -> Option<Name> {
     }
     let live = |b: &&Binding| b.role.1 == role.meta.name && !ended(b, now);
     let bindings = || cache.site_bindings.values().filter(live);
-    // A binding, or a User, that cannot be read gives the role to nobody, and takes it from nobody.
+    // An unreadable binding or User neither assigns the role nor revokes it.
     let keeps = |holder: &Name| {
         let may_hold = matches!(cache.standing(holder), Standing::Good | Standing::Unreadable);
         may_hold && subjects::valid_name(holder) && bindings().any(|b| users_of(b).any(|name| name == holder))
     };
-    // A role that was restored has no status.
+    // A restored role has no status.
     let kept = || cache.kept.holders.get(&*role.meta.name).filter(|_| role.meta.status.digest == 0);
     let kept = || kept().map(|holder| Name::from(holder.as_str()));
     if let Some(holder) = role.holder.clone().or_else(kept).filter(keeps) {

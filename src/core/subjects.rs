@@ -1,6 +1,6 @@
-//! From the subjects that a binding asks for to the native subjects that get the role.
+//! Resolves the subjects that a binding requests to the native subjects that get the role.
 //!
-//! Whoever is unknown, suspended, named twice or not valid is withheld, with the reason.
+//! Unknown, suspended, duplicate and invalid subjects are withheld, with the reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,21 +13,22 @@ use super::withheld::{Item, Withheld, short};
 use crate::api::ApiKind;
 use crate::api::conditions::Reason;
 
-/// The longest username, as the schema has it.
+/// The longest username, as in the schema.
 const LONGEST_NAME: usize = 256;
 
-/// Who gets a role by a binding, and who does not.
+/// The subjects of a binding that get the role, and those that do not.
 #[derive(Debug, Default)]
 pub struct Subjects {
-    /// Who gets it.
+    /// Subjects that get it.
     pub granted: BTreeSet<Subject>,
     /// The Groups whose members are among them.
     pub groups: BTreeSet<Name>,
-    /// Who does not.
+    /// Subjects that do not.
     pub withheld: Withheld,
 }
 
-/// Names that are Kubernetes' own, or that nobody could read. The schema refuses them; an older schema may not have.
+/// Whether a name is neither reserved by Kubernetes nor unprintable. The schema refuses such names, but an older schema
+/// may not have.
 #[must_use]
 pub fn valid_name(name: &str) -> bool {
     !name.is_empty()
@@ -36,7 +37,7 @@ pub fn valid_name(name: &str) -> bool {
         && !name.chars().any(char::is_control)
 }
 
-/// The API server refuses a binding as a whole for one ServiceAccount whose name it does not like.
+/// The API server refuses a whole binding if the name of one ServiceAccount is not valid.
 fn valid_service_account(namespace: &str, name: &str) -> bool {
     let label = |l: &str| {
         let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
@@ -45,7 +46,7 @@ fn valid_service_account(namespace: &str, name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label) && namespace.len() <= 63 && label(namespace)
 }
 
-/// What decides about a user as a subject.
+/// The native subject for a username.
 ///
 /// # Errors
 /// The reason why nothing may be granted.
@@ -61,7 +62,7 @@ pub fn user(cache: &Cache, username: &Name) -> Result<Subject, Reason> {
     }
 }
 
-/// Who is in a group: its known members and its external groups.
+/// The known members of a Group, and its external groups.
 #[must_use]
 pub fn members(cache: &Cache, group: &Group) -> Subjects {
     let mut subjects = Subjects::default();
@@ -87,7 +88,7 @@ pub fn members(cache: &Cache, group: &Group) -> Subjects {
     subjects
 }
 
-/// How many subjects a binding has at most, groups taken apart, without taking them apart.
+/// The most subjects that a binding can have with the members of its Groups, without expanding them.
 #[must_use]
 pub fn size(binding: &Binding, groups: &BTreeMap<Name, Subjects>) -> usize {
     let of = |subject: &SubjectRef| match subject {
@@ -97,7 +98,7 @@ pub fn size(binding: &Binding, groups: &BTreeMap<Name, Subjects>) -> usize {
     binding.subjects.iter().map(of).sum()
 }
 
-/// Who gets the role of a RoleBinding. `groups`: the members of each Group; `privileged`: whether the role is.
+/// Resolves the subjects of a RoleBinding. `groups`: the members of each Group; `privileged`: whether the role is.
 #[must_use]
 pub fn of_binding(
     cache: &Cache,
@@ -114,7 +115,7 @@ pub fn of_binding(
         if let Some(reason) = order::predates_claim(cache, ApiKind::Group, &group.meta, handover) {
             return Err(reason);
         }
-        // Nobody gets a role by creating a Group that someone's binding was waiting for.
+        // Nobody gets a role by creating a Group that somebody's binding was waiting for.
         if privileged && order::may_have_waited(cache, binding, group) {
             return Err(Reason::GroupNotVouched);
         }
@@ -123,7 +124,8 @@ pub fn of_binding(
     resolve(cache, binding, group, |_| None)
 }
 
-/// Who gets the role of a SiteRoleBinding. Groups of organizations never do. `refused`: why one that could have it may not.
+/// Resolves the subjects of a SiteRoleBinding, which never include Groups of organizations. `refused`: why an otherwise
+/// valid subject may not have the role.
 #[must_use]
 pub fn of_site_binding(cache: &Cache, binding: &Binding, refused: impl Fn(&SubjectRef) -> Option<Reason>) -> Subjects {
     resolve(cache, binding, |_| Err(Reason::Invalid), refused)
@@ -171,14 +173,14 @@ fn resolve(
     subjects
 }
 
-/// What may have been meant by a username that nobody has. Every member of an organization may list Users, so this says
-/// nothing that its readers may not know.
+/// A hint to the probably intended User for an unknown username. Every member of an organization may list Users, so the
+/// hint reveals nothing to its readers.
 fn hint(cache: &Cache, username: &Name) -> Option<String> {
     if let Some(user) = cache.users.get(username).filter(|user| !user.username.is_empty()) {
         return Some(format!("the User of this name has the username {:?}", short(&user.username)));
     }
     let alike = cache.alike(username)?;
-    Some(format!("differs from the username {:?} in case or blanks", short(alike)))
+    Some(format!("differs from the username {:?} only in case or spaces", short(alike)))
 }
 
 fn holder(cache: &Cache, role: &str) -> Option<String> {

@@ -1,8 +1,8 @@
-//! The names of all suspended users, as an admission policy reads them: what an identity-provider group gives them RBAC
-//! cannot deny, so the API server refuses what they write.
+//! The names of all suspended users, for an admission policy. RBAC cannot deny what an identity-provider group grants,
+//! so the API server refuses their writes instead.
 //!
-//! They are in one ConfigMap, because a policy is evaluated once for each object that it takes as parameter, at every write in
-//! every organization. There they are split by a hash of the name: the policy searches each text in an expression of its own.
+//! They are in one ConfigMap, because the policy runs once for each parameter object, at every write in every
+//! organization. A hash of the name splits them over several texts, and an expression of its own searches each.
 
 use std::collections::BTreeSet;
 
@@ -11,26 +11,26 @@ use super::cache::Cache;
 use super::records::by_age;
 use super::subjects::{fnv, valid_name};
 
-/// How many texts there are (`templates/policies/suspended-users.yaml` has an expression for each). Together they stay below
-/// the size limit of an object, 1 MiB.
+/// The number of texts (`templates/policies/suspended-users.yaml` has an expression for each). Together they stay below
+/// 1 MiB, the size limit of an object.
 pub const TEXTS: usize = 2;
-/// How many bytes one may hold: the API server counts the length of the text times that of the name that is looked for, and
-/// refuses what costs too much. That is room for about 16,000 names of usual length, or 3,800 of the longest.
+/// The most bytes of one text: the API server multiplies the length of the text by that of the name it looks for, and
+/// refuses an expression that costs too much. The limit has room for about 16,000 names of usual length, or 3,800 of
+/// the longest.
 const LARGEST: usize = 500_000;
 
-/// Who is suspended.
+/// The list of suspended users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List {
-    /// Each name on a line of its own, between line breaks, so that the policy finds whole names only; empty when there is
-    /// none.
+    /// The names, each between line breaks, so that the policy finds only whole names; empty if there is none.
     pub texts: [String; TEXTS],
-    /// The names that there was no room for.
+    /// The names that do not fit.
     pub left_out: BTreeSet<Name>,
 }
 
-/// The usernames of everybody who is suspended, in the order in which they get room on the list: holders of privileged site
-/// roles first, because not everyone who may suspend others may activate them, then the oldest User. So nobody who creates
-/// suspended Users takes another name off the list.
+/// The usernames of all suspended users in order of precedence: holders of privileged site roles first, because not
+/// everyone that may suspend others may activate them, then the oldest User. So creating suspended Users removes nobody
+/// else's name from the list.
 #[must_use]
 pub fn in_order(cache: &Cache) -> Vec<&Name> {
     let mut names: Vec<&Name> = cache.suspended.iter().collect();
@@ -41,11 +41,11 @@ pub fn in_order(cache: &Cache) -> Vec<&Name> {
     names
 }
 
-/// The list of these names. The first ones get room.
+/// The list of these names. The first ones take precedence.
 #[must_use]
 pub fn list<'a>(suspended: impl IntoIterator<Item = &'a Name>) -> List {
     let mut list = List::default();
-    // A name with a line break in it could end another one's line.
+    // A line break in a name could end another name's line.
     for name in suspended.into_iter().filter(|name| valid_name(name)) {
         let text = &mut list.texts[usize::try_from(fnv(name.bytes()) % TEXTS as u64).unwrap_or(0)];
         if text.len() + name.len() + 2 > LARGEST {

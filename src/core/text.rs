@@ -1,40 +1,40 @@
-//! YAML that people write into ConfigMaps.
+//! Reads YAML that people write into ConfigMaps.
 //!
-//! serde_yaml takes a time that grows with the square of the nesting: 40,000 brackets keep it busy for half a minute. So a
-//! text is measured first, by a parser that stops at the first level too many.
+//! serde_yaml needs time that grows with the square of the nesting: 40,000 brackets take half a minute. So another
+//! parser measures the text first, and stops at the first level too many.
 
 use granit_parser::{Event, Parser, ScanError};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// How deep a text may be nested. The chart's own go eight levels deep, and its policies twelve.
+/// The deepest nesting of a text. The chart's own texts have eight levels, and its policies twelve.
 const DEEPEST: usize = 32;
 
-/// The longest message about something that cannot be read, in bytes: it may quote what somebody wrote.
+/// The longest message about an unreadable object, in bytes: it may quote its content.
 const LONGEST_MESSAGE: usize = 512;
 
 /// Why a text cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is not even parsed.
-    #[error("it has {length} bytes; the limit is {longest}")]
+    /// Too long; it is not parsed at all.
+    #[error("it has {length} bytes, more than the limit of {longest}")]
     TooLong {
-        #[allow(missing_docs)]
+        /// The length of the text in bytes.
         length: usize,
-        #[allow(missing_docs)]
+        /// The limit in bytes.
         longest: usize,
     },
-    /// It is not parsed to its end.
-    #[error("line {line}: it is nested more than {DEEPEST} levels deep")]
+    /// Nested too deeply; it is not parsed to its end.
+    #[error("line {line}: nested more than {DEEPEST} levels deep")]
     TooDeep {
-        #[allow(missing_docs)]
+        /// The line of the first level too many.
         line: usize,
     },
-    /// It is no YAML.
+    /// Not YAML.
     #[error("line {}: {}", .0.marker().line(), .0)]
     Scan(#[from] ScanError),
-    /// It has another shape than it should have, or is no YAML.
+    /// Not of the expected shape, or not YAML.
     #[error(transparent)]
     Yaml(#[from] serde_yaml::Error),
 }
@@ -42,7 +42,7 @@ pub enum Error {
 /// Reads a text of one YAML document and at most `longest` bytes.
 ///
 /// # Errors
-/// When it is too long, too deep, no YAML, or not of the shape of a `T`.
+/// When it is too long, too deep, not YAML, or not of the shape of a `T`.
 pub fn read<T: DeserializeOwned>(text: &str, longest: usize) -> Result<T, Error> {
     measure(text, longest)?;
     Ok(serde_yaml::from_str(text)?)
@@ -51,7 +51,7 @@ pub fn read<T: DeserializeOwned>(text: &str, longest: usize) -> Result<T, Error>
 /// Reads a text of several YAML documents and at most `longest` bytes.
 ///
 /// # Errors
-/// When it is too long, too deep or no YAML.
+/// When it is too long, too deep or not YAML.
 pub fn documents(text: &str, longest: usize) -> Result<Vec<Value>, Error> {
     measure(text, longest)?;
     serde_yaml::Deserializer::from_str(text).map(|document| Ok(Value::deserialize(document)?)).collect()
@@ -76,7 +76,7 @@ fn measure(text: &str, longest: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// The beginning of a message about something that cannot be read.
+/// Truncates an error message.
 #[must_use]
 pub fn brief(message: &impl ToString) -> String {
     let mut message = message.to_string();

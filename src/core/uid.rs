@@ -1,4 +1,4 @@
-//! UIDs, kept small: the operator knows one for every object of the site.
+//! UIDs in little memory: the operator keeps one for every object of the site.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use super::Name;
 
-/// The UID of an object. Kubernetes says nothing about its form, so any text is one; the UUIDs that API servers make are
-/// kept as 16 bytes.
+/// The UID of an object. Kubernetes does not define its form, so any text is valid; UUIDs, which API servers generate,
+/// take 16 bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uid(Form);
 
-/// As large as a UUID: that its first half is never zero leaves the compiler a place to note which of the two it is.
+/// As large as a UUID: its first half is never zero, which leaves room for the discriminant.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Form {
     Uuid(NonZeroU64, u64),
@@ -21,7 +21,7 @@ enum Form {
 
 impl From<&str> for Uid {
     fn from(text: &str) -> Self {
-        // A UUID can be written in several ways, and a UID is a text: only the usual way can be told from the bytes.
+        // A UID is text, and a UUID can be written in several ways. Only the usual one can be restored from the bytes.
         let usual = |uuid: &Uuid| *text == *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer());
         let halves = Uuid::try_parse(text).ok().filter(usual).map(|uuid| uuid.as_u64_pair());
         let uuid = halves.and_then(|(first, second)| Some(Form::Uuid(NonZeroU64::new(first)?, second)));
@@ -30,7 +30,7 @@ impl From<&str> for Uid {
 }
 
 impl From<Option<&String>> for Uid {
-    /// An object that no API server has seen has the empty one.
+    /// Objects that no API server has seen have an empty UID.
     fn from(text: Option<&String>) -> Self {
         text.map_or("", String::as_str).into()
     }

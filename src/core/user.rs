@@ -1,4 +1,4 @@
-//! One user: the state, and whether the object speaks for its username.
+//! Decides one User: its state, and whether it counts for its username.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -13,7 +13,7 @@ use crate::api::ApiKind;
 use crate::api::conditions::{ConditionType as C, Reason};
 use crate::api::{UserState, UserStatus};
 
-/// The status of a User, and when it changes by itself. `counts`: what to say that the user holds.
+/// The status of a User, and when it changes by itself. `counts`: the user's grants.
 #[must_use]
 pub fn status(cache: &Cache, user: &User, counts: UserCounts, now: Timestamp) -> (StatusDraft, Option<Timestamp>) {
     let (state, next) = state(cache, user, now);
@@ -30,8 +30,9 @@ pub fn status(cache: &Cache, user: &User, counts: UserCounts, now: Timestamp) ->
             C::UsernameAccepted,
             Reason::UsernameTaken,
             format!(
-                "User {0} is older and has the same username; this one gives nothing and suspends nobody. Delete one of the \
-                 two (`kubectl delete users.bailiwick.dev {1}`); a username is immutable, so create {1} again with the right one.",
+                "User {0} is older and has the same username, so this User has no effect: it neither grants nor \
+                 suspends. Delete one of the two (`kubectl delete users.bailiwick.dev {1}`). A username is immutable: \
+                 to correct it, delete {1} and create it again.",
                 other.meta.name, user.meta.name
             ),
         ),
@@ -74,14 +75,14 @@ fn state(cache: &Cache, user: &User, now: Timestamp) -> (UserState, Option<Times
     if user.suspended {
         return (UserState::Suspended, None);
     }
-    // Nothing reports who was seen, so that says nothing about them.
+    // Without reports of activity, nothing is known about dormancy.
     let Some(seen) = user.last_seen else { return (UserState::Active, None) };
-    // Not a `Span`: that panics on more hours than it can hold, and the ConfigMap may say any number of days.
+    // Not a `Span`, which panics on more hours than it can hold: the ConfigMap may set any number of days.
     let days = SignedDuration::from_secs(i64::from(cache.settings.users.dormant_after_days) * 24 * 3600);
     match seen.checked_add(days) {
         Ok(at) if at > now => (UserState::Active, Some(at)),
         Ok(_) => (UserState::Dormant, None),
-        // After the end of time: never.
+        // Beyond the largest time: never.
         Err(_) => (UserState::Active, None),
     }
 }

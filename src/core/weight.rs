@@ -1,7 +1,7 @@
-//! What records weigh, in bytes of the operator's memory, and how much those of one kind may weigh together.
+//! The weight of records, in bytes of the operator's memory, and the limit for each kind.
 //!
-//! The weights are estimates from measurements: what an object costs while it is watched, decided and projected. A longer
-//! text costs more, and so does every entry of a list, however short it is.
+//! The weights are estimates from measurements of objects that are watched, decided and projected. Longer texts cost
+//! more, and so does every list entry, however short.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -14,13 +14,13 @@ use crate::api::Permission;
 
 const MIB: usize = 1 << 20;
 
-/// Of a namespaced object, without what it lists.
+/// A namespaced object, without its lists.
 const OBJECT: usize = 1024;
-/// Of a User or an Organization.
+/// A User or an Organization.
 const SMALL: usize = 512;
-/// Of one entry of a list, without its text.
+/// One entry of a list, without its text.
 const ENTRY: usize = 48;
-/// Of one right of a role.
+/// One right of a role.
 const RIGHT: usize = 16;
 
 fn texts(names: &[Name]) -> usize {
@@ -46,7 +46,7 @@ fn permission(permission: &Permission) -> usize {
     names.iter().map(|name| name.len() + ENTRY).sum::<usize>() + ENTRY + permission.resource.len() + rights * RIGHT
 }
 
-/// The items of a list that are in another one too.
+/// The items of a list that another list has too.
 fn common<T: Clone + Eq + Hash>(new: &[T], old: &[T]) -> Vec<T> {
     let old: HashSet<&T> = old.iter().collect();
     new.iter().filter(|item| old.contains(item)).cloned().collect()
@@ -106,7 +106,7 @@ record!(
 record!(
     Binding,
     8 * MIB,
-    // Without the name of its role: changing that must not make a binding too large.
+    // Without the role's name: changing that must not make a binding too large.
     |it| OBJECT + it.subjects.iter().map(subject).sum::<usize>(),
     |new, old| Self { subjects: common(&new.subjects, &old.subjects).into(), ..new }
 );
@@ -149,7 +149,7 @@ impl Record for Namespace {
 
     fn continue_from(&mut self, _meta: Option<&Meta>, known: Option<&Self>) {
         if let Some(known) = known.filter(|known| known.uid == self.uid) {
-            // The next organization's claim takes over the time at which the last one's access ended.
+            // The next organization's claim keeps the time at which the last one's access ended.
             let is_same = match self.vacated_at {
                 Some(at) => known.vacated_at == Some(at),
                 None => self.claimed_at.is_some() && [known.vacated_at, known.claimed_at].contains(&self.claimed_at),

@@ -1,8 +1,7 @@
-//! Requests that are not granted: counted by reason, with the first few of each reason kept so that a condition can name
-//! them.
+//! Withheld requests: counted by reason, with the first few of each reason kept for the condition's message.
 //!
-//! An organization may ask for hundreds of thousands of things that it cannot have. Keeping each of them as text would let
-//! one tenant fill the operator's memory, so text is built only when a status is written.
+//! An organization may request hundreds of thousands of things that it cannot have. As text they would let one tenant
+//! fill the operator's memory, so text is built only when a status is written.
 
 use std::fmt;
 
@@ -12,13 +11,13 @@ use super::rules::Atom;
 use crate::api::RoleKind;
 use crate::api::conditions::Reason;
 
-/// How many items a message names for each reason before it counts the rest.
+/// How many items of each reason a message names before it counts the rest.
 const NAMED: usize = 5;
 
 /// The most characters of one name in a message. A schema allows names of up to 256 characters.
 const LONGEST: usize = 128;
 
-/// One thing that an object asks for, by its place in the object.
+/// One request, by its place in the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// `subjects[n]` of a binding.
@@ -27,7 +26,7 @@ pub enum Item {
     Member(usize, Name),
     /// `externalGroups[n]` of a Group.
     ExternalGroup(usize, Name),
-    /// `permissions[n]` of a role, and the word of the catalog.
+    /// `permissions[n]` of a role, and the catalog's word.
     Permission(usize, Name),
     /// `rules[n]` or `clusterRules[n]` of a role.
     Rule(&'static str, usize),
@@ -35,14 +34,14 @@ pub enum Item {
     Inherits(usize, RoleKind, Name),
     /// One right.
     Right(Atom),
-    /// So many rights.
+    /// A number of rights.
     Rights(usize),
-    /// One of these, and something to know about it.
+    /// An item with a hint for the reader.
     Known(Box<Item>, String),
 }
 
 impl Item {
-    /// The item with something to know about it, if there is something.
+    /// Adds a hint to the item, if there is one.
     #[must_use]
     pub fn with(self, hint: Option<String>) -> Self {
         match hint {
@@ -68,7 +67,7 @@ impl fmt::Display for Item {
     }
 }
 
-/// A name as a message has it.
+/// A name, truncated for a message.
 pub(super) fn short(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -76,11 +75,11 @@ pub(super) fn short(text: &str) -> String {
     }
 }
 
-/// What one object asks for and does not get.
+/// The requests of one object that are withheld.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Withheld(Vec<OfReason>);
 
-/// What is withheld for one reason.
+/// The requests withheld for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct OfReason {
     reason: Reason,
@@ -90,18 +89,18 @@ struct OfReason {
 }
 
 impl Withheld {
-    /// Everything of a list, for one reason.
+    /// All items of a list, for one reason.
     pub fn all(reason: Reason, items: impl ExactSizeIterator<Item = Item>) -> Self {
         let count = items.len();
         Self(if count == 0 { Vec::new() } else { vec![OfReason { reason, count, first: items.take(NAMED).collect() }] })
     }
 
-    /// Adds one item. `item` is called only if a message would name it.
+    /// Adds one item. Calls `item` only if a message would name it.
     pub fn add(&mut self, reason: Reason, item: impl FnOnce() -> Item) {
         self.add_many(reason, 1, std::iter::once_with(item));
     }
 
-    /// Adds `count` items, of which at least the first few are given.
+    /// Adds `count` items; `items` yields at least the first few.
     pub fn add_many(&mut self, reason: Reason, count: usize, items: impl Iterator<Item = Item>) {
         if count == 0 {
             return;
@@ -133,43 +132,43 @@ impl Withheld {
         self.0.iter().filter(|of| !expected(of.reason)).map(|of| of.count).sum()
     }
 
-    /// How many items are refused, and not only missing in this version or this cluster.
+    /// How many items are refused, rather than missing in this version or this cluster.
     #[must_use]
     pub fn refused(&self) -> usize {
         self.0.iter().filter(|of| !is_missing(of.reason)).map(|of| of.count).sum()
     }
 
-    /// The reasons, in the order in which they came up.
+    /// The reasons, in the order of their first item.
     pub fn reasons(&self) -> impl Iterator<Item = Reason> {
         self.0.iter().map(|of| of.reason)
     }
 
-    /// The reason that a condition gives: the first that somebody has to fix, else the first.
+    /// The reason for the condition: the first that somebody has to fix, otherwise the first.
     #[must_use]
     pub fn worst(&self) -> Option<Reason> {
         self.reasons().min_by_key(|reason| expected(*reason))
     }
 
-    /// Only what is withheld for some reasons.
+    /// Only the items with matching reasons.
     #[must_use]
     pub fn only(&self, which: impl Fn(Reason) -> bool) -> Self {
         Self(self.0.iter().filter(|of| which(of.reason)).cloned().collect())
     }
 }
 
-/// Whether a reason is part of normal life, so that the object counts as ready all the same.
+/// Whether a reason is part of normal operation, so that the object is still ready.
 #[must_use]
 pub fn expected(reason: Reason) -> bool {
     matches!(reason, Reason::Suspended | Reason::Expired) || is_missing(reason)
 }
 
-/// Whether this version, or this cluster, has nothing to give: conditions name it, and no count of what is withheld includes
-/// it.
+/// Whether this version or cluster has nothing to grant: conditions name such items, but counts of withheld items leave
+/// them out.
 fn is_missing(reason: Reason) -> bool {
     matches!(reason, Reason::OwnScopeNotEnabled | Reason::EmptyResource | Reason::UnsupportedAction)
 }
 
-/// The message of a condition: the first few items of each reason. What somebody has to fix comes first.
+/// The message of a condition: the first few items of each reason, those that somebody has to fix first.
 impl fmt::Display for Withheld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut by_reason: Vec<&OfReason> = self.0.iter().collect();

@@ -1,4 +1,4 @@
-//! What the API server refuses to have written, for now: an input to every decision, beside the cache.
+//! The writes that the API server currently refuses: an input to every decision, beside the cache.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,20 +7,20 @@ use super::object_ref::NativeRef;
 use super::uid::Uid;
 use crate::api::conditions::Reason;
 
-/// Why a native object is not as it should be.
+/// Why a native object is not as desired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteFailure {
-    /// The UID of the object that asked for it.
+    /// The UID of the object that requests it.
     pub source: Uid,
-    #[allow(missing_docs)]
+    /// The reason for the condition.
     pub reason: Reason,
-    /// What the API server said.
+    /// The API server's message.
     pub message: String,
 }
 
 impl WriteFailure {
-    /// Whether it is the same trouble. What the API server says often has a number in it that is another one each time, a port
-    /// or a time.
+    /// Whether it is the same failure. Messages of the API server often contain a number that changes each time, such
+    /// as a port or a time.
     #[must_use]
     pub fn is_as(&self, other: &Self) -> bool {
         let [said, says] =
@@ -29,21 +29,21 @@ impl WriteFailure {
     }
 }
 
-/// Every write that is refused.
+/// All refused writes.
 #[derive(Debug, Default)]
 pub struct WriteFailures {
-    /// Of native objects.
+    /// Failures of native objects.
     by_key: BTreeMap<NativeRef, WriteFailure>,
-    /// The same, by the object of ours that asked for them.
+    /// The same, by the object of ours that requests them.
     by_source: BTreeMap<Uid, BTreeSet<NativeRef>>,
-    /// Namespaces in which the operator has no rights. What was granted there stays, until it may be changed again.
+    /// Namespaces without rights for the operator. Grants there stay until the operator may change them again.
     pub unauthorized: BTreeSet<Name>,
-    /// Namespaces on which the claim that is due cannot be recorded, and what the API server says.
+    /// Namespaces whose claim cannot be recorded, with the API server's message.
     pub refused_claims: BTreeMap<Name, String>,
 }
 
 impl WriteFailures {
-    /// None.
+    /// Without failures.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -54,13 +54,13 @@ impl WriteFailures {
         }
     }
 
-    /// What is wrong with a native object.
+    /// The failure of a native object.
     #[must_use]
     pub fn get(&self, key: &NativeRef) -> Option<&WriteFailure> {
         self.by_key.get(key)
     }
 
-    /// What is wrong with native objects that one object asked for.
+    /// The failures of native objects that one object requests.
     pub fn of(&self, source: &Uid) -> impl Iterator<Item = (&NativeRef, &WriteFailure)> {
         let keys = self.by_source.get(source).into_iter().flatten();
         keys.filter_map(|key| Some((key, self.by_key.get(key)?)))
@@ -72,14 +72,14 @@ impl WriteFailures {
         self.of(source).next().map(|(_, write_failure)| (write_failure.reason, write_failure.message.clone()))
     }
 
-    /// Notes that something is wrong.
+    /// Records a failure.
     pub fn insert(&mut self, key: NativeRef, write_failure: WriteFailure) {
         self.remove(&key);
         self.by_source.entry(write_failure.source.clone()).or_default().insert(key.clone());
         self.by_key.insert(key, write_failure);
     }
 
-    /// Notes that nothing is wrong any more.
+    /// Removes a failure.
     pub fn remove(&mut self, key: &NativeRef) {
         let Some(write_failure) = self.by_key.remove(key) else { return };
         if let Some(keys) = self.by_source.get_mut(&write_failure.source) {
@@ -90,18 +90,18 @@ impl WriteFailures {
         }
     }
 
-    /// The native objects with which something is wrong.
+    /// The native objects with failures.
     pub fn keys(&self) -> impl Iterator<Item = &NativeRef> {
         self.by_key.keys()
     }
 
-    /// How many native objects they are.
+    /// The number of native objects with failures.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_key.len()
     }
 
-    /// Whether no native object is among them.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_key.is_empty()

@@ -1,8 +1,8 @@
-//! From time to time each kind is listed and compared with what the watches have shown: a watch may deliver no more events, or
-//! have missed one.
+//! Lists each kind from time to time and compares it with what the watches showed, because a watch may stall or miss an
+//! event.
 //!
-//! A list may be newer than what the engine has taken in, so a difference counts only if a second list shows the same one a while
-//! later. Then it is a fault, which is counted and logged, and the watch lists everything again.
+//! A list may be newer than the engine's state, so a difference counts only if a second list shows it again a while
+//! later. Such a difference is a bug: it is counted and logged, and the watch lists everything again.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -22,30 +22,30 @@ use super::watch::{Kind, WatchEvent, WatchedRef};
 use crate::core::object_ref::ObjectRef;
 use crate::core::records::version;
 
-/// How many periods of the resync there are between two comparisons of a kind: a list costs more than a decision.
+/// The number of resync periods between two comparisons of a kind: a list costs more than a decision.
 pub(super) const PERIODS: u32 = 6;
-/// After which time the second list is asked for: a watch that works has delivered everything by then.
+/// The time before the second list. A working watch has delivered everything by then.
 const GRACE: Duration = Duration::from_secs(20);
-/// How many objects a page brings. It has their metadata only.
+/// The number of objects on a page, which has only their metadata.
 const PAGE: u32 = 500;
 
-/// The resource versions of objects that differ; zero for one that is not there.
+/// The resource versions of objects that differ; zero for a missing one.
 pub type Versions = HashMap<WatchedRef, u64>;
 
-/// What a list of a kind has shown, for the engine to compare.
+/// A list of a kind for the engine to compare.
 #[derive(Debug)]
 pub struct Comparison {
-    #[allow(missing_docs)]
+    /// The listed kind.
     pub kind: Kind,
-    /// Every object that is there.
+    /// Every listed object.
     pub listed: Versions,
-    /// What the list before has shown to differ, if this is the second.
+    /// The differences from the first list, if this is the second.
     pub before: Option<Versions>,
-    /// What differs; of the second list, what still does.
+    /// Returns the differences; for the second list, those that remain.
     pub answer: oneshot::Sender<Versions>,
 }
 
-/// Compares a kind again and again. `is_known`: whether the engine knows an object with this metadata.
+/// Compares a kind periodically. `is_known`: whether the engine watches objects with this metadata.
 pub(super) async fn run<K>(
     kind: Kind,
     api: Api<K>,
@@ -58,14 +58,14 @@ pub(super) async fn run<K>(
     K: Resource + Clone + Debug + DeserializeOwned,
 {
     let position = Kind::ALL.iter().position(|other| *other == kind).unwrap_or_default();
-    // Not all of them at once.
+    // Spreads the kinds over the interval.
     tokio::time::sleep(interval.mul_f64(position as f64 / Kind::ALL.len() as f64)).await;
     loop {
         tokio::time::sleep(interval).await;
         let mut before = None;
         for _ in 0..2 {
             let works = metrics.synced.load(Ordering::Acquire) && !metrics.broken_watches().contains(&kind);
-            // If it cannot be listed, it is compared another time.
+            // After a failed list, waits for the next comparison.
             let Some(listed) = list(kind, &api, is_known).await.ok().filter(|_| works) else { break };
             let is_second = before.is_some();
             let (answer, differs) = oneshot::channel();

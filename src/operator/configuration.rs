@@ -1,7 +1,7 @@
 //! Follows the chart's ConfigMaps.
 //!
-//! People write some of their texts, so a text is parsed on a thread for which nobody waits, and a newer one does not wait for
-//! an older one. A text that cannot be read changes nothing: what was read last stays in effect.
+//! People write some of their texts, so each text is parsed on a thread of its own, and a newer one does not wait for
+//! an older one. An unreadable text changes nothing: the last readable one stays in effect.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::core::policies::{self, Policies};
 use crate::core::text::{self, brief};
 use crate::core::uid::Uid;
 
-/// A ConfigMap of the chart, and how it is read.
+/// A ConfigMap of the chart, and its parser.
 pub(super) struct Source<T> {
     pub kind: Kind,
     pub map: &'static str,
@@ -44,16 +44,16 @@ pub(super) enum Error {
     Immutable(Box<Error>),
 }
 
-/// What a ConfigMap says now.
+/// The current content of a ConfigMap.
 pub(super) struct News<T> {
     pub map: &'static str,
-    /// Of the ConfigMap; empty when it does not exist.
+    /// The ConfigMap's UID; empty if it does not exist.
     pub uid: Uid,
     pub read: Result<T, Error>,
 }
 
 impl<T> News<T> {
-    /// What the engine is to report.
+    /// The event for the engine.
     pub fn report(&self) -> Item {
         Item::Configuration {
             map: self.map,
@@ -99,7 +99,7 @@ pub(super) fn watch(client: &Client, namespace: &str, map: &str, history: Arc<Hi
     history::events(Api::namespaced(client.clone(), namespace), config, history)
 }
 
-/// Follows a ConfigMap, until nobody wants to be told any more.
+/// Follows a ConfigMap until the receiver is gone.
 pub(super) async fn follow<T: Send + 'static>(
     mut events: Events,
     source: Source<T>,
@@ -116,14 +116,14 @@ pub(super) async fn follow<T: Send + 'static>(
                 let unread = |error| News { map, uid: Uid::default(), read: Err(error) };
                 match event {
                     Err(error) => {
-                        // Nothing that is granted rests on the policies.
+                        // No grant depends on the policies.
                         if kind != Kind::Policies {
                             metrics.watch_broke(kind);
                         }
-                        tracing::warn!(?kind, %error, "a watch broke; it starts again");
+                        tracing::warn!(?kind, %error, "a watch failed; restarting it");
                         continue;
                     }
-                    // Nobody has answered yet.
+                    // No answer has arrived yet.
                     Ok(Event::Init) => {
                         is_there = false;
                         continue;
@@ -153,7 +153,7 @@ pub(super) async fn follow<T: Send + 'static>(
         let unreadable = metrics.configuration_unreadable.get_or_create(&MapLabels { config_map: map }).clone();
         unreadable.set(news.read.is_err().into());
         if let Err(error) = &news.read {
-            tracing::error!(config_map = map, %error, "the configuration is not valid; the last one stays in force");
+            tracing::error!(config_map = map, %error, "cannot read a ConfigMap; the last readable one stays in effect");
         }
         if !tell(news).await {
             return;
@@ -203,7 +203,7 @@ mod tests {
         Event::Apply(Guarded(Found::Whole(ConfigMap { data, metadata, ..ConfigMap::default() })))
     }
 
-    /// One thread for everything but the parser, and a parser that is busy with the first text until the second was read.
+    /// Everything but the parser runs on one thread, and the parser blocks on the first text until the second was read.
     #[tokio::test]
     async fn a_repair_is_read_while_an_older_text_is_parsed() {
         let (events_in, events) = mpsc::unbounded_channel();

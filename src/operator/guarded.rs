@@ -1,4 +1,4 @@
-//! What the API server sends, so that one object that does not fit its type stops no list and no watch.
+//! Reads objects from the API server, so that one that does not fit its type breaks neither a list nor a watch.
 
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ impl<K: Resource<DynamicType = ()>> Guarded<K> {
         }
     }
 
-    /// A record of the object, which grants nothing if it cannot be read. `None` if not even what identifies it can.
+    /// A record of the object, which grants nothing if the object cannot be read. `None` if not even its identity can.
     pub fn record<R: for<'a> From<&'a K> + Withhold<K>>(&self) -> Option<R> {
         self.log();
         match &self.0 {
@@ -51,7 +51,7 @@ impl<K: Resource<DynamicType = ()>> Guarded<K> {
         };
         let (kind, meta) = (K::kind(&()), self.meta());
         let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
-        tracing::error!(%kind, namespace, name, error, "an object cannot be read: it grants nothing");
+        tracing::error!(%kind, namespace, name, error, "cannot read an object, so it grants nothing");
     }
 }
 

@@ -1,12 +1,12 @@
-//! Notices that the cluster has gone back in time: that etcd was restored from an older copy while the operator runs.
+//! Detects that the cluster went back in time, because etcd was restored from an older copy while the operator runs.
 //!
-//! What a list shows cannot be older than what was received before the list was asked for, because every list here asks
-//! for the newest state. So one that shows less proves a restore, and nothing else does. Two lists are compared: those of
-//! every watch, object by object (by the engine), and one of the operator's own Lease, every few seconds (here).
+//! Every list here asks for the newest state, so it cannot be older than anything received before the request. A list
+//! that is older proves a restore, and nothing else does. Two kinds of lists are compared: those of every watch, object
+//! by object (by the engine), and one of the operator's own Lease, every few seconds (here).
 //!
-//! After an outage it is in doubt whether the cluster is still what it was. Until the Lease was looked at again, the
-//! engine begins no write, and nobody renews the Lease, which would overwrite what it can tell.
-//! `docs/decisions/2026-11-30-restores.md` has the reasoning.
+//! After an outage the cluster may have been restored. Until the Lease has been listed again, the engine begins no
+//! write, and nobody renews the Lease, which would destroy the evidence. `docs/decisions/2026-11-30-restores.md` has
+//! the reasoning.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,33 +28,33 @@ use super::retry;
 use super::watch::Kind;
 use crate::core::records;
 
-/// How often the Lease is looked at.
+/// How often the Lease is listed.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long that may take.
+/// The time limit of that list.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How soon it is tried again, at the latest.
+/// The longest pause before the next attempt.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// The API server cannot stop, get an older etcd and start again within this time.
+/// No API server can stop, get an older etcd and start again within this time.
 const SHORTEST_OUTAGE: Duration = Duration::from_secs(1);
 
-/// The history of the cluster, as far as the operator has seen it. Each start of its parts has a new one.
+/// The cluster's history as the operator saw it. It is new whenever the operator's parts start again.
 #[derive(Debug)]
 pub(super) struct History {
-    /// The highest version that was received of each kind.
+    /// The highest version received of each kind.
     highest: BTreeMap<Kind, AtomicU64>,
-    /// The same of the Lease.
+    /// The highest version received of the Lease.
     lease: AtomicU64,
     state: watch::Sender<State>,
 }
 
-/// What is known of it.
+/// Whether the history is in doubt, and since when.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Since when it is not known whether the cluster is still what it was.
+    /// When it became unknown whether the cluster is still the same.
     doubt: Option<Instant>,
-    /// When the last look at the Lease began that found nothing wrong.
+    /// When the last list of the Lease that found nothing wrong began.
     checked: Option<Instant>,
-    /// What shows that the cluster has gone back.
+    /// Proof that the cluster went back.
     evidence: Option<String>,
 }
 
@@ -73,24 +73,24 @@ impl Default for History {
 }
 
 impl History {
-    /// An object of this kind was received, at this version.
+    /// Records the version of a received object of this kind.
     pub fn saw(&self, kind: Kind, version: u64) {
         if let Some(highest) = self.highest.get(&kind) {
             highest.fetch_max(version, Ordering::AcqRel);
         }
     }
 
-    /// What a list of this kind that is asked for from now on shows at least.
+    /// The version that any later list of this kind shows at least.
     pub fn floor(&self, kind: Kind) -> u64 {
         self.highest.get(&kind).map_or(0, |highest| highest.load(Ordering::Acquire))
     }
 
-    /// The Lease was received, at this version.
+    /// Records the version of the received Lease.
     pub fn saw_lease(&self, lease: &Lease) {
         self.lease.fetch_max(records::version(&lease.metadata), Ordering::AcqRel);
     }
 
-    /// The API server was out of reach.
+    /// The API server is unreachable.
     pub fn outage(&self) {
         self.state.send_if_modified(|state| {
             let is_news = state.doubt.is_none() && state.checked.is_none_or(|at| at.elapsed() > SHORTEST_OUTAGE);
@@ -101,13 +101,13 @@ impl History {
         });
     }
 
-    /// Something shows that the cluster has gone back.
+    /// Records proof that the cluster went back.
     pub fn gone_back(&self, evidence: String) {
         self.state
             .send_if_modified(|state| state.evidence.is_none().then(|| state.evidence = Some(evidence)).is_some());
     }
 
-    /// Nothing was wrong, as of this moment.
+    /// Records that nothing was wrong at this time.
     fn checked(&self, at: Instant) {
         self.state.send_if_modified(|state| {
             state.checked = Some(at);
@@ -119,12 +119,12 @@ impl History {
         });
     }
 
-    /// Changes whenever a doubt comes or goes.
+    /// Changes whenever a doubt begins or ends.
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.subscribe()
     }
 
-    /// Returns, with the evidence, when the cluster has gone back.
+    /// Returns, with the evidence, once the cluster has gone back.
     pub async fn ended(&self) -> String {
         let mut state = self.state();
         match state.wait_for(|state| state.evidence.is_some()).await {
@@ -133,7 +133,7 @@ impl History {
         }
     }
 
-    /// Returns when an outage lasts for so long that the cluster may have gone back.
+    /// Returns once an outage has lasted so long that the cluster may have gone back.
     pub async fn doubted(&self) {
         let mut state = self.state();
         loop {
@@ -146,7 +146,7 @@ impl History {
         }
     }
 
-    /// Returns when there is no doubt.
+    /// Returns once there is no doubt.
     pub async fn certain(&self) {
         let mut state = self.state();
         if state.wait_for(|state| !state.is_in_doubt()).await.is_err() {
@@ -155,8 +155,8 @@ impl History {
     }
 }
 
-/// The events of a watch. After an error everything is listed again: what the watch would go on from may be in the future
-/// of a cluster that has gone back, and it would be deaf until that future comes.
+/// The events of a watch, with a new list after every error. A watch that continued from a version which a restored
+/// cluster has not reached yet would see nothing until then.
 pub(super) fn events<K>(
     api: Api<K>,
     config: watcher::Config,
@@ -180,7 +180,7 @@ where
     events.backoff(retry::OfWatch::default()).boxed()
 }
 
-/// Whether this may be what is seen of an API server that stops. One that says what it does not like goes on.
+/// Whether the API server may be stopping. One that answers with an error of its own is running.
 fn is_outage(error: &watcher::Error) -> bool {
     let code = match error {
         watcher::Error::WatchError(status) => status.code,
@@ -192,7 +192,7 @@ fn is_outage(error: &watcher::Error) -> bool {
     code == 410 || code >= 500
 }
 
-/// Looks at the Lease now and then, and after every outage at once, until it shows that the cluster has gone back.
+/// Lists the Lease periodically, and at once after every outage, until it proves that the cluster went back.
 pub(super) async fn look_at_lease(api: Api<Lease>, name: &str, history: Arc<History>) {
     let params = ListParams::default().fields(&format!("metadata.name={name}"));
     let mut state = history.state();
@@ -229,12 +229,11 @@ fn version<T: Clone>(list: &ObjectList<T>) -> u64 {
     list.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
-/// What in this list is older than what was received before it was asked for: the version of another list, and of the
-/// Lease.
+/// Evidence that this list is older than what was received before: the version of another list, or of the Lease.
 fn goes_back(list: &ObjectList<Lease>, seen: u64, lease: u64) -> Option<String> {
     let now = version(list);
     let highest = seen.max(lease);
-    // An API server without a version says nothing.
+    // An API server without a version proves nothing.
     if (1..highest).contains(&now) {
         return Some(format!("Leases are listed at resource version {now} after {highest} was seen"));
     }
@@ -312,7 +311,7 @@ mod tests {
         assert!(is_outage(&watcher::Error::WatchFailed(kube::Error::LinesCodecMaxLineLengthExceeded)));
     }
 
-    /// An API server that has this one list, and goes away as often as it is watched.
+    /// An API server that answers this one list and disconnects every watch.
     fn client(asked: Arc<Mutex<Vec<String>>>) -> Client {
         let answer = move |request: Request<Body>| {
             let query = request.uri().query().unwrap_or_default().to_owned();
@@ -330,7 +329,7 @@ mod tests {
         Client::new(tower::service_fn(answer), "default")
     }
 
-    /// It would be deaf until a cluster that has gone back is at this version again.
+    /// A watch that continued would see nothing until a restored cluster reaches its version again.
     #[tokio::test]
     async fn after_an_outage_everything_is_listed_and_no_watch_goes_on_where_it_was() {
         let (asked, history) = (Arc::default(), Arc::new(History::default()));

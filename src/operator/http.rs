@@ -1,6 +1,7 @@
-//! What the kubelet and Prometheus ask for: `/healthz`, `/readyz`, `/metrics`.
+//! Serves the kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics`.
 //!
-//! Every Pod of the cluster may be able to connect, so a connection is short, takes little memory, and keeps nobody else out.
+//! Every Pod of the cluster may be able to connect, so a connection is short, takes little memory, and locks nobody
+//! else out.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,13 +20,13 @@ use tokio::task::AbortHandle;
 
 use super::metrics::Metrics;
 
-/// How many connections there may be. One more closes the oldest, so that the kubelet can always ask.
+/// The most connections. One more closes the oldest, so that the kubelet can always connect.
 const CONNECTIONS: usize = 256;
-/// How long a connection may last, with one request and its answer.
+/// The longest connection, with one request and its answer.
 const LIFE: Duration = Duration::from_secs(10);
 /// The largest request, in bytes.
 const REQUEST: usize = 16 * 1024;
-/// How long to wait after a connection could not be accepted: there may be too many open files.
+/// The pause after a connection could not be accepted, for example because too many files are open.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the process ends.
@@ -55,17 +56,17 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
     }
 }
 
-/// Ready is who has seen everything and goes on seeing it, leading or not: a replica that stands by must be able to take
-/// over.
+/// A replica is ready once every watch has listed its objects, and while none is broken. Leading does not matter: a
+/// standby has to be able to take over.
 async fn ready(State(metrics): State<Arc<Metrics>>) -> (StatusCode, String) {
     if !metrics.synced.load(Ordering::Acquire) {
         let unread = metrics.unreadable_configuration();
         let unread =
             if unread.is_empty() { String::new() } else { format!("; these ConfigMaps cannot be read: {unread:?}") };
         let restored = metrics.evidence().map_or_else(String::new, |evidence| {
-            format!("the cluster has gone back to an older state ({evidence}); everything is read again: ")
+            format!("the cluster has gone back to an older state ({evidence}), so everything is read again: ")
         });
-        let text = format!("{restored}not everything that is watched has been seen yet{unread}\n");
+        let text = format!("{restored}not every watch has listed its objects yet{unread}\n");
         return (StatusCode::SERVICE_UNAVAILABLE, text);
     }
     match metrics.broken_watches().as_slice() {

@@ -1,6 +1,6 @@
-//! What the watches saw, on its way to the engine. Each watch has a queue of its own, and the engine takes from all of them in
-//! turn: many large objects of one kind hold up no other kind. A queue is bounded by the number of objects and by what they
-//! weigh, so that a busy engine does not have the memory filled with objects that it has not looked at.
+//! The queues from the watches to the engine. Each watch has its own, and the engine takes from all in turn, so that many
+//! large objects of one kind delay no other kind. The number and the weight of the objects in a queue are limited, so that
+//! objects which wait for a busy engine cannot fill the memory.
 
 use std::sync::Arc;
 
@@ -13,23 +13,23 @@ use crate::core::records::Record;
 
 /// How many objects may wait in a queue before its watch waits.
 const OBJECTS: usize = 1024;
-/// What they may weigh together, in KiB.
+/// Their total weight limit, in KiB.
 const KIB: u32 = 4 * 1024;
 
-/// Where a watch sends to.
+/// A watch's end of its queue.
 #[derive(Clone)]
 pub(super) struct Sender {
     queue: mpsc::Sender<Letter>,
     room: Arc<Semaphore>,
 }
 
-/// Where the engine receives. It ends when all senders are gone.
+/// The engine's end of all queues.
 #[derive(Default)]
 pub(super) struct Inbox {
     queues: SelectAll<BoxStream<'static, Letter>>,
 }
 
-/// Something that was seen, and the room that it takes while it waits.
+/// An event, and the room that it takes while it waits.
 struct Letter {
     seen: WatchEvent,
     _room: OwnedSemaphorePermit,
@@ -48,17 +48,17 @@ impl Inbox {
         Sender { queue, room: Arc::new(Semaphore::new(KIB as usize)) }
     }
 
-    /// What was seen next, in one of the queues.
+    /// The next event of one of the queues; `None` when all senders are gone.
     pub async fn next(&mut self) -> Option<WatchEvent> {
         self.queues.next().await.map(|letter| letter.seen)
     }
 }
 
 impl Sender {
-    /// Sends when there is room.
+    /// Sends once there is room.
     ///
     /// # Errors
-    /// When nobody receives any more.
+    /// When the receiver is gone.
     pub async fn send(&self, seen: WatchEvent) -> Result<(), Closed> {
         let kib = u32::try_from(weight(&seen) / 1024).unwrap_or(u32::MAX).min(KIB);
         let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| Closed)?;

@@ -1,13 +1,13 @@
-//! Leadership: one replica writes.
+//! Leader election: one replica writes.
 //!
-//! kube-lease-manager takes and renews the Lease. That alone is not enough: a leader that is cut off from the API server
-//! learns late that it has lost the Lease. So every write asks the [`Gate`], which is open only until the time that the
-//! Lease itself names, by this machine's own clock, which wrote it.
+//! kube-lease-manager acquires and renews the Lease. That is not enough: a leader that is cut off from the API server
+//! learns late that it has lost the Lease. So every write checks the [`Gate`], which is open only until the time in the
+//! Lease, by the clock of this machine, which wrote that time.
 //!
-//! The manager's own loop is not used: after an error it waits up to 30 seconds, longer after every error of its life, so
-//! that one answer of 503 costs an old leader its Lease; and it never recreates a Lease that somebody deleted. A replica that
-//! stands by sleeps in it for as long as the Lease said when it last looked, also when the leader has given it up since: so
-//! who sees that in the watch is woken.
+//! The manager's own loop is not used. After an error it waits up to 30 seconds, and longer after each further error,
+//! so a single 503 would cost the leader its Lease. It also never recreates a deleted Lease. And a standby sleeps in it
+//! until the Lease that it last saw expires, even if the leader releases the Lease earlier; so a watch wakes the
+//! standby.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -27,7 +27,7 @@ use super::{Options, retry};
 
 /// The name of the Lease.
 const NAME: &str = "bailiwick";
-/// As after so many failures in a row the Lease is tried again: within a second, whatever went wrong before.
+/// The failure count that determines every pause before the Lease is tried again: within a second.
 const PAUSE: u32 = 4;
 
 /// Whether this replica may start a write now.
@@ -35,7 +35,7 @@ const PAUSE: u32 = 4;
 pub struct Gate(Arc<AtomicI64>);
 
 impl Gate {
-    /// Whether the Lease is this replica's at this moment.
+    /// Whether this replica holds the Lease now.
     #[must_use]
     pub fn is_open(&self) -> bool {
         Timestamp::now().as_millisecond() < self.0.load(Ordering::Acquire)
@@ -46,21 +46,21 @@ impl Gate {
     }
 }
 
-/// Taking part in leader election.
+/// Participation in leader election.
 pub struct Lease {
     gate: Gate,
     leading: watch::Receiver<bool>,
     stop: Option<oneshot::Sender<()>>,
     keeper: JoinHandle<()>,
-    /// Follow the Lease, and compare it with what it was.
+    /// Follow the Lease, and check its history.
     watchers: JoinSet<()>,
 }
 
 impl Lease {
-    /// Starts to try for the Lease, and never stops trying.
+    /// Starts to try for the Lease, and never stops.
     #[must_use]
     pub(super) fn start(client: Client, options: &Options, history: &Arc<History>) -> Self {
-        // Two replicas of one name would both believe that they lead.
+        // Two replicas with one name would both believe that they lead.
         let identity = format!("{}-{}", options.identity, std::process::id());
         let (namespace, seconds, name) = (options.namespace.clone(), options.lease_seconds, identity.clone());
         let of_manager = client.clone();
@@ -83,7 +83,7 @@ impl Lease {
         Self { gate, leading, stop: Some(stop), keeper, watchers }
     }
 
-    /// Asked before every write.
+    /// Has to be open for every write.
     #[must_use]
     pub fn gate(&self) -> Gate {
         self.gate.clone()
@@ -95,25 +95,25 @@ impl Lease {
         self.leading.clone()
     }
 
-    /// Gives the Lease back, so that another replica need not wait for it to run out.
+    /// Releases the Lease, so that another replica need not wait until it expires.
     pub async fn release(mut self) {
         self.gate.open_until(0);
         self.watchers.abort_all();
         self.stop = None;
         if let Err(error) = (&mut self.keeper).await {
-            tracing::warn!(%error, "the lease could not be released; it runs out by itself");
+            tracing::warn!(%error, "cannot release the Lease; it expires by itself");
         }
     }
 }
 
 impl Drop for Lease {
-    /// Stops without giving the Lease back.
+    /// Stops without releasing the Lease.
     fn drop(&mut self) {
         self.keeper.abort();
     }
 }
 
-/// Takes the Lease and renews it, until it is told to stop. Then it gives the Lease back.
+/// Acquires and renews the Lease until it has to stop, then releases it.
 async fn keep(
     builder: impl Fn() -> LeaseManagerBuilder,
     mut stopped: oneshot::Receiver<()>,
@@ -127,7 +127,7 @@ async fn keep(
             _ = &mut stopped => break,
             // Only a new manager looks at the Lease at once.
             () = free.notified() => manager = None,
-            // The Lease as it is tells whether the cluster has gone back, so it is looked at before it is renewed.
+            // The old Lease shows whether the cluster went back, so it is checked before it is renewed.
             () = history.doubted() => tokio::select! {
                 _ = &mut stopped => break,
                 () = history.certain() => {}
@@ -137,27 +137,27 @@ async fn keep(
     }
     let Some(manager) = manager else { return };
     if let Err(error) = manager.release().await {
-        tracing::warn!(%error, "the lease could not be released; it runs out by itself");
+        tracing::warn!(%error, "cannot release the Lease; it expires by itself");
     }
 }
 
-/// Returns when leadership has changed, or when something went wrong and it is time to try again.
+/// Returns when leadership has changed, or after an error and a pause.
 async fn try_for(builder: &impl Fn() -> LeaseManagerBuilder, manager: &mut Option<LeaseManager>) {
     let result = match manager {
         Some(manager) => manager.changed().await.map(drop),
         None => builder().build().await.map(|made| *manager = Some(made)),
     };
     let Err(error) = result else { return };
-    tracing::warn!(%error, "the lease could not be taken or renewed; it is tried again");
+    tracing::warn!(%error, "cannot acquire or renew the Lease; retrying");
     if matches!(error, LeaseManagerError::NonexistentLease(_)) {
-        // Somebody deleted it. Only a new manager recreates it.
+        // Somebody deleted it, and only a new manager recreates it.
         *manager = None;
     }
     tokio::time::sleep(retry::delay(PAUSE)).await;
 }
 
-/// Opens the gate for as long as the Lease says, whenever the Lease is seen to be ours.
-/// Wakes the keeper when the Lease is nobody's.
+/// Opens the gate until the Lease expires, whenever the watch shows that this replica holds it. Wakes the keeper when
+/// nobody holds it.
 async fn follow(
     api: Api<coordination::Lease>,
     identity: String,
@@ -167,7 +167,7 @@ async fn follow(
     free: Arc<Notify>,
     history: Arc<History>,
 ) {
-    // A watch whose connection has ended without a word keeps the gate shut while the manager goes on renewing.
+    // If the connection of a watch ended silently, the gate stays shut while the manager goes on renewing.
     let life = u32::try_from(seconds).unwrap_or(LIFE).min(LIFE);
     let config = watcher::Config::default().fields(&format!("metadata.name={NAME}")).timeout(life);
     let mut leases = history::events(api, config, history.clone()).touched_objects().boxed();

@@ -15,28 +15,28 @@ use prometheus_client::registry::Registry;
 use super::watch::Kind;
 use crate::api::vocabulary as v;
 
-/// A watch that is broken fails again within this time: its longest pause, and the time to find out that nobody answers.
-/// One that has been silent for so long works, and one that failed once may have been early: a new kind is served a moment
-/// after its definition.
+/// A broken watch fails again within this time: its longest pause, plus the time to detect that nobody answers. A watch
+/// without failures for that time works. A single failure may just have been early: the API server serves a new kind a
+/// moment after its definition.
 const BROKEN: Duration = Duration::from_secs(15);
 
-/// Of one watch: how often it failed without a success between, and when last.
+/// Failures of one watch since its last success, and the time of the last one.
 #[derive(Debug)]
 struct Failures {
     times: u32,
     last: Instant,
 }
 
-/// What a write was.
+/// The kind of a write and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct WriteLabels {
-    /// `create`, `apply`, `delete`, `claim`, `status`, `suspended` (the list of them) or `unlabel`.
+    /// `create`, `apply`, `delete`, `claim`, `status`, `suspended` (the list of suspended users) or `unlabel`.
     pub verb: &'static str,
-    /// `ok`, `altered`, `conflict`, `refused` or `failed` (no answer included).
+    /// `ok`, `altered`, `conflict`, `refused` or `failed` (including no answer).
     pub result: &'static str,
 }
 
-/// How something is.
+/// The state of policies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StateLabels {
     /// `InPlace`, or a reason of the condition `PoliciesInPlace`.
@@ -60,39 +60,39 @@ pub struct ReasonLabels {
 /// A kind of object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KindLabels {
-    /// Of what is watched.
+    /// A kind that is watched.
     pub kind: &'static str,
 }
 
-/// All of them.
+/// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     /// Writes to the API server.
     pub writes: Family<WriteLabels, Counter>,
-    /// How long a write takes, in seconds.
+    /// Duration of a write, in seconds.
     pub write_seconds: Histogram,
-    /// How long a decision takes, in seconds.
+    /// Duration of a decision, in seconds.
     pub decide_seconds: Histogram,
     /// Namespaces (and the site) that wait for a decision or a write.
     pub units_busy: Gauge,
-    /// Native objects that the API server refuses for now.
+    /// Native objects that the API server currently refuses.
     pub refused: Gauge,
     /// Objects that are not ready, by reason.
     pub not_ready: Family<ReasonLabels, Gauge>,
-    /// What the resync has corrected: faults of the operator, by the kind of object that was not as it should be.
+    /// Corrections by the resync, by kind of the wrong object: each is a bug in the operator.
     pub resync_corrections: Family<KindLabels, Counter>,
-    /// Times that a watch broke.
+    /// Failures of watches.
     pub watch_errors: Counter,
-    /// Watches whose last word was an error, and when. A watch that goes on where it was says nothing until something changes.
+    /// Watches that last reported an error, and when. A watch that resumes is silent until something changes.
     broken: Mutex<BTreeMap<Kind, Failures>>,
-    /// How many of the watches are broken now.
+    /// The number of broken watches.
     watches_broken: Gauge,
-    /// Admission policies (and bindings) of the chart, by whether they are as it installed them.
+    /// Admission policies (and bindings) of the chart, by whether they are as installed.
     pub policies: Family<StateLabels, Gauge>,
-    /// Whether the list of suspended users that the chart creates is not there: an admission policy rests on it.
+    /// Whether the chart's list of suspended users is missing, which an admission policy needs.
     pub suspended_list_missing: Gauge,
-    /// Suspended users for whom the list has no room.
+    /// Suspended users that do not fit into the list.
     pub suspended_left_out: Gauge,
     /// 1 for each ConfigMap of the chart that cannot be read.
     pub configuration_unreadable: Family<MapLabels, Gauge>,
@@ -100,9 +100,9 @@ pub struct Metrics {
     pub leading: Gauge,
     /// Times that the cluster went back to an older state.
     restores: Counter,
-    /// What showed that, the last time.
+    /// The evidence of the last time.
     evidence: Mutex<Option<String>>,
-    /// Everything that is watched has been seen once.
+    /// Every watch has listed its objects once.
     pub synced: AtomicBool,
 }
 
@@ -132,27 +132,27 @@ impl Default for Metrics {
             synced: AtomicBool::new(false),
         };
         registry.register("writes", "Writes to the API server", metrics.writes.clone());
-        registry.register("write_seconds", "How long a write takes", metrics.write_seconds.clone());
-        registry.register("decide_seconds", "How long a decision takes", metrics.decide_seconds.clone());
+        registry.register("write_seconds", "Duration of a write", metrics.write_seconds.clone());
+        registry.register("decide_seconds", "Duration of a decision", metrics.decide_seconds.clone());
         registry.register("units_busy", "Namespaces, and the site, with work to do", metrics.units_busy.clone());
         registry.register("refused_objects", "Native objects that the API server refuses", metrics.refused.clone());
         registry.register("not_ready_objects", "Objects that are not ready, by reason", metrics.not_ready.clone());
-        let corrections = "What the resync has corrected, by kind: each is a fault of the operator";
-        // All from the beginning: a counter that appears with its first count shows no increase.
+        let corrections = "Corrections by the resync, by kind: each is a bug in the operator";
+        // Creates every series at once: a counter that appears with its first count shows no increase.
         for kind in Kind::ALL.map(Kind::as_str) {
             drop(metrics.resync_corrections.get_or_create(&KindLabels { kind }));
         }
         registry.register("resync_corrections", corrections, metrics.resync_corrections.clone());
-        registry.register("watch_errors", "Times that a watch broke", metrics.watch_errors.clone());
-        registry.register("watches_broken", "Watches that are broken now", metrics.watches_broken.clone());
+        registry.register("watch_errors", "Failures of watches", metrics.watch_errors.clone());
+        registry.register("watches_broken", "Watches that are failing now", metrics.watches_broken.clone());
         registry.register("policies", "Admission policies of the chart, by state", metrics.policies.clone());
         let list = metrics.suspended_list_missing.clone();
-        registry.register("suspended_list_missing", "1 while the ConfigMap of suspended users is not there", list);
+        registry.register("suspended_list_missing", "1 while the ConfigMap of suspended users is missing", list);
         let left_out = metrics.suspended_left_out.clone();
-        registry.register("suspended_left_out", "Suspended users that the list has no room for", left_out);
+        registry.register("suspended_left_out", "Suspended users that do not fit into the ConfigMap", left_out);
         let unreadable = metrics.configuration_unreadable.clone();
         registry.register("configuration_unreadable", "1 while a ConfigMap of the chart cannot be read", unreadable);
-        let restores = "Times that the cluster went back to an older state: etcd was restored";
+        let restores = "Times that the cluster went back to an older state (etcd was restored)";
         registry.register("cluster_restores", restores, metrics.restores.clone());
         registry.register("leading", "1 in the replica that writes", metrics.leading.clone());
         Self { registry, ..metrics }
@@ -160,7 +160,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A watch broke.
+    /// Counts a failure of a watch.
     pub fn watch_broke(&self, kind: Kind) {
         self.watch_errors.inc();
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -168,12 +168,12 @@ impl Metrics {
         broken.insert(kind, Failures { times, last: Instant::now() });
     }
 
-    /// A watch works.
+    /// Notes that a watch works.
     pub fn watch_works(&self, kind: Kind) {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).remove(&kind);
     }
 
-    /// What is not watched at the moment.
+    /// The watches that are broken now.
     #[must_use]
     pub fn broken_watches(&self) -> Vec<Kind> {
         let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,7 +181,7 @@ impl Metrics {
         broken.iter().filter(|(_, failures)| failures.times > 1).map(|(kind, _)| *kind).collect()
     }
 
-    /// The cluster went back to an older state, as this shows: nothing that was known counts any more.
+    /// The cluster went back to an older state, as `evidence` shows: no earlier state counts.
     pub fn start_over(&self, evidence: String) {
         self.restores.inc();
         *self.evidence.lock().unwrap_or_else(PoisonError::into_inner) = Some(evidence);
@@ -193,13 +193,13 @@ impl Metrics {
         }
     }
 
-    /// What shows that the cluster has gone back, if it ever has.
+    /// The evidence that the cluster went back, if it ever did.
     #[must_use]
     pub fn evidence(&self) -> Option<String> {
         self.evidence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The ConfigMaps of the chart that cannot be read at the moment.
+    /// The ConfigMaps of the chart that cannot be read now.
     #[must_use]
     pub fn unreadable_configuration(&self) -> Vec<&'static str> {
         let mut maps = vec![v::BOUNDS_CONFIG_MAP, v::SETTINGS_CONFIG_MAP, v::POLICIES_CONFIG_MAP];
@@ -209,7 +209,7 @@ impl Metrics {
         maps
     }
 
-    /// In the text format of OpenMetrics.
+    /// All metrics in the text format of OpenMetrics.
     #[must_use]
     pub fn text(&self) -> String {
         self.watches_broken.set(i64::try_from(self.broken_watches().len()).unwrap_or(i64::MAX));

@@ -1,12 +1,12 @@
-//! Acts: watches the cluster, asks [`crate::core`] what follows, and writes it.
+//! Watches the cluster, asks [`crate::core`] what should exist, and writes it.
 //!
 //! ```text
-//! watch ──▶ engine (world, observed objects, queue of units) ──▶ writer ──▶ API server
-//!               ▲                                                  │
-//!               └────────────── outcomes of writes ◀───────────────┘
+//! watch ──▶ engine (cache, observed objects, work queue) ──▶ writer ──▶ API server
+//!               ▲                                               │
+//!               └────────────── results of writes ◀─────────────┘
 //! ```
-//! The engine is one task, on a thread of its own, and owns all state; watches and the writer only send it values. No rule
-//! of who may hold what stands here.
+//! The engine is one task, on a thread of its own, and owns all state; watches and the writer only send it values. No
+//! rule about access belongs here.
 
 pub mod comparison;
 mod configuration;
@@ -42,65 +42,65 @@ use self::metrics::Metrics;
 use self::writer::Applier;
 use crate::api::vocabulary::FIELD_MANAGER;
 
-/// How long the API server may take to hear that this replica ends. The process ends a second after that, at the latest.
+/// How long releasing the Lease may take when this replica stops. The process ends at most a second later.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How the operator runs.
+/// Options of the operator.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// The namespace of the release: where the configuration and the Lease are.
+    /// The release namespace, with the configuration and the Lease.
     #[arg(long, env = "BAILIWICK_NAMESPACE")]
     pub namespace: String,
     /// The name of this replica in the Lease.
     #[arg(long, env = "POD_NAME", default_value = "bailiwick")]
     pub identity: String,
-    /// Where /healthz, /readyz and /metrics are served.
+    /// The address that serves /healthz, /readyz and /metrics.
     #[arg(long, env = "BAILIWICK_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
-    /// How many writes are under way at once that give access; up to eight times as many that take it away.
+    /// How many writes that grant access may be in flight at once, and up to eight times as many that revoke it.
     #[arg(long, env = "BAILIWICK_WRITES_IN_FLIGHT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub writes_in_flight: u16,
-    /// After how many seconds without a sign of life another replica takes over.
+    /// After how many seconds without a renewal another replica takes over.
     #[arg(long, env = "BAILIWICK_LEASE_SECONDS", default_value_t = 15)]
     pub lease_seconds: u64,
-    /// In how many seconds every namespace is decided again, when nothing else is to be done.
+    /// The period in seconds in which the idle operator checks every namespace again.
     #[arg(long, env = "BAILIWICK_RESYNC_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub resync_seconds: u32,
-    /// What is logged, in the syntax of Rust's `tracing` (`debug`, or `info,bailiwick::operator::writer=debug`).
+    /// What to log, in the syntax of Rust's `tracing` (`debug`, or `info,bailiwick::operator::writer=debug`).
     #[arg(long, env = "RUST_LOG", default_value = "info,kube_client=off,kube_runtime=off,kube_lease_manager=off")]
     pub log: String,
-    /// How it is logged: `json` is one object a line.
+    /// The format of the log: `json` writes one object a line.
     #[arg(long, env = "BAILIWICK_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
 
-/// The form of the log.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    #[allow(missing_docs)]
+    /// Lines of text.
     Text,
-    #[allow(missing_docs)]
+    /// One JSON object a line.
     Json,
 }
 
 /// Why the operator cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No cluster to talk to.
+    /// No configuration for a cluster.
     #[error("cannot find out how to reach the cluster: {0}")]
     Config(#[from] kube::config::InferConfigError),
     /// No client.
     #[error("cannot make a client: {0}")]
     Client(#[source] Box<kube::Error>),
-    /// The port is taken, say.
+    /// The port is taken, for example.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// Where.
+        /// The address to listen on.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// Nothing would hear a signal.
+    /// Without the thread, nothing would receive a signal.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
     /// One of the tasks ended.
@@ -108,7 +108,7 @@ pub enum Error {
     Ended(String),
 }
 
-/// Runs the operator until it is told to stop.
+/// Runs the operator until a signal stops it.
 ///
 /// # Errors
 /// When it cannot start, or a part of it ends.
@@ -153,7 +153,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     }
 }
 
-/// All that knows anything of the cluster. If the cluster goes back to an older state, all of it starts again.
+/// Everything with state about the cluster. If the cluster goes back to an older state, all of it starts again.
 struct Parts {
     history: Arc<History>,
     lease: Lease,
@@ -184,7 +184,7 @@ impl Parts {
         Ok(Self { history, lease, watches, engine, writer })
     }
 
-    /// Returns when one of them has ended, which none should.
+    /// Returns when a part has ended, which none should.
     async fn ended(&mut self) -> Error {
         tokio::select! {
             result = &mut self.engine => Error::Ended(format!("engine: {result:?}")),
@@ -192,7 +192,7 @@ impl Parts {
         }
     }
 
-    /// Ends them all at once, and returns when nothing is left. The Lease is not given back.
+    /// Aborts all parts, and returns when none is left. Does not release the Lease.
     async fn abort(mut self) {
         self.writer.abort();
         self.watches.shutdown().await;
@@ -209,16 +209,17 @@ async fn client() -> Result<Client, Error> {
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
     config.write_timeout = Some(Duration::from_secs(30));
-    // A connection may end without a word. A watch that lives says something before that, or is ended by the API server. It is
-    // an error before kube's own end of a watch, five seconds after its life, which is none: everything is listed again.
+    // A connection may end without a word. A watch that lives says something before that, or is ended by the API
+    // server. It is an error before kube's own end of a watch, five seconds after its life, which is none: everything
+    // is listed again.
     config.read_timeout = Some(Duration::from_secs(u64::from(watch::LIFE) + 3));
     config.reset_reader_on_write = true;
     let builder = ClientBuilder::try_from(config).map_err(|e| Error::Client(Box::new(e)))?;
     Ok(builder.with_layer(&MapRequestLayer::new(watch::consistent)).build())
 }
 
-/// Runs a task on a thread of its own, and says when it has ended. On the shared runtime, tasks woken by the engine queue on its
-/// worker thread until it yields, so writes would leave only after all pending decisions.
+/// Runs a task on a thread of its own, and reports its end. On the shared runtime, tasks woken by the engine queue on
+/// its worker thread until it yields, so writes would leave only after all pending decisions.
 fn on_a_thread(name: &str, task: impl Future<Output = ()> + Send + 'static) -> Result<oneshot::Receiver<()>, Error> {
     let (ended_in, ended) = oneshot::channel();
     let runtime = Handle::current();

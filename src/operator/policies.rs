@@ -1,7 +1,7 @@
-//! Watches the admission policies that the chart installed, and tells the engine what is not as it should be.
+//! Watches the chart's admission policies, and reports missing and changed ones to the engine.
 //!
-//! How they should be stands in a ConfigMap of the chart. A kind of policy that is not in it is not watched: an older
-//! cluster may not serve it.
+//! A ConfigMap of the chart holds the expected policies. A kind of policy that it lacks is not watched, because an
+//! older cluster may not serve that kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,17 +24,17 @@ use crate::api::conditions::Reason;
 use crate::api::vocabulary as v;
 use crate::core::policies::{self, Policies};
 
-/// How long decisions wait for a word about the policies, so that a status is not written twice at every start. Nothing
-/// that is granted rests on them.
+/// How long decisions wait for the state of the policies, so that a start does not write a status twice. No grant
+/// depends on the policies.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What one of the watches says.
+/// An event of one of the watches.
 enum News {
     Expected(Result<Policies, configuration::Error>),
     Live(String, Box<Event<DynamicObject>>),
 }
 
-/// Follows the policies until nobody wants to know any more.
+/// Follows the policies until the receiver is gone.
 pub(super) async fn follow(
     client: Client,
     namespace: String,
@@ -48,7 +48,7 @@ pub(super) async fn follow(
     watches.push(unfold.boxed());
     let reports = sender.clone();
     let events = configuration::watch(&client, &namespace, v::POLICIES_CONFIG_MAP, history.clone());
-    // It ends with this task.
+    // The reader ends with this task.
     let mut reader = JoinSet::new();
     reader.spawn(configuration::follow(events, configuration::POLICIES, metrics.clone(), async move |news| {
         let told = reports.send(WatchEvent::Item(Box::new(news.report()))).await;
@@ -65,7 +65,7 @@ pub(super) async fn follow(
         let news = tokio::select! {
             news = watches.next() => news,
             () = &mut patience, if !told => {
-                tracing::warn!("the admission policies cannot be read; nothing is said of them until they can");
+                tracing::warn!("cannot read the admission policies; PoliciesInPlace is not reported until then");
                 told = true;
                 if tell(None).await.is_err() { return }
                 continue;
@@ -85,7 +85,7 @@ pub(super) async fn follow(
                         expected = Some(policies);
                     }
                     Err(configuration::Error::Missing) => expected = None,
-                    // What was read last is still what is expected.
+                    // The last readable policies are still the expected ones.
                     Err(_) => {}
                 }
             }
@@ -103,7 +103,7 @@ pub(super) async fn follow(
                 Event::Delete(object) => drop(live.remove(&key(kind, &object))),
             },
         }
-        // Before all of them were seen once, some would seem to be missing.
+        // Until every kind has been listed, policies would seem to be missing.
         if known && watched.is_subset(&listed) && relisting.is_empty() {
             let faults = expected.as_ref().map(|expected| policies::faults(expected, &live));
             count(&metrics, expected.as_ref().map_or(0, BTreeMap::len), faults.as_deref().unwrap_or_default());
@@ -136,7 +136,7 @@ fn of_kind(client: Client, kind: String, history: Arc<History>) -> BoxStream<'st
         std::future::ready(match event {
             Ok(event) => Some(News::Live(kind, Box::new(event))),
             Err(error) => {
-                tracing::warn!(kind, %error, "the watch of policies broke; it starts again");
+                tracing::warn!(kind, %error, "the watch of admission policies failed; restarting it");
                 None
             }
         })
@@ -144,7 +144,7 @@ fn of_kind(client: Client, kind: String, history: Arc<History>) -> BoxStream<'st
     news.boxed()
 }
 
-/// An object in a list does not say of what kind it is.
+/// An object in a list does not have its kind.
 fn key(kind: String, object: &DynamicObject) -> (String, String) {
     (kind, object.name_any())
 }

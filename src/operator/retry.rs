@@ -1,4 +1,4 @@
-//! When to try again: soon at first, later and later after that, and never all at once.
+//! Retries with back-off and jitter: soon at first, then less and less often.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use kube::runtime::utils::Backoff;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// How long to wait after so many failures in a row: doubling, with jitter of a half.
+/// The pause after so many failures in a row: it doubles, with jitter of a half.
 #[must_use]
 pub fn delay(failures: u32) -> Duration {
     let doubled = FIRST.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16))).min(LONGEST);
@@ -17,13 +17,13 @@ pub fn delay(failures: u32) -> Duration {
     doubled / 2 + doubled.mul_f64(jitter as f64 / 2000.0)
 }
 
-/// The longest wait of a watch: as long as it waits, nobody hears of a revocation.
+/// The longest pause of a watch, during which nobody learns of a revocation.
 const LONGEST_OF_WATCH: Duration = Duration::from_secs(5);
-/// A watch that has lived for so long did not fail in a row with the one before.
+/// A watch that lived this long ends a series of failures.
 const LIFE: Duration = Duration::from_secs(30);
 
-/// When to watch again. kube's default waits up to a minute after an API server has restarted twice, and deaf watches
-/// must not be the slowest part of that.
+/// The back-off of a watch. kube's default waits up to a minute after an API server has restarted twice, and that would
+/// be the slowest part of the recovery.
 #[derive(Debug, Default)]
 pub struct OfWatch {
     failures: u32,
@@ -44,6 +44,6 @@ impl Iterator for OfWatch {
 }
 
 impl Backoff for OfWatch {
-    // Asked for after every event, of which a list that fails has one at its beginning. Time decides instead.
+    // kube calls this after every event, and even a failing list begins with one. So the lifetime decides instead.
     fn reset(&mut self) {}
 }

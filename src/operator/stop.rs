@@ -1,17 +1,17 @@
-//! Ends the process in time when it is asked to stop, whatever it is doing.
+//! Ends the process in time after a signal, whatever it is doing.
 //!
-//! On a thread and a runtime of its own: the main runtime learns of a signal only while one of its threads has nothing else to
-//! do, and so do its timers.
+//! It has a thread and a runtime of its own: the main runtime handles signals and timers only when one of its threads
+//! is idle.
 
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// How long the process may take to end after a signal.
+/// The longest time from a signal to the end of the process.
 pub const PATIENCE: Duration = Duration::from_millis(4_500);
 
-/// Returns what is told when the process is asked to stop. It ends [`PATIENCE`] after that at the latest.
+/// Returns a channel that receives the signal to stop. The process ends at most [`PATIENCE`] after that.
 ///
 /// # Errors
 /// When the thread cannot be started.
@@ -22,7 +22,7 @@ pub fn signals() -> std::io::Result<oneshot::Receiver<()>> {
         runtime.block_on(signalled());
         let _ = stop_in.send(());
         std::thread::sleep(PATIENCE);
-        // Nothing is logged: whoever reads the log may be why it takes so long.
+        // No log line: a slow reader of the log may be the cause of the delay.
         std::process::exit(0);
     })?;
     Ok(stop)

@@ -1,6 +1,6 @@
 //! Watches: one per kind, each object parsed into a compact record as it arrives.
 //!
-//! What the engine gets is [`WatchEvent`]; a watch that broke and started again shows there as `Restarted … Synced`.
+//! The engine gets [`WatchEvent`]s; after an error, a watch sends `Restarted … Synced`.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -35,52 +35,52 @@ use crate::core::rules::Ceiling;
 use crate::core::salvage::Withhold;
 use crate::core::uid::Uid;
 
-/// How many objects a page of a list brings, where the API server cannot stream a list (before Kubernetes 1.34, unless its
-/// feature gate WatchList is on). A page is in memory as a whole, and one object may have more than 1 MiB.
+/// The number of objects on a page of a list, where the API server cannot stream lists (before Kubernetes 1.34, unless
+/// its feature gate WatchList is on). A whole page is in memory, and one object may exceed 1 MiB.
 const PAGE: u32 = 16;
 
-/// How long a watch lasts before it starts again from where it was, in seconds. One whose connection has ended without a word
-/// is deaf for five more at most; kube's own default is five minutes.
+/// How many seconds a watch lasts before it resumes. If its connection ended silently, it misses events for at most
+/// five more; kube's own default is five minutes.
 pub(super) const LIFE: u32 = 55;
 
 kinds! {
     /// What is watched.
     pub enum Kind {
-        #[allow(missing_docs)]
+        /// Organizations.
         Organization,
-        #[allow(missing_docs)]
+        /// Users.
         User,
-        #[allow(missing_docs)]
+        /// Groups.
         Group,
-        #[allow(missing_docs)]
+        /// RoleBindings of ours.
         RoleBinding,
-        #[allow(missing_docs)]
+        /// CustomRoles.
         CustomRole,
-        #[allow(missing_docs)]
+        /// SiteRoles.
         SiteRole,
-        #[allow(missing_docs)]
+        /// SiteRoleBindings.
         SiteRoleBinding,
-        #[allow(missing_docs)]
+        /// Native Namespaces.
         Namespace,
-        #[allow(missing_docs)]
+        /// Native Roles.
         NativeRole,
-        #[allow(missing_docs)]
+        /// Native RoleBindings.
         NativeRoleBinding,
-        #[allow(missing_docs)]
+        /// Native ClusterRoles.
         NativeClusterRole,
-        #[allow(missing_docs)]
+        /// Native ClusterRoleBindings.
         NativeClusterRoleBinding,
-        #[allow(missing_docs)]
+        /// The ceiling of organizations' namespaces.
         Ceiling,
-        #[allow(missing_docs)]
+        /// The ceiling of an organization in the release namespace.
         CeilingHome,
-        #[allow(missing_docs)]
+        /// The ceiling of the cluster scope.
         CeilingCluster,
-        #[allow(missing_docs)]
+        /// The ceiling of the site in the release namespace.
         CeilingRelease,
-        #[allow(missing_docs)]
+        /// The ConfigMap with the bounds.
         Bounds,
-        #[allow(missing_docs)]
+        /// The ConfigMap with the settings.
         Settings,
         /// The list of suspended users.
         Suspended,
@@ -98,7 +98,7 @@ pub enum Class {
     Api(ApiKind),
     /// Native RBAC.
     Native(NativeKind),
-    #[allow(missing_docs)]
+    /// A native Namespace.
     Namespace,
     /// A ClusterRole that says what may be granted at most.
     Ceiling,
@@ -233,8 +233,8 @@ impl Item {
         self.meta().map(|(_, meta)| meta.status.digest)
     }
 
-    /// Notes that this is the state right after a change. What a list or the answer to a write shows may have been changed
-    /// before.
+    /// Marks this as the state right after a change. The object in a list or in the answer to a write may have been
+    /// changed earlier.
     pub fn is_event(&mut self) {
         let meta = match self {
             Item::Organization(organization) => &mut organization.meta,
@@ -259,16 +259,16 @@ impl Item {
 /// A ConfigMap that the operator writes (the list of suspended users, the record of decisions), as it is.
 #[derive(Clone, Debug)]
 pub struct OwnConfigMap {
-    #[allow(missing_docs)]
+    /// The UID.
     pub uid: Uid,
-    #[allow(missing_docs)]
+    /// The resource version.
     pub version: u64,
     /// Of its texts.
     pub digest: u64,
 }
 
 impl OwnConfigMap {
-    /// What is known of a ConfigMap with texts under these keys.
+    /// Describes a ConfigMap with texts under these keys.
     pub(super) fn of<const N: usize>(map: &ConfigMap, keys: [&str; N]) -> Self {
         let data = map.data.as_ref();
         let texts: Vec<&str> =
@@ -304,8 +304,8 @@ pub(super) fn spawn_all(
     let namespaces: Api<Guarded<PartialObjectMeta<Namespace>>> = Api::all(c());
     start.compared(Kind::Namespace, namespaces, |_| true, |o| o.whole().map(|o| Item::Namespace((&o.metadata).into())));
 
-    // Not selected by our label: somebody could take it off while no operator runs, and what the object grants would stay
-    // out of sight. What is not ours by label or owner is dropped as it arrives.
+    // Not selected by our label: somebody could take it off while no operator runs, and what the object grants would
+    // stay out of sight. What is not ours by label or owner is dropped as it arrives.
     start.native(Kind::NativeRole, Api::all(c()), Object::Role);
     start.native(Kind::NativeRoleBinding, Api::all(c()), Object::RoleBinding);
     start.native(Kind::NativeClusterRole, Api::all(c()), Object::ClusterRole);
@@ -347,7 +347,7 @@ pub(super) fn spawn_all(
     start.any(Kind::Kept, records, only(v::DECISIONS_CONFIG_MAP), |o| o.whole().map(|o| kept(&o)));
 }
 
-/// The record of decisions. One that cannot be read says nothing, and is written again.
+/// The record of decisions. An unreadable one counts as empty, and is written again.
 fn kept(map: &ConfigMap) -> Item {
     let text = map.data.as_ref().and_then(|data| data.get(v::DECISIONS_KEY)).map_or("{}", String::as_str);
     let kept = serde_json::from_str(text).unwrap_or_else(|error| {
@@ -371,7 +371,8 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// One of our kinds. An object that cannot be read (written under another schema) grants nothing, and stops no other.
+    /// Watches one of our kinds. An unreadable object (written under another schema) grants nothing, and does not
+    /// affect others.
     fn ours<K, R>(&mut self, kind: Kind, api: Api<Guarded<K>>, item: fn(R) -> Item)
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
@@ -385,7 +386,7 @@ impl Start<'_> {
         });
     }
 
-    /// A kind of native RBAC.
+    /// Watches a kind of native RBAC.
     fn native<K>(&mut self, kind: Kind, api: Api<Guarded<K>>, object: fn(K) -> Object)
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
@@ -398,7 +399,7 @@ impl Start<'_> {
         });
     }
 
-    /// A kind of which all objects are watched: from time to time they are compared with a list.
+    /// Watches all objects of a kind, which are compared with a list from time to time.
     fn compared<K>(
         &mut self,
         kind: Kind,
@@ -413,7 +414,7 @@ impl Start<'_> {
         self.tasks.spawn(comparison::run(kind, api, is_known, self.comparisons, sender, metrics, relist));
     }
 
-    /// Returns the queue of what is seen, and what has everything listed again.
+    /// Returns the queue of the events, and a handle that lists everything again.
     fn any<K>(
         &mut self,
         kind: Kind,
@@ -506,13 +507,13 @@ fn is_forbidden(error: &watcher::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
-/// Whether the API server does not know how to stream a list.
+/// Whether the API server cannot stream lists.
 fn cannot_stream(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 422)
 }
 
-/// Asks for the newest state where a list is streamed. kube asks for anything that the API server has in memory, which may be
-/// older than what another replica of the operator has acted on.
+/// Requests the newest state for a streamed list. kube accepts any state in the API server's memory, which may be older
+/// than what another replica has acted on.
 pub(super) fn consistent<B>(mut request: http::Request<B>) -> http::Request<B> {
     let uri = request.uri();
     if let Some(query) = uri.query().filter(|query| query.contains("sendInitialEvents=true")) {

@@ -1,4 +1,4 @@
-//! Cluster tests that measure times: they run by themselves, after the others.
+//! Cluster tests that measure times, so they run alone after the others.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(dead_code, unused_imports, reason = "the support for all cluster tests can do more than these need")]
 

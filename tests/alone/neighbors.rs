@@ -1,7 +1,7 @@
-//! One organization that uses everything that the schema and the limits allow, beside a quiet one. Nobody in the quiet one
-//! may notice, and the process stays small.
+//! One organization uses everything that the schema and the limits allow, beside a quiet one. The quiet one must not
+//! notice, and the process must stay small.
 //!
-//! `make test` runs a small form, for an operator without optimization on a busy machine. `make bench-neighbors` runs a large
+//! `make test` runs a small form, for an unoptimized operator on a busy machine. `make bench-neighbors` runs a large
 //! form with the static binary.
 
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use crate::support::manifests::{binding, organization, user};
 use crate::support::{Cluster, Question, with_input};
 
 const VALUES: &str = "{namespaceWhitelist: [loud, quiet], defaultOrganization: {create: false}}";
-/// The most memory that the process may have had at any moment, in MiB.
+/// The limit on the process's peak memory, in MiB.
 const MOST_MEMORY: u64 = 192;
 
-/// How much there is of everything.
+/// The size of everything.
 struct Form {
     roles: usize,
     bindings: usize,
@@ -25,7 +25,7 @@ struct Form {
     members: usize,
     /// How often a suspension is measured.
     rounds: usize,
-    /// How many clients change objects all the time.
+    /// How many clients change objects continuously.
     clients: usize,
     /// Whether it is the default organization, on which all others may have an effect: in each run.
     loud_is_default: &'static [bool],
@@ -68,7 +68,7 @@ fn cluster(loud_is_default: bool) -> Cluster {
     cluster
 }
 
-/// As many `n`s as a name may have, in characters of four bytes, with a number in front.
+/// A name of this length in characters of four bytes, with a number in front.
 fn long(number: usize, length: usize, filler: char) -> String {
     let number = format!("n{number}-");
     let rest = length - number.len();
@@ -79,7 +79,7 @@ fn list(count: usize, name: impl Fn(usize) -> String) -> String {
     (0..count).map(|n| format!("{:?}", name(n))).collect::<Vec<_>>().join(",")
 }
 
-/// A role with all the rights that one role may have, all beyond the ceiling, with the longest names.
+/// A role with the most rights of one role, all beyond the ceiling, with the longest names.
 fn large_role(name: &str) -> String {
     let rule = |side: usize| {
         format!(
@@ -95,7 +95,7 @@ fn large_role(name: &str) -> String {
     )
 }
 
-/// A binding of 1,000 subjects of about 1 KiB each, to a role that may not exist.
+/// A binding of 1,000 subjects of about 1 KiB each, to a role that may be missing.
 fn large_binding(name: &str, role: &str) -> String {
     let subjects: Vec<String> =
         (0..1000).map(|n| format!(r#"{{"kind":"ExternalGroup","name":{:?}}}"#, long(n, 250, '𝕏'))).collect();
@@ -125,7 +125,7 @@ fn create(cluster: &Cluster, who: &Path, manifest: &str) {
 
 /// How long revocations took, sorted.
 struct Times {
-    /// From when a suspension is written until the grant is gone.
+    /// From the write of a suspension until the grant is gone.
     suspensions: Vec<Duration>,
     /// From when a client begins to delete a native binding until the grant is gone: what the API server alone takes.
     bare: Vec<Duration>,
@@ -208,8 +208,8 @@ fn change_something(cluster: &Cluster, who: &Path, number: usize, members: usize
     assert!(output.status.success() || text.contains("the object has been modified"), "{text}");
 }
 
-/// Found by a security review: 60 such roles took 1.2 GB, with 20 the operator did not start under the chart's limit; with 30
-/// such bindings, of which one changed all the time, a suspension elsewhere took seconds.
+/// Found by a security review: 60 such roles took 1.2 GB, and with 20 the operator did not start under the chart's
+/// limit; with 30 such bindings, one of them changing continuously, a suspension elsewhere took seconds.
 #[test]
 fn the_most_expensive_organization_costs_its_neighbor_nothing() {
     let form = form();
@@ -229,7 +229,7 @@ fn costs_nothing(loud_is_default: bool, form: &Form) {
         create(&cluster, &mallory, &large_role(&format!("large-{n}")));
     }
     for n in 0..form.bindings {
-        // A role that exists grants nothing here; one that does not is resolved no less often.
+        // The existing role grants nothing here; a missing one is resolved just as often.
         let role = if n % 2 == 0 { "nothing".to_owned() } else { format!("large-{n}") };
         create(&cluster, &mallory, &large_binding(&format!("large-{n}"), &role));
     }
@@ -264,7 +264,7 @@ fn costs_nothing(loud_is_default: bool, form: &Form) {
     assert!(noisy.suspensions.last().is_some_and(|time| *time < longest), "{noisy}; calm: {calm}");
     assert!(running <= MOST_MEMORY, "{running} MiB");
 
-    // From a cold start, with everything there.
+    // A cold start, with all objects.
     cluster.kill_operator();
     cluster.start_operator();
     let message = cluster.await_reason(&["organizations.bailiwick.dev", "loud"], "WithinLimits", "TooLarge");
@@ -276,7 +276,7 @@ fn costs_nothing(loud_is_default: bool, form: &Form) {
     assert!(started <= MOST_MEMORY, "{started} MiB");
     assert!(message.contains("RoleBinding large-") || message.contains("Group large-"), "{message}");
 
-    // The oldest count, and what is beyond the limit counts when there is room.
+    // The oldest count, and the others do once there is room.
     cluster.await_reason(&["-n", "loud", "rolebindings.bailiwick.dev", "managers"], "Ready", "Reconciled");
     let others: Vec<String> = (0..form.bindings - 1).map(|n| format!("large-{n}")).collect();
     let mut words = vec!["-n", "loud", "delete", "rolebindings.bailiwick.dev", "--wait=false"];

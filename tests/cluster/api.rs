@@ -1,5 +1,5 @@
-//! What the schema of the kinds lets through and what it refuses, on a real API server: fields that are set once, names
-//! that are Kubernetes' own, limits, and what kubectl shows of it all.
+//! The schemas of our kinds on a real API server: immutable fields, names reserved by Kubernetes, limits, and the
+//! columns of kubectl.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ fn fields_that_are_set_once_stay_as_they_are_on_every_write_path() {
     let ada = Fixed { cluster: &cluster, kind: "User", name: "ada", field: "username", value: "ada@example.com" };
     ada.stays("mallory@example.com", "username is immutable");
 
-    // What is not set can be set, once.
+    // An unset field can be set, once.
     cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: Organization, metadata: {name: later}, spec: {}}");
     cluster.run(&["patch", "organization", "later", "--type=merge", "-p", r#"{"spec":{"namespace":"beta"}}"#]);
     for other in ["alpha", ""] {
@@ -33,7 +33,7 @@ fn fields_that_are_set_once_stay_as_they_are_on_every_write_path() {
         assert!(answer.unwrap_err().contains("namespace is set once"), "{patch}");
     }
 
-    // The username that counts is the same, written or not.
+    // The effective username is the same, whether written or not.
     cluster.apply("{apiVersion: bailiwick.dev/v1alpha1, kind: User, metadata: {name: bob}, spec: {username: bob}}");
     let patch =
         |patch: &str| outcome(cluster.kubectl(&["patch", "users.bailiwick.dev", "bob", "--type=merge", "-p", patch]));
@@ -43,7 +43,7 @@ fn fields_that_are_set_once_stay_as_they_are_on_every_write_path() {
     assert!(patch(r#"{"spec":{"username":"mallory"}}"#).unwrap_err().contains("username is immutable"));
 }
 
-/// An object with a field that is set once.
+/// An object with an immutable field.
 struct Fixed<'a> {
     cluster: &'a Cluster,
     kind: &'a str,
@@ -53,7 +53,7 @@ struct Fixed<'a> {
 }
 
 impl Fixed<'_> {
-    /// Tries every way to give the field another value, or none.
+    /// Tries every way to change or remove the field.
     #[track_caller]
     fn stays(&self, other: &str, message: &str) {
         let (field, value) = (self.field, self.value);
@@ -62,7 +62,7 @@ impl Fixed<'_> {
         let json = |patch: Value| self.patch("json", &patch);
         let refused = |way: &str, answer: Result<String, String>| match answer {
             Ok(_) => panic!("{way} is accepted"),
-            // Where nothing of spec is left, another rule refuses it first.
+            // If the spec would be empty, another rule refuses it first.
             Err(error) => {
                 let whys = [message, "spec: Required value", "spec in body must be of type object"];
                 assert!(whys.iter().any(|why| error.contains(why)), "{way}: {error}");
@@ -88,7 +88,7 @@ impl Fixed<'_> {
         refused("PUT with null", self.replace(&[], json!({field: null})));
         refused("PUT without spec", self.replace(&[], Value::Null));
 
-        // Its owner among field managers is kubectl: so that is who can drop it by leaving it out.
+        // kubectl is its field manager, so only kubectl can drop the field by leaving it out.
         refused("server-side apply without the field", self.apply("kubectl", json!({"displayName": "Other"})));
         refused("server-side apply of an empty spec", self.apply("kubectl", json!({})));
         refused("server-side apply without spec", self.apply("kubectl", Value::Null));
@@ -96,11 +96,11 @@ impl Fixed<'_> {
         refused("forced server-side apply by another manager", self.apply("another", json!({field: other})));
         refused("kubectl apply", self.client_side_apply(&json!({field: other})));
 
-        // Removed and added in two steps: the first one is refused already, and the second one, too.
+        // Removing and adding in two steps: both steps are refused.
         refused("the first of two JSON patches", json(json!([{"op": "remove", "path": path}])));
         refused("the second of two JSON patches", json(json!([{"op": "add", "path": path, "value": other}])));
 
-        // The status has a path of its own, by which nothing of the spec is written.
+        // The status has its own subresource, which cannot write the spec.
         for (kind, patch) in [
             ("merge", spec(field, json!(other))),
             ("merge", spec(field, Value::Null)),
@@ -117,13 +117,13 @@ impl Fixed<'_> {
         merge(spec(field, json!(value))).unwrap();
         self.apply("another", json!({field: value})).unwrap();
         json(json!([{"op": "remove", "path": path}, {"op": "add", "path": path, "value": value}])).unwrap();
-        // Now two managers own it: one that gives it up leaves it to the other, and the last one cannot give it up.
+        // Now two managers own it: one that drops it leaves it to the other, and the last one cannot drop it.
         self.apply("another", json!({"displayName": "Another"})).unwrap();
         self.is(value);
         refused("server-side apply by the last owner", self.apply("kubectl", json!({})));
         self.is(value);
 
-        // kubectl apply that once had it and now leaves it out.
+        // kubectl apply that had the field and now leaves it out.
         self.client_side_apply(&json!({field: value})).unwrap();
         refused("kubectl apply without the field", self.client_side_apply(&json!({"displayName": "Other"})));
         self.is(value);
@@ -191,7 +191,7 @@ fn the_schema_refuses_what_could_only_be_a_mistake_or_an_attack() {
         cluster.try_apply(&object.to_string()).unwrap_or_else(|error| panic!("{error}\n{object}"));
     };
 
-    // Names that are Kubernetes' own, unreadable ones, and ones that are too long, wherever a name becomes a subject.
+    // Names reserved by Kubernetes, unreadable names, and names that are too long, wherever a name becomes a subject.
     for (place, longest) in PLACES {
         for name in ["system:masters", "system:admin", "system:serviceaccount:kube-system:default", "system:"] {
             refused(
@@ -211,7 +211,7 @@ fn the_schema_refuses_what_could_only_be_a_mistake_or_an_attack() {
         accepted(&named(place, "oidc:system:masters"));
     }
 
-    // A service account has a name of Kubernetes' own kind: RBAC would refuse a whole binding for another one.
+    // The name of a ServiceAccount must be valid in Kubernetes: otherwise RBAC would refuse the whole binding.
     for place in ["RoleBinding ServiceAccount", "SiteRoleBinding ServiceAccount"] {
         for name in ["Not A Name", "UPPER", "a_b", "-a", "a-", "a..b", "ünïcödé"] {
             refused(&named(place, name), "the name of a ServiceAccount has");
@@ -226,7 +226,7 @@ fn the_schema_refuses_what_could_only_be_a_mistake_or_an_attack() {
     }
 }
 
-/// Where a name becomes a subject in RBAC, and how long it may be.
+/// Where a name becomes a subject in RBAC, and its longest length.
 const PLACES: &[(&str, usize)] = &[
     ("username", 128),
     ("member", 128),
@@ -240,7 +240,7 @@ const PLACES: &[(&str, usize)] = &[
 
 /// An object with a name in a place.
 fn named(place: &str, name: &str) -> Value {
-    // A username is immutable: one object each.
+    // A username is immutable, so each needs an object.
     let handle = format!("u{}", name.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())));
     match place.split_once(' ') {
         None if place == "username" => object("User", "", &handle, json!({"username": name})),
@@ -408,7 +408,7 @@ fn the_longest_lists_are_accepted_and_longer_ones_refused_clearly() {
 
     create(&object("Group", "alpha", "big", json!({"members": names(10_000, 100), "externalGroups": names(100, 256)})))
         .unwrap();
-    // The API server writes down who owns which member when they are applied, which takes as much room again.
+    // An apply records the owner of each member, which takes as much space again.
     let group = object("Group", "alpha", "applied", json!({"members": names(10_000, 50)}));
     cluster.apply(&group.to_string());
     create(&binding("big", 1_000, 256)).unwrap();
@@ -526,7 +526,8 @@ spec: {roleRef: {name: site-admin}, subjects: [{kind: User, name: ada@example.co
     }
     let all = cluster.run(&["get", "bailiwick", "--all-namespaces", "-o", "wide"]);
     assert!(!all.contains(['{', '[']), "raw JSON in\n{all}");
-    // What comes after the age. ada holds `lead` by the Group, `organization-member` and `member` as a member, and site-admin.
+    // The columns after the age. ada holds `lead` through the Group, `organization-member` and `member` as a member,
+    // and site-admin.
     for (resource, name, columns, values) in [
         ("org", "acme", "MEMBERS DEFAULT DISPLAY NAME", "1 true Acme"),
         ("users.bailiwick.dev", "ada", "ORGANIZATIONS SITE ROLES GRANTS LAST SEEN DISPLAY NAME EMAIL", "1 1 4"),
@@ -575,7 +576,7 @@ fn every_line_of_the_quickstart_fits_a_hundred_columns() {
         assert!(columns <= 100, "{columns} columns: {line}\n{all}");
         assert!(!line.contains(['{', '[']), "raw JSON: {line}");
     }
-    // Of the built-in roles nothing is refused: what this version or this cluster does not have is none of that.
+    // The built-in roles have nothing refused: items missing in this version or cluster do not count as such.
     let roles = cluster.get(&["siteroles.bailiwick.dev"]);
     for role in roles["items"].as_array().unwrap() {
         assert_eq!(role["status"]["withheld"], json!(0), "{}: {}", role["metadata"]["name"], role["status"]);

@@ -1,5 +1,4 @@
-//! What somebody would try, with the rights that they have: each test is an attack that worked once, or that a reader of
-//! the code might think of.
+//! Attacks with the rights that the attacker has: each one worked once, or might occur to a reader of the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -171,7 +170,7 @@ fn a_binding_is_never_made_to_a_role_that_somebody_else_put_there() {
     let (_, reason, _) = cluster.condition(&["-n", "alpha", "rolebindings.bailiwick.dev", "viewers"], "Ready").unwrap();
     assert_eq!(reason, "NameTaken", "who reads the binding must see that it gives nothing");
 
-    // A role that was left for one that cannot be written ends all the same.
+    // A role that was replaced by one that cannot be written still ends.
     cluster.run(&[
         "-n",
         "alpha",
@@ -262,8 +261,8 @@ fn a_label_that_was_taken_off_while_no_operator_ran_hides_nothing() {
     assert!(!cluster.exists(&["-n", "alpha", "rolebindings.rbac.authorization.k8s.io", name]));
 }
 
-/// A policy asks a Group's status whether it holds a privileged role. Whoever manages the organization could write all the
-/// time, each time so that the site has to be written too, and keep that from being said.
+/// A policy reads in a Group's status whether it holds a privileged role. A manager that changes objects continuously,
+/// each time so that the site has to be written too, must not keep that from being reported.
 #[test]
 fn who_writes_all_the_time_keeps_no_group_from_being_known_as_privileged() {
     let cluster = cluster();
@@ -312,14 +311,14 @@ fn who_writes_all_the_time_keeps_no_group_from_being_known_as_privileged() {
     });
 }
 
-/// Which binding of a SiteRole's cluster-scoped part a subject is in must not be known to who invents subjects: so many that
-/// belong beside somebody else made that binding too large to be written.
+/// People that invent subjects must not know which binding of a SiteRole's cluster-scoped part a subject is in: so many
+/// beside one victim made that binding too large to write.
 #[test]
 fn invented_subjects_keep_nobody_elsewhere_out_of_a_role() {
     const CROWD: usize = 1600;
     const ROLE: &str = "bailiwick:site-role:organization-manager";
     let cluster = cluster();
-    // Names of a kilobyte, and a victim: all in one of the shards, if their names alone decided.
+    // Names of a kilobyte, and a victim: all in one of the shards, if only their names decided.
     let shards = |all: &BTreeSet<Subject>| {
         let shards = shards::split(all, shards::needed(CROWD), Seed::default());
         shards.into_iter().map(|(shard, list)| (shard.index, list)).collect::<BTreeMap<_, _>>()
@@ -357,8 +356,8 @@ fn invented_subjects_keep_nobody_elsewhere_out_of_a_role() {
     assert!(bound.iter().all(|subjects| *subjects < 2 * shards::SHARD_SIZE), "{bound:?}");
 }
 
-/// Any Pod of the cluster can connect to the port with the metrics, as long as no NetworkPolicy names who may. A thousand requests
-/// that did not end took 250 MiB.
+/// Any Pod of the cluster can connect to the metrics port, unless a NetworkPolicy limits that. A thousand incomplete
+/// requests took 250 MiB.
 #[test]
 fn who_can_connect_to_the_operator_neither_fills_its_memory_nor_keeps_others_out() {
     let cluster = cluster();

@@ -1,4 +1,4 @@
-//! A backup is restored while no operator runs: the decisions that rest on who was first are found again.
+//! A backup is restored while no operator runs: decisions that depend on the original order survive.
 
 use serde_json::{Value, json};
 
@@ -11,8 +11,8 @@ fn ask(user: &str, namespace: &str) -> Question {
     Question::of(&format!("{user}@example.com"), namespace)
 }
 
-/// Everything of ours, as a backup tool restores it: in the order of names, without what the API server gave it. Objects
-/// with owners are left out, as Velero does not restore them to their owners.
+/// All our objects, as a backup tool restores them: ordered by name, without the API server's fields. Objects with
+/// owners are left out, as Velero does not restore them to their owners.
 fn backup(cluster: &Cluster) -> Vec<Value> {
     let kinds = ["users", "organizations", "siteroles", "siterolebindings", "groups", "customroles", "rolebindings"];
     let kinds = kinds.map(|kind| format!("{kind}.bailiwick.dev")).join(",");
@@ -57,7 +57,7 @@ fn a_restored_site_decides_as_it_did() {
     let holder = |name: &str, user: &str| crate::support::manifests::site_binding(name, "seal", &[user]);
     one_by_one(&cluster, [holder("z", "ada"), holder("a", "bob")], "another second");
     cluster.apply(&binding("alpha", "zed", "SiteRole/organization-manager", &["zed"]));
-    // A binding waits for a Group, which somebody creates who may not hand out the role.
+    // A binding waits for a Group, which is created by a user that may not assign the role.
     let groups = ["-n", "alpha", "create", "role", "groups", "--verb=create,patch", "--resource=groups.bailiwick.dev"];
     cluster.run(&groups);
     cluster.run(&["-n", "alpha", "create", "rolebinding", "carl", "--role=groups", "--user=carl@example.com"]);
@@ -97,13 +97,13 @@ fn a_restored_site_decides_as_it_did() {
     };
     cluster.eventually_or(|| is_recorded(&cluster), |cluster| format!("recorded: {}", record(cluster)));
 
-    // All of it is lost, the record on the namespace too, and comes back without statuses, in another order.
+    // Everything is lost, including the record on the namespace, and returns without statuses, in another order.
     let objects = backup(&cluster);
     cluster.kill_operator();
     let kinds = "users,organizations,siteroles,siterolebindings";
     let kinds = kinds.split(',').map(|kind| format!("{kind}.bailiwick.dev")).collect::<Vec<_>>().join(",");
     cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev,groups.bailiwick.dev", "--all"]);
-    // The default organization goes last, as its policy asks.
+    // The default organization goes last, as its policy requires.
     cluster.eventually("everything is deleted", || cluster.kubectl(&["delete", &kinds, "--all"]).status.success());
     cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization-"]);
     let annotations = ["organization-uid-", "last-organization-"].map(|key| format!("bailiwick.dev/{key}"));
@@ -111,7 +111,7 @@ fn a_restored_site_decides_as_it_did() {
     cluster.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string());
     cluster.start_operator();
     decided(&cluster);
-    // The record has another UID of the binding now than the object; the next start must not forget what that means.
+    // The record now has another UID for the binding than the object; the next start must not forget what that means.
     cluster.eventually_or(|| is_recorded(&cluster), |cluster| format!("recorded: {}", record(cluster)));
     cluster.kill_operator();
     cluster.start_operator();
@@ -121,7 +121,7 @@ fn a_restored_site_decides_as_it_did() {
     cluster.can(&ask("bob", "alpha"), &["create rolebindings.bailiwick.dev"]);
 }
 
-/// A former manager leaves more behind than the record of decisions names, and waits for a restore.
+/// A former manager leaves more behind than the record of decisions can name, and waits for a restore.
 #[test]
 fn who_leaves_very_much_behind_gets_nothing_back_by_a_restore() {
     let mut cluster = Cluster::with_operator(VALUES);
@@ -146,7 +146,7 @@ fn who_leaves_very_much_behind_gets_nothing_back_by_a_restore() {
     };
     cluster.create_all((0..600).map(crowd));
     cluster.settle();
-    // The namespace gets another organization, which has a manager of its own.
+    // The namespace gets another organization with another manager.
     cluster.run(&["delete", "organizations.bailiwick.dev", "old"]);
     cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization-"]);
     cluster.apply(&organization("new", "{namespace: alpha}"));
@@ -163,7 +163,7 @@ fn who_leaves_very_much_behind_gets_nothing_back_by_a_restore() {
     };
     cluster.eventually("the record says that all is in doubt", || is_recorded(&cluster));
 
-    // Where nothing was restored, a restart takes nothing away.
+    // Without a restore, a restart revokes nothing.
     cluster.settle();
     cluster.kill_operator();
     cluster.start_operator();
@@ -172,7 +172,7 @@ fn who_leaves_very_much_behind_gets_nothing_back_by_a_restore() {
     cluster.can(&ask("bob", "alpha"), manages);
     cluster.is_refused(&ask("ada", "alpha"), manages);
 
-    // After a restore nobody has anything until somebody vouches for it.
+    // After a restore, nobody has anything until somebody vouches for it.
     let objects = backup(&cluster);
     cluster.kill_operator();
     cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "--all", "--wait=true"]);

@@ -1,5 +1,5 @@
-//! Bad input gets an error, or a condition that names the object and the field; nothing is granted by it, and nothing
-//! that is granted is lost by it.
+//! Bad input gets an error, or a condition that names the object and the field. It grants nothing, and ends no existing
+//! grant.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ defaultOrganization: {create: false}
 config: {users: {joinDefaultOrganization: false}}
 ";
 
-/// What is granted and has to stay granted.
+/// Grants that have to stay.
 fn world() -> String {
     [
         organization("alpha", "{namespace: alpha, default: true}"),
@@ -48,13 +48,13 @@ fn what_the_world_grants(cluster: &Cluster) {
     ]);
 }
 
-/// Input that asks for something that it does not get.
+/// Input that requests something and does not get it.
 struct Withheld {
     yaml: String,
     object: [&'static str; 4],
     condition: &'static str,
     reason: &'static str,
-    /// What the message names.
+    /// The message has to contain these.
     names: &'static [&'static str],
 }
 
@@ -74,7 +74,7 @@ fn withheld(
     Withheld { yaml: yaml.into(), object, condition, reason, names }
 }
 
-/// The role `r` in `alpha` and a binding, so that whatever it grants is granted, to somebody who is a member already.
+/// The role `r` in `alpha` and a binding, so that its rules are granted to somebody who is a member already.
 fn role_and_binding(spec: &str) -> String {
     custom_role("alpha", "r", spec) + &binding("alpha", "rs", "CustomRole/r", &["ada", "ServiceAccount/ci"])
 }
@@ -89,7 +89,7 @@ fn everything_that_is_withheld() -> Vec<Withheld> {
     const SITE_ROLE: &str = "siteroles.bailiwick.dev/r";
     const SITE_BINDING: &str = "siterolebindings.bailiwick.dev/b";
     let loops = |to: &str| format!("{{inherits: [{{kind: CustomRole, name: {to}}}]}}");
-    // The one that closes it comes last: what is in force by then stays.
+    // The one that closes the cycle comes last: roles that were in force before stay.
     let circle = custom_role("alpha", "r2", &loops("r3"))
         + &custom_role("alpha", "r3", &loops("r"))
         + &role_and_binding(&loops("r2"));
@@ -148,7 +148,7 @@ fn everything_that_is_withheld() -> Vec<Withheld> {
             "SubjectsResolved: GroupNotFound",
             &["subjects[0]", "ghosts"],
         ),
-        // Another organization's group is nobody's here.
+        // Another organization's Group does not exist here.
         withheld(
             binding("alpha", "b", "CustomRole/lead", &["Group/team"]),
             BINDING,
@@ -222,7 +222,7 @@ fn everything_that_is_withheld() -> Vec<Withheld> {
             "RoleResolved: RoleNotAssignableHere",
             &["organization-manager"],
         ),
-        // Inheritance that leads nowhere.
+        // Inheritance that does not resolve.
         withheld(role_and_binding(&loops("r")), ROLE, "InheritsResolved: InheritanceCycle", &["inherits"]),
         withheld(circle, ROLE, "InheritsResolved: InheritanceCycle", &["inherits"]),
         withheld(site_circle, SITE_ROLE, "InheritsResolved: InheritanceCycle", &["inherits"]),
@@ -245,7 +245,7 @@ fn everything_that_is_withheld() -> Vec<Withheld> {
             "InheritsResolved: RoleNotAssignableHere",
             &["inherits[0]"],
         ),
-        // Words and rules that nobody can be given.
+        // Words and rules that nobody can get.
         withheld(
             role_and_binding("{permissions: [{resource: templats, actions: [read]}]}"),
             ROLE,
@@ -282,7 +282,7 @@ fn everything_that_is_withheld() -> Vec<Withheld> {
             "Ceiling: BeyondCeiling",
             &["daemonsets"],
         ),
-        // The operator holds this itself, so the API server would let it be given.
+        // The operator holds this right itself, so the API server would allow granting it.
         withheld(
             rules("{apiGroups: [rbac.authorization.k8s.io], resources: [rolebindings], verbs: [create]}"),
             ROLE,
@@ -333,7 +333,7 @@ fn everything_that_is_withheld() -> Vec<Withheld> {
             "Ceiling: BeyondCeiling",
             &["clusterroles"],
         ),
-        // Two owners of one username: the younger neither gives nor suspends anything.
+        // Two Users with one username: the younger neither grants nor suspends.
         withheld(
             manifests::user("bob").replace("name: bob}", "name: twin}").replace("spec: {", "spec: {suspended: true, "),
             "users.bailiwick.dev/twin",
@@ -377,7 +377,7 @@ fn one_bad_subject_permission_or_member_does_not_spoil_the_others() {
     cluster.apply(&world());
     cluster.settle();
 
-    // An existing binding gets bad neighbours.
+    // Bad subjects join an existing binding.
     let subjects = ["ada", "ghost", "Group/ghosts", "ada", "eve", "ServiceAccount/ci"];
     cluster.apply(&binding("alpha", "leads", "CustomRole/lead", &subjects));
     let leads = ["--namespace", "alpha", "rolebindings.bailiwick.dev", "leads"];
@@ -392,7 +392,7 @@ fn one_bad_subject_permission_or_member_does_not_spoil_the_others() {
     cluster.can(&Question::of_service_account("alpha", "ci", "alpha"), &["delete podtemplates"]);
     what_the_world_grants_but_for_eve(&cluster);
 
-    // An existing role gets bad neighbours, in every list.
+    // Bad items join an existing role, in every list.
     cluster.apply(&custom_role(
         "alpha",
         "lead",
@@ -412,7 +412,7 @@ fn one_bad_subject_permission_or_member_does_not_spoil_the_others() {
     cluster
         .is_refused(&Question::of_service_account("alpha", "ci", "alpha"), &["get secrets", "update deployments.apps"]);
 
-    // A circle: what a role says by itself stays.
+    // A cycle: the role's own rules stay.
     cluster.apply(&custom_role(
         "alpha",
         "lead",
@@ -432,7 +432,7 @@ fn one_bad_subject_permission_or_member_does_not_spoil_the_others() {
     cluster.settle();
     cluster.is_refused(&Question::of("ada@example.com", "gamma"), &["get pods", "create pods"]);
 
-    // Too long a list is refused, and what was there before stays.
+    // A list that is too long is refused, and its earlier content stays.
     let many: Vec<String> = (0..10_000).map(|i| format!("User/u{i}")).collect();
     let many = binding("alpha", "leads", "CustomRole/lead", &many.iter().map(String::as_str).collect::<Vec<_>>());
     let error = cluster.try_apply(&many).unwrap_err();
@@ -501,7 +501,7 @@ fn names_may_be_long_and_in_any_script() {
         );
     }
     cluster.apply(&binding("alpha", "of-long-names", &format!("CustomRole/{a}"), &[&format!("Group/{a}")]));
-    // Usernames and groups in any script, and with what YAML, JSON and shells find special.
+    // Usernames and groups in any script, with characters that are special in YAML, JSON and shells.
     let odd = [
         "名前@例え.jp",
         "Zoë O'Hara",
@@ -544,7 +544,7 @@ fn names_may_be_long_and_in_any_script() {
         cluster.can(&someone("alpha", &format!("g{name}")), &["delete podtemplates", "create pods"]);
         cluster.is_refused(&Question::of(name, "beta"), &["get podtemplates", "get pods"]);
     }
-    // What has one of two long names goes without the other.
+    // Objects that refer to one of two long names change without affecting the other.
     cluster.run(&["-n", "alpha", "delete", "customroles.bailiwick.dev", &a]);
     cluster.cannot(&ci, &["get podtemplates"]);
     cluster.settle();
@@ -582,7 +582,7 @@ fn a_group_of_ten_thousand_is_given_its_role_in_pieces() {
         |name: &String| (Question::of(&format!("{name}@example.com"), "alpha"), "delete podtemplates".to_owned(), true);
     cluster.answers(&names.iter().step_by(97).chain(names.last()).map(ask).collect::<Vec<_>>());
 
-    // Taking one away rewrites one piece of each list that it was in.
+    // Removing one rewrites one shard of each list that it was in.
     cluster.apply(&group("alpha", "all", &members[1..]));
     cluster.cannot(&Question::of("m0@example.com", "alpha"), &["delete podtemplates"]);
     let after = shards(&cluster);
@@ -594,7 +594,7 @@ fn a_group_of_ten_thousand_is_given_its_role_in_pieces() {
     patiently("the group counts its members", || status("groups.bailiwick.dev")["members"] == json!(MEMBERS - 1));
 }
 
-/// Waits for what takes a busy machine more than a test's usual patience: ten thousand users have as many statuses.
+/// Waits longer than a test usually does: ten thousand users have as many statuses.
 #[track_caller]
 fn patiently(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -609,7 +609,7 @@ fn a_foreign_object_that_has_one_of_our_names_is_said_and_left_alone() {
     let cluster = Cluster::with_operator(VALUES);
     cluster.apply(&world());
     cluster.settle();
-    // Where ours would be. The name of a binding is what it was before.
+    // At the names that ours need. The name of a binding does not depend on its content.
     cluster.apply(&binding("alpha", "taken", "CustomRole/lead", &["eve"]));
     cluster.can(&Question::of("eve@example.com", "alpha"), &["delete podtemplates"]);
     cluster.settle();
@@ -672,7 +672,7 @@ rules: [{{apiGroups: [''], resources: [secrets], verbs: [get]}}]
     cluster.is_refused(&eve, &["get secrets", "delete podtemplates"]);
     cluster.is_refused(&Question::of("eve@example.com", ""), &["get secrets", "delete organizations.bailiwick.dev"]);
     assert_eq!(versions(&cluster), untouched);
-    // Nothing of ours is bound to a role that is not ours.
+    // No binding of ours refers to a role that is not ours.
     for (name, object) in granted(&cluster) {
         if !before.contains_key(&name) {
             let role = object["roleRef"]["name"].as_str().unwrap_or_default();
@@ -681,7 +681,7 @@ rules: [{{apiGroups: [''], resources: [secrets], verbs: [get]}}]
     }
     what_the_world_grants(&cluster);
 
-    // When the foreign ones go, ours come.
+    // Once the foreign ones are deleted, ours are created.
     let mut kubectl = cluster.plane.kubectl(&cluster.admin);
     kubectl.args(["delete", "-f", "-"]);
     outcome(with_input(kubectl, &foreign)).unwrap();
@@ -713,7 +713,7 @@ fn settings_that_cannot_be_read_change_nothing() {
         ("bailiwick-bounds", "other.yaml", ""),
     ] {
         config(&cluster, name, key, text);
-        // A change that is made after it is taken in, under the settings as they were.
+        // A later change is taken in, with the previous settings.
         cluster.apply(&binding("alpha", "later", "CustomRole/lead", &["eve"]));
         cluster.can(&Question::of("eve@example.com", "alpha"), &["delete podtemplates"]);
         cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "later"]);
@@ -725,14 +725,14 @@ fn settings_that_cannot_be_read_change_nothing() {
         config(&cluster, "bailiwick-bounds", "bounds.yaml", &bounds);
         config(&cluster, "bailiwick-config", "config.yaml", &settings);
     }
-    // One that starts with them does nothing until they are mended.
+    // An operator that starts with them does nothing until they are repaired.
     config(&cluster, "bailiwick-config", "config.yaml", "users: [");
     cluster.stop_operator();
     let writes = cluster.writes();
     let operator = cluster.spawn_operator("later");
     cluster.eventually("it says why", || {
         let says = |text: &str| operator.log().contains(text);
-        says("the configuration is not valid") && says("leadership leading=true")
+        says("cannot read a ConfigMap") && says("leadership leading=true")
     });
     assert_eq!(operator.readiness().map(|(code, _)| code), Some(503));
     assert_eq!((granted(&cluster), cluster.writes()), (before, writes));
@@ -763,7 +763,7 @@ fn an_installation_that_cannot_work_says_so() {
     assert!(!cluster.exists(&["clusterrole", "bailiwick-operator"]), "nothing is installed by a typo");
 }
 
-/// Every native object of ours, with what matters of it.
+/// Every native object of ours, with its relevant fields.
 fn granted(cluster: &Cluster) -> BTreeMap<String, Value> {
     let of = |object: Value| {
         let word = |field: &str| object["metadata"][field].as_str().unwrap_or_default();

@@ -1,9 +1,8 @@
-//! The built-in roles allow what the table says that they allow, and nothing else: every word of the catalog, every
-//! verb, in an organization's namespace, elsewhere, on the cluster and in the release namespace, for somebody who really
-//! holds the role.
+//! The built-in roles allow exactly the rights in the table: every word of the catalog, every verb, in an
+//! organization's namespace, elsewhere, on the cluster and in the release namespace, for a real holder of the role.
 //!
-//! The table is `tests/role-permissions.yaml`. A cell `all` (or `true`) has to be allowed; a cell `own` alone must not be
-//! allowed for all, and is refused altogether as long as ownership is not enabled.
+//! The table is `tests/role-permissions.yaml`. A cell `all` (or `true`) has to be allowed; a cell `own` alone must not
+//! be allowed for all, and is refused altogether while ownership is not enabled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +10,14 @@ use serde::Deserialize;
 
 use crate::support::{Cluster, Question, RELEASE, manifests};
 
-/// `vacant` is available, and nobody's. Nobody is anywhere just because they are nowhere else.
+/// `vacant` is available and unclaimed. Nobody joins the default organization just because they are nowhere else.
 const VALUES: &str = "
 namespaceWhitelist: [alpha, beta, vacant]
 defaultOrganization: {create: false}
 config: {users: {joinDefaultOrganization: false}}
 ";
 
-/// In `beta` members hold no role by being members, so that a role can be seen there by itself.
+/// In `beta`, membership alone grants no role, so that a role can be observed there by itself.
 const ORGANIZATIONS: &str = r#"
 apiVersion: bailiwick.dev/v1alpha1
 kind: Organization
@@ -42,7 +41,7 @@ const VERBS: [&str; 8] = ["get", "list", "watch", "create", "update", "patch", "
 const MEMBER: &str = "member";
 const ORGANIZATION_MEMBER: &str = "organization-member";
 const ORGANIZATION_MANAGER: &str = "organization-manager";
-/// What managers hold beyond the table, because every team's manifests contain it.
+/// Managers' rights beyond the table, because every team's manifests need them.
 const OF_EVERY_TEAM: [&str; 7] =
     ["autoscaling", "config-maps", "disruption-budgets", "jobs", "monitoring", "networking", "service-accounts"];
 
@@ -80,7 +79,7 @@ fn the_chart_ships_the_roles_of_the_table(cluster: &Cluster, facts: &Facts) {
     assert_eq!(names, facts.roles());
 }
 
-/// A word that only one of the two has would make cells pass without having been asked.
+/// A word in only one of the two would let cells pass without a question.
 fn the_table_and_the_catalog_use_the_same_words(facts: &Facts, catalog: &Catalog) {
     let known = |word: &String| catalog.contains_key(word);
     let words: BTreeSet<&String> = facts.cells().into_values().flatten().map(|(word, _)| word).collect();
@@ -91,7 +90,7 @@ fn every_cell_is_as_in_the_table(cluster: &Cluster, facts: &Facts, catalog: &Cat
     let cells = facts.cells();
     let mut expected = Vec::new();
     for (target, places) in [
-        // What is refused in one more namespace, the release namespace, is refused on the cluster, too.
+        // Rights refused in the release namespace as well are also refused on the cluster.
         ("organization", vec![ALPHA, BETA, RELEASE]),
         ("cluster", vec![""]),
         ("release", vec![RELEASE, ALPHA]),
@@ -99,7 +98,7 @@ fn every_cell_is_as_in_the_table(cluster: &Cluster, facts: &Facts, catalog: &Cat
         let words = catalog.values().filter(|word| word.target == target);
         let universe: BTreeSet<Atom> = words.flat_map(Word::everything).collect();
         for actor in actors {
-            // Service accounts are bound in alpha, or everywhere alike.
+            // ServiceAccounts are bound in alpha, or everywhere in the same way.
             for place in places.iter().filter(|place| actor.is_user || **place != BETA) {
                 let granted = granted(&cells, catalog, actor, place);
                 for atom in &universe {
@@ -110,7 +109,7 @@ fn every_cell_is_as_in_the_table(cluster: &Cluster, facts: &Facts, catalog: &Cat
             }
         }
     }
-    // Every cell of the table that means anything in this cluster is among the questions that are answered with yes.
+    // Every cell of the table with a meaning in this cluster is among the questions with the answer yes.
     let yes: BTreeSet<&String> = expected.iter().filter(|(_, _, allowed)| *allowed).map(|(_, what, _)| what).collect();
     for (word, action) in cells.values().flatten() {
         let atoms = catalog[*word].atoms(action);
@@ -208,16 +207,16 @@ fn a_second_site_admin_holds_nothing(cluster: &Cluster) {
 
 // --- who holds what ---------------------------------------------------------------------------------------------------
 
-/// Somebody who holds roles.
+/// A holder of roles.
 struct Actor {
-    /// What is before the `@` of the username, or the name of the service account (in `alpha`).
+    /// The part of the username before the `@`, or the name of the ServiceAccount (in `alpha`).
     name: String,
     is_user: bool,
-    /// SiteRoles that a SiteRoleBinding gives.
+    /// SiteRoles from a SiteRoleBinding.
     site: Vec<String>,
-    /// SiteRoles that a RoleBinding gives in a namespace.
+    /// SiteRoles from a RoleBinding in a namespace.
     bound: Vec<(&'static str, String)>,
-    /// Of which namespaces' group they are a member.
+    /// The namespaces where they are in the Group.
     groups: Vec<&'static str>,
 }
 
@@ -279,8 +278,8 @@ impl Actor {
     }
 }
 
-/// For each role a user who holds it, and for each that one can have, a service account: it holds no implicit role, so
-/// what it can do is what the role says and nothing else.
+/// For each role a user with it, and for each assignable one a ServiceAccount: that holds no implicit role, so it has
+/// exactly the role's rights.
 fn actors(facts: &Facts) -> Vec<Actor> {
     let mut actors = vec![
         Actor::user(MEMBER),
@@ -294,7 +293,7 @@ fn actors(facts: &Facts) -> Vec<Actor> {
     ];
     for role in &facts.assignable_to["Site"] {
         actors.push(Actor::user(role).with_site_role(role));
-        // Only users can be the one who holds it.
+        // Only users can hold it.
         if role != "site-admin" {
             actors.push(Actor::service_account(role).with_site_role(role));
         }
@@ -335,7 +334,7 @@ fn world(actors: &[Actor]) -> String {
 type Cells<'a> = BTreeMap<&'a str, BTreeSet<(&'a String, &'a String)>>;
 type Catalog = BTreeMap<String, Word>;
 
-/// What somebody may do in a place, by the table.
+/// The rights of an actor in a place, according to the table.
 fn granted(cells: &Cells<'_>, catalog: &Catalog, actor: &Actor, place: &str) -> BTreeSet<Atom> {
     let mut granted = BTreeSet::new();
     let mut give = |roles: &BTreeSet<&str>, target: &str| {
@@ -407,7 +406,7 @@ struct Entry {
 }
 
 impl Word {
-    /// What an action means.
+    /// The rights of an action.
     fn atoms(&self, action: &str) -> BTreeSet<Atom> {
         let mut atoms = BTreeSet::new();
         for entry in self.rules.values() {
@@ -514,7 +513,7 @@ enum Text {
     List(Vec<String>),
 }
 
-/// What somebody may hand out.
+/// The roles that a holder may assign.
 struct Bind {
     roles: BTreeSet<String>,
     custom_roles_and_groups: bool,
@@ -539,7 +538,7 @@ impl Facts {
         self.assignable_to.values().flatten().cloned().collect()
     }
 
-    /// Who is in a row of the second generation: site-admin may do all of them too.
+    /// The holders of a row of the second generation; site-admin holds all of them too.
     fn holders_of_row<'a>(&'a self, row: &str) -> impl Iterator<Item = &'a str> {
         self.site_roles_second_generation.rows[row].iter().map(String::as_str).chain(["site-admin"])
     }
@@ -567,7 +566,7 @@ impl Facts {
         cells
     }
 
-    /// What a role lets an actor hand out in a place.
+    /// The roles that a role lets an actor assign in a place.
     fn bind(&self, role: &str, actor: &Actor, place: &str) -> Option<Bind> {
         let own = "custom roles and groups of the organization";
         match self.bind.get(role)? {
@@ -577,7 +576,7 @@ impl Facts {
                     assert!(roles.remove(other), "{text}");
                 } else {
                     assert!(text.starts_with("every role ("), "{text}");
-                    // Those that the site adds, too.
+                    // Including those that the site adds.
                     roles.extend(["of-the-site".into(), "any other".into()]);
                 }
                 Some(Bind { roles, custom_roles_and_groups: true })

@@ -1,9 +1,9 @@
-//! Who holds which namespace: claims are exclusive, recorded, kept after deletion, and bounded by the whitelist.
+//! Claims: exclusive, recorded, kept after deletion, and limited by the whitelist.
 
 use crate::support::manifests::{binding, custom_role, group, organization, users};
 use crate::support::{Cluster, Question};
 
-/// Without the policy that keeps the default organization: what if it is deleted all the same?
+/// Without the policy that protects the default organization, to test its deletion.
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}, \
                       admissionPolicies: {defaultOrganization: {enabled: false}}}";
 fn patch(cluster: &Cluster, what: &[&str], patch: &str) {
@@ -22,7 +22,7 @@ fn question(name: &str, namespace: &str) -> Question {
     Question::of(&format!("{name}@example.com"), namespace)
 }
 
-/// A role, and somebody who holds it by name and somebody who does by a group.
+/// A role, with one holder by name and one through a group.
 fn team(namespace: &str, by_name: &str, by_group: &str) -> String {
     custom_role(namespace, "deleter", DELETER)
         + &group(namespace, "crew", &[by_group])
@@ -53,7 +53,7 @@ fn native_in(cluster: &Cluster, namespace: &str) -> Vec<String> {
 fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     let cluster = Cluster::with_operator(VALUES);
     let (ada, bob) = (question("ada", "alpha"), question("bob", "alpha"));
-    // Who belongs to no organization is a member of this one, which has no namespace.
+    // Users without an organization are members of this one, which has no namespace.
     cluster.apply(&organization("home", "{default: true}"));
     cluster.apply(&(users(&["ada", "bob", "eve"]) + &organization("first", "{namespace: alpha}")));
     cluster.await_reason(&organization_named("first"), "NamespaceAssigned", "Assigned");
@@ -63,12 +63,12 @@ fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     cluster.can(&bob, MEMBER);
     cluster.settle();
 
-    // First come, first served: the second gets nothing, and nothing of the first changes.
+    // First come, first served: the second gets nothing, and the first is unaffected.
     let before = native_in(&cluster, "alpha");
     cluster.apply(&organization("second", "{namespace: alpha}"));
     let second = organization_named("second");
     let message = cluster.await_reason(&second, "NamespaceAssigned", "AlreadyClaimed");
-    assert!(message.contains("Namespace alpha") && message.contains("Organization first"), "{message}");
+    assert!(message.contains("namespace alpha") && message.contains("Organization first"), "{message}");
     cluster.await_reason(&second, "Ready", "AlreadyClaimed");
     cluster.settle();
     assert_eq!(cluster.get(&second)["status"]["namespace"], serde_json::Value::Null);
@@ -76,7 +76,7 @@ fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     assert_eq!(record(&cluster, "alpha"), ("first".to_owned(), uid(&cluster, "first")));
     assert_eq!(native_in(&cluster, "alpha"), before);
 
-    // Deleting an organization removes its grants, never its namespace; nobody inherits it.
+    // Deleting an organization removes its grants, never its namespace; no other organization inherits it.
     cluster.run(&["delete", "organizations.bailiwick.dev", "first"]);
     cluster.cannot(&ada, &[DELETE, MEMBER].concat());
     cluster.cannot(&bob, MEMBER);
@@ -88,16 +88,16 @@ fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     assert!(cluster.exists(&["-n", "alpha", "rolebindings.bailiwick.dev", "deleters"]));
     assert_eq!(record(&cluster, "alpha").0, "first");
 
-    // To delete and to create again is no way around "set once".
+    // Deleting and recreating does not make `spec.namespace` mutable.
     cluster.apply(&organization("first", "{namespace: beta}"));
     let first = organization_named("first");
     let message = cluster.await_reason(&first, "NamespaceAssigned", "ReservedElsewhere");
-    assert!(message.contains("Namespace beta") && message.contains("namespace alpha"), "{message}");
+    assert!(message.contains("namespace beta") && message.contains("namespace alpha"), "{message}");
     cluster.settle();
     assert_eq!(record(&cluster, "beta"), (String::new(), String::new()));
     assert_eq!(native_in(&cluster, "beta"), [""; 0]);
 
-    // An organization of the same name gets its namespace back, and what was in it counts again.
+    // A recreated organization of the same name gets its namespace back, and its objects count again.
     cluster.run(&["delete", "organizations.bailiwick.dev", "first"]);
     cluster.apply(&organization("first", "{namespace: alpha}"));
     cluster.await_reason(&first, "NamespaceAssigned", "Assigned");
@@ -105,7 +105,7 @@ fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     cluster.can(&ada, &[DELETE, MEMBER].concat());
     cluster.can(&bob, MEMBER);
 
-    // An administrator takes the label off: the namespace goes to the next, without what the former one's people had.
+    // An administrator removes the label: the namespace goes to the next organization, without the former one's grants.
     cluster.run(&["delete", "organizations.bailiwick.dev", "first"]);
     cluster.await_reason(&second, "NamespaceAssigned", "ReservedFor");
     cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization-"]);
@@ -118,7 +118,8 @@ fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     cluster.settle();
     cluster.is_refused(&ada, &[DELETE, MEMBER].concat());
     cluster.is_refused(&bob, MEMBER);
-    // A label makes none of them younger. Who writes the spec of one vouches for that one, not for the role that it names.
+    // A label makes none of them younger. Writing the spec of one vouches for that object, not for the role that it
+    // names.
     cluster.run(&["-n", "alpha", "label", "customroles.bailiwick.dev", "deleter", "seen=yes"]);
     cluster.apply(&binding("alpha", "deleters", "CustomRole/deleter", &["ada", "bob"]));
     let deleters = ["-n", "alpha", "rolebindings.bailiwick.dev", "deleters"];
@@ -132,7 +133,7 @@ fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "deleters"]);
     cluster.cannot(&ada, DELETE);
     cluster.cannot(&bob, DELETE);
-    // What the new organization makes counts; times are whole seconds.
+    // New objects of the new organization count; times are whole seconds.
     let claimed = cluster.get(&["namespace", "alpha"])["metadata"]["annotations"]["bailiwick.dev/claimed-at"].clone();
     let claimed: jiff::Timestamp = claimed.as_str().unwrap().parse().unwrap();
     cluster.eventually("another second", || jiff::Timestamp::now().as_second() > claimed.as_second());
@@ -144,7 +145,7 @@ fn a_claim_is_exclusive_recorded_and_kept_until_an_administrator_releases_it() {
     assert!(message.contains(r#"subjects[1] (Group "crew")"#), "{message}");
     cluster.is_refused(&bob, DELETE);
 
-    // The released one is free to take another namespace now.
+    // The released organization can take another namespace now.
     cluster.apply(&organization("first", "{namespace: beta}"));
     cluster.await_reason(&first, "NamespaceAssigned", "Assigned");
 }
@@ -165,7 +166,7 @@ fn two_that_ask_before_any_operator_runs_are_served_by_age() {
     let inert = organization_named("inert");
     cluster.await_reason(&inert, "NamespaceAssigned", "NotSet");
     assert_eq!(cluster.condition(&inert, "Ready").unwrap().0, "True");
-    // It gets one when it is set, and that is final.
+    // It gets a namespace once its spec names one, and that is final.
     let set = |namespace: &str| {
         let patch = format!(r#"{{"spec":{{"namespace":{namespace}}}}}"#);
         cluster
@@ -176,7 +177,7 @@ fn two_that_ask_before_any_operator_runs_are_served_by_age() {
     assert!(set(r#""beta""#));
     cluster.await_reason(&inert, "NamespaceAssigned", "Assigned");
     assert!(!set(r#""alpha""#) && !set("null"), "set once");
-    // A release does not hand a namespace to anybody as long as its organization still wants it.
+    // A release gives a namespace to nobody while its organization still requests it.
     cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization-"]);
     cluster.eventually("the record is written again", || record(&cluster, "alpha").0 == "zeta");
     cluster.settle();
@@ -206,7 +207,7 @@ fn a_namespace_that_leaves_the_whitelist_holds_no_grants_and_one_that_joins_it_w
     cluster.await_reason(&["-n", "alpha", "rolebindings.bailiwick.dev", "deleters"], "Ready", "NoOrganization");
     cluster.eventually("no grant is left in alpha", || native_in(&cluster, "alpha").is_empty());
     assert!(cluster.exists(&["namespace", "alpha"]), "the namespace stays");
-    // The operator has no right to write there any more, and needs none.
+    // The operator may no longer write there, and does not need to.
     let operator = Question::of_service_account("bailiwick-system", "bailiwick", "alpha");
     cluster.is_refused(&operator, &["create rolebindings.rbac.authorization.k8s.io"]);
 
@@ -217,7 +218,7 @@ fn a_namespace_that_leaves_the_whitelist_holds_no_grants_and_one_that_joins_it_w
     cluster.settle();
     cluster.is_refused(&ada, &[DELETE, MEMBER].concat());
 
-    // And back: what was recorded still stands.
+    // And back: the record still stands.
     upgrade("alpha, gamma");
     cluster.await_reason(&first, "NamespaceAssigned", "Assigned");
     cluster.can(&ada, &[DELETE, MEMBER].concat());
@@ -252,14 +253,14 @@ fn a_namespace_that_is_missing_goes_or_comes_back_without_the_chart_is_said_and_
     assert!(message.contains("Namespace beta") && message.contains("`helm upgrade`"), "{message}");
     let ada = question("ada", "beta");
 
-    // Made by hand, it lacks the chart's RoleBindings for the operator. The claim stands, grants wait.
+    // Created manually, it lacks the chart's RoleBindings for the operator. The claim stands, grants wait.
     cluster.run(&["create", "namespace", "beta"]);
     cluster.apply(&team("beta", "ada", "bob"));
     let message = cluster.await_reason(&beta, "NamespaceAssigned", "OperatorNotAuthorized");
     assert!(message.contains("Upgrade the release: the chart gives them back"), "{message}");
     cluster.await_reason(&beta, "Ready", "OperatorNotAuthorized");
     cluster.is_refused(&ada, &[DELETE, MEMBER].concat());
-    // The others are not held up by it.
+    // This does not delay the others.
     cluster.apply(&team("alpha", "ada", "bob"));
     cluster.can(&question("ada", "alpha"), &[DELETE, MEMBER].concat());
     assert!(cluster.helm_upgrade(VALUES).status.success());
@@ -268,7 +269,7 @@ fn a_namespace_that_is_missing_goes_or_comes_back_without_the_chart_is_said_and_
     cluster.await_reason(&beta, "Ready", "Reconciled");
     assert_eq!(record(&cluster, "beta"), ("beta".to_owned(), uid(&cluster, "beta")));
 
-    // Terminating: held up by a Pod, for which Kubernetes leaves RBAC too.
+    // Terminating, with a Pod left, for which Kubernetes keeps RBAC too.
     cluster.apply(
         "{apiVersion: v1, kind: Pod, metadata: {name: last, namespace: beta, finalizers: [example.com/wait]},
           spec: {containers: [{name: main, image: none}]}}",
@@ -280,7 +281,7 @@ fn a_namespace_that_is_missing_goes_or_comes_back_without_the_chart_is_said_and_
     cluster.run(&["-n", "beta", "patch", "pod", "last", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
     cluster.await_reason(&beta, "NamespaceAssigned", "NamespaceNotFound");
 
-    // Recreated under the operator.
+    // Recreated while the operator runs.
     cluster.run(&["create", "namespace", "beta"]);
     cluster.apply(&team("beta", "ada", "bob"));
     cluster.await_reason(&beta, "NamespaceAssigned", "OperatorNotAuthorized");

@@ -1,4 +1,4 @@
-//! The chart's ConfigMaps: nobody can hang the operator by what they write there, and who has to repair it is told.
+//! The chart's ConfigMaps: no text can hang the operator, and the person that has to repair it is notified.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ defaultOrganization: {create: false}
 config: {users: {joinDefaultOrganization: false}}
 ";
 
-/// How long a process that is asked to end may take, by the machine that takes it away.
+/// The time limit for a process to end, as the kubelet would set it.
 const END: Duration = Duration::from_secs(5);
 
 fn cluster() -> Cluster {
@@ -42,7 +42,7 @@ fn patch(
     outcome(with_input(kubectl, &json!({"data": data}).to_string()))
 }
 
-/// That it takes in what people do, and at once.
+/// Asserts that the operator reacts to changes at once.
 #[track_caller]
 fn is_at_work(cluster: &Cluster) {
     let started = Instant::now();
@@ -53,7 +53,7 @@ fn is_at_work(cluster: &Cluster) {
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
-/// Asks it to end, and says how long it took.
+/// Asks it to end, and returns how long that took.
 fn ends(mut operator: Operator) -> Duration {
     let started = Instant::now();
     assert!(Command::new("kill").args(["-TERM", &operator.pid().to_string()]).status().unwrap().success());
@@ -85,7 +85,7 @@ fn nested_settings_of_a_site_manager_hang_nothing_and_are_reported() {
     });
     is_at_work(&cluster);
 
-    // A text that takes long, then its repair: that one counts.
+    // A text that takes long to parse, then its repair: the repair counts.
     patch("bailiwick-config", &json!({"config.yaml": "users: {dormantAfterDays: 7}"}), &cluster, &max).unwrap();
     cluster.await_reason(&ALPHA, "ConfigurationRead", "Readable");
     cluster.eventually("a metric says so", || unreadable(&cluster) == 0.0);
@@ -101,7 +101,7 @@ fn what_only_the_chart_writes_is_measured_too() {
     for (map, key) in [("bailiwick-bounds", "bounds.yaml"), ("bailiwick-policies", "suspending.yaml")] {
         let object = cluster.get(&["-n", RELEASE, "configmap", map]);
         let good = object["data"][key].clone();
-        // As much as a ConfigMap holds.
+        // As much as fits into a ConfigMap.
         for text in ["[".repeat(500_000), "[".repeat(900_000)] {
             patch(map, &json!({key: text}), &cluster, &cluster.admin).unwrap();
             let message = cluster.await_reason(&ALPHA, "ConfigurationRead", "Unreadable");
@@ -111,7 +111,7 @@ fn what_only_the_chart_writes_is_measured_too() {
         patch(map, &json!({key: good}), &cluster, &cluster.admin).unwrap();
         cluster.await_reason(&ALPHA, "ConfigurationRead", "Readable");
     }
-    // One that nobody can edit any more is replaced.
+    // An immutable one is replaced.
     let map = cluster.get(&["-n", RELEASE, "configmap", "bailiwick-config"]);
     let broken = r#"{"immutable": true, "data": {"config.yaml": "users: ["}}"#;
     cluster.run(&["-n", RELEASE, "patch", "configmap", "bailiwick-config", "--type=merge", "-p", broken]);
@@ -133,7 +133,7 @@ fn what_only_the_chart_writes_is_measured_too() {
     assert!(took < END, "{took:?}");
 }
 
-/// Whoever may write an object may write into its managed fields whatever time and depth they like.
+/// A user that may write an object may put any time and depth into its managed fields.
 #[test]
 fn managed_fields_break_no_watch() {
     let mut cluster = cluster();
@@ -161,7 +161,7 @@ fn managed_fields_break_no_watch() {
                 r#"[{{"manager": "m", "operation": "Update", "apiVersion": {api_version:?}, "time": "9999-12-31T23:59:59Z",
                    "fieldsType": "FieldsV1", "fieldsV1": {fields}}}]"#
             );
-            // As text: serde_json makes no value of this depth.
+            // As text, because serde_json cannot represent this depth.
             let start = "\"metadata\":{";
             let text = value.to_string().replacen(start, &format!("{start}\"managedFields\":{entry},"), 1);
             let mut kubectl = cluster.plane.kubectl(&cluster.admin);

@@ -1,4 +1,5 @@
-//! CRDs by the chart's README: Helm never upgrades crds/, the chart `bailiwick-crds` does, and neither loses what people wrote.
+//! The chart's README on CRDs: Helm never upgrades crds/, the chart `bailiwick-crds` does, and neither loses people's
+//! objects.
 
 use rstest::rstest;
 
@@ -6,7 +7,7 @@ use crate::support::helm::{Helm, documented, install};
 use crate::support::manifests::{binding, organization, users};
 use crate::support::{Cluster, Question, repository};
 
-/// The charts of a later version, in which a CRD says something else. Returns where they are.
+/// The charts of a later version with a changed CRD. Returns their directory.
 fn later_version() -> tempfile::TempDir {
     let later = tempfile::tempdir().unwrap();
     let from = repository().join("charts");
@@ -56,14 +57,14 @@ fn crds_are_upgraded_by_the_documented_command(
     assert!(!users_crd_is_later(&cluster), "Helm does not upgrade crds/");
     cluster.shell(helm, later.path(), &upgrade_crds).unwrap();
     assert!(users_crd_is_later(&cluster));
-    // Again, and back to what it was.
+    // Again, and back to the original.
     cluster.shell(helm, later.path(), &upgrade_crds).unwrap();
     cluster.shell(helm, repository(), &upgrade_crds).unwrap();
     assert!(!users_crd_is_later(&cluster));
     cluster.quiet();
     assert_eq!(cluster.native_content(), granted, "nobody gained or lost anything");
 
-    // They outlive the release, and with them everything that people wrote.
+    // They outlive the release, and so do people's objects.
     for release in ["bailiwick-crds", "bailiwick"] {
         helm.run(&cluster, &["uninstall", release]).unwrap();
     }

@@ -1,11 +1,11 @@
-//! Which organization is the default one: exactly one as long as there is any, and moved only on purpose.
+//! The default organization: exactly one while there is any, and moved only on purpose.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::manifests::{organization, user, users};
 use crate::support::{Cluster, Question};
 
-/// Without the policy that keeps the default organization: what if it is deleted all the same?
+/// Without the policy that protects the default organization, to test its deletion.
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta, gamma], defaultOrganization: {create: false}, \
                       admissionPolicies: {defaultOrganization: {enabled: false}}}";
 const MEMBER: &[&str] = &["create deployments.apps"];
@@ -15,7 +15,7 @@ fn defaults(cluster: &Cluster) -> Vec<String> {
     cluster.organizations().iter().filter(is_default).filter_map(|o| o.metadata.name.clone()).collect()
 }
 
-/// Does something, while somebody lists all organizations as fast as they can: there are never two defaults.
+/// Runs `work` while a thread lists all organizations continuously: there are never two defaults.
 fn never_two<T>(cluster: &Cluster, work: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -42,7 +42,7 @@ fn becomes_default(cluster: &Cluster, name: &str) {
     cluster.eventually(&format!("{name} is the default"), || defaults(cluster) == [name]);
 }
 
-/// Nothing moves: the operator has answered for everything, and the default is the same.
+/// Asserts that nothing moves: the operator has handled everything, and the default is the same.
 #[track_caller]
 fn stays_default(cluster: &Cluster, name: &str) {
     cluster.settle();
@@ -63,42 +63,42 @@ fn the_default_moves_when_it_stops_asking_and_another_asks_and_not_before() {
     let cluster = Cluster::with_operator(VALUES);
     let default = |name| cluster.condition(&["organizations.bailiwick.dev", name], "Default").unwrap();
     never_two(&cluster, || {
-        // Nobody asks: the one that is there.
+        // No organization requests it, so the existing one is the default.
         cluster.apply(&(user("nia") + &organization("one", "{namespace: alpha}")));
         becomes_default(&cluster, "one");
         cluster.can(&nia("alpha"), MEMBER);
-        // The incumbent does not ask, and another one does.
+        // Another one requests it, but the incumbent does not.
         cluster.apply(&organization("two", "{namespace: beta, default: true}"));
         becomes_default(&cluster, "two");
         cluster.can(&nia("beta"), MEMBER);
         cluster.cannot(&nia("alpha"), MEMBER);
-        // Two that ask: the incumbent stays. (Of one second's creation times the name decides, so the younger one's is later.)
+        // Two request it: the incumbent stays. (Within one second the name decides, so the younger one's is later.)
         cluster.apply(&organization("two-b", "{namespace: gamma, default: true}"));
         let message = cluster.await_reason(&["organizations.bailiwick.dev", "two-b"], "Default", "AlreadyTaken");
         assert!(message.contains("Organization two"), "{message}");
         stays_default(&cluster, "two");
-        // Its first status may still say that its claim is being recorded.
+        // Its first status may still report a pending claim.
         cluster.await_reason(&["organizations.bailiwick.dev", "two-b"], "Ready", "AlreadyTaken");
-        // It stops asking while another one asks.
+        // It no longer requests it while another one does.
         asks(&cluster, "two", false);
         becomes_default(&cluster, "two-b");
         cluster.can(&nia("gamma"), MEMBER);
         cluster.cannot(&nia("beta"), MEMBER);
         cluster.settle();
         assert_eq!(default("two").1, "NotRequested");
-        // It stops asking, and nobody else asks: it stays.
+        // It no longer requests it, and no other one does: it stays.
         asks(&cluster, "two-b", false);
         stays_default(&cluster, "two-b");
-        // One that asks later gets it.
+        // A later request gets it.
         asks(&cluster, "one", true);
         becomes_default(&cluster, "one");
         cluster.can(&nia("alpha"), MEMBER);
-        // It goes: of those that are left, nobody asks, so the oldest.
+        // It is deleted, and no other one requests it: the oldest becomes the default.
         cluster.run(&["delete", "organizations.bailiwick.dev", "one"]);
         becomes_default(&cluster, "two");
         cluster.can(&nia("beta"), MEMBER);
         cluster.cannot(&nia("alpha"), MEMBER);
-        // No namespace moved with any of that.
+        // None of this moved a namespace.
         for (name, namespace) in [("two", "beta"), ("two-b", "gamma")] {
             let organization = cluster.get(&["organizations.bailiwick.dev", name]);
             assert_eq!(organization["status"]["namespace"], namespace);
@@ -123,7 +123,7 @@ fn any_order_of_two_manifests_has_the_same_end() {
                 assert_eq!(defaults(&cluster).len(), 1);
             }
             becomes_default(&cluster, "one");
-            // The default is handed on by two changes, whichever comes first.
+            // Two changes hand the default on, in either order.
             for manifest in order(&not_asking, &then_asking) {
                 cluster.apply(&manifest);
                 cluster.settle();
@@ -132,14 +132,15 @@ fn any_order_of_two_manifests_has_the_same_end() {
         });
         cluster.run(&["delete", "organizations.bailiwick.dev", "one", "two"]);
     }
-    // Both at once, before any operator runs, and both ask: the older one, or of one second the first by name.
+    // Both created before any operator runs, and both request it: the older one wins, within one second the first by
+    // name.
     cluster.stop_operator();
     cluster.apply(&(organization("two", "{default: true}") + &organization("one", "{default: true}")));
     cluster.start_operator();
     cluster.settle();
     assert_eq!(defaults(&cluster).len(), 1);
     let first = defaults(&cluster).remove(0);
-    // What is recorded stays, also over a restart, and when the other one is edited.
+    // The record stays, across a restart and an edit of the other one.
     cluster.stop_operator();
     cluster.start_operator();
     cluster.apply(&organization("three", "{default: true}"));
@@ -157,7 +158,7 @@ fn without_a_whitelist_the_default_organization_takes_the_release_namespace_and_
     becomes_default(&cluster, "default");
     assert_eq!(cluster.get(&default)["status"]["namespace"], "bailiwick-system");
     assert_eq!(cluster.get(&default)["spec"]["namespace"], serde_json::Value::Null);
-    // Users who belong nowhere are its members, as long as a value says so.
+    // Users that belong nowhere are its members, while a value says so.
     let here = nia("bailiwick-system");
     cluster.can(&here, MEMBER);
     let join = |join: bool| {
@@ -166,29 +167,30 @@ fn without_a_whitelist_the_default_organization_takes_the_release_namespace_and_
     };
     join(false);
     cluster.cannot(&here, MEMBER);
-    // `member` is held by every user all the same.
+    // Every user still holds `member`.
     cluster.can(&nia(""), &["list users.bailiwick.dev"]);
     join(true);
     cluster.can(&here, MEMBER);
 
-    // Nobody else gets the namespace that it took, though it never named it.
+    // No other organization gets the namespace that it took, though its spec never named it.
     cluster.apply(&organization("other", "{namespace: bailiwick-system, default: true}"));
     cluster.await_reason(&["organizations.bailiwick.dev", "other"], "NamespaceAssigned", "AlreadyClaimed");
     asks(&cluster, "default", false);
     becomes_default(&cluster, "other");
     cluster.settle();
-    // What it took stays when the default moves on; who belongs nowhere belongs to the other one now, which has none.
+    // It keeps the namespace when the default moves on; users without an organization now belong to the other one,
+    // which has none.
     cluster.await_reason(&default, "NamespaceAssigned", "Assigned");
     cluster.await_reason(&["organizations.bailiwick.dev", "other"], "NamespaceAssigned", "AlreadyClaimed");
     assert_eq!(cluster.get(&default)["status"]["namespace"], "bailiwick-system");
     cluster.cannot(&here, MEMBER);
-    // The same goes for one that names none.
+    // The same applies to one without `spec.namespace`.
     cluster.run(&["delete", "organizations.bailiwick.dev", "other"]);
     cluster.apply(&organization("third", "{default: true}"));
     becomes_default(&cluster, "third");
     cluster.await_reason(&["organizations.bailiwick.dev", "third"], "NamespaceAssigned", "NotSet");
     cluster.await_reason(&default, "NamespaceAssigned", "Assigned");
-    // Back again: it is as it was.
+    // Back again, as before.
     asks(&cluster, "third", false);
     asks(&cluster, "default", true);
     becomes_default(&cluster, "default");

@@ -1,5 +1,4 @@
-//! Native objects that somebody else changed are put right, what nobody asks for is removed, and what is not ours is
-//! left alone.
+//! Changes of native objects by others are corrected, obsolete ones deleted, and foreign ones left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {
 const DELETE: &[&str] = &["delete podtemplates"];
 const OURS: &str = "app.kubernetes.io/managed-by: bailiwick";
 
-/// One native object of each kind that a SiteRole and a RoleBinding become.
+/// One native object of each kind from a SiteRole and a RoleBinding.
 const EACH: [[&str; 3]; 6] = [
     ["alpha", "rolebindings", "bailiwick:role-binding:deleters:"],
     ["alpha", "roles", "bailiwick:custom-role:deleter"],
@@ -35,7 +34,7 @@ fn world() -> String {
         + &site_binding("overseers", "overseer", &["sam"])
 }
 
-/// The arguments of kubectl for an object whose name begins so.
+/// The arguments of kubectl for an object with this name prefix.
 fn find(cluster: &Cluster, [namespace, kind, prefix]: [&str; 3]) -> Vec<String> {
     let of_kind = |object: &Value| format!("{}s", object["kind"].as_str().unwrap().to_lowercase()) == kind;
     let native = cluster.native();
@@ -118,7 +117,7 @@ fn what_somebody_changes_by_hand_is_put_right() {
     cluster.is_refused(&Question::of("eve@example.com", "alpha"), DELETE);
     cluster.is_refused(&Question::of("ada@example.com", "alpha"), &["get secrets"]);
 
-    // Replaced by another of the same name, which gives another role.
+    // Replaced by another of the same name with another role.
     let object = find(&cluster, EACH[0]);
     kubectl(&cluster, "delete", &object, &["--wait=false"]);
     let name = &object[3];
@@ -128,13 +127,13 @@ fn what_somebody_changes_by_hand_is_put_right() {
          labels: {{{OURS}}}}}, roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}}, \
          subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: eve@example.com}}]}}"
     );
-    // The operator may have been faster than we are: then the role of the one that is there cannot be changed.
+    // The operator may be faster than we are: then the role of the existing one cannot be changed.
     let _ = cluster.try_apply(&other);
     repaired("replaced");
     cluster.cannot(&Question::of("eve@example.com", "alpha"), &["get secrets", "delete podtemplates"]);
 }
 
-/// A binding that gives eve everything in its place.
+/// A binding in its place that grants eve everything.
 fn to_eve(namespace: &str, name: &str, labels: &str) -> String {
     let kind = if namespace.is_empty() { "ClusterRoleBinding" } else { "RoleBinding" };
     let namespace = if namespace.is_empty() { String::new() } else { format!(", namespace: {namespace}") };
@@ -156,7 +155,8 @@ fn an_orphan_goes_and_what_is_not_ours_stays() {
         cluster.exists(&["-n", namespace, &format!("{kind}.rbac.authorization.k8s.io"), name])
     };
     let places = ["alpha", "beta", "default", "bailiwick-system", ""];
-    // Ours by label alone, or by name alone, is not ours. What comes after it in the same watch says that it was seen.
+    // An object with only our label or only our name prefix is not ours. A later object in the same watch shows that it
+    // was seen.
     for place in places {
         cluster.apply(&to_eve(place, "foreign", OURS));
         cluster.apply(&to_eve(place, "bailiwick:foreign", ""));
@@ -169,7 +169,7 @@ fn an_orphan_goes_and_what_is_not_ours_stays() {
         assert!(there(place, "foreign"), "{place:?}: {}", cluster.operator_log());
         assert!(there(place, "bailiwick:foreign"), "{place:?}");
     }
-    // The same after a restart that finds them.
+    // The same after a restart with them present.
     cluster.stop_operator();
     for place in places {
         cluster.apply(&to_eve(place, "bailiwick:orphan", OURS));
@@ -237,7 +237,7 @@ fn drift_is_repaired_after_the_api_server_restarted_and_after_the_operator_did()
     damage(&cluster);
     all_right(&cluster, &right);
 
-    // While the API server was away, a watch sees nothing; and while no operator runs, nobody does.
+    // While the API server was down, a watch sees nothing; and while no operator runs, nobody does.
     cluster.plane.kill_api_server().unwrap();
     cluster.plane.start_api_server().unwrap();
     damage(&cluster);
@@ -272,7 +272,7 @@ fn a_binding_that_is_edited_when_its_role_is_gone_is_not_lost_sight_of() {
     }
 }
 
-/// A policy of the cluster's own, which does this to every binding of alpha that has a subject.
+/// A policy of the cluster's own that does this to every binding of alpha with a subject.
 fn tamper(patch: &str) -> String {
     format!(
         r#"
@@ -308,7 +308,7 @@ const OWNER: &str = "op: 'add', path: '/metadata/ownerReferences/-', value: Obje
                      apiVersion: 'v1', kind: 'Namespace', name: 'alpha', uid: 'UID'}";
 const SOURCE: &str = "op: 'add', path: '/metadata/annotations/bailiwick.dev~1source', value: 'Group/alpha/somebody'";
 
-/// By the last of these nobody has more or less than they should, so it is only said.
+/// The last of these affects nobody's access, so it is only reported.
 #[rstest]
 #[case::adds_a_subject(&format!("op: 'add', path: '/subjects/-', value: {EVE}"), false)]
 #[case::puts_another_in_their_place(&format!("op: 'replace', path: '/subjects/0', value: {EVE}"), false)]
@@ -323,7 +323,7 @@ fn what_the_clusters_own_admission_changes_is_said_is_withheld_and_is_not_writte
     cluster.start_operator();
     let namespace = cluster.get(&["namespace", "alpha"]);
     cluster.apply(&tamper(&patch.replace("UID", namespace["metadata"]["uid"].as_str().unwrap())));
-    // With everything in it that the cases change.
+    // With everything that the cases change.
     let described =
         "annotations: {a: b}, ownerReferences: [{apiVersion: v1, kind: Node, name: node, uid: none}], labels:";
     let trial = to_eve("alpha", "trial", OURS).replace("eve@example.com", "ada@example.com");
@@ -342,7 +342,7 @@ fn what_the_clusters_own_admission_changes_is_said_is_withheld_and_is_not_writte
     let message = cluster.await_reason(&deleters, "Ready", "ChangedByAdmission");
     assert!(message.contains("bailiwick:role-binding:deleters:") && message.contains("admission"), "{message}");
 
-    // Two bindings, each altered once or twice at each try; the pauses between tries grow.
+    // Two bindings, each altered once or twice at each attempt; the pauses between attempts grow.
     let operator = cluster.operator.as_ref().unwrap();
     let altered = || -> f64 {
         let lines = operator.lines("writes");
@@ -353,7 +353,7 @@ fn what_the_clusters_own_admission_changes_is_said_is_withheld_and_is_not_writte
     cluster.eventually("it is tried again", || altered() >= so_far + 8.0);
     assert!(start.elapsed() > Duration::from_millis(500), "{:?}", start.elapsed());
 
-    // What cannot be there without eve is not there, and that holds up nothing elsewhere.
+    // A binding that cannot exist without eve does not exist, and that holds up nothing elsewhere.
     if granted {
         cluster.can(&Question::of("ada@example.com", "alpha"), DELETE);
     } else {

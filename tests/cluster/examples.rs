@@ -1,4 +1,4 @@
-//! Every example keeps what its `chart/access.yaml` promises, and the operator leaves what was applied as it is.
+//! Every example keeps the promises in its `chart/access.yaml`, and the operator leaves the applied objects unchanged.
 
 use std::path::PathBuf;
 
@@ -38,7 +38,7 @@ fn every_folder_is_tested_and_promises_something() {
         let (can, cannot) =
             (promises.access.iter().any(|a| !a.can.is_empty()), promises.access.iter().any(|a| !a.cannot.is_empty()));
         assert!(can && cannot, "{name}");
-        // The condition by which a reader of the folder sees who got a namespace.
+        // The condition shows readers of the folder which organization got a namespace.
         assert_eq!(promises.organizations.is_empty(), name != "namespaces");
     }
 }
@@ -49,7 +49,7 @@ fn people_of_external_groups_act_with_certificates_that_carry_the_groups() {
     let cluster = example.install();
     cluster.answers(&example.questions());
 
-    // Everything that is promised, asked by the people themselves.
+    // Every promise, asked by the users themselves.
     for access in &example.promises.access {
         let Some(user) = &access.user else { continue };
         let groups: Vec<&str> = access.groups.iter().map(String::as_str).collect();
@@ -63,7 +63,7 @@ fn people_of_external_groups_act_with_certificates_that_carry_the_groups() {
         }
     }
 
-    // And some of it really done.
+    // And some of it actually done.
     let ruth = cluster.plane.user_kubeconfig("ruth@example.com", &["oidc:researchers"]).unwrap();
     let nobody = cluster.plane.user_kubeconfig("ruth@example.com", &[]).unwrap();
     let lars = cluster.plane.user_kubeconfig("lars@example.com", &["oidc:researchers", "oidc:research-leads"]).unwrap();
@@ -79,7 +79,7 @@ fn people_of_external_groups_act_with_certificates_that_carry_the_groups() {
     forbidden(&cluster, &nobody, &["-n", "research", "create", "deployment", "other", "--image=work"]);
     works(&cluster, &lars, &["-n", "research", "get", "podtemplates"]);
     works(&cluster, &lars, &["-n", "research", "auth", "can-i", "create", "pods", "--subresource=exec"]);
-    // Whoever manages an organization can hand out roles in it, and the grant is in effect at once.
+    // A manager of an organization can assign roles in it, and the grant takes effect at once.
     let binding = "
 apiVersion: bailiwick.dev/v1alpha1
 kind: RoleBinding
@@ -109,7 +109,7 @@ fn a_developer_deploys_changes_and_deletes_a_normal_application() {
     std::fs::write(&changed, text.replace("shop:1", "shop:2").replace("greeting: hello", "greeting: hi")).unwrap();
     let (application, changed) = (application.to_str().unwrap(), changed.to_str().unwrap());
     works(&cluster, &dina, &["-n", "data-science", "apply", "-f", application]);
-    // A Job's template is fixed, as for everybody.
+    // A Job's template is immutable, for everybody.
     works(&cluster, &dina, &["-n", "data-science", "delete", "job", "shop-migrate"]);
     works(&cluster, &dina, &["-n", "data-science", "apply", "-f", changed]);
     works(&cluster, &dina, &["-n", "data-science", "apply", "--server-side", "--force-conflicts", "-f", changed]);
@@ -132,8 +132,8 @@ fn forbidden(cluster: &Cluster, credentials: &std::path::Path, arguments: &[&str
     assert!(text(&output).contains("forbidden"), "kubectl {}: {}", arguments.join(" "), text(&output));
 }
 
-/// Argo CD, and whoever compares, finds no difference: `kubectl diff` is empty, nobody has changed a spec since it was
-/// applied, and labels and annotations are those of the manifest.
+/// Argo CD, like any other comparison, finds no difference: `kubectl diff` is empty, nobody has changed a spec since it
+/// was applied, and labels and annotations are those of the manifest.
 fn what_was_applied_is_as_it_was(cluster: &Cluster, example: &Example) {
     let diff = cluster.kubectl(&["diff", "-f", example.folder.to_str().unwrap()]);
     assert!(diff.status.success(), "{}", text(&diff));
@@ -148,7 +148,7 @@ fn what_was_applied_is_as_it_was(cluster: &Cluster, example: &Example) {
         let live = cluster.get(&words);
         let what = format!("{kind} {name}");
 
-        // What Kubernetes itself, kubectl and the chart's own admission policy write is not the operator's.
+        // Fields that Kubernetes itself, kubectl and the chart's own admission policy write.
         let aside = [
             "kubectl.kubernetes.io/last-applied-configuration",
             "kubernetes.io/metadata.name",
@@ -172,7 +172,7 @@ fn what_was_applied_is_as_it_was(cluster: &Cluster, example: &Example) {
     }
 }
 
-/// Whether everything that was applied is there; what is there beside it is a default.
+/// Asserts that everything applied is present; additional fields are defaults.
 fn contains(live: &Value, applied: &Value, what: &str) {
     match (live, applied) {
         (Value::Object(live), Value::Object(applied)) => {
@@ -232,7 +232,7 @@ struct Assigned {
 }
 
 impl Example {
-    /// By the folder's name.
+    /// The example in this folder.
     pub fn read(name: &str) -> Self {
         let folder = repository().join("examples").join(name);
         let promises = std::fs::read_to_string(folder.join("chart/access.yaml")).unwrap();
@@ -258,7 +258,7 @@ impl Example {
         texts.flat_map(parse).collect()
     }
 
-    /// What it promises.
+    /// The promises as questions.
     pub fn questions(&self) -> Vec<(Question, String, bool)> {
         let ask = |access: &Access| {
             let place = access.namespace.as_deref().unwrap_or_default();

@@ -1,24 +1,24 @@
-//! The first hour with Bailiwick: what the README and the chart's notes say, run word for word as people paste it.
+//! The first hour with Bailiwick: the commands of the README and the chart's notes, pasted literally.
 
 use rstest::rstest;
 
 use crate::support::helm::Helm;
 use crate::support::{Cluster, repository};
 
-/// The commands of the README in their order: every block that is marked as `sh`.
+/// The README's commands in order: every block marked as `sh`.
 fn readme() -> Vec<String> {
     let text = std::fs::read_to_string(repository().join("README.md")).unwrap();
     text.split("\n```sh\n").skip(1).map(|rest| rest.split("\n```\n").next().unwrap().to_owned()).collect()
 }
 
-/// The one block that starts so.
+/// The only block with this prefix.
 fn block<'a>(blocks: &'a [String], start: &str) -> &'a str {
     let found: Vec<&String> = blocks.iter().filter(|block| block.starts_with(start)).collect();
     assert_eq!(found.len(), 1, "{start}: {found:?}");
     found[0]
 }
 
-/// The commands in Helm's output below `NOTES:`, with what they read from the following lines.
+/// The commands in Helm's output below `NOTES:`, with the lines that they read.
 fn commands(output: &str) -> String {
     let mut commands = String::new();
     let mut lines = output.split("NOTES:\n").nth(1).expect("there are notes").lines();
@@ -34,18 +34,18 @@ fn commands(output: &str) -> String {
     commands
 }
 
-/// What the cluster does after an installation while Helm's user waits: it starts the Pods.
+/// Starts the Pods, as the cluster does after an installation while Helm's user waits.
 fn start(cluster: &mut Cluster) {
     cluster.start_operator();
     cluster.pretend_that_the_pods_run();
-    // It takes longer than this to pull an image.
+    // Pulling an image takes longer than this.
     cluster.await_policies();
 }
 
 #[test]
 fn the_readmes_steps_work_word_for_word() {
     let mut cluster = Cluster::bare();
-    // A tenant from before.
+    // A tenant that existed before.
     cluster.run(&["create", "namespace", "payments"]);
     let native =
         ["-n", "payments", "create", "rolebinding", "payments-team", "--clusterrole=edit", "--user=ben@example.com"];
@@ -63,7 +63,7 @@ fn the_readmes_steps_work_word_for_word() {
         "kubectl apply -f - <<'EOF'\napiVersion: bailiwick.dev/v1alpha1\nkind: Organization\nmetadata: {name: data-science}",
     );
     assert_eq!(answer(&done(&cluster, "kubectl -n data-science wait")), "yes");
-    // kubectl says `no` by its exit code as well.
+    // kubectl also reports `no` by its exit code.
     let suspended = run(&cluster, "kubectl patch users.bailiwick.dev ada").unwrap_err();
     assert!(suspended.contains("condition met") && suspended.trim_end().ends_with("no"), "{suspended}");
 
@@ -100,7 +100,7 @@ fn the_notes_of_the_chart_can_be_pasted(#[values(Helm::Three, Helm::Four)] helm:
         "the warning only shows what a level would refuse"
     );
 
-    // Later notes touch nothing that people wrote, and find a whitelist that lacks a name, or has it misspelled.
+    // Later notes leave people's objects alone, and detect a whitelist without a name, or with a misspelled one.
     let upgrade = |values: &str| helm.chart(&cluster, &["upgrade", "bailiwick"], values, &[]).unwrap();
     let notes = upgrade(values);
     assert!(!notes.contains("apply") && !notes.contains("WARNING: Organization"), "{notes}");
@@ -112,9 +112,9 @@ fn the_notes_of_the_chart_can_be_pasted(#[values(Helm::Three, Helm::Four)] helm:
         "{notes}"
     );
     let message = cluster.await_reason(&["organization", "busy"], "NamespaceAssigned", "NotWhitelisted");
-    assert!(message.contains("The similar name bussy is."), "{message}");
+    assert!(message.contains("Did you mean bussy?"), "{message}");
 
-    // Installed again over what people wrote: the example is for a namespace that nobody holds.
+    // Installed again over people's objects: the example is for an unclaimed namespace.
     helm.run(&cluster, &["uninstall", "bailiwick"]).unwrap();
     let notes = helm.chart(&cluster, &["install", "bailiwick"], "{namespaceWhitelist: [busy]}", &[]).unwrap();
     assert!(!notes.contains("apply"), "{notes}");

@@ -1,5 +1,5 @@
-//! What a GitOps tool sees: what it applied is what it finds, in whatever order it came; and what the accounts of
-//! `examples/argocd` may sync, as the API server decides.
+//! The view of a GitOps tool: it finds what it applied, in any order; and the API server decides what the accounts of
+//! `examples/argocd` may sync.
 
 use std::path::{Path, PathBuf};
 
@@ -25,9 +25,8 @@ fn manifests(folder: &Path) -> Vec<Value> {
     files.iter().flat_map(documents).collect()
 }
 
-/// Applies one object as Argo CD does with `ServerSideApply=true`: alone, and as its field manager. Returns the object as the
-/// API server answers, with the defaults that it filled in. With an account, as that account: that is how Argo CD
-/// impersonates.
+/// Applies one object as Argo CD does with `ServerSideApply=true`: alone, and with its field manager. Returns the API
+/// server's answer, with defaults. With an account, impersonates it as Argo CD does.
 fn sync(cluster: &Cluster, object: &Value, account: Option<&str>) -> Result<Value, String> {
     let mut kubectl = cluster.plane.kubectl(&cluster.admin);
     kubectl.args(["apply", "--server-side", "--force-conflicts", "--field-manager", "argocd-controller", "-o", "json"]);
@@ -50,21 +49,21 @@ fn live(cluster: &Cluster, object: &Value) -> Value {
     cluster.get(&words)
 }
 
-/// Without what changes by a write to the status.
+/// Without fields that change with a write to the status.
 fn but_for_status(mut object: Value) -> Value {
     object.as_object_mut().unwrap().remove("status");
     let metadata = object["metadata"].as_object_mut().unwrap();
     for field in ["resourceVersion", "managedFields"] {
         metadata.remove(field);
     }
-    // The one label that the operator may take off again; an admission policy will set it.
+    // The one label that the operator may remove; an admission policy will set it.
     if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
         labels.remove("bailiwick.dev/suspension");
     }
     object
 }
 
-/// What was applied has no annotation but its own and the admission policy's, and is all there.
+/// Asserts that an applied object is complete, and has no annotations but its own and the admission policy's.
 fn is_as_in_git(live: &Value, git: &Value) {
     let what = format!("{} {}", git["kind"], git["metadata"]["name"]);
     for map in ["labels", "annotations"] {
@@ -72,15 +71,15 @@ fn is_as_in_git(live: &Value, git: &Value) {
         if git["kind"] == "Group" {
             live.remove("bailiwick.dev/vouched");
         }
-        // Kubernetes' own, on every Namespace.
+        // Kubernetes sets this on every Namespace.
         live.remove("kubernetes.io/metadata.name");
         assert_eq!(live, git["metadata"][map].as_object().cloned().unwrap_or_default(), "{map} of {what}");
     }
     assert!(live["metadata"]["finalizers"].is_null() && live["metadata"]["ownerReferences"].is_null(), "{what}");
 }
 
-/// The last object first, so that every reference points to what is not there yet; but for Namespaces, without which
-/// Kubernetes itself refuses what is to be in them. Argo CD begins with those, too.
+/// The last object first, so that every reference points to a missing object; except for Namespaces, without which
+/// Kubernetes refuses their contents. Argo CD begins with those, too.
 #[rstest]
 fn whatever_the_order_nothing_is_refused_and_nothing_is_changed(
     #[values("quickstart", "tiered-rbac", "group-templates", "external-groups", "namespaces")] name: &str,
@@ -102,8 +101,8 @@ fn whatever_the_order_nothing_is_refused_and_nothing_is_changed(
         is_as_in_git(live, git);
     }
 
-    // Nor does the next sync find anything to do. (Of Kubernetes' own kinds some are written anew, as it fills in their
-    // defaults: a Namespace gets another resource version, and nothing else.)
+    // The next sync finds nothing to do either. (Some of Kubernetes' own kinds are rewritten because of their defaults:
+    // a Namespace gets another resource version, and nothing else.)
     for (git, live) in git.iter().zip(&found).filter(|(git, _)| git["apiVersion"] == "bailiwick.dev/v1alpha1") {
         let again = sync_one(git);
         assert_eq!(again["metadata"]["resourceVersion"], live["metadata"]["resourceVersion"], "{}", git["metadata"]);
@@ -116,13 +115,13 @@ fn the_accounts_of_the_argo_cd_example_sync_what_they_should_and_nothing_else() 
     let cluster = Cluster::with_operator(&values);
     cluster.run(&["create", "namespace", "argocd"]);
     for object in manifests(&example("argocd")).iter().filter(|o| o["apiVersion"] != "argoproj.io/v1alpha1") {
-        // Of Argo CD itself, there is its namespace only.
+        // Of Argo CD itself, only its namespace exists.
         sync(&cluster, object, None).unwrap();
     }
     let accounts = manifests(&example("argocd/apps")).into_iter().filter(|o| o["kind"] == "ServiceAccount");
     accounts.for_each(|account| drop(sync(&cluster, &account, None).unwrap()));
 
-    // The site: everything that its Application holds.
+    // The site: everything in its Application.
     let site = "argocd:bailiwick-site";
     let ours = |o: &Value| o["apiVersion"] == "bailiwick.dev/v1alpha1";
     let quickstart = manifests(&example("quickstart"));
@@ -138,7 +137,7 @@ fn the_accounts_of_the_argo_cd_example_sync_what_they_should_and_nothing_else() 
     forbidden(sync(&cluster, &admin, Some(site)));
     cluster.settle();
 
-    // An organization: its own repository, in whatever order it is in.
+    // An organization: its own repository, in any order.
     let team = "data-science:argocd-deployer";
     let deployer = Question::of_service_account("data-science", "argocd-deployer", "data-science");
     cluster.eventually("the account has its rights", || cluster.allowed(&deployer, "create groups.bailiwick.dev"));
@@ -175,7 +174,7 @@ fn the_accounts_of_the_argo_cd_example_sync_what_they_should_and_nothing_else() 
         forbidden(sync(&cluster, &object, Some(team)));
     }
 
-    // What is deleted in Git is pruned by the same account, and the access with it.
+    // The same account prunes objects deleted in Git, and their access with them.
     cluster.run(&[
         "delete",
         "rolebindings.bailiwick.dev",

@@ -1,5 +1,5 @@
-//! The chart from its installation to its removal, and back, by Helm 4 and Helm 3: what people may do changes when the
-//! values say so, and never because Helm did something.
+//! The chart from its installation to its removal, and back, with Helm 4 and Helm 3: access changes when the values say
+//! so, and never because of Helm.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::support::helm::{Helm, documented, install};
 use crate::support::manifests::{binding, organization, users};
 use crate::support::{Cluster, KINDS, Question, RELEASE, repository, with_input};
 
-/// Those of the quickstart.
+/// The quickstart's values.
 fn values(whitelist: &str) -> String {
     format!("{{namespaceWhitelist: [{whitelist}], defaultOrganization: {{create: false}}}}")
 }
@@ -33,7 +33,7 @@ fn from_installation_to_removal_and_back(#[values(Helm::Three, Helm::Four)] helm
         helm.chart(cluster, &["upgrade", "bailiwick"], &values(whitelist), &[]).unwrap();
     };
 
-    // Revision 2: it grows, under an operator that is running.
+    // Revision 2: it grows while the operator runs.
     upgrade(&cluster, GROWN);
     let annex = organization("annex", "{namespace: annex}") + &users(&["zoe"]);
     cluster.apply(&(annex + &binding("annex", "managers", "SiteRole/organization-manager", &["zoe"])));
@@ -44,7 +44,7 @@ fn from_installation_to_removal_and_back(#[values(Helm::Three, Helm::Four)] helm
         cluster.get(&["namespace", "annex"])["metadata"]["labels"]["pod-security.kubernetes.io/enforce"].clone();
     assert_eq!(label, "baseline");
 
-    // Revision 3: it shrinks. The operator may no longer write there, and yet nothing stays behind.
+    // Revision 3: it shrinks. The operator may no longer write there, but nothing is left behind.
     upgrade(&cluster, QUICKSTART);
     cluster.cannot(&zoe, &manager);
     cluster.eventually("no grant is left in annex", || {
@@ -63,8 +63,8 @@ fn from_installation_to_removal_and_back(#[values(Helm::Three, Helm::Four)] helm
     cluster.answers(&quickstart);
     cluster.quiet();
 
-    // Helm takes the operator's rights, configuration and ServiceAccount while it is still running, as the Pods are for a
-    // while; then it ends.
+    // Helm deletes the operator's rights, configuration and ServiceAccount while the Pods still run for a while; then
+    // the operator ends.
     let granted = cluster.native_content();
     helm.run(&cluster, &["uninstall", "bailiwick"]).unwrap();
     std::thread::sleep(std::time::Duration::from_secs(2));
@@ -77,20 +77,20 @@ fn from_installation_to_removal_and_back(#[values(Helm::Three, Helm::Four)] helm
     cluster.answers(&quickstart);
     cluster.can(&zoe, &manager);
 
-    // Over what was left.
+    // On top of the remains.
     install(&cluster, helm, &values(GROWN));
     cluster.start_operator();
     cluster.quiet();
     assert_eq!(cluster.native_content(), granted, "installing again changes no grant");
     cluster.answers(&quickstart);
 
-    // And gone.
+    // And removed.
     cluster.stop_operator();
     helm.run(&cluster, &["uninstall", "bailiwick"]).unwrap();
     cluster.shell(helm, repository(), &documented("### Removing everything")).unwrap();
     nothing_is_left(&cluster, &quickstart);
 
-    // As on the first day, for other organizations too.
+    // As on the first day, even for other organizations.
     install(
         &cluster,
         helm,
@@ -102,7 +102,7 @@ fn from_installation_to_removal_and_back(#[values(Helm::Three, Helm::Four)] helm
     cluster.can(&zoe, &manager);
 }
 
-/// What the catalog of the previous chart has no word for, or does not give.
+/// Resources for which the previous chart's catalog has no word, or no action.
 const NEW: [&str; 8] = [
     "events",
     "configmaps",
@@ -114,8 +114,8 @@ const NEW: [&str; 8] = [
     "get siteroles",
 ];
 
-/// Nobody loses anything by an upgrade of the chart, whichever of operator and chart is the newer for a while, and going back
-/// takes away only what the upgrade gave.
+/// An upgrade of the chart costs nobody access, whether the operator or the chart is newer for a while, and a rollback
+/// revokes only the upgrade's additions.
 #[rstest]
 fn an_upgrade_from_the_previous_chart(#[values(Helm::Three, Helm::Four)] helm: Helm) {
     let mut cluster = Cluster::bare();
@@ -136,7 +136,7 @@ fn an_upgrade_from_the_previous_chart(#[values(Helm::Three, Helm::Four)] helm: H
     cluster.quiet();
     let granted = cluster.native_content();
 
-    // As the README says: first the CRDs, which Helm leaves alone. The operator that runs now is the newer of the two.
+    // As the README says: first the CRDs, which Helm leaves alone. The running operator is newer than the chart.
     cluster.shell(helm, repository(), &documented("### CRDs")).unwrap();
     helm.chart(&cluster, &["upgrade", "bailiwick"], &values, &[]).unwrap();
     cluster.await_policies();
@@ -181,7 +181,7 @@ fn nothing_is_left(cluster: &Cluster, questions: &[(Question, String, bool)]) {
     cluster.answers(&nobody);
 }
 
-/// The objects of the release by name: their resourceVersion, and all else that is not about who wrote it.
+/// The objects of the release by name: their resourceVersion, and everything else except who wrote it.
 fn live(cluster: &Cluster, helm: Helm) -> BTreeMap<String, (String, Value)> {
     let manifest = helm.run(cluster, &["get", "manifest", "bailiwick"]).unwrap();
     let mut kubectl = cluster.plane.kubectl(&cluster.admin);
@@ -196,7 +196,7 @@ fn live(cluster: &Cluster, helm: Helm) -> BTreeMap<String, (String, Value)> {
         let name = format!("{}/{}", place, metadata["name"].as_str().unwrap());
         let version = version.as_str().unwrap().to_owned();
         if name.ends_with("/bailiwick-decisions") {
-            // The operator writes it when it has nothing else to do.
+            // The operator writes it when idle.
             object.as_object_mut().unwrap().remove("data");
             return (format!("{} {name}", object["kind"].as_str().unwrap()), (String::new(), object));
         }
@@ -205,7 +205,7 @@ fn live(cluster: &Cluster, helm: Helm) -> BTreeMap<String, (String, Value)> {
     list["items"].as_array().unwrap().iter().map(version).collect()
 }
 
-/// With the helm that installed it, and when Helm 4 takes on what Helm 3 installed.
+/// With the same helm as before, and when Helm 4 takes over from Helm 3.
 #[rstest]
 #[case::of_helm_4(Helm::Four, Helm::Four)]
 #[case::of_helm_3(Helm::Three, Helm::Three)]
@@ -226,8 +226,8 @@ fn an_upgrade_with_the_same_values_changes_nothing_and_is_no_conflict(#[case] fi
     let before = live(&cluster, then);
     assert!(before.len() > 30, "{before:?}");
     upgrade();
-    // The API server may have moved Helm behind the operator among those who wrote an object (`managedFields` is in the
-    // order of time), when a list in it has a field by default. Nothing that anybody reads has changed.
+    // The API server may move Helm behind the operator in `managedFields`, which is ordered by time, when a list item
+    // has a default. Nothing that anybody reads changes.
     let once = live(&cluster, then);
     for (name, (_, object)) in &once {
         assert_eq!(object, &before[name].1, "{name}");
@@ -238,7 +238,7 @@ fn an_upgrade_with_the_same_values_changes_nothing_and_is_no_conflict(#[case] fi
     assert!(written.is_empty() && twice.len() == before.len(), "{written:?}");
 }
 
-/// As the README says of edits in the cluster.
+/// As the README says about edits in the cluster.
 #[rstest]
 fn an_edit_of_what_the_chart_sets_is_said_by_helm_4_and_left_by_helm_3(#[values(Helm::Three, Helm::Four)] helm: Helm) {
     let cluster = Cluster::bare();
@@ -270,7 +270,7 @@ fn waiting_ends_by_the_conditions_of_our_objects() {
     cluster.stop_operator();
     cluster.pretend_that_the_pods_run();
 
-    // Ready, but of an older generation.
+    // Ready, but for an older generation.
     let upgrade = |cluster: &Cluster, name: &str, timeout: &str| {
         let wait = ["--wait", "--timeout", timeout];
         Helm::Four.chart(cluster, &["upgrade", "bailiwick"], &values(name), &wait)
@@ -301,7 +301,7 @@ fn a_namespace_that_is_missing_is_named_and_nothing_is_installed(#[values(Helm::
     let error = try_install().unwrap_err();
     assert!(error.contains("there is no namespace \"not-there\"") && error.contains("createNamespaces"), "{error}");
     assert!(!cluster.exists(&["clusterrole", "bailiwick-operator"]));
-    // And once it is there, the same command works.
+    // Once it exists, the same command works.
     cluster.run(&["create", "namespace", "not-there"]);
     try_install().unwrap();
     let error = helm
@@ -311,7 +311,8 @@ fn a_namespace_that_is_missing_is_named_and_nothing_is_installed(#[values(Helm::
     assert!(cluster.exists(&["-n", "not-there", "rolebindings.rbac.authorization.k8s.io", "bailiwick-grantable"]));
 }
 
-/// What is off by default as well: the API server takes it, in a namespace that enforces Pod Security "restricted".
+/// Including everything that is off by default: the API server accepts it, in a namespace that enforces Pod Security
+/// "restricted".
 #[test]
 fn everything_that_the_chart_can_install_is_accepted() {
     let cluster = Cluster::bare();
@@ -325,7 +326,7 @@ fn everything_that_the_chart_can_install_is_accepted() {
     let values = std::fs::read_to_string(values).unwrap();
     let text = Helm::Four.chart(&cluster, &["template", "bailiwick"], &values, &["--kube-version", &version]).unwrap();
     let objects = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());
-    // Of the Prometheus Operator's kinds, this cluster knows nothing.
+    // This cluster lacks the Prometheus Operator's kinds.
     let ours = |object: &Value| !object.is_null() && object["apiVersion"] != "monitoring.coreos.com/v1";
     let list: Vec<Value> = objects.filter(ours).collect();
     assert!(list.iter().any(|object| object["kind"] == "FlowSchema") && list.len() > 40);
@@ -340,7 +341,7 @@ fn everything_that_the_chart_can_install_is_accepted() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "no warning, of Pod Security least of all");
 }
 
-/// Tried with the queues switched on, which the tests' control plane otherwise does without.
+/// Tested with priority and fairness, which the tests' control plane usually disables.
 #[test]
 fn the_operators_requests_do_not_queue_with_those_of_the_tenants() {
     let cluster = Cluster::bare_with_flags(&["--enable-priority-and-fairness=true", "--max-requests-inflight=400"]);

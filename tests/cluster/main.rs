@@ -1,6 +1,5 @@
 //! Tests on a real cluster: etcd, kube-apiserver and kube-controller-manager, the chart installed by helm, and the
-//! operator with the ServiceAccount and the rights that the chart gives it. What is true of access is asked of the API
-//! server.
+//! operator with the ServiceAccount and the rights from the chart. Questions about access go to the API server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attacks;

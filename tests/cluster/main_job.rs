@@ -46,7 +46,7 @@ fn a_role_binding_becomes_access_and_its_end_takes_it_away() {
     cluster.can(&ada, &["get podtemplates", "delete podtemplates", "create deployments.apps"]);
     cluster.cannot(&ada, &["get secrets", "create podtemplates", "create rolebindings.rbac.authorization.k8s.io"]);
     cluster.cannot(&Question::of("ada@example.com", "beta"), &["get podtemplates", "get pods"]);
-    // Belongs to no organization by name, so to the default one.
+    // No organization names him, so he belongs to the default one.
     cluster.can(&bob, &["create deployments.apps"]);
     cluster.cannot(&bob, &["get podtemplates"]);
 

@@ -1,4 +1,4 @@
-//! What a person sees: one line for each object, the reason when something is not as they meant it, and an Event.
+//! The messages for people: one line for each object, the reason for a problem, and an Event.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ fn table(cluster: &Cluster, arguments: &[&str], name: &str) -> (String, String) 
     (header, row.to_owned())
 }
 
-/// What kubectl gets, the object to look for, how the header begins, and how its row does.
+/// Arguments of kubectl get, the object to look for, the beginnings of the header and of its row.
 type Row = (&'static [&'static str], &'static str, &'static [&'static str], &'static [&'static str]);
 
 #[test]
@@ -94,7 +94,7 @@ fn a_list_answers_the_first_question_in_one_line() {
             |cluster| format!("{arguments:?} shows {expected:?}, not {:?}", table(cluster, arguments, name)),
         );
     }
-    // Everything of ours at once.
+    // All our kinds at once.
     let all = cluster.run(&["get", "bailiwick", "--all-namespaces"]);
     for kind in KINDS {
         let one = kind.replacen("s.", ".", 1);
@@ -106,7 +106,7 @@ fn a_list_answers_the_first_question_in_one_line() {
     assert_eq!(row[row.len() - 2..], ["Site", "Organization"]);
 }
 
-/// What kubectl describe shows of the conditions: `Message:`, `Reason:`, `Type:`, each on a line of its own.
+/// The conditions in the output of kubectl describe: `Message:`, `Reason:`, `Type:`, each on its own line.
 fn describe(cluster: &Cluster, arguments: &[&str]) -> String {
     cluster.run(&[&["describe"], arguments].concat())
 }
@@ -120,7 +120,7 @@ fn event(cluster: &Cluster, kind: &str, name: &str, reason: &str) -> Option<Valu
     events["items"].as_array().unwrap().iter().find(about).cloned()
 }
 
-/// A manifest, the object (namespace, kind, name), the condition, its reason, and what its message mentions.
+/// A manifest, the object (namespace, kind, name), the condition, its reason, and fragments of its message.
 type Problem = (String, [&'static str; 3], &'static str, &'static str, &'static [&'static str]);
 
 #[test]
@@ -143,7 +143,7 @@ fn what_is_not_as_somebody_meant_it_names_the_object_and_the_field() {
             ["", "Organization", "late"],
             "NamespaceAssigned",
             "AlreadyClaimed",
-            &["Namespace alpha", "Organization alpha"],
+            &["namespace alpha", "Organization alpha"],
         ),
         (
             organization("roleless", "{namespace: beta, memberRole: nope}"),
@@ -270,7 +270,7 @@ fn what_is_not_as_somebody_meant_it_names_the_object_and_the_field() {
             assert!(message.contains(mention), "{kind} {name}: {mention:?} is not in {message:?}");
         }
         assert!(words(&described).windows(2).any(|pair| pair == ["Reason:", *reason]), "{described}");
-        // An Event for whoever is not ready; nobody has to do anything about the others.
+        // An Event for each object that is not ready; the others require no action.
         let (ready, why, said) = cluster.condition(&object, "Ready").unwrap();
         if ready == "False" {
             cluster
@@ -284,12 +284,12 @@ fn what_is_not_as_somebody_meant_it_names_the_object_and_the_field() {
             assert_eq!(*name, "own", "{kind} {name} is ready: {said}");
         }
     }
-    // Nothing is said about what is fine.
+    // A healthy object gets no Event.
     assert_eq!(event(&cluster, "CustomRole", "fine", "Reconciled"), None);
     let not_ready = cluster.operator.as_ref().unwrap().sum("not_ready_objects");
     assert!(not_ready >= 17.0, "{not_ready}");
 
-    // What is mended is fine again, without anybody touching who asked.
+    // A fix makes it ready again, without a change of the binding.
     cluster.apply(&(user("nobody") + &group("alpha", "nobody", &["bob"])));
     cluster.await_reason(&["-n", "alpha", "rolebindings.bailiwick.dev", "no-user"], "Ready", "Reconciled");
     cluster.await_reason(&["-n", "alpha", "groups.bailiwick.dev", "crew"], "Ready", "Reconciled");
@@ -308,7 +308,7 @@ fn lines(cluster: &Cluster, mentions: &[&str]) -> Vec<String> {
 const ALPHA_AND_BETA: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}, \
                               admissionPolicies: {defaultOrganization: {enabled: false}}}";
 
-/// A quota kept a native binding out, and the status said that every subject holds the role.
+/// A quota blocked a native binding, and the status claimed that every subject holds the role.
 #[test]
 fn what_a_quota_or_lost_rights_keep_out_is_not_said_to_be_there() {
     let cluster = Cluster::with_operator(VALUES);
@@ -322,13 +322,13 @@ fn what_a_quota_or_lost_rights_keep_out_is_not_said_to_be_there() {
         "{apiVersion: v1, kind: ResourceQuota, metadata: {name: none, namespace: alpha}, \
          spec: {hard: {count/rolebindings.rbac.authorization.k8s.io: '0'}}}",
     );
-    // In place of the controller manager, which is not here.
+    // Replaces the controller manager, which does not run here.
     let count = r#"{"count/rolebindings.rbac.authorization.k8s.io":"0"}"#;
     let status = format!(r#"{{"status":{{"hard":{count},"used":{count}}}}}"#);
     let quota =
         ["-n", "alpha", "patch", "resourcequota", "none", "--subresource=status", "--type=merge", "-p", &status];
     cluster.run(&quota);
-    // The API server learns of a quota by watching.
+    // The API server learns about a quota through a watch.
     let probe =
         ["-n", "alpha", "create", "rolebinding", "probe", "--clusterrole=view", "--user=ada", "--dry-run=server"];
     cluster.eventually("the quota is enforced", || !cluster.kubectl(&probe).status.success());
@@ -361,7 +361,7 @@ fn the_rights_that_the_chart_gives_back_are_noticed_at_once(cluster: &Cluster) {
     cluster.await_reason(&alpha, "NamespaceAssigned", "OperatorNotAuthorized");
     // By then the pause is more than six seconds long.
     cluster.eventually("it is tried again and again", || {
-        lines(cluster, &["a write did not work", "RoleBinding alpha/", "create"]).len() >= 8
+        lines(cluster, &["a write did not succeed", "RoleBinding alpha/", "create"]).len() >= 8
     });
     cluster.apply(&lost.to_string());
     let restored = std::time::Instant::now();
@@ -379,7 +379,7 @@ fn the_log_shows_each_change_once() {
     cluster.apply(&custom_role("alpha", "other", "{permissions: [{resource: templates, actions: [read]}]}"));
     cluster.apply(&binding("alpha", "team", "CustomRole/fine", &["ada", "bob"]));
     cluster.settle();
-    // Whoever is well from the beginning is no news, and nobody is warned about a claim that is on its way.
+    // An object that is ready from the beginning is no news, and a pending claim gets no warning.
     for kind in ["User", "RoleBinding", "CustomRole"] {
         assert_eq!(lines(&cluster, &["an object is", &format!("object=\"{kind}/")]), Vec::<String>::new());
     }
@@ -407,9 +407,9 @@ fn the_log_shows_each_change_once() {
         &["a namespace is claimed", "beta"],
         &["a user is suspended", "ada@example.com"],
         &["a user is active again", "ada@example.com"],
-        &["a binding has another role", "RoleBinding/alpha/team", "CustomRole/fine", "CustomRole/other"],
+        &["a binding has a new role", "RoleBinding/alpha/team", "CustomRole/fine", "CustomRole/other"],
         &["a binding has expired", "RoleBinding/alpha/team"],
-        &["it is the default organization", "organization=\"beta\""],
+        &["an organization became the default", "organization=\"beta\""],
         &["an object is ready", "Organization/beta"],
     ] {
         assert_eq!(lines(&cluster, mentions).len(), 1, "{mentions:?}: {}", cluster.operator_log());
@@ -420,12 +420,12 @@ fn the_log_shows_each_change_once() {
     let of_site = lines(&cluster, &["grants have changed", "(site)"]);
     assert!(!of_site.is_empty() && of_site.iter().all(|line| line.contains("cause=")), "{of_site:#?}");
 
-    // What an operator finds when it starts is no change.
+    // Existing objects are no change for an operator that starts.
     cluster.stop_operator();
     cluster.start_operator();
     cluster.settle();
     for message in
-        ["grants have changed", "an object is", "a user is", "a binding has", "it is the default", "is claimed"]
+        ["grants have changed", "an object is", "a user is", "a binding has", "an organization became", "is claimed"]
     {
         assert_eq!(lines(&cluster, &[message]), Vec::<String>::new());
     }

@@ -1,5 +1,5 @@
-//! The chart's namespaces: it creates the missing ones, and leaves alone what exists and what it created before, whatever
-//! becomes of the release. If one of them is refused, nothing changes.
+//! The chart's namespaces: it creates missing ones, and leaves alone those that existed or that it created before,
+//! whatever happens to the release. If one of them is refused, nothing changes.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::support::{Cluster, Question, RELEASE, repository};
 
 const MANAGER: [&str; 2] = ["create deployments.apps", "create rolebindings.bailiwick.dev"];
 
-/// A namespace as its team sees it: without what the operator records, and what changes with that.
+/// A namespace as its team sees it: without the operator's records, and fields that change with them.
 fn namespace(cluster: &Cluster, name: &str) -> Value {
     let mut object = cluster.get(&["namespace", name]);
     let metadata = object["metadata"].as_object_mut().unwrap();
@@ -40,7 +40,7 @@ fn owned_by_another_release(cluster: &Cluster, helm: Helm, name: &str) {
     helm.chart_of(cluster, chart.path(), &["install", "theirs", "--create-namespace"], "{}", &[]).unwrap();
 }
 
-/// Three that exist before Bailiwick does: with workloads that Pod Security would refuse, with a stricter level, and of
+/// Three that existed before Bailiwick: with workloads that Pod Security would refuse, with a stricter level, and in
 /// another release.
 fn tenants(cluster: &Cluster, helm: Helm) {
     cluster.apply(
@@ -80,7 +80,7 @@ fn missing_ones_are_created_and_others_stay_as_they_are(#[values(Helm::Three, He
     let ours = cluster.get(&["namespaces", "-l", "app.kubernetes.io/part-of=bailiwick"]);
     assert_eq!(ours["items"], json!([]), "no label of the chart is on a team's namespace");
 
-    // People move in, and the new namespace gets a stricter level and a label.
+    // Users arrive, and the new namespace gets a stricter level and a label.
     cluster.start_operator();
     let teams = ["busy", "strict", "theirs", "fresh"];
     for team in teams {
@@ -106,14 +106,14 @@ fn missing_ones_are_created_and_others_stay_as_they_are(#[values(Helm::Three, He
     let as_they_are = |cluster: &Cluster| names.map(|name| namespace(cluster, name));
     let lived_in = as_they_are(&cluster);
 
-    // Revision 2: one more that exists, and one more that does not.
+    // Revision 2: another existing one, and another missing one.
     helm.chart(&cluster, &["upgrade", "bailiwick"], &values("fresh, late, newer", "3"), &[]).unwrap();
     assert_eq!(as_they_are(&cluster), lived_in);
     assert_eq!(namespace(&cluster, "newer")["metadata"]["labels"]["cost-center"], "3");
     cluster.apply(&organization("late", "{namespace: late}"));
     cluster.apply(&binding("late", "managers", "SiteRole/organization-manager", &["ada"]));
     everybody_works(&cluster, &names);
-    // Back, and there again.
+    // Back, and forward again.
     helm.run(&cluster, &["rollback", "bailiwick", "1"]).unwrap();
     cluster.cannot(&ada("late"), &MANAGER);
     everybody_works(&cluster, &teams);
@@ -147,7 +147,7 @@ fn refuse_to_create(cluster: &Cluster, names: &str) {
     });
 }
 
-/// Everything that the chart installed, by kind and name: without who wrote it, and what controllers say of it.
+/// Everything that the chart installed, by kind and name: without field managers and controllers' statuses.
 fn installed(cluster: &Cluster) -> BTreeMap<String, Value> {
     let kinds = "clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,configmaps,services,deployments.apps,\
                  validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingadmissionpolicies,\
@@ -174,7 +174,7 @@ fn nothing_is_half_applied_when_one_is_refused(#[values(Helm::Three, Helm::Four)
     assert!(error.contains("the site refuses this name"), "{error}");
     assert!(installed(&cluster).is_empty());
 
-    // The same command works once it is left out.
+    // The same command works without it.
     helm.chart(&cluster, &first, &values("another, there"), &[]).unwrap();
     cluster.await_policies();
     let before = installed(&cluster);
@@ -184,7 +184,7 @@ fn nothing_is_half_applied_when_one_is_refused(#[values(Helm::Three, Helm::Four)
         named.iter().for_each(|word| assert!(error.contains(word), "{error}"));
         assert!(installed(&cluster) == before, "something of the release has changed");
     };
-    // `another` would have left, too.
+    // `another` would have been removed, too.
     unchanged(&values("there, refused"), &["the site refuses this name"]);
     cluster.apply("{apiVersion: v1, kind: Namespace, metadata: {name: going, finalizers: [example.com/never]}}");
     cluster.run(&["delete", "namespace", "going", "--wait=false"]);
@@ -203,7 +203,7 @@ fn nothing_is_half_applied_when_one_is_refused(#[values(Helm::Three, Helm::Four)
         &["ther is not in namespaceWhitelist (there)"],
     );
     assert!(!cluster.exists(&["namespace", "newer"]));
-    // And a list of those to create does create them.
+    // A list of namespaces to create does create them.
     helm.chart(
         &cluster,
         &["upgrade", "bailiwick"],
@@ -214,7 +214,7 @@ fn nothing_is_half_applied_when_one_is_refused(#[values(Helm::Three, Helm::Four)
     assert!(cluster.exists(&["-n", "newer", "rolebindings.rbac.authorization.k8s.io", "bailiwick-grantable"]));
 }
 
-/// It had its namespaces in the release, so Helm would delete one that nobody marked.
+/// Its namespaces were part of the release, so Helm would delete an unmarked one.
 #[rstest]
 fn an_upgrade_from_the_previous_chart_takes_nothing_from_a_namespace(#[values(Helm::Three, Helm::Four)] helm: Helm) {
     let cluster = Cluster::bare();
@@ -245,7 +245,7 @@ fn an_upgrade_from_the_previous_chart_takes_nothing_from_a_namespace(#[values(He
     cluster.run(&["annotate", "namespace", "beta", "helm.sh/resource-policy=keep"]);
     upgrade(values).unwrap();
     assert_eq!(names.map(|name| namespace(&cluster, name)), before);
-    // From now on they are nobody's but the teams', and the labels of the old chart can go.
+    // From now on they belong only to the teams, and the old chart's labels can go.
     cluster.shell(helm, repository(), &crate::support::helm::documented("### Namespaces of the first charts")).unwrap();
     let ours = cluster.get(&["namespaces", "-l", "app.kubernetes.io/instance=bailiwick"]);
     assert_eq!(ours["items"], json!([]));
@@ -286,7 +286,7 @@ fn a_longer_whitelist_raises_no_false_alarm() {
         let events = events["items"].as_array().unwrap().iter().filter(|event| event["type"] == kind);
         events.map(|event| event["reason"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    // Events are sent beside everything else, and not all of them: something that is wrong comes last.
+    // Events are sent in parallel, and some are dropped, so a real problem comes last.
     let mut n = 0;
     cluster.eventually("an Event of something that is wrong", || {
         n += 1;

@@ -1,5 +1,5 @@
-//! Who keeps access has it at every moment: while the role of a binding is changed, while others are taken out of it,
-//! while it is split into shards, and while the operator restarts.
+//! Subjects that keep access have it at every moment: while the role of a binding changes, while others are removed
+//! from it, while it is split into shards, and while the operator restarts.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +11,7 @@ use crate::support::{Cluster, Question};
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
 const DELETE: &str = "delete podtemplates";
 
-/// Asks as fast as it can, from one thread for each question, while `work` is done: every answer has to be yes.
+/// Asks each question continuously, in a thread of its own, while `work` runs: every answer has to be yes.
 #[track_caller]
 fn never_refused(cluster: &mut Cluster, questions: &[(Question, &str)], work: impl FnOnce(&mut Cluster)) {
     for (who, what) in questions {
@@ -28,7 +28,7 @@ fn never_refused(cluster: &mut Cluster, questions: &[(Question, &str)], work: im
     };
     let answers: Vec<(u32, u32)> = std::thread::scope(|scope| {
         let threads: Vec<_> = questions.iter().map(|question| scope.spawn(|| ask(question))).collect();
-        // Also when the work fails: a scope waits for its threads.
+        // Even if the work fails, because a scope waits for its threads.
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(cluster)));
         over.store(true, Ordering::Release);
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -48,7 +48,7 @@ fn person(name: &str, namespace: &str) -> Question {
     Question::of(&format!("{name}@example.com"), namespace)
 }
 
-/// Waits until the newest generation of an object is answered for.
+/// Waits for the status of an object's newest generation.
 fn answered(cluster: &Cluster, arguments: &[&str]) {
     cluster.eventually("the newest generation is in effect", || {
         let object = cluster.get(arguments);
@@ -56,7 +56,7 @@ fn answered(cluster: &Cluster, arguments: &[&str]) {
     });
 }
 
-/// Gives the same two rights as its twin; one in namespaces, one on the cluster and one in the release namespace.
+/// Grants the same two rights as its twin, with one more in namespaces, on the cluster and in the release namespace.
 const EVERYWHERE: &str = "{assignableTo: [Site, Organization], permissions: [{resource: templates, actions: [delete]}, \
                           {resource: users, actions: [create]}, {resource: configuration, actions: [update]}]}";
 
@@ -83,7 +83,7 @@ fn who_keeps_access_has_it_while_a_binding_changes_its_role_or_loses_others() {
             let site: &[&str] = if alone { &["sam"] } else { &["sam", "bob"] };
             let site = site_binding("site", ["four", "three"][round % 2], site);
             cluster.apply(&(binding("alpha", "team", roles[round % 4], others) + &site));
-            // Now and then the next change comes before this one is in effect.
+            // Sometimes the next change comes before this one is in effect.
             if round % 3 != 0 {
                 answered(cluster, &["-n", "alpha", "rolebindings.bailiwick.dev", "team"]);
                 answered(cluster, &["siterolebindings.bailiwick.dev", "site"]);
@@ -92,7 +92,7 @@ fn who_keeps_access_has_it_while_a_binding_changes_its_role_or_loses_others() {
                 cluster.cannot(&person("bob", "alpha"), &[DELETE]);
             }
         }
-        // The role itself changes: it loses one right and gets another, and this one stays.
+        // The role itself changes: it loses one right and gains another, while this one stays.
         cluster.apply(&binding("alpha", "team", "CustomRole/one", &["ada"]));
         for round in 0..12 {
             cluster.apply(&custom_role("alpha", "one", if round % 2 == 0 { two } else { one }));
@@ -106,7 +106,7 @@ fn who_keeps_access_beyond_the_namespaces_has_it_while_a_binding_changes_its_rol
     cluster.apply(
         &(team() + &site_binding("site", "three", &["sam"]) + &binding("alpha", "team", "SiteRole/three", &["ada"])),
     );
-    // Somebody holds both all the time, so that what the two roles are given by is never deleted.
+    // A subject holds both throughout, so that the bindings of the two roles are never deleted.
     cluster.apply(&(site_binding("third", "three", &["eve"]) + &site_binding("fourth", "four", &["eve"])));
     let questions = [
         (person("ada", ""), "create users.bailiwick.dev"),
@@ -147,7 +147,7 @@ fn who_keeps_access_has_it_while_a_group_grows_past_a_shard_and_shrinks_again() 
         cluster.native().iter().map(|object| &object["metadata"]["name"]).filter(of_ours).count()
     };
     let (first, last) = (person("p0", "alpha"), person(few[few.len() - 1], "alpha"));
-    // Members hold their implicit role in shards as well.
+    // Members' implicit role has shards as well.
     let questions = [(first.clone(), DELETE), (last, DELETE), (first, "create deployments.apps")];
     never_refused(&mut cluster, &questions, |cluster| {
         for _ in 0..6 {

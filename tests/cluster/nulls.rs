@@ -1,5 +1,5 @@
-//! A key that a template left empty is null. With every way to write an object, a null in any optional field of any of our
-//! kinds is what an absent field is, and nobody keeps by it what they were to lose.
+//! A template that leaves a key empty makes it null. However an object is written, a null in any optional field of our
+//! kinds equals an absent field, and nobody keeps access through it.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::support::{Cluster, Question, outcome, repository, with_input};
 
 const VALUES: &str = "{namespaceWhitelist: [green], defaultOrganization: {create: false}}";
 
-/// A field of a kind, and what is written: every other field there is, the same without this field, and with a null.
+/// A field of a kind, with three objects: every other field set, the same without this field, and with a null.
 struct Case {
     field: String,
     full: Value,
@@ -37,14 +37,14 @@ fn cases() -> Vec<Case> {
             if !["Organization", "User", "SiteRole", "SiteRoleBinding"].contains(&kind) {
                 full["metadata"]["namespace"] = json!("green");
             }
-            // These are set once: what is written, or none.
+            // These are immutable: the written value, or none.
             match kind {
                 "User" => full["spec"]["username"] = json!(name),
                 "Organization" if optional.field == "/spec/namespace" => full["spec"]["namespace"] = Value::Null,
                 _ => {}
             }
             if !optional.field.starts_with("/status") {
-                // With null labels a server-side apply is a write each time, of any kind.
+                // With null labels every server-side apply is a write, for any kind.
                 full["metadata"].as_object_mut().unwrap().retain(|_, value| !value.is_null());
                 full.as_object_mut().unwrap().remove("status");
             }
@@ -53,7 +53,7 @@ fn cases() -> Vec<Case> {
             let (parent, key) = optional.path.rsplit_once('/').unwrap();
             without.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(key);
             let entry = seen.entry(optional.field.clone()).or_default();
-            // In some items of a list another rule needs the field: the namespace of a ServiceAccount, say.
+            // In some list items another rule requires the field, such as the namespace of a ServiceAccount.
             if entry.is_none() && schemas.check(kind, &mut null.clone()).unwrap().is_empty() {
                 *entry = Some(Case { field: format!("{kind} {}", optional.field), full, without, null });
             }
@@ -66,12 +66,12 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// As many manifests, by what `which` takes of each case. The names begin with a word, so that each way has its own objects.
+/// One manifest for each case, selected by `which`. The names have a prefix, so that each way has its own objects.
 fn manifests(cases: &[Case], word: &str, which: fn(&Case) -> &Value) -> String {
     let manifest = |case: &Case| {
         let mut object = which(case).clone();
         let name = format!("{word}-{}", object["metadata"]["name"].as_str().unwrap());
-        // A username is immutable, and one person's.
+        // A username is immutable and unique.
         if let Some(username) = object["spec"].get_mut("username").filter(|username| username.is_string()) {
             *username = json!(name);
         }
@@ -97,7 +97,7 @@ impl Writer<'_> {
         })
     }
 
-    /// Every object by name, whichever way it was written.
+    /// Every object by name, for one way of writing.
     fn objects(&self, word: &str) -> BTreeMap<String, Value> {
         let list = self.cluster.get(&[&crate::support::KINDS.join(","), "--all-namespaces"]);
         let items = list["items"].as_array().unwrap().iter();
@@ -108,7 +108,7 @@ impl Writer<'_> {
         named.collect()
     }
 
-    /// Applying the same once more writes nothing. (What a manifest says in its status is written each time, and dropped.)
+    /// Applying the same again writes nothing. (A status in a manifest is written each time, and dropped.)
     #[track_caller]
     fn is_no_write(&self, word: &str, words: &[&str], input: &str) {
         let objects = || {
@@ -125,7 +125,7 @@ impl Writer<'_> {
         assert_eq!(objects(), before, "{words:?} the second time");
     }
 
-    /// The objects of one way are those that were created without the field.
+    /// The objects of one way equal those that were created without the field.
     #[track_caller]
     fn are_as_without(&self, word: &str) {
         let spec = |mut object: Value| {
@@ -186,7 +186,7 @@ fn a_null_in_any_optional_field_is_an_absent_one_with_every_way_to_write() {
     writer.kubectl(&["replace"], &manifests("replace", |case| &case.null));
     writer.are_as_without("replace");
 
-    // Patches of a list replace it, as an apply does: what is left are the fields of the spec itself.
+    // Patches of a list replace it, as an apply does: only the fields of the spec itself remain.
     let patched: Vec<&Case> = cases.iter().filter(|case| case.field.matches('/').count() == 2).collect();
     for word in ["json", "merge"] {
         writer.kubectl(&["create"], &manifests(word, |case| &case.full));
@@ -234,7 +234,7 @@ fn a_null_in_any_optional_field_is_an_absent_one_with_every_way_to_write() {
     }
 }
 
-/// The chart leaves `members:` empty when nobody is left.
+/// The chart leaves `members:` empty when there are none.
 #[rstest]
 fn the_last_member_of_a_templated_group_loses_access(#[values(Helm::Three, Helm::Four)] helm: Helm) {
     let mut cluster = Cluster::bare();
@@ -251,7 +251,7 @@ fn the_last_member_of_a_templated_group_loses_access(#[values(Helm::Three, Helm:
     assert_eq!(cluster.get(&group)["spec"]["members"], json!([]));
     cluster.await_reason(&group, "Ready", "Reconciled");
 
-    // And comes back.
+    // And returns.
     helm.chart_of(&cluster, &chart, &["upgrade", "team"], "{people: [zoe@example.com]}", &[]).unwrap();
     cluster.can(&zoe, &["create pods/exec"]);
     let manifests = std::fs::read_to_string(repository().join("tests/manifests/null-fields.yaml")).unwrap();

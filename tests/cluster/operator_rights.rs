@@ -1,12 +1,12 @@
-//! What the API server itself refuses to the operator: as its ServiceAccount, with its real token and the rights that
-//! the chart gives, in place of a bug that grants too much.
+//! Requests that the API server itself refuses to the operator: sent as its ServiceAccount, with its real token and the
+//! chart's rights, to simulate a bug that grants too much.
 
 use std::path::PathBuf;
 
 use crate::support::manifests::{self, organization, users};
 use crate::support::{Cluster, Question, RELEASE, outcome, with_input};
 
-/// The bounds hold without any policy.
+/// The limits hold without any policy.
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], admissionPolicies: {
   handingOutRoles: {enabled: false}, groupVouched: {enabled: false}, defaultOrganization: {enabled: false},
   namespaceClaims: {enabled: false}, suspending: {enabled: false}, suspendedUsers: {enabled: false},
@@ -26,8 +26,8 @@ fn the_api_server_holds_the_operator_to_its_bounds() {
     the_operator_is_nobody_else_and_reads_no_secrets(&site);
 }
 
-/// Whoever manages an organization that lives beside the operator could otherwise stop it, or lift its bounds. No policy has
-/// to be there for that.
+/// Otherwise the manager of an organization beside the operator could stop it, or exceed its limits. This requires no
+/// policy.
 #[test]
 fn who_manages_the_release_namespace_reaches_nothing_that_the_operator_runs_on() {
     let values = VALUES.replace("[alpha, beta]", &format!("[alpha, {RELEASE}]"));
@@ -52,11 +52,11 @@ fn who_manages_the_release_namespace_reaches_nothing_that_the_operator_runs_on()
     cluster.can(&ada(RELEASE), &["create pods", "create serviceaccounts", "update deployments.apps"]);
     cluster.is_refused(&ada(RELEASE), &all);
     cluster.is_refused(&Question::of_service_account(RELEASE, "bailiwick", RELEASE), &all);
-    // The binding says why less is given here.
+    // The binding reports why it grants less here.
     let said =
         |namespace| cluster.condition(&["-n", namespace, "rolebindings.bailiwick.dev", "m"], "RoleResolved").unwrap().2;
     assert!(said(RELEASE).contains("withholds"), "{}", said(RELEASE));
-    // Nor does a role of its own get there, by words or by native rules.
+    // Its own roles do not help either, through words or native rules.
     for (name, rights) in [
         ("words", "permissions: [{resource: config-maps, actions: [update]}]"),
         ("rules", "rules: [{apiGroups: [''], resources: [configmaps], verbs: [update]}]"),
@@ -86,7 +86,7 @@ fn the_operator_writes_rbac_inside_of_its_bounds_and_nowhere_else(site: &Site) {
     site.creates(&role("beta", "inside", &[r#"{apiGroups: [""], resources: [pods], verbs: [get]}"#]));
     site.does(&["-n", ALPHA, "delete", "rolebinding.rbac.authorization.k8s.io", "inside"]);
 
-    // The same rules outside of the whitelist; even a Role that says nothing.
+    // The same rules outside the whitelist; even an empty Role.
     for namespace in [OUTSIDE, "kube-system", "default"] {
         site.may_not_create(&role(
             namespace,
@@ -113,11 +113,11 @@ fn the_operator_writes_rbac_inside_of_its_bounds_and_nowhere_else(site: &Site) {
         r#"{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}"#,
         "{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: [bind]}",
         "{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: [escalate]}",
-        // `create` it holds itself, so the API server would let it be given; that is withheld by core (bad_input.rs).
+        // It holds `create` itself, so the API server would allow granting it; core withholds that (bad_input.rs).
         "{apiGroups: [rbac.authorization.k8s.io], resources: [rolebindings], verbs: [update]}",
     ] {
         site.may_not_create(&role(ALPHA, "beyond", &[rule]));
-        // One rule inside of the ceiling does not help another one.
+        // A rule within the ceiling does not help another one.
         site.may_not_create(&role(
             ALPHA,
             "beyond",
@@ -144,13 +144,13 @@ fn the_operator_binds_no_role_that_is_more_than_it_holds(site: &Site) {
         site.may_not_create(&binding(ALPHA, "more", "ClusterRole", role));
         site.may_not_create(&cluster_binding("more", role));
     }
-    // To nobody else and not to itself.
+    // Neither to others nor to itself.
     let own = format!("[{{kind: ServiceAccount, name: bailiwick, namespace: {RELEASE}}}]");
     site.may_not_create(&cluster_binding("more", "cluster-admin").replace(SUBJECTS, &own));
-    // A role that does not exist yet could become anything.
+    // A missing role could become anything.
     let answer = site.create(&cluster_binding("more", "not-there-yet")).unwrap_err();
     assert!(answer.contains("not found"), "{answer}");
-    // What it holds in the whitelist only, it cannot give everywhere.
+    // It cannot grant everywhere what it holds only in the whitelist.
     site.may_not_create(&cluster_binding("more", "bailiwick-grantable"));
     site.may_not_create(&cluster_binding("more", "bailiwick-grantable-release"));
     site.may_not_create(&cluster_binding("more", "bailiwick-projector"));
@@ -194,7 +194,7 @@ fn the_operator_cannot_widen_what_it_holds(site: &Site) {
     ] {
         site.may_not(&format!("{own} cannot be widened"), &["patch", "clusterrole", own, "--type=json", "-p", add]);
     }
-    // The ceilings collect what carries a label: writing that is writing the ceiling.
+    // The ceilings collect ClusterRoles with a label, so writing those means writing the ceiling.
     for label in ["", "-elsewhere", "-cluster", "-release"] {
         let role = cluster_role("wider", &[r#"{apiGroups: [""], resources: [secrets], verbs: [get]}"#]);
         let labels = format!("name: wider, labels: {{bailiwick.dev/aggregate-to-grantable{label}: \"true\"}}");
@@ -236,8 +236,8 @@ fn the_operator_is_nobody_else_and_reads_no_secrets(site: &Site) {
     ] {
         site.may_not("is none of its business", &words);
     }
-    // What it does all day. (To give the rights of the catalog, it has to hold them, on our own kinds too: that it writes
-    // nothing but their status is its own rule, see writer.rs, and not one that RBAC could hold it to.)
+    // Its daily work. (It has to hold the catalog's rights to grant them, even on our own kinds; that it writes only
+    // their status is its own rule, see writer.rs, which RBAC cannot enforce.)
     site.does(&["label", "namespace", ALPHA, "bailiwick.dev/organization=default"]);
     site.does(&["get", "organizations.bailiwick.dev,users.bailiwick.dev"]);
     site.does(&["get", "groups.bailiwick.dev", "--all-namespaces"]);
@@ -253,7 +253,7 @@ fn the_operator_writes_in_the_release_namespace_what_belongs_to_the_site_only(si
         r#"{apiGroups: [""], resources: [pods/exec], verbs: [create]}"#,
         r#"{apiGroups: [""], resources: [secrets], verbs: [get]}"#,
         r#"{apiGroups: [""], resources: [serviceaccounts/token], verbs: [create]}"#,
-        // Workspaces are an organization's, and the release namespace is not in the whitelist.
+        // Workspaces belong to organizations, and the release namespace is not in the whitelist.
         "{apiGroups: [apps], resources: [deployments], verbs: [get]}",
         "{apiGroups: [apps], resources: [deployments], resourceNames: [bailiwick], verbs: [update]}",
     ] {

@@ -10,7 +10,7 @@ use crate::support::manifests::{binding, custom_role, group, organization, site_
 use crate::support::{Cluster, KINDS, Operator, Question, Random};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
-/// The lease of the harness, and what two cores may take to notice that it ran out.
+/// The lease duration of the tests, plus the time that two cores may need to notice its end.
 const HANDOVER: Duration = Duration::from_secs(3 + 4);
 
 /// Some of everything.
@@ -35,7 +35,7 @@ fn world() -> String {
     yaml
 }
 
-/// What a new operator makes of the same world when it finds nothing.
+/// The native objects that a new operator creates from scratch.
 fn made_from_nothing(cluster: &mut Cluster) -> BTreeMap<String, Value> {
     cluster.stop_operator();
     for kind in ["clusterrolebindings", "clusterroles", "rolebindings", "roles"] {
@@ -60,8 +60,7 @@ fn assert_same(left: &BTreeMap<String, Value>, right: &BTreeMap<String, Value>) 
     }
 }
 
-/// Changes something that needs one status and nothing else; when that is there, the operator has seen all that was
-/// before it.
+/// Makes a change that needs exactly one status; once that is written, the operator has seen everything before it.
 fn one_status_write(cluster: &Cluster, operator: &Operator, display_name: &str) {
     let patch = json!({"spec": {"displayName": display_name}}).to_string();
     cluster.run(&["patch", "users.bailiwick.dev", "ada", "--type=merge", "-p", &patch]);
@@ -79,7 +78,7 @@ fn a_converged_world_is_left_alone() {
     let converged = cluster.native_content();
     assert!(converged.len() > 20, "{converged:#?}");
 
-    // Restarted, in order and not.
+    // Restarted, cleanly and not.
     for sudden in [false, true] {
         let before = cluster.writes();
         if sudden {
@@ -105,7 +104,7 @@ fn a_converged_world_is_left_alone() {
     assert_eq!(cluster.native_writes(), before, "{}", operator.lines("writes"));
     assert_eq!(operator.sum("writes"), said + 1.0, "{}", operator.lines("writes"));
 
-    // Every native object, with a label that is nothing to the operator.
+    // Every native object, with a label that does not matter to the operator.
     let said = operator.sum("writes");
     for kind in ["clusterrolebindings", "clusterroles", "rolebindings", "roles"] {
         let kind = format!("{kind}.rbac.authorization.k8s.io");
@@ -129,7 +128,7 @@ fn a_converged_world_is_left_alone() {
     assert_eq!(cluster.native_content().len(), converged.len());
 }
 
-/// Bindings, roles and users that differ from round to round: most of what was is changed, some goes, some comes.
+/// Bindings, roles and users that differ between rounds: most existing ones change, some are deleted, some are new.
 fn many(round: usize) -> String {
     let mut yaml = String::new();
     for i in 0..24 {
@@ -152,7 +151,7 @@ fn an_operator_that_dies_at_any_moment_leaves_nothing_undone_and_nothing_over() 
     let mut random = Random::new(Random::seed());
     for round in 0..6 {
         cluster.kill_operator();
-        // While nobody is there, the world changes; who comes next dies somewhere in the middle of the work on it.
+        // Changes while no operator runs; the next one dies in the middle of its work.
         cluster.apply(&many(round));
         let gone = format!("b{}", random.below(24));
         cluster.run(&[
@@ -183,7 +182,7 @@ fn an_api_server_that_dies_in_the_middle_changes_nothing_about_the_end() {
     cluster.apply(&world());
     cluster.apply(&many(0));
     for round in 1..4 {
-        // The operator is at work on this when its API server goes.
+        // The operator is working when its API server stops.
         cluster.apply(&many(round));
         cluster.plane.kill_api_server().unwrap();
         cluster.plane.start_api_server().unwrap();
@@ -215,7 +214,7 @@ fn of_two_operators_one_writes_and_the_other_takes_over() {
     assert_eq!(second.sum("writes"), 0.0, "a replica that does not lead writes nothing\n{}", second.log());
     assert!(cluster.operator.as_ref().unwrap().sum("writes") > 20.0);
 
-    // A leader that is asked to stop hands over at once, and the next one finds nothing to do.
+    // A leader that stops cleanly hands over at once, and the next one finds nothing to do.
     let before = cluster.writes();
     cluster.stop_operator();
     let start = Instant::now();
@@ -225,7 +224,7 @@ fn of_two_operators_one_writes_and_the_other_takes_over() {
     cluster.settle();
     assert_eq!(cluster.writes(), before);
 
-    // One that is killed is missed when its lease has run out.
+    // A killed leader is replaced once its lease has expired.
     let third = cluster.spawn_operator("three");
     cluster.eventually("the third has seen everything", || third.is_ready());
     cluster.kill_operator();
@@ -237,7 +236,7 @@ fn of_two_operators_one_writes_and_the_other_takes_over() {
     cluster.operator = Some(third);
     cluster.cannot(&Question::of("bob@example.com", "alpha"), &["delete podtemplates", "create deployments.apps"]);
 
-    // One that was frozen, and wakes up when another leads, writes nothing any more.
+    // A frozen leader that wakes up while another one leads writes nothing any more.
     let frozen = cluster.operator.take().unwrap();
     let fourth = cluster.spawn_operator("four");
     cluster.eventually("the fourth has seen everything", || fourth.is_ready());

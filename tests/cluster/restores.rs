@@ -1,5 +1,5 @@
-//! etcd is restored from an older copy under a running operator: it notices, says so, starts over and goes on as if it
-//! had never seen what is lost, without a write that is not needed.
+//! etcd is restored from an older copy while the operator runs: the operator notices, reports it, starts over and
+//! continues as if it had never seen the lost changes, without an unnecessary write.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use crate::support::manifests::{binding, custom_role, group, organization, users
 use crate::support::{Cluster, KINDS, Operator, Question};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha], defaultOrganization: {create: false}}";
-/// From when the API server is ready again until everything has been read again.
+/// From the API server's readiness until everything has been read again.
 const BOUND: Duration = Duration::from_secs(60);
 const RIGHT: &str = "delete podtemplates";
 
@@ -32,7 +32,7 @@ fn cluster() -> Cluster {
         cluster.can(&person(name), &[RIGHT]);
     }
     cluster.quiet();
-    // It is written last of all, and not often.
+    // It is written last, and rarely.
     cluster.eventually("the record of decisions is written", || {
         let map = cluster.get(&["configmap", "bailiwick-decisions", "-n", "bailiwick-system"]);
         let kept: Value = serde_json::from_str(map["data"]["decisions.json"].as_str().unwrap()).unwrap_or_default();
@@ -49,7 +49,7 @@ fn suspend(cluster: &Cluster, name: &str) {
     cluster.run(&["patch", "users.bailiwick.dev", name, "--type=merge", "-p", r#"{"spec":{"suspended":true}}"#]);
 }
 
-/// Everything that the operator writes, or writes to, with its resource version.
+/// Every object that the operator writes, or writes to, with its resource version.
 fn versions(cluster: &Cluster) -> BTreeMap<String, String> {
     let ours = cluster.get(&[&(KINDS.join(",") + ",namespaces"), "--all-namespaces"]);
     let list = cluster.get(&["configmap", "bailiwick-suspended", "-n", "bailiwick-system"]);
@@ -61,7 +61,7 @@ fn versions(cluster: &Cluster) -> BTreeMap<String, String> {
     all.map(version).collect()
 }
 
-/// Restores, and returns what the operators said of their readiness meanwhile, until each has read everything again.
+/// Restores, and returns the operators' readiness messages until each has read everything again.
 fn restore(cluster: &Cluster, operators: &[&Operator], times: i64) -> Vec<String> {
     let (done, mut said) = (AtomicBool::new(false), Vec::new());
     std::thread::scope(|scope| {
@@ -90,7 +90,7 @@ fn restore(cluster: &Cluster, operators: &[&Operator], times: i64) -> Vec<String
     said
 }
 
-/// What happens now is acted on.
+/// Asserts that the operator reacts to changes.
 fn acts(cluster: &Cluster) {
     let start = Instant::now();
     let acted = |what: &str| println!("{what}: {:?}", start.elapsed());
@@ -124,7 +124,8 @@ fn a_cluster_that_goes_back_in_time_is_read_again_and_nothing_is_written_for_it(
     cluster.plane.copy_etcd().unwrap();
     let copied = versions(&cluster);
 
-    // What is going to be lost: of every kind some, so that much is at a higher version than it will ever be again.
+    // Changes that will be lost: some of every kind, so that many objects have higher versions than they will ever have
+    // again.
     suspend(&cluster, "ada");
     cluster.apply(&group("alpha", "crew", &["carl"]));
     cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "eve"]);
@@ -149,7 +150,7 @@ fn a_cluster_that_goes_back_in_time_is_read_again_and_nothing_is_written_for_it(
     assert!(matches!(lines.as_slice(), [line] if line.contains("gone back to an older state")), "{lines:#?}");
     println!("{}", lines[0]);
 
-    // As if what is lost had never been, and without a write.
+    // As if the lost changes had never been made, and without a write.
     for name in ["ada", "bob", "carl", "eve"] {
         cluster.can(&person(name), &[RIGHT]);
     }
@@ -173,7 +174,7 @@ fn a_copy_of_a_moment_ago_is_noticed_too() {
     cluster.can(&person("ada"), &[RIGHT]);
     cluster.quiet();
 
-    // One object is missing that is in the copy.
+    // One object in the copy has been deleted since.
     cluster.plane.copy_etcd().unwrap();
     cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "eve"]);
     cluster.cannot(&person("eve"), &[RIGHT]);

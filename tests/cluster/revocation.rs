@@ -1,5 +1,5 @@
-//! What takes access away: every way to do so, with the operator running, with the operator stopped where native objects
-//! have owners, and when the API server refuses to have a binding changed.
+//! Every way to revoke access: with the operator running, with the operator stopped where native objects have owners,
+//! and when the API server refuses changes of a binding.
 
 use crate::support::manifests::{
     binding, binding_spec, custom_role, group, organization, site_binding, site_role, user, users,
@@ -7,9 +7,9 @@ use crate::support::manifests::{
 use crate::support::{Cluster, Question};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
-/// What no member has.
+/// A right that no member has.
 const DELETE: &[&str] = &["delete podtemplates"];
-/// A role that gives it.
+/// A role with that right.
 const DELETER: &str = "{permissions: [{resource: templates, actions: [delete]}]}";
 
 fn alpha() -> String {
@@ -132,7 +132,7 @@ fn deleting_takes_access_away_while_no_operator_runs() {
     cluster.cannot(&on_the_cluster("siteless"), &["create users.bailiwick.dev"]);
     assert!(cluster.allowed(&in_alpha("keeper"), DELETE[0]), "who keeps access keeps it");
 
-    // The cluster-scoped part of a SiteRoleBinding is shared by all holders of the role, so it waits for the operator.
+    // All holders share the cluster-scoped part of a SiteRoleBinding, so it waits for the operator.
     cluster.start_operator();
     cluster.settle();
     cluster.cannot(&on_the_cluster("site"), &["create users.bailiwick.dev"]);
@@ -219,7 +219,7 @@ fn a_ceiling_that_shrinks_takes_away_what_is_beyond_it_and_stops_no_other_revoca
         cluster.await_reason(&["-n", "alpha", "customroles.bailiwick.dev", "both"], "Ceiling", "BeyondCeiling");
     assert!(message.contains("podtemplates"), "{message}");
 
-    // It grows again, then shrinks while no operator runs: the binding is changed under the smaller ceiling.
+    // It grows again, then shrinks while no operator runs: the binding changes under the smaller ceiling.
     assert!(cluster.helm_upgrade(VALUES).status.success());
     cluster.apply(&binding("alpha", "both", "CustomRole/both", &["ada", "bob"]));
     cluster.can(&ada, &[DELETE, SERVICE].concat());
@@ -249,7 +249,7 @@ fn a_revocation_that_the_api_server_refuses_to_have_written_is_done_by_deleting(
     cluster.can(&bob, DELETE);
     cluster.settle();
 
-    // Whoever deletes this takes the operator's ceiling in alpha away: from now on it may write no grant there.
+    // Deleting this removes the operator's ceiling in alpha: from now on it may write no grant there.
     cluster.run(&["-n", "alpha", "delete", "rolebindings.rbac.authorization.k8s.io", "bailiwick-grantable"]);
     cluster.apply(&binding("alpha", "deleters", "CustomRole/deleter", &["ada"]));
     cluster.cannot(&bob, DELETE);
@@ -285,7 +285,7 @@ fn a_role_with_one_holder_has_one_and_roles_stay_in_the_place_that_they_are_for(
     cluster.is_refused(&on_the_cluster("nobody").with_groups(&["admins"]), power);
     cluster.is_refused(&Question::of_service_account("alpha", "robot", ""), power);
 
-    // A suspended holder passes it on, and does not get it back when activated.
+    // A suspended holder loses it to the next, and does not get it back when activated.
     patch(&cluster, &["users.bailiwick.dev", "ada"], r#"{"spec":{"suspended":true}}"#);
     cluster.cannot(&ada, power);
     cluster.can(&bob, power);
@@ -299,7 +299,7 @@ fn a_role_with_one_holder_has_one_and_roles_stay_in_the_place_that_they_are_for(
     cluster.is_refused(&in_alpha("ada"), &["delete deployments.apps"]);
     assert!(cluster.allowed(&bob, power[0]));
 
-    // Whatever admission let through: the operator gives a role only where it is for.
+    // Whatever admission accepted, the operator assigns a role only where it may.
     cluster.apply(&binding("alpha", "site-role-here", "SiteRole/owner", &["eve"]));
     cluster.apply(&binding("alpha", "one-holder-here", "SiteRole/site-admin", &["eve"]));
     cluster.apply(&site_binding("organization-role-there", "organization-manager", &["eve"]));
@@ -335,7 +335,7 @@ fn of_two_users_with_one_username_the_older_counts() {
     assert!(message.contains("User ada"), "{message}");
     cluster.settle();
     assert!(cluster.allowed(&ada, DELETE[0]), "a younger User suspends nobody");
-    // Deleting one of them is not deleting the username: the other one speaks for it now, and says suspended.
+    // Deleting one of them does not delete the username: the other one counts for it now, and is suspended.
     cluster.run(&["delete", "users.bailiwick.dev", "ada"]);
     cluster.cannot(&ada, DELETE);
     cluster.await_reason(&impostor, "Ready", "Suspended");
@@ -345,7 +345,7 @@ fn of_two_users_with_one_username_the_older_counts() {
 
 #[test]
 fn nobody_gets_a_role_by_creating_the_group_that_a_binding_was_waiting_for() {
-    // Without the policy that keeps user administrators from such Groups: the operator's own rule holds alone.
+    // Without the policy that keeps user administrators from such Groups, to test the operator's own rule.
     let cluster =
         Cluster::with_operator(&VALUES.replacen('{', "{admissionPolicies: {handingOutRoles: {enabled: false}}, ", 1));
     let plain = "{privileged: false, permissions: [{resource: templates, actions: [update]}]}";
@@ -371,23 +371,23 @@ fn nobody_gets_a_role_by_creating_the_group_that_a_binding_was_waiting_for() {
         cluster.eventually("another second has begun", || now().as_second() > written);
     };
 
-    // A user administrator creates one, and says that it is vouched for.
+    // A user administrator creates one, with a forged note.
     let forged = group("alpha", "first", &["uma"])
         .replace("namespace: alpha}", "namespace: alpha, annotations: {bailiwick.dev/vouched: 'true'}}");
     cluster.try_apply_as(&uma, &forged).unwrap();
-    // Where nothing overwrites the note, the operator pays no attention to it.
+    // Where nothing overwrites the note, the operator ignores it.
     let vouching = cluster.has_mutating_policies();
     assert_eq!(vouched("first"), if vouching { "false" } else { "true" });
     let message = cluster.await_reason(&first, "SubjectsResolved", "GroupNotVouched");
     assert!(message.contains(r#"subjects[0] (Group "first")"#), "{message}");
     cluster.is_refused(&in_alpha("uma"), DELETE);
-    // A role that is no matter of trust is theirs to give.
+    // They may assign a role that is not privileged.
     cluster.can(&in_alpha("uma"), &["update podtemplates"]);
     // Nor by changing the Group that they created.
     cluster.try_apply_as(&uma, &group("alpha", "first", &["uma", "bob"])).unwrap();
     cluster.can(&in_alpha("bob"), &["update podtemplates"]);
     cluster.is_refused(&in_alpha("bob"), DELETE);
-    // Once somebody writes the binding again, they know the Group. A label is no word about who gets the role.
+    // Writing the binding again shows that its author knows the Group. A label does not affect who gets the role.
     let group_created = cluster.get(&["-n", "alpha", "groups.bailiwick.dev", "first"])["metadata"].clone();
     let group_created = second(&group_created["creationTimestamp"]);
     cluster.eventually("that second is over", || now().as_second() > group_created);
@@ -397,7 +397,7 @@ fn nobody_gets_a_role_by_creating_the_group_that_a_binding_was_waiting_for() {
     cluster.is_refused(&in_alpha("uma"), DELETE);
     patch(&cluster, &first, r#"{"spec":{"expiresAt":"2999-01-01T00:00:00Z"}}"#);
     cluster.can(&in_alpha("uma"), DELETE);
-    // A Group that is created anew is another one.
+    // A recreated Group is another one.
     let deleted = cluster.kubectl_as(&uma, &["-n", "alpha", "delete", "groups.bailiwick.dev", "first"]);
     assert!(deleted.status.success());
     cluster.cannot(&in_alpha("uma"), DELETE);
@@ -406,13 +406,13 @@ fn nobody_gets_a_role_by_creating_the_group_that_a_binding_was_waiting_for() {
     cluster.await_reason(&first, "SubjectsResolved", "GroupNotVouched");
     cluster.is_refused(&in_alpha("uma"), DELETE);
 
-    // A manager of the organization may hand out roles to it, so their Group counts.
+    // A manager of the organization may assign roles to it, so their Group counts.
     cluster.try_apply_as(&mona, &group("alpha", "second", &["bob"])).unwrap();
     let second = ["-n", "alpha", "rolebindings.bailiwick.dev", "second"];
     if vouching {
         assert_eq!(vouched("second"), "true");
     } else {
-        // Nobody knows who wrote it, so it counts when somebody writes the binding again.
+        // Its author is unknown, so it counts once somebody writes the binding again.
         cluster.await_reason(&second, "SubjectsResolved", "GroupNotVouched");
         cluster.is_refused(&in_alpha("bob"), DELETE);
         another_second();
@@ -420,7 +420,7 @@ fn nobody_gets_a_role_by_creating_the_group_that_a_binding_was_waiting_for() {
     }
     cluster.can(&in_alpha("bob"), DELETE);
 
-    // And a Group that a manager takes over counts from then on.
+    // And a Group counts once a manager has taken it over.
     cluster.try_apply_as(&uma, &group("alpha", "third", &["uma"])).unwrap();
     cluster.await_reason(
         &["-n", "alpha", "rolebindings.bailiwick.dev", "third"],

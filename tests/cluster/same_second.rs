@@ -1,9 +1,9 @@
-//! Objects that are created in one second: what came first is decided by what the operator saw, and stays decided.
+//! Objects created within one second: the operator's observations decide the order, which then stays.
 
 use crate::support::manifests::{binding, custom_role, group, organization, users};
 use crate::support::{Cluster, Question};
 
-/// As the chart renders for Kubernetes 1.35 and older, which cannot note on a Group who created it.
+/// As the chart renders for Kubernetes 1.35 and older, which cannot note a Group's creator.
 const WITHOUT_MUTATION: &str =
     "{namespaceWhitelist: [alpha, beta], admissionPolicies: {groupVouched: {enabled: false}}}";
 const DELETE: &[&str] = &["delete podtemplates"];
@@ -17,7 +17,8 @@ fn created(cluster: &Cluster, object: &[&str]) -> String {
     cluster.get(object)["metadata"]["creationTimestamp"].as_str().unwrap().to_owned()
 }
 
-/// Applies `manifest(name)` until the Group and the binding of that name were created in one second. Returns the name.
+/// Applies `manifest(name)` until the Group and the binding of that name were created within one second. Returns the
+/// name.
 fn in_one_second(cluster: &Cluster, prefix: &str, manifest: impl Fn(&str) -> String) -> String {
     let mut names = (0..30).map(|n| format!("{prefix}{n}"));
     let name = names.find(|name| {
@@ -48,14 +49,14 @@ fn a_group_that_is_applied_with_its_binding_holds_a_privileged_role_and_keeps_it
     let uid = cluster.get(&["-n", "alpha", "groups.bailiwick.dev", &name])["metadata"]["uid"].clone();
     cluster.eventually("it is on record", || cluster.get(&object)["status"]["olderGroups"] == serde_json::json!([uid]));
 
-    // An operator that has seen neither of them finds the same.
+    // An operator that saw neither of them reaches the same result.
     cluster.kill_operator();
     cluster.start_operator();
     cluster.settle();
     cluster.await_reason(&object, "SubjectsResolved", "Resolved");
     cluster.can(&in_alpha("ada"), DELETE);
 
-    // `kubectl describe` shows nothing of what is over.
+    // `kubectl describe` shows nothing outdated.
     cluster.apply(&binding("alpha", &name, "CustomRole/deleter", &["ada"]));
     cluster.eventually_or(
         || cluster.get(&object)["status"].get("olderGroups").is_none(),
@@ -67,7 +68,7 @@ fn a_group_that_is_applied_with_its_binding_holds_a_privileged_role_and_keeps_it
         |cluster| cluster.get(&held)["status"].to_string(),
     );
 
-    // The same the other way round is the attack: somebody creates the Group that a binding waits for.
+    // The reverse order is the attack: somebody creates the Group that a binding waits for.
     let waiting = |name: &str| {
         binding("alpha", name, "CustomRole/deleter", &[&format!("Group/{name}")]) + &group("alpha", name, &["bob"])
     };
@@ -108,7 +109,7 @@ fn a_team_that_takes_over_a_released_namespace_applies_its_folder_in_one_go() {
             cluster.await_reason(&["-n", "alpha", &format!("{kind}.bailiwick.dev"), name], "Ready", "Reconciled");
         }
         cluster.can(&in_alpha("ada"), DELETE);
-        // What the former team left is not theirs.
+        // The former team's objects are not theirs.
         cluster.await_reason(
             &["-n", "alpha", "rolebindings.bailiwick.dev", "former"],
             "Ready",

@@ -1,5 +1,5 @@
-//! What the operator does while the API server answers badly, late, half or not at all; and what is there afterwards,
-//! which has to be what there would have been without all that.
+//! The operator while the API server answers badly, late, partially or not at all; afterwards the state has to be as if
+//! none of that had happened.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,11 +12,11 @@ use crate::support::manifests::{binding, custom_role, group, organization, site_
 use crate::support::{Cluster, DENIALS, Fault, Faults, Question, Random, Storm};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta, gamma], defaultOrganization: {create: false}}";
-/// On every place: in namespaces, on the cluster and in the release namespace.
+/// At every place: in namespaces, on the cluster and in the release namespace.
 const OVERSEER: &str = "{assignableTo: [Site, Organization], permissions: [{resource: templates, actions: [delete]}, \
                         {resource: users, actions: [create]}, {resource: configuration, actions: [update]}]}";
 
-/// A cluster with an operator behind a proxy, and the RBAC that was there before it.
+/// A cluster with an operator behind a proxy, and the RBAC from before it.
 fn behind_a_proxy(seed: u64) -> (Cluster, BTreeSet<String>) {
     let mut cluster = Cluster::with_chart(VALUES);
     cluster.put_faults_between(seed);
@@ -29,7 +29,7 @@ fn faults(cluster: &Cluster) -> &Faults {
     cluster.faults.as_ref().unwrap()
 }
 
-/// Some of everything, and other things in every round.
+/// Some objects of every kind, different in every round.
 fn world(round: usize) -> String {
     let people: Vec<String> = (0..8).map(|i| format!("p{}-{i}", round % 3)).collect();
     let people: Vec<&str> = people.iter().map(String::as_str).collect();
@@ -57,7 +57,7 @@ fn after_a_storm_of_any_kind_everything_is_as_it_should_be() {
         let start = Instant::now();
         let rate = if matches!(fault, Fault::DroppedWatch | Fault::ExpiredWatch) { 0.2 } else { 0.5 };
         let storm = Storm::default().with(fault, rate);
-        // With its Lease the operator is at work in the middle of the storm; without it is taken off its work.
+        // With its Lease the operator works in the middle of the storm; without, it loses leadership.
         faults(&cluster).storm(if round % 2 == 0 { storm } else { storm.sparing_the_lease() });
         cluster.apply(&world(round));
         cluster.run(&["delete", "users.bailiwick.dev", &format!("p{}-{}", round % 3, round % 8)]);
@@ -106,14 +106,14 @@ fn a_leader_that_could_not_renew_its_lease_writes_again_soon() {
             cluster.operator_log()
         );
     };
-    // Again and again: what makes the pauses longer has to be forgotten when it is over.
+    // Repeatedly: the cause of longer pauses has to be forgotten once it is over.
     for name in ["first", "second", "third"] {
         faults(&cluster).storm(Storm::default().with(Fault::ServerError, 1.0).only("/leases"));
         cluster.eventually("renewals fail", || faults(&cluster).hits(Fault::ServerError) >= 5);
         faults(&cluster).calm();
         writes_soon(name);
     }
-    // Who deletes the Lease does not put an end to it either.
+    // Deleting the Lease does not stop it either.
     let lease = || cluster.get(&["-n", "bailiwick-system", "leases"])["items"][0].clone();
     let uid = lease()["metadata"]["uid"].clone();
     cluster.run(&["-n", "bailiwick-system", "delete", "lease", "bailiwick"]);
@@ -129,8 +129,8 @@ fn what_was_written_and_deleted_while_the_watch_was_broken_is_made_again() {
     let (cluster, before) = behind_a_proxy(Random::seed());
     cluster.apply(&world(0));
     cluster.is_as_desired(&before);
-    // The operator still hears of its own objects, and writes, but not of what becomes of native RBAC. What its watch
-    // could go on from is gone, so the deletion is in no event that it will ever get.
+    // The operator still sees its own objects, and writes, but does not see native RBAC. Its watch cannot resume, so no
+    // event will ever show it the deletion.
     let deaf = Storm::default().with(Fault::ExpiredWatch, 1.0).with(Fault::ServerError, 1.0);
     faults(&cluster).storm(deaf.only("/rbac.authorization.k8s.io/v1/rolebindings"));
     cluster.eventually("the watch is broken", || faults(&cluster).hits(Fault::ServerError) >= 2);
@@ -154,14 +154,14 @@ fn an_end_is_not_late_because_something_else_cannot_be_written() {
     cluster.apply(
         &(organization("gamma", "{namespace: gamma}") + first + &format!("{{expiresAt: \"{end}\", roleRef: {last}")),
     );
-    // Nothing else gives this to somebody in this round.
+    // Nothing else grants this in this round.
     let who = Question::of("p0-7@example.com", "alpha");
     cluster.settle();
     cluster.run(&["-n", "alpha", "delete", "rolebindings.bailiwick.dev", "b0", "b1", "b2", "b3", "b4", "b5"]);
     cluster.run(&["-n", "alpha", "delete", "groups.bailiwick.dev", "crew"]);
     cluster.can(&who, &["delete podtemplates"]);
     cluster.settle();
-    // New roles of this namespace cannot be made, so the pauses of its unit become long.
+    // New roles of this namespace cannot be created, so the pauses of its key become long.
     faults(&cluster).storm(Storm::default().with(Fault::ServerError, 1.0).only("/namespaces/alpha/roles"));
     let role = "{permissions: [{resource: templates, actions: [update]}]}";
     cluster.apply(
@@ -175,7 +175,7 @@ fn an_end_is_not_late_because_something_else_cannot_be_written() {
     assert!(late < SignedDuration::from_secs(2), "late by {late:#}\n{}", cluster.operator_log());
 }
 
-/// A webhook chooses the code of its denial, and its reason.
+/// A webhook chooses the code and the reason of its denial.
 #[test]
 fn a_revocation_that_a_webhook_denies_is_done_by_deleting() {
     let (cluster, _) = behind_a_proxy(Random::seed());
@@ -204,7 +204,7 @@ fn a_revocation_that_a_webhook_denies_is_done_by_deleting() {
     }
 }
 
-/// What of native RBAC names somebody.
+/// The native RBAC objects that name a user.
 fn naming(cluster: &Cluster, name: &str) -> Vec<String> {
     let named = format!("{name}@example.com");
     let native = cluster.rbac().into_iter().filter(|(_, content)| content.to_string().contains(&named));
@@ -225,7 +225,7 @@ fn what_takes_access_away_does_not_wait_for_what_gives_it() {
     cluster.can(&everywhere[0], &["delete podtemplates"]);
     cluster.can(&everywhere[1], &["update podtemplates"]);
 
-    // A role that has to be there before its binding, and somebody who is made to hold it and everything else.
+    // A role that has to exist before its binding, and a user who will hold it and everything else.
     faults(&cluster).storm(Storm::default().with(Fault::Held, 1.0).only("/namespaces/alpha/roles"));
     let role = custom_role("alpha", "new", "{permissions: [{resource: templates, actions: [update]}]}");
     cluster.apply(&(role + &binding("alpha", "new", "CustomRole/new", &["p0-5"])));
@@ -236,13 +236,13 @@ fn what_takes_access_away_does_not_wait_for_what_gives_it() {
         cluster.cannot(place, &["delete podtemplates", "update podtemplates", "create deployments.apps"]);
     }
     cluster.eventually("nothing names who is suspended", || naming("p0-5").is_empty());
-    // The operator waits 30 s for an answer before it gives a write up.
+    // The operator waits 30 s for an answer before it abandons a write.
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}\n{}", start.elapsed(), cluster.operator_log());
     assert!(held());
     faults(&cluster).calm();
     cluster.is_as_desired(&before);
 
-    // Nor for a role that loses what it gives.
+    // Nor for a role that loses rules.
     faults(&cluster).storm(Storm::default().with(Fault::Held, 1.0).only("/namespaces/alpha/roles/"));
     cluster.apply(&custom_role("alpha", "editor", "{permissions: [{resource: templates, actions: [update]}]}"));
     cluster.eventually("the role is being written", held);
@@ -254,7 +254,7 @@ fn what_takes_access_away_does_not_wait_for_what_gives_it() {
     faults(&cluster).calm();
     cluster.is_as_desired(&before);
 
-    // Of what is being given itself: everything but that goes at once, and that when it is written.
+    // From a binding that is being granted: everything else goes at once, and this subject once it is written.
     let b3 = |subjects: &[&str]| binding("alpha", "b3", "CustomRole/editor", subjects);
     let hold_b3 = || {
         let storm = Storm::default().with(Fault::Held, 1.0).only("/alpha/rolebindings/bailiwick:role-binding:b3:");
@@ -277,7 +277,7 @@ fn what_takes_access_away_does_not_wait_for_what_gives_it() {
     cluster.eventually("nothing names who is suspended", || naming("p0-3").is_empty());
     cluster.is_as_desired(&before);
 
-    // Nor does it wait for something else that is being taken away; and what gives access does not for long.
+    // Nor does it wait for another revocation; and grants do not wait for long.
     hold_b3();
     cluster.apply(&b3(&["p0-2", "Group/crew"]));
     cluster.eventually("the binding is being written", held);
@@ -294,7 +294,7 @@ fn what_takes_access_away_does_not_wait_for_what_gives_it() {
     cluster.is_as_desired(&before);
 }
 
-/// As many as there are places, and some more.
+/// More than the number of places.
 const MANY: u64 = 70;
 
 #[test]
@@ -316,7 +316,7 @@ fn no_number_of_writes_that_are_not_answered_holds_up_what_takes_access_away() {
     };
     let within = |start: Instant| assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
 
-    // Out of a group, while something else in the namespace is being given.
+    // Out of a group, while another grant of the namespace is in flight.
     hold("/alpha/rolebindings/bailiwick:role-binding:b3:");
     let b3 = ["p0-3", "Group/crew", "ServiceAccount/ci", "stranger", "ServiceAccount/new"];
     cluster.apply(&binding("alpha", "b3", "CustomRole/editor", &b3));
@@ -334,7 +334,7 @@ fn no_number_of_writes_that_are_not_answered_holds_up_what_takes_access_away() {
     cluster.eventually("nothing in alpha names who left the group", || naming_in("alpha").is_empty());
     cluster.is_as_desired(&before);
 
-    // Out of a group, while elsewhere more is being given than there are places.
+    // Out of a group, while more grants than places are in flight elsewhere.
     hold("/namespaces/alpha/rolebindings");
     let many: Vec<String> =
         (0..MANY).map(|n| binding("alpha", &format!("many-{n}"), "CustomRole/editor", &["p0-7"])).collect();
@@ -347,7 +347,7 @@ fn no_number_of_writes_that_are_not_answered_holds_up_what_takes_access_away() {
     faults(&cluster).calm();
     cluster.is_as_desired(&before);
 
-    // Nor while more is being taken away elsewhere than there are places, which holds up nothing that is given either.
+    // Nor while more revocations than places are in flight elsewhere, which hold up no grant either.
     hold("/namespaces/alpha/rolebindings");
     let suspend = |name: &str| {
         cluster.run(&["patch", "users.bailiwick.dev", name, "--type=merge", "-p", r#"{"spec":{"suspended":true}}"#]);
@@ -374,7 +374,7 @@ fn a_conflict_that_does_not_end_is_not_tried_without_a_pause() {
     let (cluster, before) = behind_a_proxy(Random::seed());
     cluster.apply(&world(0));
     cluster.is_as_desired(&before);
-    // Nothing is there that the new binding could be in conflict with; and the other is still what it was.
+    // The new binding conflicts with nothing, and the other is unchanged.
     let new = binding("alpha", "new", "CustomRole/editor", &["p0-0"]);
     for changed in [new, binding("alpha", "b0", "CustomRole/editor", &["p0-1", "p0-2"])] {
         let conflicts = || faults(&cluster).hits(Fault::Conflict);

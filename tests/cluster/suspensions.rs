@@ -1,4 +1,4 @@
-//! Suspended users: the lists that the operator keeps for the admission policies, and how soon they act.
+//! Suspended users: the lists that the operator keeps for the admission policies, and how soon they take effect.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::support::{Cluster, Question, RELEASE};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha], defaultOrganization: {create: false}}";
 
-/// Everybody has their access by a group of the identity provider, which RBAC cannot take from one of them.
+/// All users have access through a group of the identity provider, which RBAC cannot take from one of them.
 fn cluster() -> Cluster {
     let cluster = Cluster::with_operator(VALUES);
     let users: String = ["ada", "bob", "nada"].iter().map(|name| user(name)).collect();
@@ -27,7 +27,7 @@ fn suspend(cluster: &Cluster, name: &str, suspended: bool) {
     cluster.run(&["patch", "users.bailiwick.dev", name, "--type=merge", "-p", &patch]);
 }
 
-/// What the API server says to somebody who would create something; it creates nothing.
+/// The API server's answer to a user that would create something, as a dry run.
 fn answer(cluster: &Cluster, who: &Path) -> String {
     answer_to(cluster, who, &group("alpha", "trial", &[]))
 }
@@ -61,14 +61,14 @@ fn a_suspended_user_writes_nothing_whatever_group_they_come_with() {
     assert!(answer(&cluster, &ada).contains("is suspended"), "{}", answer(&cluster, &ada));
     assert!(answer(&cluster, &nada).contains("created"), "{}", answer(&cluster, &nada));
 
-    // Nobody is there to write the list, and it acts all the same; but not where nothing puts the label on.
+    // No operator writes the list, and the suspension works anyway; but not where nothing sets the label.
     cluster.quiet();
     cluster.stop_operator();
     suspend(&cluster, "nada", true);
     if cluster.has_mutating_policies() {
         cluster.eventually("nada writes nothing", || answer(&cluster, &nada).contains("is suspended"));
         assert!(label(&cluster, "nada") && !listed(&cluster, "nada@example.com"));
-        // Nor does it help to have somebody take the label off.
+        // Having somebody remove the label does not help either.
         cluster.run(&["label", "users.bailiwick.dev", "nada", "bailiwick.dev/suspension-"]);
         assert!(label(&cluster, "nada"), "the policy puts it back");
     } else {
@@ -83,7 +83,7 @@ fn a_suspended_user_writes_nothing_whatever_group_they_come_with() {
     cluster.eventually("ada is not", || !listed(&cluster, "ada@example.com"));
     assert!(answer(&cluster, &ada).contains("created"), "{}", answer(&cluster, &ada));
 
-    // What somebody emptied is written again.
+    // An emptied list is written again.
     let patch = r#"{"data":{"names-0":"","names-1":""}}"#;
     cluster.run(&["-n", RELEASE, "patch", "configmap", "bailiwick-suspended", "-p", patch]);
     cluster.eventually("nada is on the list again", || listed(&cluster, "nada@example.com"));
@@ -95,7 +95,7 @@ fn a_suspended_user_writes_nothing_whatever_group_they_come_with() {
     assert_eq!(cluster.writes(), before, "a restart writes nothing");
 }
 
-/// What they write there would grant from when an organization takes the namespace.
+/// Their objects there would take effect once an organization takes the namespace.
 #[test]
 fn where_no_organization_is_yet_they_write_nothing_of_bailiwicks() {
     let mut cluster =
@@ -109,7 +109,7 @@ fn where_no_organization_is_yet_they_write_nothing_of_bailiwicks() {
     let map = "{apiVersion: v1, kind: ConfigMap, metadata: {name: trial, namespace: beta}}";
     let ours = group("beta", "trial", &["ada"]);
     cluster.eventually("ada's team may write", || answer_to(&cluster, &ada, &ours).contains("created"));
-    // By the list, and, while nobody is there to write it, by the label.
+    // Through the list, and, while no operator writes it, through the label.
     for operator_runs in [true, false] {
         if !operator_runs {
             suspend(&cluster, "ada", false);
@@ -119,7 +119,7 @@ fn where_no_organization_is_yet_they_write_nothing_of_bailiwicks() {
         }
         suspend(&cluster, "ada", true);
         if !operator_runs && !cluster.has_mutating_policies() {
-            // Nothing puts the label on: she is stopped by the list of the next operator.
+            // Nothing sets the label: the next operator's list stops her.
             assert!(answer_to(&cluster, &ada, &ours).contains("created"));
             cluster.start_operator();
         }
@@ -130,7 +130,7 @@ fn where_no_organization_is_yet_they_write_nothing_of_bailiwicks() {
             cluster.eventually("it is by the list", || listed(&cluster, "ada@example.com") && !label(&cluster, "ada"));
             assert!(answer_to(&cluster, &ada, &ours).contains("is suspended"));
         }
-        // What else is there is not Bailiwick's business.
+        // Other objects are not Bailiwick's business.
         assert!(answer_to(&cluster, &ada, map).contains("created"));
     }
 }
@@ -162,12 +162,12 @@ fn a_policy_that_is_missing_or_changed_is_reported() {
     let message = cluster.await_reason(&default, "PoliciesInPlace", "PolicyMissing");
     assert!(message.contains("ValidatingAdmissionPolicyBinding bailiwick-suspending (PolicyMissing)"), "{message}");
     assert_eq!((state("PolicyMissing"), state("PolicyChanged")), (Some(1), Some(1)));
-    // Without our kinds the policies keep nobody else from working.
+    // Without our kinds, the policies keep nobody else from working.
     cluster.run(&["label", "namespace", "alpha", "bailiwick.dev/organization=alpha"]);
     cluster.run(&["delete", "crd", "users.bailiwick.dev"]);
     for n in 0..20 {
         cluster.run(&["-n", "alpha", "create", "configmap", &format!("written-{n}")]);
     }
-    // Nothing that is granted rests on them.
+    // No grant depends on them.
     assert_eq!(cluster.condition(&default, "Ready").unwrap().0, "True");
 }

@@ -1,4 +1,4 @@
-//! Objects that an older schema let through and that this operator cannot read.
+//! Objects that an older schema accepted and that this operator cannot read.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::{Cluster, Question, outcome, repository, text};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
 
-/// Dates that the format `date-time` lets through.
+/// Dates that the format `date-time` accepts.
 const ODD_TIMES: [&str; 3] =
     ["2027-01-31T18:00:00.01234567890123456789Z", "2027-01-31T18:00:00+99:99", "2027-01-31T18:00:00Zt-foo"];
 
@@ -15,7 +15,7 @@ fn expiring(manifest: &str, time: &str) -> String {
     manifest.replacen("spec: {", &format!("spec: {{expiresAt: {time:?}, "), 1)
 }
 
-/// Has the API server check nothing of the spec of these kinds, as a schema of another version may.
+/// Makes the API server accept any spec of these kinds, as a schema of another version may.
 fn forget_the_schema(cluster: &Cluster, kinds: &[&str]) {
     for kind in kinds {
         let patch = json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
@@ -32,7 +32,7 @@ fn forget_the_schema(cluster: &Cluster, kinds: &[&str]) {
     }
 }
 
-/// Merges into the spec of an object what no type of ours has; tries until the API server has taken over the schema.
+/// Merges a value into the spec that none of our types has; retries until the API server uses the new schema.
 fn make_odd(cluster: &Cluster, object: &[&str], spec: &Value) {
     let patch = json!({"spec": spec}).to_string();
     let words = [&["patch"][..], object, &["--type=merge", "-p", &patch]].concat();
@@ -89,7 +89,7 @@ fn an_unreadable_binding_is_never_ready_and_its_group_stays_guarded() {
     cluster.can(&Question::of("ada@example.com", "alpha"), &["delete pods"]);
     cluster.can(&Question::of("uma@example.com", "alpha"), &["update groups.bailiwick.dev"]);
     cluster.settle();
-    // As the previous version's schema had it.
+    // As in the previous version's schema.
     let field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/expiresAt";
     let remove = ["maxLength", "x-kubernetes-validations"];
     let remove = remove.map(|key| json!({"op": "remove", "path": format!("{field}/{key}")}));
@@ -104,7 +104,7 @@ fn an_unreadable_binding_is_never_ready_and_its_group_stays_guarded() {
     };
     for time in ODD_TIMES {
         make_odd(&cluster, &managers, &json!({"expiresAt": time}));
-        // What is said of the time before this one stays until the operator has seen it.
+        // The status for the previous time stays until the operator has seen this one.
         cluster.eventually("the operator says which time it cannot read", || {
             unreadable(&cluster, &managers).contains(time)
         });
@@ -118,7 +118,7 @@ fn an_unreadable_binding_is_never_ready_and_its_group_stays_guarded() {
         cluster.can(&Question::of("bob@example.com", "alpha"), &["get podtemplates"]);
         assert!(cluster.operator.as_ref().unwrap().lines("not_ready_objects").contains("reason=\"Unreadable\"} 1"));
     }
-    // One that was never read: of a role that is not privileged, with nobody else in its Group.
+    // One that was never readable: for a role that is not privileged, with nobody else in its Group.
     let fresh =
         custom_role("alpha", "small", "{privileged: false, permissions: [{resource: templates, actions: [read]}]}")
             + &group("alpha", "fresh", &[])
@@ -128,7 +128,7 @@ fn an_unreadable_binding_is_never_ready_and_its_group_stays_guarded() {
     cluster.eventually("its Group is privileged", || {
         cluster.get(&["-n", "alpha", "groups.bailiwick.dev", "fresh"])["status"]["privileged"] == json!(true)
     });
-    // Under the schema of this version it stays as it is until somebody repairs it, and so does what its status says.
+    // Under this version's schema it stays unchanged until somebody repairs it, and so does its status.
     let crds = repository().join("charts/bailiwick/crds");
     cluster.run(&["apply", "--server-side", "--force-conflicts", "-f", crds.to_str().unwrap()]);
     let two = json!({"subjects": [{"kind": "Group", "name": "team"}, {"kind": "User", "name": "bob@example.com"}]});
@@ -216,7 +216,7 @@ fn each_kind_withholds_what_it_gives_and_keeps_what_it_guards() {
         assert_eq!(extra["status"]["privileged"], json!(true));
     };
     holds(&cluster);
-    // Nobody takes over: neither a younger User nor another Organization.
+    // Nothing takes over: neither a younger User nor another Organization.
     cluster.apply(&organization("rival", "{namespace: beta}"));
     cluster.await_reason(&["organizations.bailiwick.dev", "rival"], "NamespaceAssigned", "AlreadyClaimed");
     cluster.apply(&user("dan").replace("name: dan}", "name: twin}"));
@@ -225,7 +225,7 @@ fn each_kind_withholds_what_it_gives_and_keeps_what_it_guards() {
     cluster.stop_operator();
     cluster.start_operator();
     holds(&cluster);
-    // Repaired, all is as it was.
+    // Once repaired, everything is as before.
     for (object, spec) in &objects {
         let field = spec.as_object().unwrap().keys().next().unwrap();
         let repaired = match field.as_str() {

@@ -1,5 +1,5 @@
-//! `render` reads manifests as kubectl does, and refuses what the API server refuses: every file of `tests/manifests`, and
-//! every object in it, against the real ones.
+//! `render` reads manifests as kubectl does, and refuses what the API server refuses: every file of `tests/manifests`,
+//! and every object in it, against the real ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use serde_json::Value;
 
 use crate::support::{Cluster, repository, text};
 
-/// Where `render` refuses what kubectl takes without a word, and then does something else than the author may think.
+/// `render` refuses these, while kubectl silently does something that the author may not expect.
 const STRICTER: [&str; 5] = [
-    // kubectl does not read the second object.
+    // kubectl ignores the second object.
     "after-the-end.yaml",
     // kubectl takes the last of two values.
     "duplicatekey.yaml",
-    // kubectl puts U+FFFD in place of what is not UTF-8.
+    // kubectl replaces bytes that are not UTF-8 by U+FFFD.
     "latin1.yaml",
     // kubectl decodes it.
     "tag-binary.yaml",
-    // `kubectl apply` leaves out a null that no field is there for. `kubectl create` and server-side apply refuse it.
+    // `kubectl apply` drops a null in an unknown field. `kubectl create` and server-side apply refuse it.
     "unknown-null.yaml",
 ];
 
@@ -35,13 +35,13 @@ fn name(file: &Path) -> &str {
     file.file_name().unwrap().to_str().unwrap()
 }
 
-/// As kubectl names an object.
+/// The name of an object in kubectl's output.
 fn id(object: &Value) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     format!("{}.bailiwick.dev/{}", text(&object["kind"]).to_lowercase(), text(&object["metadata"]["name"]))
 }
 
-/// What kubectl would send: one JSON value after the other.
+/// The JSON values that kubectl would send, one after the other.
 fn sent(cluster: &Cluster, file: &Path) -> Result<Vec<Value>, String> {
     let words = ["create", "--dry-run=client", "-o", "json", "-f", file.to_str().unwrap()];
     let output = cluster.kubectl(&words);
@@ -59,7 +59,7 @@ fn sent(cluster: &Cluster, file: &Path) -> Result<Vec<Value>, String> {
     Ok(values)
 }
 
-/// kubectl writes large numbers in another way.
+/// kubectl formats large numbers differently.
 fn same_numbers(value: &mut Value) {
     match value {
         Value::Number(number) if !number.is_i64() => *value = number.as_f64().into(),
@@ -120,7 +120,7 @@ fn render_refuses_every_object_that_the_api_server_refuses() {
         }
         let accepted = said.lines().filter_map(|line| line.strip_suffix(" created (server dry run)"));
         let accepted: BTreeSet<&str> = accepted.collect();
-        // A problem is of the last object that begins before it.
+        // A problem belongs to the last object that begins before it.
         let begin = |object: &Document| (object.problem("", "").line, id(&object.value));
         let ours = objects.iter().filter(|object| object.text(&["apiVersion"]).starts_with("bailiwick.dev/"));
         let begins: BTreeMap<usize, String> = ours.map(begin).collect();

@@ -1,4 +1,4 @@
-//! Who may do what by native objects alone: bindings × rules, as RBAC adds them up.
+//! Access through native objects alone: bindings × rules, added up as RBAC does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use bailiwick::core::rbac::{DesiredSet, NativeKind, Owner, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, RuleSet};
 use bailiwick::core::uid::Uid;
 
-/// What one binding gives: where, to whom, and from which source.
+/// The grant of one binding: where, to which subject, and from which source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grant {
     pub place: Name,
@@ -25,7 +25,7 @@ pub struct Access {
     pub roles: BTreeMap<NativeRef, RuleSet>,
 }
 
-/// One right of one grantee in one place.
+/// One right of one subject in one place.
 pub type Right = (Name, Subject, Atom);
 
 /// The role to which a binding of this key refers.
@@ -77,7 +77,7 @@ impl Access {
         self.roles.get(&grant.role).is_some_and(|set| set.contains(atom))
     }
 
-    /// Whether a grantee has a right, from any source.
+    /// Whether a subject has a right, from any source.
     pub fn has(&self, (place, grantee, atom): &Right) -> bool {
         let mut grants = self.grants.iter().filter(|g| g.place == *place && g.grantee == *grantee);
         grants.any(|grant| self.allows(grant, atom))

@@ -1,4 +1,4 @@
-//! Small worlds from YAML, and questions about them, so that tables read as sentences.
+//! Builds small sites from YAML and answers questions about them, so that test tables read as sentences.
 
 use bailiwick::core::Name;
 use bailiwick::core::conditions::{Finding, Status, StatusDraft};

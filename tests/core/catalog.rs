@@ -1,4 +1,4 @@
-//! Words of the catalog: which native verbs an action is, on what, and for which names.
+//! Words of the catalog: the native verbs, resources and names behind each action.
 
 use bailiwick::api::{Action, Permission, Scope};
 use bailiwick::core::catalog::{Bounds, Target};
@@ -96,7 +96,7 @@ fn a_misspelled_key_is_refused() {
     assert!(Bounds::parse("releaseNamespace: r\nnamespaceWhitelist: []\ncatalog: {}\nextra: 1").is_err());
 }
 
-/// What belongs there would be given on the whole cluster.
+/// An empty name would grant cluster-wide.
 #[test]
 fn a_release_namespace_without_a_name_is_refused() {
     let error = Bounds::parse("releaseNamespace: \"\"\nnamespaceWhitelist: []\ncatalog: {}").unwrap_err();

@@ -1,5 +1,5 @@
-//! Who holds which namespace, and which organization is the default one: the sentences of the product, and what must
-//! hold in every history.
+//! Which organization holds which namespace, and which one is the default: the product's promises, and invariants of
+//! every history.
 
 use bailiwick::api::vocabulary as v;
 use bailiwick::core::claims;
@@ -19,7 +19,7 @@ fn organization(name: &str, spec: &str) -> String {
     format!("{{kind: Organization, metadata: {{name: {name}}}, spec: {{{spec}}}}}\n---\n")
 }
 
-/// The record on a namespace: whose it is, and of which object.
+/// The record on a namespace: the organization's name and UID.
 fn record(shell: &Shell, namespace: &str) -> Option<(String, String)> {
     let Some(Object::Namespace(meta)) = shell.store.objects.get(&slot(Kind::Namespace, "", namespace)) else {
         return None;
@@ -38,12 +38,12 @@ proptest! {
             let before: Vec<_> = SPACES.iter().map(|ns| (*ns, record(&shell, ns))).collect();
             shell.play(std::slice::from_ref(op));
             let organizations = shell.store.objects.keys().filter(|(kind, ..)| *kind == O).count();
-            // Where nobody has seen which of them came first, there is none.
+            // While their order is unknown, there is none.
             let first = order::first(claims::equal_candidates(&shell.cache), |organization| &organization.meta);
             let is_one = organizations > 0 && !matches!(first, First::Open(_));
             let defaults = shell.defaults().len();
             prop_assert!(defaults == usize::from(is_one) || defaults == 1 && organizations > 0, "{:?}", shell.defaults());
-            // Each organization holds one namespace at most, each namespace has one holder at most.
+            // Each organization holds at most one namespace, and each namespace has at most one holder.
             let mut held = std::collections::BTreeMap::new();
             for name in shell.all.organizations.keys() {
                 if let Some(namespace) = shell.holds(name) {
@@ -58,8 +58,8 @@ proptest! {
                     _ => false,
                 };
                 if let (Some(before), Some(after), false) = (before, record(&shell, namespace), let_go) {
-                    // A record names the same organization as long as it stands; only another object of that name may
-                    // take its place.
+                    // A record names the same organization while it exists; only another object of that name may take
+                    // its place.
                     prop_assert_eq!(&before.0, &after.0, "the claim on {} has moved", namespace);
                 }
             }
@@ -106,7 +106,7 @@ fn of_two_that_come_at_once_the_older_gets_the_namespace() {
     let mut shell = Shell::new();
     let apply =
         crate::build::objects(&(organization("younger", "namespace: n0") + &organization("older", "namespace: n0")));
-    // Seen in the wrong order: the younger one is a second younger.
+    // Seen in reverse order: the younger one is a second younger.
     for object in apply.into_iter().rev() {
         shell.store.now += 2;
         let events = shell.store.act(&Op::Put(Box::new(object)));
@@ -124,10 +124,10 @@ fn a_deleted_organization_leaves_its_namespace_reserved_for_its_name() {
     shell.delete(O, "", "a");
     shell.apply(&organization("b", "namespace: n0"));
     assert_eq!(shell.says(O, "b", "NamespaceAssigned"), "False ReservedFor");
-    // One of the same name cannot claim another …
+    // Another organization of the same name cannot claim another namespace …
     shell.apply(&organization("a", "namespace: n1"));
     assert_eq!(shell.says(O, "a", "NamespaceAssigned"), "False ReservedElsewhere");
-    // … and gets its own back, when the record is of this one.
+    // … and gets its own back once the record names it.
     shell.delete(O, "", "a");
     shell.apply(&organization("a", "namespace: n0"));
     assert_eq!(shell.holds("a").as_deref(), Some("n0"));
@@ -146,7 +146,7 @@ fn a_record_on_a_namespace_that_is_not_whitelisted_keeps_nobody_from_their_own()
     assert_eq!(shell.holds("a").as_deref(), Some("n0"));
 }
 
-/// Found by `nothing_is_missed_by_deciding_only_what_is_affected`: the claim on the other namespace was never made.
+/// Found by `nothing_is_missed_by_deciding_only_what_is_affected`: the other namespace was never claimed.
 #[test]
 fn when_a_record_elsewhere_is_released_the_wanted_namespace_is_claimed() {
     let mut shell = given(&organization("a", "namespace: n0"));
@@ -191,10 +191,10 @@ spec: {roleRef: {kind: SiteRole, name: s0}, subjects: [{kind: User, name: ada}]}
     for (kind, name) in [(Kind::RoleBinding, "old"), (Kind::Group, "g0"), (Kind::CustomRole, "c0")] {
         assert_eq!(shell.says(kind, name, "Ready"), "False FromFormerOrganization");
     }
-    // What is written from now on counts, but brings nothing old with it.
+    // New objects count, but bring nothing old back.
     shell.apply("{kind: RoleBinding, metadata: {name: new, namespace: n0}, spec: {roleRef: {kind: CustomRole, name: c0}, subjects: [{kind: Group, name: g0}]}}");
     assert_eq!(shell.says(Kind::RoleBinding, "new", "RoleResolved"), "False FromFormerOrganization");
-    // The former one comes back only when it is released again.
+    // The former one returns only after another release.
     shell.apply(&organization("a", "namespace: n0"));
     assert_eq!(shell.says(O, "a", "NamespaceAssigned"), "False AlreadyClaimed");
 }
@@ -236,7 +236,7 @@ fn a_namespace_has_to_be_available(#[case] spec: &str, #[case] said: &str) {
     assert_eq!(shell.says(O, "o", "Ready"), ready, "the member role is not there either");
 }
 
-/// `spec.namespace` is set once, so the message has to say all that can be done.
+/// `spec.namespace` cannot be changed, so the message has to name every way out.
 #[rstest]
 #[case::a_letter_less("team-blu", Some("team-blue"))]
 #[case::two_letters_swapped("taem-blue", Some("team-blue"))]
@@ -246,7 +246,7 @@ fn a_mistyped_namespace_is_met_with_the_similar_one(#[case] name: &str, #[case] 
     shell.play(&[Op::Bounds(vec!["team-blue", "team-green", RELEASE], false)]);
     shell.apply(&organization("o", &format!("namespace: {name}")));
     let message = shell.condition(O, "o", "NamespaceAssigned").message.to_string();
-    let hint = similar.map_or_else(String::new, |similar| format!(" The similar name {similar} is."));
+    let hint = similar.map_or_else(String::new, |similar| format!(" Did you mean {similar}?"));
     assert_eq!(
         message,
         format!(
@@ -278,7 +278,7 @@ spec: {members: [ada]}
     assert!(!shell.can("ada", "n0", "get apps/deployments"));
     assert_eq!(shell.says(O, "o", "Ready"), "False NotWhitelisted");
     assert_eq!(shell.says(Kind::Group, "g", "Ready"), "False NoOrganization");
-    // It is still on record, so back with the whitelist.
+    // It is still on record, so it returns with the whitelist.
     shell.play(&[Op::Bounds(vec!["n0"], false)]);
     assert!(shell.can("ada", "n0", "get apps/deployments"));
 }
@@ -320,7 +320,7 @@ fn without_a_whitelisted_release_namespace_the_default_organization_is_inert() {
     assert_eq!(shell.says(O, "a", "Ready"), "True NotSet");
 }
 
-/// Two manifests in any order: one end, never none and never two.
+/// Two manifests in any order have one result: never none, never two.
 #[rstest]
 #[case::both_ask("default: true", "default: true", "first")]
 #[case::second_asks("", "default: true", "second")]
@@ -374,7 +374,7 @@ fn what_was_there_before_a_claim_is_the_former_organizations_whatever_the_clocks
     assert!(claim.vacated_at.unwrap() > created, "{claim:?}, and the Group of {created}");
 }
 
-/// It counts when there is room, and then it must not be taken for one of the new organization.
+/// It counts once there is room, and must not be taken for one of the new organization then.
 #[test]
 fn what_is_beyond_a_limit_is_the_former_organizations_too() {
     let mut shell = given(&organization("a", "namespace: n0"));

@@ -1,5 +1,4 @@
-//! What conditions say: the first few by name, what has to be mended before what is as it should be; and that a status
-//! is written once.
+//! Conditions: they name the first few items, list faults before expected states, and each status is written once.
 
 use bailiwick::api::ApiKind;
 use bailiwick::api::conditions::{ConditionType, Reason};
@@ -103,7 +102,7 @@ fn a_binding_expires_at_its_time_and_not_before() {
     assert_eq!(shell.says(Kind::RoleBinding, "b", "Ready"), "True Expired");
 }
 
-/// The time of a condition is that of its last change of status, not of its last writing.
+/// The transition time of a condition changes only with its status.
 #[test]
 fn a_transition_time_moves_with_the_status_only() {
     let mut shell = given(&(START.to_owned() + &binding("{kind: User, name: x}", "")));
@@ -122,7 +121,7 @@ fn a_transition_time_moves_with_the_status_only() {
     assert!(time(&shell).1 > since);
 }
 
-/// What is there of a namespace, and its decision, when some of it is refused.
+/// The native objects of a namespace, and its decision, while some of them are refused.
 struct Refused {
     shell: crate::shell::Shell,
     present: Present,
@@ -154,7 +153,7 @@ impl Refused {
         Self { shell, present, failures: WriteFailures::new() }
     }
 
-    /// The native objects of this kind that an object of this name asked for are refused.
+    /// Refuses the native objects of this kind that an object of this name requests.
     fn refuse(&mut self, kind: NativeKind, source: &str) -> Vec<NativeRef> {
         let desired = self.shell.all.units["n0"].decision.desired.clone();
         let of = desired.iter().filter(|(key, native)| key.kind == kind && &*native.source.name == source);
@@ -217,7 +216,7 @@ fn a_binding_that_cannot_grow_grants_what_is_there() {
     );
 }
 
-/// The subject is in an object of another name while the one that is to replace it is refused.
+/// The subject is in an object of another name while its replacement is refused.
 #[test]
 fn who_still_holds_the_role_by_an_older_object_counts() {
     let mut given = Refused::given(&binding("{kind: User, name: ada}", ""));
@@ -239,7 +238,7 @@ fn without_the_native_role_nobody_holds_it() {
     assert!(says.starts_with("false RefusedByApiServer: 1 of 1 subjects do not hold the role"), "{says}");
 }
 
-/// A suspended user whose native binding cannot be taken away holds the role all the same.
+/// A suspended user whose native binding cannot be removed still holds the role.
 #[test]
 fn who_should_not_hold_a_role_and_does_is_named() {
     let mut given =
@@ -250,7 +249,7 @@ fn who_should_not_hold_a_role_and_does_is_named() {
     }
     let (grants, says) = given.of_the_binding();
     assert_eq!(grants, 2);
-    assert!(says.contains("Subjects still hold the role and should not: User \"bob\"."), "{says}");
+    assert!(says.contains("These subjects still hold the role but should not: User \"bob\"."), "{says}");
 }
 
 #[test]
@@ -262,23 +261,21 @@ fn who_does_not_become_the_default_organization_is_not_ready() {
     assert_eq!(shell.says(Kind::Organization, "one", "Ready"), "True Reconciled");
     assert_eq!(shell.says(Kind::Organization, "two", "Ready"), "False AlreadyTaken");
     let message = shell.condition(Kind::Organization, "two", "Ready").message.to_string();
-    assert!(
-        message.contains("Organization one is the default one") && message.contains("`spec.default: false` on one")
-    );
+    assert!(message.contains("Organization one is the default,") && message.contains("`spec.default: false` on one"));
 }
 
 #[rstest]
 #[case::the_name_of_a_user("ada-l", "the User of this name has the username \"ada@x\"")]
-#[case::in_case("Ada@X", "differs from the username \"ada@x\" in case or blanks")]
-#[case::in_blanks(" ada@x", "differs from the username \"ada@x\" in case or blanks")]
-#[case::the_other_way_around("bob@x", "differs from the username \"Bob @X\" in case or blanks")]
+#[case::in_case("Ada@X", "differs from the username \"ada@x\" only in case or spaces")]
+#[case::in_blanks(" ada@x", "differs from the username \"ada@x\" only in case or spaces")]
+#[case::the_other_way_around("bob@x", "differs from the username \"Bob @X\" only in case or spaces")]
 fn a_username_that_is_nearly_right_is_withheld_with_a_hint(#[case] typed: &str, #[case] hint: &str) {
     let users = "{kind: User, metadata: {name: ada-l}, spec: {username: ada@x}}\n---\n\
                  {kind: User, metadata: {name: bob-b}, spec: {username: 'Bob @X'}}";
     let subject = format!("{{kind: User, name: '{typed}'}}");
     let group = format!("{{kind: Group, metadata: {{name: g, namespace: n0}}, spec: {{members: ['{typed}']}}}}");
     let objects = format!("{START}{}\n---\n{group}\n---\n{users}", binding(&subject, ""));
-    // The hint appears with the User that it is about, and goes with it.
+    // The hint appears and disappears with the User that it names.
     let mut shell = given(&objects);
     for (kind, name, condition) in [(Kind::RoleBinding, "b", "SubjectsResolved"), (Kind::Group, "g", "MembersKnown")] {
         assert_eq!(shell.says(kind, name, condition), "False UserNotFound");
@@ -309,7 +306,7 @@ fn a_role_of_the_other_kind_is_named() {
     let shell = given(&format!("{START}{site}\n---\n{wrong}"));
     let message = shell.condition(Kind::RoleBinding, "b", "RoleResolved").message.to_string();
     assert!(message.starts_with("CustomRole \"s\" does not exist in namespace n0. Create it"), "{message}");
-    assert!(message.ends_with("There is a SiteRole of this name: is it meant?"), "{message}");
+    assert!(message.ends_with("There is a SiteRole of this name: did you mean it?"), "{message}");
     // Ready says the same.
     assert_eq!(shell.condition(Kind::RoleBinding, "b", "Ready").message.to_string(), message);
 }
@@ -335,7 +332,7 @@ fn a_group_that_plain_apply_cannot_keep_says_which_does() {
 fn a_service_account_may_not_exist() {
     let shell = given(&format!("{START}{}", binding("{kind: ServiceAccount, name: robot}", "")));
     let message = shell.condition(Kind::RoleBinding, "b", "SubjectsResolved").message.to_string();
-    assert!(message.contains("Whether a ServiceAccount exists is not checked"), "{message}");
+    assert!(message.contains("Bailiwick does not check that ServiceAccounts exist"), "{message}");
 }
 
 #[test]
@@ -347,12 +344,12 @@ fn a_namespace_that_cannot_be_had_says_what_to_do() {
     };
     let mut shell = given(&organization("one", "namespace: n0"));
     shell.apply(&organization("two", "namespace: n0"));
-    assert!(says(&shell, "two").starts_with("Namespace n0 is claimed by Organization one."), "{}", says(&shell, "two"));
+    assert!(says(&shell, "two").starts_with("Organization one already holds namespace n0."), "{}", says(&shell, "two"));
     shell.apply(&organization("far", "namespace: nowhere"));
     assert!(says(&shell, "far").contains("Add \"nowhere\" to the Helm value `namespaceWhitelist`"));
     shell.delete(Kind::Organization, "", "one");
     let release = "`kubectl label namespace n0 bailiwick.dev/organization-`";
-    assert!(says(&shell, "two").contains("kept for Organization one") && says(&shell, "two").ends_with(release));
+    assert!(says(&shell, "two").contains("reserved for Organization one") && says(&shell, "two").ends_with(release));
     shell.apply(&organization("one", "namespace: n1"));
     assert!(says(&shell, "one").contains("recorded on namespace n0") && says(&shell, "one").ends_with(release));
 }

@@ -1,7 +1,7 @@
-//! What nobody would write: manifests, bounds and settings with anything in any place. The core takes what its types
-//! take, and then: no panic, no waiting, nobody whose name is Kubernetes' own, and no rule beyond the ceiling.
+//! Input that nobody would write: manifests, bounds and settings with anything in any place. The core takes whatever
+//! its types take, without panicking, hanging, granting to names reserved by Kubernetes, or exceeding the ceiling.
 //!
-//! The API server's schemas refuse most of this. Here they are not asked: a CRD may be older than the operator, or
+//! The API server's schemas refuse most of this. They are left out here: a CRD may be older than the operator, or
 //! somebody may have edited it.
 
 use std::path::Path;
@@ -25,9 +25,9 @@ mod mutation;
 use crate::fake::{Event, Object};
 use mutation::{Mutation, mutate, mutations, yaml_documents};
 
-/// A world takes a few milliseconds; this is for a machine that is busy with other things.
+/// A case takes a few milliseconds; this is for a machine that is busy with other things.
 const LIMIT: Duration = Duration::from_secs(20);
-/// The namespaces that are there, and whitelisted.
+/// The existing and whitelisted namespaces.
 const SPACES: [&str; 10] = [
     "data-science",
     "platform",
@@ -59,7 +59,7 @@ fn roles() -> Vec<Value> {
     ROLES.clone()
 }
 
-/// An example, and what stands beside it in a cluster: namespaces with a record, objects with a status.
+/// An example with the usual objects of a cluster: namespaces with a record, objects with a status.
 fn corpus(example: usize) -> Vec<Value> {
     static ALL: LazyLock<Vec<Vec<Value>>> = LazyLock::new(|| EXAMPLES.iter().map(|name| read_corpus(name)).collect());
     ALL[example].clone()
@@ -95,11 +95,11 @@ fn read_corpus(example: &str) -> Vec<Value> {
     all
 }
 
-/// As the shell takes an object of a watch: what does not parse never comes to the core.
+/// Parses an object of a watch as the operator does: an unreadable one never reaches the core.
 fn object(mut value: Value) -> Option<Object> {
     let kind = value["kind"].as_str()?.to_owned();
     if kind != "Namespace" {
-        // An API server shows no object without these.
+        // The API server shows no object without these.
         value["apiVersion"] = json!("bailiwick.dev/v1alpha1");
     }
     macro_rules! object {
@@ -134,7 +134,7 @@ fn read_bounds() -> Value {
     json!({"releaseNamespace": "bailiwick-system", "namespaceWhitelist": SPACES, "groupsAreVouched": true, "catalog": catalog()})
 }
 
-/// As the chart makes them.
+/// As the chart creates them.
 fn ceilings(bounds: &Bounds) -> Ceilings {
     let fixed: Value = serde_yaml::from_str(&repository("charts/bailiwick/files/fixed-rights.yaml")).unwrap();
     let ceiling = |is_part: &dyn Fn(&Word) -> bool, name: &str| {
@@ -155,7 +155,7 @@ fn now() -> Timestamp {
     "2026-12-01T00:00:00Z".parse().unwrap()
 }
 
-/// A world of these objects, and what follows from it, checked. The ceilings are those of the real bounds.
+/// Decides and checks a site with these objects. The ceilings are those of the real bounds.
 fn decide(objects: impl IntoIterator<Item = Object>, bounds: Bounds, settings: Settings, real: &Bounds) -> usize {
     let begin = Instant::now();
     let mut cache = Cache::default();
@@ -234,8 +234,8 @@ proptest! {
 proptest! {
     #![proptest_config(cases(60))]
 
-    /// The ConfigMap of the bounds is the chart's, and anything may stand in it; what the operator then reckons with is
-    /// never more than the ceiling that the API server holds.
+    /// The ConfigMap of the bounds is the chart's, and may contain anything; the operator then never uses more than the
+    /// ceiling of the API server.
     #[test]
     fn bounds_with_anything_in_any_place(example in 0..EXAMPLES.len(), mutations in mutations(1..8)) {
         let mut wild = bounds();
@@ -256,12 +256,12 @@ proptest! {
         let bounds: Bounds = serde_json::from_value(bounds()).unwrap();
         for text in [whole, wild] {
             let Ok(settings) = Settings::parse(&text) else { continue };
-            // Without the built-in roles: settings are about users.
+            // Without the built-in roles: settings concern users.
             decide(corpus(0).into_iter().filter_map(object), bounds.clone(), settings, &bounds);
         }
     }
 
-    /// Text that is hardly YAML: an error or a value, never a panic.
+    /// Text that is hardly YAML gives an error or a value, never a panic.
     #[test]
     fn texts(text in mutation::text(), whole in any::<bool>(), edits in mutation::edits(1..12)) {
         let base = if whole { serde_yaml::to_string(&bounds()).unwrap() } else { String::new() };
@@ -269,7 +269,7 @@ proptest! {
         let begin = Instant::now();
         let _ = (Bounds::parse(&text).is_ok(), Settings::parse(&text).is_ok());
         for document in serde_yaml::Deserializer::from_str(&text).take(100) {
-            // As everybody reads a stream: after the first error serde_yaml goes on in the middle of a document.
+            // As every reader of a stream does: after the first error serde_yaml continues in the middle of a document.
             let Ok(value) = Value::deserialize(document) else { break };
             let _ = object(value);
         }
@@ -277,7 +277,7 @@ proptest! {
     }
 }
 
-/// The library's `Span` cannot hold so many hours, and panicked; the operator ended, again and again.
+/// The library's `Span` cannot hold so many hours and panicked, so the operator kept crashing.
 #[test]
 fn a_user_is_never_dormant_when_the_days_reach_beyond_the_end_of_time() {
     use bailiwick::api::UserState::Active;

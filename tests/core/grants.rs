@@ -1,7 +1,7 @@
 //! Nothing is granted beyond its source: every subject traces back to a live object and a user in good standing, every
-//! rule to the role and the ceiling, every place to a claim. And whatever is withheld says why.
+//! rule to the role and the ceiling, every place to a claim. Whatever is withheld has a reason.
 //!
-//! The oracle here reads the loose objects of the store, in the plainest way; it shares no code with the core.
+//! This oracle reads the loose objects of the store in the plainest way; it shares no code with the core.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +49,7 @@ impl<'a> Oracle<'a> {
         fit && oldest.is_some_and(|(_, u)| !u.spec.suspended)
     }
 
-    /// The organization that holds a namespace by its record, and since when objects count.
+    /// The organization that holds a namespace by record, and since when objects count.
     fn holder(&self, ns: &str) -> Option<(&'a api::Organization, Option<Timestamp>)> {
         let Some(Object::Namespace(meta)) = self.get(Kind::Namespace, "", ns) else { return None };
         if meta.deletion_timestamp.is_some() || !self.store.bounds.namespace_whitelist.contains(ns) {
@@ -78,7 +78,7 @@ impl<'a> Oracle<'a> {
         users.chain(external.map(|e| Subject::Group(e.as_str().into()))).collect()
     }
 
-    /// Whom a RoleBinding may reach at most.
+    /// The most subjects that a RoleBinding may reach.
     fn by_binding(&self, ns: &str, name: &str) -> BTreeSet<Subject> {
         let Some((_, claimed)) = self.holder(ns) else { return BTreeSet::new() };
         let Some(object) = self.get(Kind::RoleBinding, ns, name).filter(|o| self.live(o, claimed)) else {
@@ -104,7 +104,7 @@ impl<'a> Oracle<'a> {
         b.spec.subjects.iter().flat_map(of).collect()
     }
 
-    /// Whether a role exists and may be given in an organization.
+    /// Whether a role exists and may be assigned in an organization.
     fn organization_role(&self, ns: &str, role: &api::RoleRef) -> bool {
         match role.kind {
             RoleKind::CustomRole => {
@@ -145,8 +145,8 @@ impl<'a> Oracle<'a> {
         b.spec.subjects.iter().filter_map(of).filter(one).collect()
     }
 
-    /// Who may hold the implicit roles of an organization: its own people; in the default one those who are nowhere
-    /// named too.
+    /// The subjects that may hold the implicit roles of an organization: its own people; in the default one also those
+    /// that no organization names.
     fn by_membership(&self, ns: &str) -> BTreeSet<Subject> {
         let Some((organization, claimed)) = self.holder(ns) else { return BTreeSet::new() };
         let mut who = BTreeSet::new();
@@ -172,8 +172,8 @@ impl<'a> Oracle<'a> {
         who
     }
 
-    /// Whether a user certainly belongs to an organization: by a Group or a role that implies membership. (A role that does not
-    /// counts too, if it grants something. That is not judged here.)
+    /// Whether a user certainly belongs to an organization: through a Group or a role that implies membership. (A role
+    /// that does not imply it counts too, if it grants something. That is not judged here.)
     fn belongs_somewhere(&self, username: &str) -> bool {
         self.store.objects.iter().any(|((_, ns, name), object)| match object {
             Object::Group(g) => {
@@ -198,7 +198,7 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    /// Who may hold the part of a SiteRole that is given once for all.
+    /// The subjects that may hold the part of a SiteRole that is granted once for all.
     fn anywhere(&self, role: &str) -> BTreeSet<Subject> {
         let mut who = BTreeSet::new();
         for object in self.store.objects.values() {
@@ -229,14 +229,14 @@ impl<'a> Oracle<'a> {
         who
     }
 
-    /// The SiteRoles that an organization gives by being one.
+    /// The SiteRoles that an organization grants implicitly.
     fn implicit(&self, organization: &api::Organization) -> BTreeSet<String> {
         let named = api::RoleRef { kind: RoleKind::SiteRole, name: organization.spec.member_role.clone() };
         let named = self.organization_role("", &named).then_some(named.name);
         named.into_iter().chain(["member".to_owned()]).collect()
     }
 
-    /// What an object may give, to whom: its subjects, by its source.
+    /// The subjects that an object may reach, by its source.
     fn may_reach(&self, source: &ApiRef) -> BTreeSet<Subject> {
         match source.kind {
             ApiKind::RoleBinding => self.by_binding(&source.namespace, &source.name),
@@ -253,7 +253,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// The rules that a role asks for itself or by what it inherits, in one kind of place.
+    /// The rules that a role requests itself or through inheritance, in one kind of place.
     fn asked(
         &self,
         kind: RoleKind,
@@ -370,7 +370,7 @@ fn plain_cluster(r: &api::ClusterPolicyRule) -> Rule {
     }
 }
 
-/// Whether rules without wildcards spell this atom.
+/// Whether rules without wildcards contain this atom.
 fn spelled(rules: &[Rule], atom: &Atom) -> bool {
     rules.iter().any(|rule| match atom {
         Atom::Resource { group, resource, name, verb } => {
@@ -396,7 +396,7 @@ fn assert_nothing_beyond(shell: &Shell) {
             _ if site.contains(&key) => assert_eq!(&*key.namespace, RELEASE),
             _ => assert!(oracle.holder(&key.namespace).is_some(), "{key} where nobody holds the namespace"),
         }
-        // The source is there, and in the same place unless it has none.
+        // The source exists, in the same place unless it has none.
         let object = shell.store.objects.values().find(|o| o.uid() == source.uid).expect("the source exists");
         assert_eq!(object.slot().2, *source.name);
         assert!(source.namespace.is_empty() || source.namespace == key.namespace);
@@ -442,7 +442,7 @@ fn assert_nothing_beyond(shell: &Shell) {
     }
 }
 
-/// Reasons that stand in a Ready condition although nothing has to be mended.
+/// Reasons in a Ready condition that require no action.
 const FINE: [&str; 4] = ["Reconciled", "Suspended", "Expired", "NotSet"];
 
 fn assert_said(shell: &Shell) {
@@ -479,7 +479,7 @@ fn assert_said(shell: &Shell) {
             let fault = |f: &&&bailiwick::core::conditions::Finding| {
                 let neutral = f.kind == C::Default || (f.kind == C::NamespaceAssigned && f.reason.as_str() == "NotSet");
                 let inert = ready.reason.as_str() == "NotSet" && f.kind == C::MemberRoleResolved;
-                // What expired resolves or not, nobody cares.
+                // Whether an expired one resolves does not matter.
                 let over = ready.reason.as_str() == "Expired";
                 !neutral && !inert && !over && !bailiwick::core::withheld::expected(f.reason)
             };
@@ -511,7 +511,7 @@ fn assert_counted(shell: &Shell) {
         };
         assert!(status.withheld as usize <= subjects, "more is withheld than asked for: {draft:?}");
         let reason = draft.ready().unwrap().reason.as_str();
-        // Of a role that grants nothing nobody holds anything.
+        // Nobody holds a role that grants nothing.
         if !groups && !["NoOrganization", "RoleGrantsNothing"].contains(&reason) {
             assert_eq!((status.withheld + status.grants) as usize, subjects, "{draft:?}");
         }

@@ -1,4 +1,4 @@
-//! What a User's status counts: organizations, site roles and grants, without their names.
+//! The counts in a User's status: organizations, site roles and grants, without their names.
 
 use std::collections::BTreeSet;
 
@@ -63,7 +63,7 @@ fn a_user_says_how_much_they_hold() {
     assert_eq!([holds(&shell, "a"), holds(&shell, "bob")], [[1, 0, 2], [1, 0, 1]], "bob is a member by the Group");
     shell.apply(&bind("by-group", "{kind: Group, name: g}", ""));
     assert_eq!([holds(&shell, "a"), holds(&shell, "bob")], [[1, 0, 3], [1, 0, 2]]);
-    // However many organizations a site role reaches, it is given once.
+    // A site role counts once, however many organizations it reaches.
     shell.apply(&site_bind("s", "auditor", ""));
     shell.apply(&site_bind("again", "auditor", ""));
     assert_eq!(holds(&shell, "a"), [1, 1, 5]);
@@ -109,8 +109,8 @@ fn a_user_of_whom_nothing_reports_when_they_were_seen_is_active() {
     assert_eq!(status.get("lastSeenTime"), None);
 }
 
-/// A site of 10,000 users and 1,000 organizations has a hundred thousand of these, and a change in one organization must not
-/// cost as much as all of them.
+/// A site of 10,000 users and 1,000 organizations has a hundred thousand of these, and a change in one organization
+/// must not cost as much as all of them.
 #[test]
 fn what_is_held_is_small_and_only_those_are_counted_again_who_hold_more_or_less() {
     assert_eq!(size_of::<(Name, Held)>(), 16);
@@ -132,7 +132,7 @@ fn what_is_held_is_small_and_only_those_are_counted_again_who_hold_more_or_less(
 proptest! {
     #![proptest_config(cases(60))]
 
-    /// From the other end: what Organizations say of their members, and what native bindings name.
+    /// Computed independently: from the members of Organizations, and the subjects of native bindings.
     #[test]
     fn counts_agree_with_what_there_is(start in crowd()) {
         let mut shell = Shell::new();
@@ -143,7 +143,7 @@ proptest! {
         });
         let organizations: u32 = shell.cache.users.keys().map(|handle| holds(&shell, handle)[0]).sum();
         prop_assert_eq!(members.sum::<u32>(), organizations);
-        // What a SiteRole gives beyond the namespace is its own; everything else that names somebody is a grant of theirs.
+        // A SiteRole's grants beyond the namespace are counted separately; every other grant of a user counts here.
         let desired = shell.all.desired();
         let natives = |username: &Name, kinds: &[&str]| {
             let grantee = Subject::User(username.clone());
@@ -164,7 +164,7 @@ proptest! {
             prop_assert!(at_site == 0 || site_roles > 0, "{handle:?}");
             let named = desired.values().any(|native| matches!(&native.content, RbacSpec::Binding { subjects, .. }
                 if subjects.contains(&Subject::User(user.username.clone()))));
-            // A SiteRoleBinding gives its role also while there is no organization.
+            // A SiteRoleBinding grants its role even without any organization.
             prop_assert!(grants == 0 || site_roles > 0 || named, "{handle:?} holds nothing");
         }
     }

@@ -1,4 +1,4 @@
-//! Decisions that a backup brings back: see `docs/operations.md`.
+//! Decisions that a backup restores: see `docs/operations.md`.
 
 use bailiwick::core::kept::Kept;
 use bailiwick::core::plan::Present;
@@ -8,8 +8,8 @@ use crate::build::{given, objects};
 use crate::fake::{Kind, Op};
 use crate::shell::{All, Shell};
 
-/// Restores what a backup keeps of a site: specs, in the order of their names, without UIDs, statuses or times of before.
-/// `decisions`: whether the record of decisions is restored, too.
+/// Restores a backup of a site: specs, ordered by name, without UIDs, statuses or old times. `decisions`: whether the
+/// record of decisions is restored, too.
 fn restored(before: &Shell, yaml: &str, decisions: bool) -> Shell {
     let mut shell = Shell::new();
     shell.store.uids = before.store.uids;
@@ -33,7 +33,7 @@ fn all_at_once(shell: &mut Shell, yaml: &str) {
     shell.settle();
 }
 
-/// What the next start of the operator grants to nobody, and to whom it grants what nobody held.
+/// The next start of the operator grants nothing to anybody who held nothing.
 fn assert_the_same_after_a_restart(before: &Shell) {
     let mut cache = before.store.cache();
     cache.kept = serde_json::from_str(&Kept::of(&before.cache).text()).unwrap();
@@ -112,7 +112,7 @@ fn reads(name: &str, subject: &str) -> String {
     )
 }
 
-/// Restores twice, as the second start of the operator finds statuses, and the record that the first one wrote.
+/// Restores twice, because the second start of the operator finds statuses, and the record of the first one.
 #[rstest]
 #[case::with_the_record(true, false)]
 #[case::without_it_age_says_nothing_any_more(false, true)]
@@ -136,7 +136,7 @@ fn what_a_former_organization_left_stays_withheld(#[case] decisions: bool, #[cas
     assert_eq!(later.can("ada", "n0", "get pods"), can);
 }
 
-/// Groups are restored before bindings, and whoever restores may bind.
+/// Groups are restored before bindings, and the restoring user may bind.
 #[rstest]
 #[case::with_the_record(true, false)]
 #[case::without_it_age_says_nothing_any_more(false, true)]
@@ -155,7 +155,7 @@ fn a_group_that_a_binding_may_have_waited_for_gets_nothing(#[case] decisions: bo
     assert_eq!(later.can("ada", "n0", "get pods"), can);
 }
 
-/// One organization fills the record with doubts about its own objects; another one's stays.
+/// One organization fills the record with doubts about its own objects; those of another one stay.
 #[test]
 fn nobody_crowds_out_what_is_recorded_of_others() {
     let organization = |name: &str, space: &str| {
@@ -173,7 +173,7 @@ fn nobody_crowds_out_what_is_recorded_of_others() {
     assert!(kept.doubts.len() == 2 && kept.text().len() < 512 << 10, "{}", kept.doubts.len());
 }
 
-/// More than the record names.
+/// More than the record can name.
 #[test]
 fn nobody_gets_access_back_by_leaving_very_much_behind() {
     let organization =
@@ -202,7 +202,7 @@ fn nobody_gets_access_back_by_leaving_very_much_behind() {
     );
     assert_the_same_after_a_restart(&after);
 
-    // There are few now, and the record names them; that their UIDs are of after the restore says nothing.
+    // There are few now, and the record names them; their new UIDs, from after the restore, prove nothing.
     let few = READER.to_owned() + &organization("new") + &reads("left", "{kind: User, name: ada}");
     let few = restored(&before, &few, true);
     assert_eq!(Kept::of(&few.cache).doubts, [("n0/RoleBinding/left".to_owned(), String::new())].into());
@@ -210,7 +210,7 @@ fn nobody_gets_access_back_by_leaving_very_much_behind() {
     assert!(!few.can("ada", "n0", "get pods"));
 }
 
-/// Twenty bindings wait for thirty Groups each; another one's Group was there first.
+/// Twenty bindings wait for thirty Groups each; the Group of another one existed before.
 #[test]
 fn no_group_gets_access_because_many_were_waited_for() {
     let organization = "{kind: Organization, metadata: {name: o}, spec: {namespace: n0}}\n---\n";
@@ -237,7 +237,7 @@ fn no_group_gets_access_because_many_were_waited_for() {
     assert_eq!(held(&after), [false, false]);
     assert_the_same_after_a_restart(&after);
 
-    // A sync that recreates the Organization of a cluster that nobody restored takes nothing away.
+    // In a cluster that was not restored, a sync that recreates the Organization revokes nothing.
     let mut later = before;
     later.cache.kept = Kept::of(&later.cache);
     later.delete(Kind::Organization, "", "o");
@@ -245,7 +245,7 @@ fn no_group_gets_access_because_many_were_waited_for() {
     assert_eq!(held(&later), [false, true]);
 }
 
-/// What statuses do not say yet must not be taken away by the next start.
+/// The next start must not revoke grants whose statuses are still incomplete.
 #[test]
 fn the_record_waits_for_the_statuses() {
     let organization = "{kind: Organization, metadata: {name: o}, spec: {namespace: n0}}\n---\n";
@@ -263,7 +263,7 @@ fn the_record_waits_for_the_statuses() {
     shell.settle();
     let settled = Kept::of(&shell.cache);
     assert_eq!((settled.doubts.len(), settled.is_partial, settled.full.len()), (1, false, 1));
-    // From then on it stays, while a new object waits for its status.
+    // From then on it stays, even while a new object waits for its status.
     shell.cache.kept = Kept { doubts: early.doubts.clone(), ..settled };
     for object in objects(&reads("new", "{kind: User, name: ada}")) {
         shell.act(&Op::Put(Box::new(object)));

@@ -1,4 +1,4 @@
-//! Limits of one organization: which objects count, and that nobody loses a place to somebody who asks for more.
+//! The limits of one organization: which objects count, and that requests for more never displace others.
 
 use bailiwick::api::ApiKind;
 use bailiwick::api::{self, RoleKind, RoleRef, SubjectKind};
@@ -42,7 +42,7 @@ fn meta(name: &str, created: i64, version: u64) -> ObjectMeta {
     }
 }
 
-/// A binding of so many invented ServiceAccounts, with names of this length.
+/// A binding of so many nonexistent ServiceAccounts, with names of this length.
 fn binding(name: &str, role: &str, created: i64, subjects: usize, length: usize) -> api::RoleBinding {
     let subject = |n: usize| api::Subject {
         kind: SubjectKind::ServiceAccount,
@@ -59,7 +59,7 @@ fn binding(name: &str, role: &str, created: i64, subjects: usize, length: usize)
     }
 }
 
-/// As it is after the operator has said `reason` of this generation, and that the binding has so many grants.
+/// As it is after the operator has reported `reason` for this generation, and so many grants of the binding.
 fn judged(mut binding: api::RoleBinding, reason: &str, grants: u32) -> api::RoleBinding {
     let condition = Condition {
         type_: "Ready".into(),
@@ -99,7 +99,7 @@ fn grants(cache: &Cache) -> Vec<(String, u32)> {
     grants.collect()
 }
 
-/// The largest binding that the schema allows. Seven of them fit into what the bindings of an organization may weigh.
+/// The largest binding that the schema allows. The weight limit of one organization's bindings has room for seven.
 fn largest(name: &str, created: i64) -> api::RoleBinding {
     let mut binding = binding(name, "harmless", created, 1000, 20);
     for (n, subject) in binding.spec.subjects.iter_mut().enumerate() {
@@ -135,7 +135,7 @@ fn an_object_that_grows_never_displaces_one_that_counts() {
     old.metadata = ObjectMeta { generation: Some(2), ..meta("old", -1, 10_001) };
     feed(&mut cache, &old);
     assert!(left_out(&cache).is_empty() && cache.local["n0"].bindings.is_excess("old"));
-    // Nor does it lose what it had: whoever fills the limit must not make the next change of somebody else's object fatal.
+    // Nor does it lose anything: a user that fills the limit must not make the next change of another object fatal.
     assert!(grants(&cache).iter().all(|(name, grants)| *grants == if name == "old" { 1 } else { 1000 }));
     old.metadata = ObjectMeta { generation: Some(2), ..meta("old", -1, 10_002) };
     feed(&mut cache, &old);
@@ -149,7 +149,7 @@ fn an_object_that_grows_never_displaces_one_that_counts() {
 #[test]
 fn after_a_restart_those_count_that_counted_before() {
     let mut cache = start();
-    // The oldest of them has grown until it did not count.
+    // The oldest of them grew until it no longer counted.
     feed(&mut cache, &judged(largest("old", 0), "TooLarge", 0));
     for (name, age) in SEVEN.iter().zip(1..) {
         feed(&mut cache, &judged(largest(name, age), "Reconciled", 1000));
@@ -166,7 +166,7 @@ fn an_object_that_does_not_count_is_asked_for_when_there_is_room() {
     assert_eq!((left_out(&cache), due(&cache)), (vec!["h".to_owned()], vec![]));
     delete(&mut cache, &all[1]);
     assert_eq!(due(&cache), ["h"]);
-    // A late answer shows it as it was before: somebody may have been taken out of it since.
+    // A late answer shows an older state: a subject may have been removed since.
     let mut late = all[7].clone();
     late.metadata.resource_version = Some("9999".into());
     feed(&mut cache, &late);
@@ -175,7 +175,7 @@ fn an_object_that_does_not_count_is_asked_for_when_there_is_room() {
     assert!(left_out(&cache).is_empty() && grants(&cache).contains(&("h".into(), 1000)));
 }
 
-/// A Group of 100, and bindings of it to a role that ask for more than one role may have.
+/// A Group of 100, and bindings of it to a role that exceed the limit for one role.
 fn flood(cache: &mut Cache, role: &str, created: i64) -> Vec<api::RoleBinding> {
     let external_groups = (0..100).map(|n| format!("oidc:{n}")).collect();
     let spec = api::GroupSpec { external_groups, implies_membership: false, ..api::GroupSpec::default() };
@@ -189,7 +189,8 @@ fn flood(cache: &mut Cache, role: &str, created: i64) -> Vec<api::RoleBinding> {
     (0..budget::MOST_OF_ONE_ROLE / 100 + 10).map(one).collect()
 }
 
-/// Found by a security review: a user with `bind` on one harmless role took everything from bindings that sort later.
+/// Found by a security review: a user with `bind` on one harmless role revoked everything from bindings that sort
+/// later.
 #[test]
 fn whoever_asks_for_more_than_there_is_takes_nothing_from_others() {
     let mut cache = start();
@@ -211,7 +212,7 @@ fn what_one_role_leaves_is_there_for_new_bindings_and_privileged_roles_come_firs
     // Younger than all of them.
     feed(&mut cache, &binding("z-managers", "lead", 10, 3, 20));
     assert!(grants(&cache).contains(&("z-managers".into(), 3)));
-    // One that counts stays, even if a privileged one comes that would need its place.
+    // A binding that counts keeps its place, even if a new privileged one would need it.
     let mut cache = start();
     for binding in [flood(&mut cache, "harmless", 0), flood(&mut cache, "other", 1)].concat() {
         feed(&mut cache, &judged(binding, "Reconciled", 100));
@@ -284,7 +285,7 @@ fn a_role_is_resolved_again_only_when_something_that_it_rests_on_changes() {
     assert_eq!(same(&third, &rights(&resolve(&cache, known))), [false, false, false]);
 }
 
-/// Whoever may write Users fills no memory either, and takes nobody's access.
+/// A user that may write Users cannot fill the memory either, and revokes nobody's access.
 #[test]
 fn of_too_many_users_the_oldest_count_and_the_others_are_unknown() {
     let mut cache = start();
@@ -310,7 +311,7 @@ fn of_too_many_users_the_oldest_count_and_the_others_are_unknown() {
     assert_eq!(cache.users.due().count(), 1, "one of {left_out} has a place");
 }
 
-/// etcd takes 1.5 MiB.
+/// etcd accepts 1.5 MiB.
 #[test]
 fn a_binding_of_the_longest_names_is_far_from_what_the_api_server_takes() {
     let subjects = (0..8192).map(|n| Subject::User(format!("{n:04}{}", "\u{10348}".repeat(252)).into())).collect();

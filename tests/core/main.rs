@@ -1,7 +1,7 @@
-//! Properties and tables of the pure core: no cluster, no clock, nothing but values.
+//! Properties and tables of the pure core, without a cluster or a clock.
 //!
-//! [`fake`] is the API server of these tests, [`histories`] makes random histories for it. [`shell`] plays the operator
-//! over them with the core alone, one event at a time; [`engine`] tests the real engine.
+//! [`fake`] is the API server of these tests, [`histories`] generates random histories for it. [`shell`] simulates the
+//! operator with the core alone, one event at a time; [`engine`] tests the real engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod access;
@@ -41,8 +41,8 @@ mod suspended;
 mod text;
 mod users;
 
-/// So many cases: tuned so that the whole binary stays under a minute in the dev profile. `CASES_TIMES=20` looks
-/// longer.
+/// The number of cases, tuned so that the whole binary stays under a minute in the dev profile. `CASES_TIMES=20` runs
+/// more.
 fn cases(cases: u32) -> proptest::test_runner::Config {
     let times = std::env::var("CASES_TIMES").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     proptest::test_runner::Config { cases: cases * times, max_shrink_iters: 4_000, ..Default::default() }

@@ -1,4 +1,4 @@
-//! Membership: implicit roles, who belongs where, and the default organization.
+//! Membership: implicit roles, belonging, and the default organization.
 
 use bailiwick::core::conditions::Status;
 use rstest::rstest;
@@ -42,7 +42,8 @@ fn members(shell: &Shell, organization: &str) -> u32 {
     status.members
 }
 
-/// Who may what: `get pods` is the member role's in n0, then the default organization's, then how many belong to o.
+/// Columns: whether the user has `get pods` through the member role in n0, then through the default organization, then
+/// how many belong to o.
 #[rstest]
 #[case::nobody("", false, true, 0)]
 #[case::in_a_group(&group("ada", ""), true, false, 1)]
@@ -108,7 +109,7 @@ fn nobody_joins_the_default_organization_where_a_value_says_so() {
     assert!(!shell.can("ada", "release", "get pods"));
 }
 
-/// A suspension ends no belonging either: the user who is active again is where they were, and nowhere else meanwhile.
+/// A suspension does not end belonging either: a reactivated user is back where they were, and nowhere else meanwhile.
 #[test]
 fn a_user_who_is_active_again_was_never_in_the_default_organization() {
     let mut shell = given(&(START.to_owned() + &group("ada", "")));
@@ -122,7 +123,7 @@ fn a_user_who_is_active_again_was_never_in_the_default_organization() {
     assert!(!shell.urgent().contains("release"), "nothing had to be taken away there");
 }
 
-/// A mention where nobody holds the namespace is no membership.
+/// A mention counts only while an organization holds the namespace.
 #[test]
 fn a_mention_counts_while_the_namespace_is_held() {
     let mut shell = given(&(START.to_owned() + &group("ada", "")));
@@ -132,7 +133,7 @@ fn a_mention_counts_while_the_namespace_is_held() {
     assert!(shell.can("ada", "release", "get pods") && !shell.can("ada", "n0", "get pods"));
 }
 
-/// The member role of an organization: none, one that is not there, one that is not to be given here, a privileged one.
+/// The member role of an organization: none, a missing one, one that cannot be assigned here, a privileged one.
 #[rstest]
 #[case("''", "True NotConfigured", false)]
 #[case("gone", "False RoleNotFound", false)]

@@ -1,11 +1,11 @@
-//! Taking away never gives. The exact rule, of which everything else is a consequence:
+//! Revocations never grant anything. The exact rule, from which everything else follows:
 //!
-//! Deleting or expiring a RoleBinding or SiteRoleBinding adds access to nobody, but
-//! 1. a user who had a role by a *deleted* RoleBinding (by an expired one they still belong) and belongs nowhere else joins
-//!    the default organization: its implicit roles there, and the parts of these beyond it;
+//! Deleting or expiring a RoleBinding or SiteRoleBinding adds access to nobody, except that
+//! 1. a user that had a role through a *deleted* RoleBinding (with an expired one they still belong) and belongs
+//!    nowhere else joins the default organization: its implicit roles there, and their parts beyond it;
 //! 2. when a role with `singleHolder` loses its holder, the next candidate gets it.
 //!
-//! Suspending a user adds access to nobody, but for 2.
+//! Suspending a user adds access to nobody, except for 2.
 
 use bailiwick::core::rbac::Subject;
 use jiff::SignedDuration;
@@ -18,7 +18,7 @@ use crate::fake::{Kind, Object, Op, RELEASE};
 use crate::histories::crowd;
 use crate::shell::Shell;
 
-/// The rights that a change added, but for those of a new holder of a role with one holder.
+/// The rights that a change added, except those of a new holder of a role with `singleHolder`.
 fn gained(shell: &mut Shell, op: &Op) -> Vec<Right> {
     let holders = |shell: &Shell| -> Vec<(String, Option<String>)> {
         let holder = |o: &Object| match o {
@@ -50,7 +50,7 @@ fn gained(shell: &mut Shell, op: &Op) -> Vec<Right> {
     all
 }
 
-/// Of those, the ones that the first exception does not explain.
+/// Those that the first exception does not explain.
 fn unexplained(shell: &Shell, gained: Vec<Right>) -> Vec<Right> {
     let Some(default) = shell.defaults().first().cloned() else { return gained };
     let held = shell.holds(&default);
@@ -92,7 +92,7 @@ proptest! {
             Object::SiteRoleBinding(b) => b.spec.expires_at = over,
             _ => unreachable!(),
         }
-        // Writing a binding vouches for the groups that it names, so what is compared is a binding written just now.
+        // Writing a binding vouches for the groups that it names, so compare with one that was written just now.
         shell.play(&[Op::Put(Box::new(binding))]);
         let gained = gained(&mut shell, &Op::Wait(10));
         prop_assert!(gained.is_empty(), "{:?}", gained);

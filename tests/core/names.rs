@@ -22,7 +22,7 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What a native name stands for.
+/// The origin of a native name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
     Role(RoleKind, String),
@@ -43,7 +43,7 @@ fn what() -> impl Strategy<Value = What> {
     ]
 }
 
-/// Roles and bindings are of different kinds, so their names may meet.
+/// Roles and bindings have different kinds, so their names may be equal.
 fn named(what: &What) -> (bool, Name) {
     match what {
         What::Role(kind, name) => (true, names::role(*kind, name)),
@@ -77,7 +77,8 @@ proptest! {
         }
     }
 
-    /// In a whole world: `All::desired` refuses two units that want one object, and within a unit every binding is there.
+    /// For a whole site: `All::desired` refuses two units that request one object, and within a unit every binding
+    /// exists.
     #[test]
     fn no_two_units_want_the_same_object(start in crowd()) {
         let mut shell = Shell::new();

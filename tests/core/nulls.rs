@@ -1,4 +1,4 @@
-//! A field that a template left empty is null. The operator and `render` read it as an absent one, whichever field it is.
+//! A template that leaves a field empty makes it null. The operator and `render` treat null as absent, in every field.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::samples::{optional_fields, samples, with_null};
 
-/// As the operator reads what the API server sends.
+/// Reads an object as the operator does.
 fn operator<K: DeserializeOwned>(object: &Value) -> Option<K> {
     match read(Shallow::default().deserialize(object).unwrap()) {
         Found::Whole(object) => Some(object),
@@ -19,7 +19,7 @@ fn operator<K: DeserializeOwned>(object: &Value) -> Option<K> {
     }
 }
 
-/// As `render` reads a manifest.
+/// Reads a manifest as `render` does.
 fn render<K: DeserializeOwned>(schemas: &Schemas, kind: &str, object: &Value) -> Result<K, String> {
     let mut object = object.clone();
     let findings = schemas.check(kind, &mut object).unwrap();
@@ -30,7 +30,7 @@ fn render<K: DeserializeOwned>(schemas: &Schemas, kind: &str, object: &Value) ->
 }
 
 fn null_is_absent<K: DeserializeOwned + Debug + PartialEq>(kind: &str, sample: &Value, schemas: &Schemas) {
-    // In some item of a list, another rule may need the field: the namespace of a ServiceAccount, say.
+    // In some list items, another rule may require the field, such as the namespace of a ServiceAccount.
     let mut accepted: BTreeMap<String, Result<(), String>> = BTreeMap::new();
     for optional in optional_fields(kind, sample) {
         let with_null = with_null(sample, &optional.path);

@@ -1,5 +1,4 @@
-//! The result depends on what there is, and on nothing else: not on the order in which it was seen, and not on which
-//! parts were decided again.
+//! The result depends only on the objects: not on the order of events, nor on which parts were decided again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -16,8 +15,8 @@ use crate::fake::{Event, Op};
 use crate::histories::{crowd, strange_history as history};
 use crate::shell::{All, Shell, assert_same_all};
 
-/// Deals the events of each stream in their order, and the streams in any. With `lossy`, a watch that was away leaves
-/// out what was overtaken, and shows again what it has shown.
+/// Shuffles the events of different streams, keeping the order within each. With `lossy`, a watch that was disconnected
+/// omits superseded events, and repeats others.
 fn shuffled(log: &[Event], seed: u64, lossy: bool) -> Vec<Event> {
     let mut random = Random(seed | 1);
     let mut streams: BTreeMap<String, VecDeque<Event>> = BTreeMap::new();
@@ -36,14 +35,14 @@ fn shuffled(log: &[Event], seed: u64, lossy: bool) -> Vec<Event> {
         }
         let earlier = shown.entry(stream).or_default();
         if lossy && !last && random.below(3) == 0 {
-            // Left out now, but not forgotten: the answer to a write of ours may come later than what followed.
+            // Omitted now, but the answer to a write of ours may still arrive later.
             earlier.push(event);
             continue;
         }
-        // What is gone for good and shown again cannot be told from something new: the shell must not do that.
+        // A deleted object that is shown again looks like a new one: the operator must not do that.
         let gone = matches!(event, Event::Gone(..));
         if let (true, true, Event::Gone(slot, _)) = (lossy, last, &event) {
-            // Its list does not show what was replaced while the watch was away, either.
+            // Its list does not show objects that were replaced while the watch was disconnected, either.
             let shown = earlier.iter().filter_map(|e| if let Event::Is(o) = e { Some(o.uid()) } else { None });
             dealt.extend(shown.map(|uid| Event::Gone(slot.clone(), uid)));
         }
@@ -70,7 +69,7 @@ impl Random {
     }
 }
 
-/// Whoever has less in a namespace than before has it because something urgent is about that namespace.
+/// Subjects with less access in a namespace than before lost it because of an urgent change there.
 fn is_urgent(
     op: &Op,
     before: &BTreeMap<Name, Access>,
@@ -95,8 +94,8 @@ fn follows(events: &[Event], shell: &Shell) -> All {
 proptest! {
     #![proptest_config(cases(100))]
 
-    /// Whatever is decided again because something changed is all that had to be: after every single event, what was
-    /// decided bit by bit equals what is decided from nothing.
+    /// Deciding again only what a change affects is enough: after every single event, the incremental result equals a
+    /// decision from scratch.
     #[test]
     fn nothing_is_missed_by_deciding_only_what_is_affected(ops in history(40)) {
         let mut shell = Shell::new();
@@ -109,7 +108,7 @@ proptest! {
         }
     }
 
-    /// The same when the operator comes late to several changes at once.
+    /// The same when the operator sees several changes at once.
     #[test]
     fn nothing_is_missed_when_several_things_change_at_once(ops in history(60)) {
         let mut shell = Shell::new();
@@ -126,8 +125,8 @@ proptest! {
         shell.check();
     }
 
-    /// What takes access away goes before everything else, so it has to be known from what is seen that it may. What the
-    /// operator records itself may, too: members leave the default organization when a claim on another namespace is.
+    /// Revocations take precedence, so every change that may revoke has to be recognized. The operator's own records
+    /// may revoke, too: members leave the default organization when another namespace is claimed.
     #[test]
     fn whatever_takes_access_away_is_urgent(ops in history(40)) {
         let mut shell = Shell::new();
@@ -151,7 +150,7 @@ proptest! {
         assert_same_all(&follows(&shuffled(&shell.log, seed, lossy), &shell), &should);
     }
 
-    /// What a decision says of time: nothing changes by itself before that.
+    /// Nothing changes by itself before the time that a decision names.
     #[test]
     fn nothing_changes_by_itself_before_its_time(ops in history(40), wait in 0i64..30) {
         let mut shell = Shell::new();
@@ -168,7 +167,7 @@ proptest! {
         }
         for (handle, (draft, next)) in &now.users {
             if next.is_none_or(|at| at > later) {
-                // What a user holds changes with the decisions about units and the site, which have times of their own.
+                // A user's holdings change with the decisions about units and the site, which have times of their own.
                 let user = cache_now.users.get(handle).unwrap();
                 prop_assert_eq!(&user::status(&cache_now, user, cache_now.holds(user), later).0, draft);
             }
@@ -179,8 +178,8 @@ proptest! {
         }
     }
 
-    /// `render` takes every recorded decision in its head. It comes to the same end as the operator, which writes them
-    /// down one by one.
+    /// `render` takes every recorded decision in memory, and reaches the same result as the operator, which writes each
+    /// of them.
     #[test]
     fn render_comes_to_the_same_end_as_the_operator(ops in crowd()) {
         let mut shell = Shell::new();
@@ -200,7 +199,7 @@ proptest! {
     }
 }
 
-/// The record of an organization that was made anew has another UID, and nothing else.
+/// The record of a recreated organization differs only in its UID.
 #[test]
 fn who_leaves_the_default_organization_for_one_that_is_made_anew_is_urgent() {
     let mut shell = Shell::new();

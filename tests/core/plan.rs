@@ -1,5 +1,5 @@
-//! Plans: they come to an end, what is there then is what should be there, and on the way nobody holds what neither the
-//! old nor the new state gives, and nobody is for a moment without what one source gives in both.
+//! Plans terminate in the desired state. On the way nobody holds a right that neither the old nor the new state grants,
+//! and nobody loses one, even briefly, that one source grants in both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Rbac {
         cluster
     }
 
-    /// Carries a write out that nothing may stand against.
+    /// Carries out a write that cannot fail.
     pub fn execute(&mut self, write: &Write) {
         let terminates = self.present.get(write.key()).is_some_and(|there| there.terminating);
         let is_there = self.present.contains_key(write.key());
@@ -58,8 +58,8 @@ impl Rbac {
     }
 }
 
-/// A small language of desired states, in which everything has much to do with everything: four sources that bind one
-/// of three roles each, and the roles' rules.
+/// A small language of desired states in which everything interacts: four sources that bind one of three roles each,
+/// and the roles' rules.
 #[derive(Clone, Debug)]
 struct Wish {
     rules: BTreeMap<&'static str, BTreeSet<&'static str>>,
@@ -120,7 +120,7 @@ fn wish() -> impl Strategy<Value = Wish> {
     })
 }
 
-/// Two wishes that differ in as little as people change at once, or in everything.
+/// Two states that differ by as little as people change at once, or in everything.
 fn two_wishes() -> impl Strategy<Value = (Wish, Wish)> {
     (wish(), wish(), 0u8..4).prop_map(|(old, new, how)| {
         let new = match how {
@@ -137,7 +137,7 @@ fn two_wishes() -> impl Strategy<Value = (Wish, Wish)> {
     })
 }
 
-/// What may happen to a native object behind our back.
+/// A change of a native object behind our back.
 #[derive(Clone, Debug)]
 enum Drift {
     Orphan(&'static str, &'static str, BTreeSet<&'static str>),
@@ -257,14 +257,14 @@ fn assert_converged(cluster: &Rbac, desired: &DesiredSet) {
     }
 }
 
-/// The rights that one source gives by one role in the old state and still means to give.
+/// The rights that one source grants through one role in the old state and still grants in the new one.
 ///
-/// Not among them, with the counterexamples: (1) what *another* source gives in the new state: a binding of ada is
-/// deleted and another one of ada is created in one go; taking away goes first. (2) what the old role loses while it is
-/// wanted by others: the role `{a, b}` becomes `{a}` while a binding moves from it to another role with `b`; roles shrink
-/// at once. (3) the new role has yet to grow, and must not before the old bindings to it are gone: `x` moves from r0 to r1,
-/// `y` from r1 to r0, and both roles swap their rules. In each of the three, two objects have changed at once; one at a
-/// time there is no gap, which is checked without exception.
+/// It leaves out, with the counterexamples: (1) grants of *another* source in the new state: a binding of ada is
+/// deleted and another one of ada is created at once; the revocation goes first. (2) rights that the old role loses
+/// while others still use it: the role `{a, b}` becomes `{a}` while a binding moves from it to another role with `b`;
+/// roles shrink at once. (3) the new role has yet to grow, which it must not before the old bindings to it are gone:
+/// `x` moves from r0 to r1, `y` from r1 to r0, and both roles swap their rules. In each of the three, two objects
+/// changed at once; with one change at a time there is no gap, which is checked without exception.
 fn kept(old: &Access, new: &Access, single: bool) -> Vec<(Uid, Name, Subject, Atom)> {
     let mut kept = Vec::new();
     for grant in &old.grants {
@@ -286,7 +286,7 @@ fn kept(old: &Access, new: &Access, single: bool) -> Vec<(Uid, Name, Subject, At
     kept
 }
 
-/// Executes a plan write by write, in any order within a step, and looks at who may do what after each write.
+/// Executes a plan write by write, in any order within a step, and checks access after each write.
 fn watch(cluster: &mut Rbac, new: &DesiredSet, shuffle: u64, single: bool) {
     let (old_access, new_access) = (Access::present(&cluster.present), Access::desired(new));
     let kept = kept(&old_access, &new_access, single);
@@ -315,10 +315,10 @@ fn watch(cluster: &mut Rbac, new: &DesiredSet, shuffle: u64, single: bool) {
     panic!("no end");
 }
 
-/// An operator and its API server, between which requests and answers take their time.
+/// An operator and its API server, with delayed requests and answers.
 #[derive(Default)]
 struct Conversation {
-    /// What is there, and what the operator knows of it.
+    /// The real objects, and the operator's view of them.
     real: Rbac,
     known: Rbac,
     in_flight: InFlight,
@@ -332,7 +332,7 @@ impl Conversation {
         Self { known: real.clone(), real, ..Self::default() }
     }
 
-    /// The operator asks for what it can.
+    /// The operator sends the writes that it can.
     fn ask(&mut self, desired: &DesiredSet, most: usize) {
         let given_up = GivenUp::default();
         let writes = if self.in_flight.is_empty() {
@@ -348,7 +348,7 @@ impl Conversation {
         }
     }
 
-    /// The API server carries one out, if it has any of those.
+    /// The API server carries out one of these writes, if it has any.
     fn carry_out(&mut self, n: usize, which: impl Fn(&Write) -> bool) -> Option<Write> {
         let fit: Vec<usize> = (0..self.asked.len()).filter(|i| which(&self.asked[*i])).collect();
         let write = self.asked.swap_remove(*fit.get(n % fit.len().max(1))?);
@@ -357,7 +357,7 @@ impl Conversation {
         Some(write)
     }
 
-    /// The operator hears of one.
+    /// The operator receives one answer.
     fn answer(&mut self, n: usize) {
         if self.carried_out.is_empty() {
             return;
@@ -371,7 +371,7 @@ impl Conversation {
     }
 }
 
-/// Wishes that follow each other: about anything, without another word about the roles, or only about who has which role.
+/// Successive states: with any difference, with unchanged roles, or with changed subjects only.
 fn wishes() -> impl Strategy<Value = Vec<Wish>> {
     (prop::collection::vec(wish(), 2..5), 0u8..3).prop_map(|(mut wishes, how)| {
         let first = wishes[0].clone();
@@ -386,13 +386,13 @@ fn wishes() -> impl Strategy<Value = Vec<Wish>> {
     })
 }
 
-/// What SiteRoles give beyond the namespaces of organizations, where one may take the place of another.
+/// The parts of SiteRoles beyond organizations' namespaces, where one may replace another.
 fn is_beyond(key: &NativeRef) -> bool {
     key.kind == NativeKind::ClusterRoleBinding || key.name.starts_with(RELEASE_PREFIX)
 }
 
-/// Before anything is given, everything is taken away that goes, but from those who wait in an old binding for their new
-/// one: of the same source, or beyond the namespaces of organizations.
+/// Before any grant, everything is revoked, except from subjects that wait in an old binding for their new one: of the
+/// same source, or beyond organizations' namespaces.
 fn assert_revoked(cluster: &Rbac, new: &DesiredSet, new_access: &Access) {
     let mut settled = cluster.present.clone();
     let lingering: BTreeSet<NativeRef> = settled
@@ -438,13 +438,13 @@ proptest! {
             cluster.drift(drift);
         }
         let desired = new.desired();
-        // At most twelve steps, however bad it was.
+        // At most twelve steps, whatever the start.
         cluster.run(&desired);
         assert_converged(&cluster, &desired);
         prop_assert!(plan::next(&desired, &cluster.present, &GivenUp::default()).writes.is_empty());
     }
 
-    /// Also when every step is cut short, as the shell's slices do.
+    /// Even if every step is cut short, as the operator's slices do.
     #[test]
     fn a_plan_reaches_its_end_write_by_write(old in wish(), new in wish(), drifts in prop::collection::vec(drift(), 0..4)) {
         let mut cluster = Rbac::with(&old.desired());
@@ -459,7 +459,7 @@ proptest! {
         assert_converged(&cluster, &desired);
     }
 
-    /// A write that the API server refuses for now holds up nothing else, least of all what takes away.
+    /// A refused write holds up nothing else, and revocations least of all.
     #[test]
     fn what_is_given_up_holds_up_nothing_else(
         old in wish(),
@@ -497,7 +497,7 @@ proptest! {
         }
     }
 
-    /// What the API server does not let be taken away holds up nothing else, and nobody has more by it than they had.
+    /// A refused revocation holds up nothing else, and grants nobody more than they had.
     #[test]
     fn what_resists_a_revocation_holds_up_nothing_else_and_gives_nobody_more(
         old in wish(),
@@ -537,7 +537,7 @@ proptest! {
         }
     }
 
-    /// Somebody's finalizers keep objects of ours that are being deleted: they end up giving nothing too much.
+    /// Terminating objects of ours with somebody's finalizers end up granting nothing too much.
     #[test]
     fn what_cannot_be_deleted_is_emptied(old in wish(), new in wish(), kept in prop::collection::vec(0usize..12, 0..4)) {
         let mut cluster = Rbac::with(&old.desired());
@@ -558,7 +558,7 @@ proptest! {
         assert_converged(&cluster, &new.desired());
     }
 
-    /// People change their minds while a plan is under way.
+    /// People change their minds while a plan is running.
     #[test]
     fn a_plan_that_is_overtaken_gives_nothing_that_no_state_gives(
         old in wish(), via in wish(), new in wish(), writes in 0usize..6,
@@ -582,8 +582,8 @@ proptest! {
 proptest! {
     #![proptest_config(cases(1500))]
 
-    /// While one thing is being given, another is taken away, and people change their minds: nobody gets what nobody ever
-    /// wished, or loses what was never wished otherwise.
+    /// While one thing is granted, another is revoked, and people change their minds: nobody gets anything that was
+    /// never desired, or loses anything that always was.
     #[test]
     fn what_is_taken_away_beside_something_else_leaves_no_gap_and_no_excess(
         wishes in wishes(), script in prop::collection::vec((0u8..8, 0usize..64), 10..80),
@@ -622,7 +622,7 @@ proptest! {
         assert_converged(&conversation.real, &now);
     }
 
-    /// The API server never answers to what gives access: who is suspended then is left in nothing but that.
+    /// The API server never answers a grant: a user suspended then keeps nothing but that.
     #[test]
     fn who_is_suspended_waits_for_no_grant(old in wish(), new in wish(), ahead in 0usize..4) {
         let new = Wish { rules: old.rules.clone(), ..new };
@@ -651,7 +651,7 @@ proptest! {
 proptest! {
     #![proptest_config(cases(60))]
 
-    /// The same with what the core really wants, before and after something happened.
+    /// The same with real decisions of the core, before and after a change.
     #[test]
     fn real_worlds_change_without_excess_or_gap(start in crowd(), ops in history(4), shuffle in any::<u64>()) {
         let mut shell = Shell::new();
@@ -665,8 +665,8 @@ proptest! {
         }
     }
 
-    /// More subjects than one shard holds: growing past the size renames every shard, as another seed does (and as a version
-    /// did that knew no seeds), and nobody notices.
+    /// More subjects than one shard holds: growing past the size renames every shard, as another seed does (and as the
+    /// upgrade from a version without seeds did), and nobody notices.
     #[test]
     fn shards_split_and_merge_without_a_gap(
         before in 1usize..1200, after in 1usize..1200, reseeded in any::<bool>(), shuffle in any::<u64>(),
@@ -707,7 +707,7 @@ proptest! {
     }
 }
 
-/// Somebody is moved from one role to another and back again, while the old binding is still being deleted.
+/// A subject moves from one role to another and back again, while the old binding is still being deleted.
 #[test]
 fn who_comes_back_while_being_moved_loses_nothing() {
     let moved_to = |role: &'static str| {

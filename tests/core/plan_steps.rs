@@ -23,7 +23,7 @@ const START: &str = "
 {kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: CustomRole, name: c}, subjects: [{kind: User, name: ada}, {kind: User, name: bob}]}}
 ";
 
-/// A write in words: what it does, kind and name, without the hash of the role.
+/// A write in words: action, kind and name, without the hash of the role.
 fn said(write: &Write) -> String {
     let what = match write {
         Write::Create { .. } => "create",
@@ -41,7 +41,7 @@ fn step(writes: &[Write]) -> String {
     writes.iter().map(said).collect::<Vec<_>>().join(", ")
 }
 
-/// Executes the plan and writes down its steps, one line each.
+/// Executes the plan and records its steps, one line each.
 fn steps(cluster: &mut Rbac, shell: &Shell) -> Vec<String> {
     let desired = &shell.all.units["n0"].decision.desired;
     let mut steps = Vec::new();
@@ -84,7 +84,7 @@ fn a_change_is_these_steps(#[case] change: &str, #[case] expected: &[&str]) {
     assert_eq!(steps(&mut cluster, &shell), Vec::<String>::new(), "a second look finds nothing to do");
 }
 
-/// What an API server that was upgraded, or a person, has done to an object of ours.
+/// Changes of our object by an upgraded API server, or by a person.
 #[rstest]
 #[case::an_update_was_refused(true, &["delete binding b", "create binding b"])]
 #[case::its_label_is_gone(false, &["grow binding b"])]
@@ -119,10 +119,10 @@ fn a_role_that_cannot_be_shrunk_keeps_nobody_in_a_binding() {
     let desired = &shell.all.units["n0"].decision.desired;
     let next = |given_up: &GivenUp| step(&plan::next(desired, &cluster.present, given_up).writes);
     assert_eq!(next(&GivenUp::default()), "shrink role c, shrink binding b");
-    // It is tried again, and nothing is given by a role that gives too much.
+    // It is retried, and a role that grants too much is not bound.
     let role = cluster.present.keys().find(|key| key.to_string().starts_with("Role ")).unwrap();
     let objects = BTreeSet::from([role.clone()]);
     assert_eq!(next(&GivenUp { objects: objects.clone(), ..GivenUp::default() }), "shrink role c, shrink binding b");
-    // As long as it is not, the others lose what they should.
+    // Until it is, the others lose what they should.
     assert_eq!(next(&GivenUp { resisting: objects.clone(), objects }), "shrink binding b");
 }

@@ -1,5 +1,5 @@
-//! Random rules, and every request of a small universe, with an authorizer that takes rules word by word. `tests/oracle`
-//! holds it against the one of Kubernetes.
+//! Random rules, and every request of a small universe, with an authorizer that evaluates rules literally.
+//! `tests/oracle` compares it with that of Kubernetes.
 
 use bailiwick::core::Name;
 use bailiwick::core::rules::{Rule, words};
@@ -12,7 +12,7 @@ const NAMES: [&str; 2] = ["a", "b"];
 const VERBS: [&str; 3] = ["get", "list", "delete"];
 const PATHS: [&str; 4] = ["/a", "/a/b", "/ab", "/c"];
 
-/// A request, as an authorizer sees it. Without a name it is one about no object in particular (a list, say).
+/// A request for an authorizer. Without a name it is about no particular object (a list, for example).
 #[derive(Clone, Debug)]
 pub enum Request {
     Resource { group: &'static str, resource: &'static str, name: &'static str, verb: &'static str },
@@ -32,7 +32,7 @@ pub fn requests() -> Vec<Request> {
     all
 }
 
-/// Rule by rule and word by word, as in `k8s.io/component-helpers/auth/rbac/validation`'s evaluation helpers
+/// Evaluates rules one by one, as the evaluation helpers in `k8s.io/component-helpers/auth/rbac/validation` do
 /// (`RuleAllows` of the RBAC authorizer).
 pub fn allows(rule: &Rule, request: &Request) -> bool {
     let has = |list: &[Name], word: &str| list.iter().any(|w| &**w == word || &**w == "*");
@@ -69,7 +69,7 @@ pub fn rule() -> impl Strategy<Value = Rule> {
     prop_oneof![5 => on_objects, 1 => on_paths]
 }
 
-/// Rules as they stand in a ceiling, wildcards and all.
+/// Rules of a ceiling, including wildcards.
 pub fn ceiling_rule() -> impl Strategy<Value = Rule> {
     const G: [&str; 3] = ["", "apps", "*"];
     const R: [&str; 7] = ["pods", "pods/exec", "pods/log", "jobs", "jobs/exec", "*/exec", "*"];

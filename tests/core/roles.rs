@@ -1,4 +1,4 @@
-//! Roles: inheritance and where it ends, the ceiling, and what a CustomRole cannot reach.
+//! Roles: inheritance and its limits, the ceiling, and the boundary of a CustomRole.
 
 use bailiwick::core::conditions::Status;
 use rstest::rstest;
@@ -39,7 +39,7 @@ fn bind_site(name: &str, role: &str, user: &str) -> String {
 const READ: &str = "permissions: [{resource: workspaces, actions: [read]}]";
 const PODS: &str = "rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]";
 
-/// Whether a role may inherit another one: what can be assigned wherever it can be itself.
+/// A role may inherit whatever can be assigned wherever it can be assigned itself.
 #[rstest]
 #[case::same("Organization", "Organization", "", true)]
 #[case::more_places("Organization", "Site, Organization", "", true)]
@@ -79,7 +79,7 @@ fn roles_that_were_always_in_a_circle_inherit_nothing_of_it() {
     assert!(shell.can("bob", "n0", "get pods") && !shell.can("bob", "n0", "get configmaps"));
 }
 
-/// Whoever edits one role must not take away what another one gives, nor get anything by it.
+/// An edit of one role must neither revoke what another one grants, nor grant anything to its author.
 #[rstest]
 #[case::directly("b")]
 #[case::by_way_of_another("c")]
@@ -106,7 +106,7 @@ fn what_was_in_force_before_a_circle_was_closed_stays(#[case] closes: &str) {
     assert!(!shell.can("bob", "n0", "get pods"), "nothing is granted by it");
     assert_eq!(shell.says(Kind::CustomRole, closes, "InheritsResolved"), "False InheritanceCycle");
     assert_eq!(shell.says(Kind::CustomRole, "a", "InheritsResolved"), "True Resolved");
-    // What is taken out of a role of the circle is taken away, however it is on record.
+    // Removing a rule from a role of the cycle revokes it, whatever the record says.
     shell.apply(&custom_role("a", PODS));
     assert_eq!(ada(&shell), [true, false, false]);
     assert!(shell.can("bob", "n0", "get pods"), "there is no circle any more");
@@ -153,7 +153,7 @@ fn a_custom_role_never_reaches_beyond_its_namespace() {
     assert!(!shell.can("bob", "", "get bailiwick.dev/users"), "the part beyond goes with the last binding");
 }
 
-/// Not even one that is called as a SiteRole which does.
+/// Not even one that shares its name with a SiteRole that does.
 #[rstest]
 #[case("users", "", "get bailiwick.dev/users")]
 #[case("templates", RELEASE, "get configmaps:t0")]
@@ -207,7 +207,8 @@ fn what_is_beyond_the_ceiling_is_withheld_and_the_rest_is_granted() {
     assert_eq!(shell.says(Kind::RoleBinding, "b", "RoleResolved"), "False RoleGrantsNothing");
 }
 
-/// Beside the operator, an organization gets less than elsewhere: by its own roles, by the site's, and by those that inherit.
+/// Beside the operator, an organization gets less than elsewhere: through its own roles, the site's, and those that
+/// inherit.
 #[test]
 fn in_the_release_namespace_another_ceiling_holds() {
     let pods = "rules: [{apiGroups: [''], resources: [pods, configmaps], verbs: [get, create]}]";
@@ -225,7 +226,7 @@ fn in_the_release_namespace_another_ceiling_holds() {
     }
     let mut shell = given(&everything);
     let can = |shell: &Shell, space| ["ada", "bob", "cyd"].map(|who| shell.can(who, space, "create configmaps"));
-    // A chart of before has no such ceiling.
+    // An older chart has no such ceiling.
     assert_eq!((can(&shell, "n0"), can(&shell, RELEASE)), ([true; 3], [true; 3]));
     shell.play(&[Op::Ceiling(Kind::CeilingHome, Some(true))]);
     assert_eq!((can(&shell, "n0"), can(&shell, RELEASE)), ([true; 3], [false; 3]));
@@ -238,7 +239,7 @@ fn in_the_release_namespace_another_ceiling_holds() {
 }
 
 /// Known and harmless: a right for every object that is beyond the ceiling hides the same right for one object that is
-/// within it. Less is granted than might be, never more.
+/// within it. This grants less than it could, never more.
 #[test]
 fn a_right_for_all_that_is_withheld_takes_the_right_for_one_with_it() {
     let one = "{apiGroups: [''], resources: [secrets], resourceNames: [one], verbs: [get]}";
@@ -312,7 +313,7 @@ fn privilege_is_inherited(#[case] own: &str, #[case] inherited: &str, #[case] pr
     assert!(shell.can("ada", "n0", "get pods"));
 }
 
-/// Whoever is in it when the organization comes back gets the role, so changing who that is stays a matter of `bind`.
+/// Its members get the role when the organization returns, so changing them still requires `bind`.
 #[rstest]
 #[case::a_privileged_site_role("SiteRole", "s0", true)]
 #[case::another_site_role("SiteRole", "s1", false)]
@@ -346,7 +347,7 @@ fn a_group_stays_privileged_while_no_organization_holds_the_namespace(
     assert_eq!(says(&shell), privileged);
 }
 
-/// A note on the Group counts only where a policy makes sure of it.
+/// A note on the Group counts only if a policy protects it.
 #[rstest]
 #[case(true, true)]
 #[case(false, false)]
@@ -367,7 +368,7 @@ fn a_role_with_one_holder_goes_to_the_oldest_binding_and_stays_with_its_holder()
     let holds = |shell: &Shell| (shell.can("ada", "", "get /healthz"), shell.can("bob", "", "get /healthz"));
     assert_eq!(holds(&shell), (true, false));
     assert_eq!(shell.says(Kind::SiteRoleBinding, "t0", "SubjectsResolved"), "False HeldByAnother");
-    // A suspended holder loses it, and does not get it back from the one who has it then.
+    // A suspended holder loses the role, and does not get it back from its next holder.
     shell.apply("{kind: User, metadata: {name: ada}, spec: {suspended: true}}");
     assert_eq!(holds(&shell), (false, true));
     shell.apply("{kind: User, metadata: {name: ada}, spec: {suspended: false}}");
@@ -376,7 +377,7 @@ fn a_role_with_one_holder_goes_to_the_oldest_binding_and_stays_with_its_holder()
     assert_eq!(holds(&shell), (true, false));
 }
 
-/// Each organization would have a holder of its own.
+/// Each organization would have its own holder.
 #[test]
 fn a_role_with_one_holder_is_the_sites_to_assign() {
     let role = site_role("s0", "Site, Organization", &format!("singleHolder: true, {PODS}"));
@@ -408,7 +409,7 @@ fn an_organization_that_holds_nothing_learns_that_its_member_role_is_there() {
     assert_eq!(shell.says(Kind::Organization, "o", "MemberRoleResolved"), "True Resolved");
 }
 
-/// A word that exists and does not answer to an action says which it does answer to; the other actions count.
+/// A known word without an action names the actions that it has; the other requested actions count.
 #[rstest]
 #[case::only_that(&["use"], false)]
 #[case::among_others(&["read", "use"], true)]
@@ -423,11 +424,11 @@ fn an_action_that_a_word_does_not_have_is_named(#[case] actions: &[&str], #[case
     assert_eq!(shell.can("ada", "", "get bailiwick.dev/users"), can);
     assert_eq!(shell.says(Kind::SiteRole, "s", "PermissionsResolved"), "False UnsupportedAction");
     let message = shell.condition(Kind::SiteRole, "s", "PermissionsResolved").message.to_string();
-    let named = "permissions[0] (users) [use is not among its actions: create, read, list, update, delete]";
+    let named = "permissions[0] (users) [no action use; its actions are create, read, list, update, delete]";
     assert!(message.contains(named), "{message}");
 }
 
-/// Of a role that grants nothing nobody holds anything.
+/// Nobody holds a role that grants nothing.
 #[test]
 fn a_binding_to_a_role_that_grants_nothing_counts_no_grants() {
     let nothing = "permissions: [{resource: nothing, actions: [read]}]";

@@ -1,5 +1,5 @@
-//! The algebra of rules against a model that knows nothing of sets: requests, one by one, as the API server's authorizer
-//! and its escalation check look at them.
+//! The algebra of rules against a model without sets: single requests, evaluated as the API server's authorizer and its
+//! escalation check do.
 
 use bailiwick::core::rules::{Atom, Ceiling, Rule, RuleSet};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn set(rules: &[Rule]) -> RuleSet {
     RuleSet::from_rules(rules)
 }
 
-/// The requests that an atom stands for, in the small universe.
+/// The requests in the small universe that an atom allows.
 fn covered_by(atom: &Atom) -> Vec<Request> {
     let rule = match atom.clone() {
         Atom::Resource { group, resource, name, verb } => Rule {
@@ -84,8 +84,8 @@ proptest! {
         }
     }
 
-    /// What a ceiling covers, it allows; and what it allows in full, it covers, but for rights that only several of its
-    /// rules give together by name (the API server's escalation check looks at one rule at a time, and so do we).
+    /// A ceiling allows what it covers; and it covers what it allows in full, except rights that only several of its
+    /// rules allow together by name (the API server's escalation check looks at one rule at a time, and so do we).
     #[test]
     fn a_ceiling_covers_an_atom_exactly_when_one_of_its_rules_allows_all_of_it(
         ceiling in prop::collection::vec(ceiling_rule(), 0..4),

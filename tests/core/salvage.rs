@@ -1,4 +1,4 @@
-//! Objects that cannot be read: they grant nothing, go on to guard what they guard, and take nothing from anybody.
+//! Unreadable objects: they grant nothing, still protect what they protected, and revoke nothing from others.
 
 use std::collections::BTreeSet;
 
@@ -77,7 +77,7 @@ fn a_binding_gives_nothing_and_its_group_counts_as_privileged(#[case] fields: &s
     assert!(!is_privileged(&shell, "g"));
 }
 
-/// Nobody knows any more whom it names.
+/// The Group that it names is unknown now.
 #[test]
 fn a_group_stays_privileged_when_the_subjects_of_its_binding_are_lost() {
     let privileged = "{kind: CustomRole, metadata: {name: c, namespace: n0}}";
@@ -134,7 +134,7 @@ fn a_younger_user_takes_over_from_nobody() {
     assert_eq!(shell.says(Kind::User, "twin", "Ready"), "False UsernameTaken");
 }
 
-/// Its name is no word about its username.
+/// Its object name is not its username.
 #[test]
 fn a_user_without_a_username_stands_for_nobody_else() {
     let mut shell = given(&odd("{kind: User, metadata: {name: ada}, spec: {username: zed}}", r#"{"username": 5}"#));

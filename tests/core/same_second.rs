@@ -1,4 +1,4 @@
-//! What came first, where creation times are the same second.
+//! Which object came first, when creation times are the same second.
 
 use bailiwick::api;
 use bailiwick::api::ApiKind;
@@ -23,7 +23,7 @@ fn group(version: u64, created: &str) -> Group {
     (&serde_json::from_value::<api::Group>(group).unwrap()).into()
 }
 
-/// As a list shows it, or as the watch shows its creation.
+/// As a list shows it, or as a watch shows its creation.
 fn binding(version: u64, is_event: bool, older_groups: &[&str]) -> Binding {
     let mut binding = json!({
         "apiVersion": "bailiwick.dev/v1alpha1", "kind": "RoleBinding", "metadata": metadata("b", version, SECOND),
@@ -60,7 +60,7 @@ fn a_binding_that_is_older_by_time_needs_no_record() {
     );
 }
 
-/// A later change of its status says nothing about when the spec was written.
+/// A later change of its status does not show when the spec was written.
 #[test]
 fn what_an_event_told_outlives_a_change_of_the_status_and_ends_with_a_change_of_the_spec() {
     let mut cache = Cache::default();
@@ -88,7 +88,7 @@ fn the_first_event_of_an_object_that_is_not_new_tells_nothing() {
     assert_eq!(cache.local["n0"].bindings.get("b").unwrap().meta.written_version, 0);
 }
 
-/// A namespace that `new` holds since it changed hands, vacated at version 20 and up to [`SECOND`].
+/// `new` holds the namespace since it changed hands; it was vacated at version 20, until [`SECOND`].
 fn handover() -> Handover {
     let mut cache = Cache::default();
     cache.bounds.namespace_whitelist.insert("n0".to_owned());
@@ -151,7 +151,7 @@ fn user(name: &str, second: &str, seen_at: u64, suspended: bool) -> api::User {
     serde_json::from_value(user).unwrap()
 }
 
-/// Two Users with one username: the first one counts, and it is suspended or not.
+/// Two Users with one username: the first one counts, suspended or not.
 #[rstest]
 #[case::the_older_one(("a", SECOND, 0, false), ("b", NEXT, 0, true), "a")]
 #[case::the_older_one_is_suspended(("a", NEXT, 0, false), ("b", SECOND, 0, true), "b")]

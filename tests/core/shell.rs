@@ -1,5 +1,5 @@
-//! Plays the operator's shell without I/O: takes in events, decides again only what [`Affected`] names, records claims,
-//! defaults and holders, writes statuses. [`Shell::check`] compares with deciding everything from scratch.
+//! Simulates the operator without I/O: takes in events, decides only what [`Affected`] names, records claims, defaults
+//! and holders, writes statuses. [`Shell::check`] compares with a decision from scratch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,15 +17,15 @@ use jiff::Timestamp;
 use crate::access::Access;
 use crate::fake::{Event, Kind, Op, SPACES, Store, slot_of};
 
-/// What a decision said, and the claim that was due.
+/// A decision, and the claim that was due.
 #[derive(Debug, Default)]
 pub struct Unit {
     pub decision: DesiredState,
-    /// The record of the namespace that is due, but for its time.
+    /// The record of the namespace that is due, without its time.
     pub claim: Option<Claim>,
 }
 
-/// Everything that follows from a world.
+/// All decisions for a site.
 #[derive(Debug, Default)]
 pub struct All {
     pub units: BTreeMap<Name, Unit>,
@@ -50,7 +50,7 @@ fn organization_status(all: &BTreeMap<Name, Unit>, cache: &Cache, name: &Name) -
 }
 
 impl All {
-    /// Decides everything, from nothing. Fills in the holders that the site needs.
+    /// Decides everything from scratch. Fills in the holders that the site needs.
     pub fn from_scratch(cache: &mut Cache, now: Timestamp, existing: &dyn ObservedState) -> Self {
         let mut all = Self::default();
         let spaces: BTreeSet<Name> = cache.units().into_iter().chain(SPACES.map(Name::from)).collect();
@@ -59,7 +59,7 @@ impl All {
             cache.set_contribution(&Contribution::default(), &unit.decision.contribution);
             all.units.insert(name.clone(), unit);
         }
-        // Its members are those who belong to no other.
+        // Its members are the users that belong to no other.
         for name in cache.default_namespaces().collect::<Vec<_>>() {
             let unit = unit(cache, &name, now, existing);
             cache.set_contribution(&all.units[&name].decision.contribution, &unit.decision.contribution);
@@ -76,7 +76,7 @@ impl All {
         all
     }
 
-    /// Every native object of every unit. No two units may want the same one.
+    /// Every native object of every unit. No two units may request the same one.
     pub fn desired(&self) -> DesiredSet {
         let mut desired = DesiredSet::new();
         for decision in self.decisions() {
@@ -109,7 +109,7 @@ pub fn assert_same(is: &DesiredState, should: &DesiredState, what: &str) {
 pub fn assert_same_all(is: &All, should: &All) {
     let nothing = Unit::default();
     for name in is.units.keys().chain(should.units.keys()) {
-        // A unit that was never marked has nothing in it.
+        // A unit that was never marked has no objects.
         let (is, should) = (is.units.get(name).unwrap_or(&nothing), should.units.get(name).unwrap_or(&nothing));
         assert_same(&is.decision, &should.decision, name);
         assert_eq!(is.claim, should.claim, "claim on {name}");
@@ -119,7 +119,7 @@ pub fn assert_same_all(is: &All, should: &All) {
     assert_eq!(is.users, should.users, "statuses of users");
 }
 
-/// The shell.
+/// The simulated operator.
 #[derive(Debug, Default)]
 pub struct Shell {
     pub store: Store,
@@ -129,7 +129,7 @@ pub struct Shell {
     site: bool,
     organizations: BTreeSet<Name>,
     users: BTreeSet<Name>,
-    /// Those of which it was said that access may be taken away there, since somebody last asked; the site is nobody's name.
+    /// Namespaces marked as possibly revoking since the last call; the site has an empty name.
     urgent: BTreeSet<Name>,
     /// Every event so far.
     pub log: Vec<Event>,
@@ -144,7 +144,7 @@ impl Shell {
         shell
     }
 
-    /// Does something, half a second after what was done before, and looks at what it changes.
+    /// Performs an action, half a second after the previous one, and takes in its events.
     pub fn act(&mut self, op: &Op) {
         self.store.now += 1;
         let events = self.store.act(op);
@@ -153,19 +153,19 @@ impl Shell {
         self.decide();
     }
 
-    /// What is desired in every unit.
+    /// The desired access in every unit.
     pub fn access(&self) -> BTreeMap<Name, Access> {
         let units = self.all.units.iter().map(|(name, unit)| (name.clone(), &unit.decision));
         let all = units.chain([(Name::default(), &self.all.site)]);
         all.map(|(name, decision)| (name, Access::desired(&decision.desired))).collect()
     }
 
-    /// Where it was said, since this was asked last, that access may be taken away.
+    /// The namespaces marked as possibly revoking since the last call.
     pub fn urgent(&mut self) -> BTreeSet<Name> {
         std::mem::take(&mut self.urgent)
     }
 
-    /// Does all of it, then plays until nothing is left to do.
+    /// Performs all actions, then continues until nothing is left to do.
     pub fn play(&mut self, ops: &[Op]) {
         for op in ops {
             self.act(op);
@@ -204,7 +204,7 @@ impl Shell {
         self.organizations.extend(affected.organizations);
     }
 
-    /// What changes by itself.
+    /// Fires timers.
     fn ring(&mut self) {
         let now = self.store.time();
         let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
@@ -218,12 +218,12 @@ impl Shell {
         self.users.extend(self.all.users.iter().filter(|(_, (_, next))| due(*next)).map(|(n, _)| n.clone()));
     }
 
-    /// Users who hold more or less than before.
+    /// Marks users whose counts changed.
     fn counted(&mut self, usernames: &[Name]) {
         self.users.extend(usernames.iter().flat_map(|username| self.cache.handles_of(username)).cloned());
     }
 
-    /// Decides what is marked, and nothing else.
+    /// Decides only what is marked.
     pub fn decide(&mut self) {
         let now = self.store.time();
         while let Some(name) = self.spaces.pop_first() {
@@ -264,10 +264,11 @@ impl Shell {
         }
     }
 
-    /// Writes a claim, or else the statuses, that were decided and are not recorded yet. Says whether there were any.
+    /// Writes a claim, or else the statuses, that were decided and are not recorded yet. Returns whether there were
+    /// any.
     fn record(&mut self) -> bool {
         let now = self.store.time();
-        // Nothing of a namespace that is about to change hands is there any more once it has converged.
+        // A converged namespace that is about to change hands has no objects of ours left.
         let due = self.all.units.iter().find(|(_, u)| u.claim.is_some() && u.decision.desired.is_empty());
         if let Some((name, _)) = due {
             let name = name.clone();
@@ -302,7 +303,7 @@ impl Shell {
         panic!("it does not come to rest");
     }
 
-    /// What was decided bit by bit is what follows from everything.
+    /// The incremental decisions equal those from scratch.
     pub fn check(&self) {
         let mut cache = self.store.cache();
         cache.kept = self.cache.kept.clone();
@@ -311,7 +312,7 @@ impl Shell {
     }
 }
 
-/// The object of a status, if it is there.
+/// The metadata of a status's object, if it exists.
 pub fn meta(cache: &Cache, draft: &StatusDraft) -> Option<bailiwick::core::records::Meta> {
     let (name, local) = (&draft.target.name, cache.local.get(&draft.target.namespace));
     let meta = match &draft.status {

@@ -12,7 +12,7 @@ fn names(names: &[&str]) -> BTreeSet<Name> {
     names.iter().map(|n| Name::from(*n)).collect()
 }
 
-/// As the policy looks for a name.
+/// Looks up a name as the policy does.
 fn refuses(texts: &[String], username: &str) -> bool {
     texts.iter().any(|text| text.contains(&format!("\n{username}\n")))
 }
@@ -39,7 +39,7 @@ fn what_has_no_room_is_counted() {
     let long = |i: u32| Name::from(format!("{i:0>128}"));
     let many: BTreeSet<Name> = (0..40_000).map(long).collect();
     let list = list(&many);
-    // What an object may hold, and that is why there are two texts and not more.
+    // This size limit of an object is why there are two texts and no more.
     let bytes: usize = list.texts.iter().map(String::len).sum();
     assert!((900_000..1 << 20).contains(&bytes), "{bytes}");
     let listed = list.texts.iter().flat_map(|text| text.lines()).filter(|line| !line.is_empty()).count();
@@ -47,7 +47,7 @@ fn what_has_no_room_is_counted() {
     assert!(list.left_out.iter().step_by(10_000).all(|name| !refuses(&list.texts, name)));
 }
 
-/// Who may suspend others could free somebody with them whom they may not activate.
+/// A user that may suspend others could otherwise free a suspended user that they may not activate.
 #[test]
 fn who_creates_suspended_users_takes_nobody_off_the_list() {
     let suspended = |name: &str, username: &str| {
@@ -68,7 +68,7 @@ fn who_creates_suspended_users_takes_nobody_off_the_list() {
     assert!(["zz-root", "zoe"].iter().all(|name| refuses(&texts, name)));
 }
 
-/// Of several Users with one username the oldest counts.
+/// If several Users share a username, the oldest counts.
 #[test]
 fn a_younger_user_of_the_same_username_suspends_nobody() {
     let mut shell = given("{kind: User, metadata: {name: ada}}");
@@ -84,7 +84,7 @@ fn a_younger_user_of_the_same_username_suspends_nobody() {
     assert_eq!(shell.cache.suspended, names(&[]));
 }
 
-/// Whoever reads this asks for more before the user is suspended.
+/// A policy that reads this requires more rights for suspending the user.
 #[test]
 fn a_user_with_a_privileged_site_role_says_so() {
     let role = |privileged: bool| {

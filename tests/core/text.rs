@@ -1,4 +1,4 @@
-//! Texts that people write into ConfigMaps: none keeps the operator busy, whatever it says.
+//! Texts that people write into ConfigMaps: none can keep the operator busy.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use bailiwick::core::catalog::{Bounds, Settings};
 use bailiwick::core::policies;
 use rstest::rstest;
 
-/// As much as the settings may say.
+/// The longest settings.
 const LONGEST: usize = 16 * 1024;
 /// On a busy machine, in a debug build.
 const SOON: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ fn no_settings_take_long(#[case] start: &str, #[case] unit: &str) {
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
 }
 
-/// Each refers to the one before, ten times.
+/// Each refers to the previous one ten times.
 #[test]
 fn text_that_multiplies_itself_does_not_take_long() {
     let mut text = "a0: &a0 x\n".to_owned();
@@ -67,14 +67,14 @@ fn text_that_multiplies_itself_does_not_take_long() {
 #[case::policies(|text: &str| policies::parse(text).unwrap_err().to_string(), 512 * 1024)]
 fn the_length_and_the_depth_have_a_limit(#[case] error: fn(&str) -> String, #[case] longest: usize) {
     let started = Instant::now();
-    assert_eq!(error(&filled("\n", "- ", longest)), "line 2: it is nested more than 32 levels deep");
+    assert_eq!(error(&filled("\n", "- ", longest)), "line 2: nested more than 32 levels deep");
     assert!(error(&filled("\n", "[", longest)).starts_with("line 2: recursion limit exceeded"));
     let longer = error(&filled("", "[", longest + 1));
-    assert_eq!(longer, format!("it has {} bytes; the limit is {longest}", longest + 1));
+    assert_eq!(longer, format!("it has {} bytes, more than the limit of {longest}", longest + 1));
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
 }
 
-/// The most namespaces and words that anybody has, and more.
+/// More namespaces and words than anybody has.
 #[test]
 fn a_large_catalog_is_read() {
     let mut text = "releaseNamespace: r\nnamespaceWhitelist:\n".to_owned();

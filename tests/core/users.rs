@@ -1,4 +1,4 @@
-//! Users: states, and who speaks for a username.
+//! Users: states, and which object counts for a username.
 
 use bailiwick::api::UserState::{self, Active, Dormant, Suspended};
 use bailiwick::core::conditions::Status;
@@ -90,7 +90,7 @@ fn of_two_users_with_one_username_the_older_counts() {
     assert_eq!(shell.says(Kind::User, "a", "Ready"), "True Suspended");
 }
 
-/// Found by thinking: a watch that was away shows only the new object of the name, which is younger.
+/// A disconnected watch shows only the new object of the name, which is younger.
 #[test]
 fn a_user_that_was_replaced_unseen_is_younger_than_the_others() {
     let mut shell = given(

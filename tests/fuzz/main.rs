@@ -1,5 +1,5 @@
-//! `bailiwick render` on what nobody would write: it ends soon, with 0 or 2, and every problem has a file and a line.
-//! The program is run as people run it, so that an overflow of the stack is seen as well as a panic.
+//! `bailiwick render` with input that nobody would write: it ends soon, with 0 or 2, and every problem has a file and a
+//! line. The tests run the program itself, so that a stack overflow is caught as well as a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod mutation;
@@ -44,7 +44,7 @@ fn to_yaml(documents: &[Value]) -> String {
     documents.iter().map(|document| format!("---\n{}", serde_yaml::to_string(document).unwrap())).collect()
 }
 
-/// Renders, and checks what is true of every ending. Returns what was printed, if the input was taken.
+/// Renders, and checks the invariants of every result. Returns the output, if the input was accepted.
 fn render(manifests: &str, values: &Path) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     let (input, out, err) = (folder.path().join("input.yaml"), folder.path().join("out"), folder.path().join("err"));
@@ -80,7 +80,7 @@ fn render(manifests: &str, values: &Path) -> Option<String> {
         Some(2) => {
             assert!(out.is_empty(), "it printed objects, and refused the input");
             let places = [format!("{}:", input.display()), format!("{}:", values.display())];
-            // A message may go over several lines; the first has the place.
+            // A message may have several lines; the first has the location.
             let first = err.lines().next().unwrap_or_default();
             let place = places.iter().find_map(|place| first.strip_prefix(place.as_str()));
             let rest = place.unwrap_or_else(|| panic!("it names no file: {err}"));
@@ -148,7 +148,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("values.yaml");
         std::fs::write(&file, edit(&serde_yaml::to_string(&wild).unwrap(), &edits)).unwrap();
-        // Values may widen the ceiling, but nobody becomes one of Kubernetes' own.
+        // Values may widen the ceiling, but nobody gets a name reserved by Kubernetes.
         if let Some(out) = render(&manifests("quickstart"), &file) {
             no_subject_is_kubernetes_own(&out);
         }

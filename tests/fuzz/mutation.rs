@@ -1,4 +1,4 @@
-//! Changes to a JSON value, or to a text, that nobody would make on purpose. Used by `tests/core/fuzz.rs` too.
+//! Changes to a JSON value, or to a text, that nobody would make on purpose. `tests/core/fuzz.rs` uses them too.
 
 use std::ops::Range;
 
@@ -17,23 +17,23 @@ pub struct Mutation {
 
 #[derive(Clone, Debug)]
 enum What {
-    /// Takes the node out of the one around it.
+    /// Removes the node.
     Drop,
-    /// A second one beside it.
+    /// Duplicates it.
     Duplicate,
-    /// Something else in its place.
+    /// Replaces it.
     Replace(Value),
-    /// In its place what stands somewhere else: mostly of the right shape.
+    /// Replaces it by another node: mostly of the right shape.
     Copy(Index),
-    /// Another key.
+    /// Renames its key.
     Rename(String),
-    /// Around it so many lists.
+    /// Wraps it in so many lists.
     Bury(usize),
-    /// Another word in place of a text, there and wherever the same text stands: references go on to refer.
+    /// Replaces a text wherever it occurs, so that references stay valid.
     Everywhere(String),
 }
 
-/// Words that mean something to us or to Kubernetes, and some that mean nothing anywhere.
+/// Words with a meaning for us or Kubernetes, and some without any.
 const WORDS: [&str; 44] = [
     "",
     " ",
@@ -125,7 +125,7 @@ fn value() -> impl Strategy<Value = Value> {
     prop_oneof![tree, known]
 }
 
-/// So many changes.
+/// So many mutations.
 pub fn mutations(count: Range<usize>) -> impl Strategy<Value = Vec<Mutation>> {
     let what = prop_oneof![
         2 => Just(What::Drop),
@@ -139,12 +139,12 @@ pub fn mutations(count: Range<usize>) -> impl Strategy<Value = Vec<Mutation>> {
     vec((any::<Index>(), what).prop_map(|(at, what)| Mutation { at, what }), count)
 }
 
-/// Makes them, one after the other.
+/// Applies mutations, one after the other.
 pub fn mutate(value: &mut Value, mutations: &[Mutation]) {
     for mutation in mutations {
         let mut paths = paths(value);
         if let What::Everywhere(word) = &mutation.what {
-            // A text at random is hardly ever the name of somebody.
+            // A random text is hardly ever a known name.
             let named = |path: &[Step]| match path.last() {
                 Some(Step::NativeRef(key)) => ["name", "username"].contains(&key.as_str()),
                 Some(Step::Item(_)) => true,
@@ -208,13 +208,13 @@ enum Step {
     Item(usize),
 }
 
-/// The way to every node but the root.
+/// The path of every node but the root.
 fn paths(value: &Value) -> Vec<Vec<Step>> {
     fn walk(value: &Value, here: &mut Vec<Step>, all: &mut Vec<Vec<Step>>) {
         let mut visit = |step: Step, child: &Value| {
             here.push(step);
             all.push(here.clone());
-            // What was buried is one node: a path for each of its lists would be quadratic.
+            // A buried node counts once: a path for each of its lists would be quadratic.
             if here.len() < 20 {
                 walk(child, here, all);
             }
@@ -246,7 +246,7 @@ pub struct Edit {
     with: String,
 }
 
-/// So many.
+/// So many edits.
 pub fn edits(count: Range<usize>) -> impl Strategy<Value = Vec<Edit>> {
     let with = prop_oneof![
         3 => text(),
@@ -256,7 +256,7 @@ pub fn edits(count: Range<usize>) -> impl Strategy<Value = Vec<Edit>> {
     vec((any::<Index>(), 0..12_u8, with).prop_map(|(at, until, with)| Edit { at, until, with }), count)
 }
 
-/// Makes them.
+/// Applies edits.
 pub fn edit(text: &str, edits: &[Edit]) -> String {
     edits.iter().fold(text.to_owned(), |mut text, edit| {
         let from = text.floor_char_boundary(edit.at.index(text.len() + 1));
@@ -266,7 +266,7 @@ pub fn edit(text: &str, edits: &[Edit]) -> String {
     })
 }
 
-/// What is hardly YAML.
+/// Text that is hardly YAML.
 pub fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[-a-z:{}\\[\\],&*!|>'\"%@`#? \\n\\t~0-9.]{0,60}",

@@ -1,4 +1,4 @@
-//! What is generated from the code is committed, and not stale. `make generate` writes it.
+//! Generated files are committed and up to date. `make generate` writes them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod values;
@@ -9,7 +9,7 @@ use std::path::Path;
 use bailiwick::api::conditions::{ConditionType, Reason};
 use bailiwick::api::crds;
 
-/// Compares a file with what it should be; with `BAILIWICK_GENERATE` set, writes it.
+/// Compares a file with its expected content; with `BAILIWICK_GENERATE` set, writes it.
 #[track_caller]
 fn up_to_date(path: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -40,7 +40,7 @@ fn no_other_crds_are_shipped() {
     }
 }
 
-/// The default of `scope` did: a second server-side apply of a role was a write.
+/// The default of `scope` did: a second server-side apply of a role changed the object.
 #[test]
 fn no_default_stands_inside_of_a_list() {
     fn look(schema: &serde_json::Value, in_list: bool, path: &str, found: &mut Vec<String>) {
@@ -86,7 +86,7 @@ fn the_reference_of_the_values_is_that_of_the_chart() {
     up_to_date("docs/reference/values.md", &values::reference());
 }
 
-/// One script for all seven kinds, in a folder each, as Argo CD has them; and all of them once more in a ConfigMap, as its
+/// One script for all seven kinds, in a folder each, as Argo CD stores them; and all of them again in a ConfigMap, as
 /// users need them.
 #[test]
 fn argo_cd_has_one_health_script_for_all_kinds() {

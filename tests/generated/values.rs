@@ -1,7 +1,7 @@
-//! The reference of the chart's values: what values.yaml says of each, and what values.schema.json allows.
+//! Generates the reference of the chart's values, from values.yaml and values.schema.json.
 //!
-//! values.yaml is read by lines, because its comments are the text; it keeps to a plain form (a comment above its key, no
-//! comment behind a value), and this fails where it does not.
+//! It reads values.yaml by lines, because the comments are the text. The file keeps to a plain form (a comment above
+//! its key, none after a value), and this test fails otherwise.
 
 use std::fmt::Write as _;
 
@@ -12,11 +12,11 @@ const OPAQUE: &str = "catalog";
 
 #[derive(Debug)]
 struct Entry {
-    /// Of the headings `# --- … ---`.
+    /// From the headings `# --- … ---`.
     section: String,
     path: Vec<String>,
     comment: Vec<String>,
-    /// As it is written; empty where values of its own follow.
+    /// As written; empty if nested values follow.
     default: String,
 }
 
@@ -87,7 +87,7 @@ fn entries(yaml: &str) -> Vec<Entry> {
     entries
 }
 
-/// Every value has a comment, or the one above it has; and the schema knows the same values as values.yaml.
+/// Every value has a comment, or its parent has; and the schema has the same values as values.yaml.
 fn everything_is_described(entries: &[Entry], schema: &Value) {
     let described = |path: &[String]| entries.iter().any(|entry| entry.path == path && !entry.comment.is_empty());
     for entry in entries {
@@ -101,7 +101,7 @@ fn everything_is_described(entries: &[Entry], schema: &Value) {
     properties(schema, schema, &mut Vec::new(), &mut known);
     for path in known {
         let covered = entries.iter().any(|entry| {
-            // Below a value that is written in one line, as `resources.requests: {…}`, or the catalog.
+            // Below a value on a single line, such as `resources.requests: {…}`, or the catalog.
             entry.path == path || (path.starts_with(&entry.path) && (!entry.default.is_empty() || path[0] == OPAQUE))
         });
         assert!(covered || path[0] == "global", "values.yaml does not have {}", path.join("."));
@@ -128,7 +128,7 @@ fn resolve<'a>(node: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
-/// What a value may be, in words.
+/// The type of a value, in words.
 fn kind(node: &Value, schema: &Value) -> String {
     let node = resolve(node, schema);
     if let Some(allowed) = node["enum"].as_array() {

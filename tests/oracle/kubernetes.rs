@@ -1,4 +1,4 @@
-//! `hack/rbac-oracle`, running: one process for all tests, which ends when its input does.
+//! Runs `hack/rbac-oracle`: one process for all tests, which ends with its input.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::path::Path;
@@ -23,7 +23,7 @@ struct Answer {
     reasons: Option<Vec<String>>,
 }
 
-/// A request of a user who comes with groups: on a resource, or on a path if there is one.
+/// A request of a user with groups: on a resource, or on a path if there is one.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
@@ -39,7 +39,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// On what an [`Atom::Resource`](bailiwick::core::rules::Atom) says: `pods/exec`.
+    /// On the resource of an [`Atom::Resource`](bailiwick::core::rules::Atom), such as `pods/exec`.
     pub fn on_resource(group: &str, resource: &str, name: &str, verb: &str) -> Self {
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         Self {
@@ -59,18 +59,18 @@ impl Request {
 
 static KUBERNETES: LazyLock<Option<Mutex<Kubernetes>>> = LazyLock::new(|| Kubernetes::start().map(Mutex::new));
 
-/// Whether there is somebody to ask.
+/// Whether the oracle is available.
 pub fn is_there() -> bool {
     KUBERNETES.is_some()
 }
 
-/// Which of the smallest parts of `asked` the escalation check does not find in what `owner` holds.
+/// The smallest parts of `asked` that the escalation check does not find in the rights of `owner`.
 pub fn uncovered(owner: &[Rule], asked: &[Rule]) -> Vec<Rule> {
     let question = json!({"owner": rbac::to_rules(owner), "asked": rbac::to_rules(asked)});
     rbac::from_rules(&ask(&question).uncovered.unwrap_or_default())
 }
 
-/// The authorizer's reasons to allow these requests, where nothing but these objects is in the cluster.
+/// The authorizer's reasons to allow these requests, in a cluster with only these objects.
 pub fn reasons(objects: &DesiredSet, requests: &[Request]) -> Vec<Option<String>> {
     let (mut roles, mut bindings, mut cluster_roles, mut cluster_bindings) = (vec![], vec![], vec![], vec![]);
     for (key, native) in objects {
@@ -96,7 +96,7 @@ fn ask(question: &Value) -> Answer {
 impl Kubernetes {
     fn start() -> Option<Self> {
         let started = Command::new("go")
-            // As control-plane builds Kubernetes, so that Go has compiled nearly all of it before.
+            // As control-plane builds Kubernetes, so that Go has compiled nearly everything before.
             .args(["run", "-mod=readonly", "-buildvcs=false", "-trimpath", "."])
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("hack/rbac-oracle"))
             .env("GOWORK", "off")
@@ -109,7 +109,7 @@ impl Kubernetes {
                 let (questions, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
                 Some(Self { child, questions, answers: BufReader::new(answers) })
             }
-            // Whoever brings the servers may do without Go.
+            // A machine with prebuilt servers may lack Go.
             Err(error)
                 if error.kind() == ErrorKind::NotFound
                     && std::env::var_os("KUBEBUILDER_ASSETS").is_some_and(|value| !value.is_empty()) =>
@@ -134,7 +134,7 @@ impl Kubernetes {
     }
 }
 
-/// It is the code that the cluster tests run on.
+/// The oracle has the same code as the cluster tests.
 #[test]
 fn the_oracle_is_of_the_version_that_the_control_plane_is_built_from() {
     let read = |module: &str| {

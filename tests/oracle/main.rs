@@ -1,5 +1,5 @@
-//! Core and the models of its tests against an oracle that is not ours: Kubernetes' own escalation check and RBAC authorizer
-//! answer the same questions, and no answer may differ. `CASES_TIMES=50` asks a million of each kind.
+//! Compares core and the models of its tests with an independent oracle: Kubernetes' own escalation check and RBAC
+//! authorizer answer the same questions, and no answer may differ. `CASES_TIMES=50` asks a million of each kind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../core/access.rs"]
@@ -25,7 +25,7 @@ use std::io::Write as _;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
 
-/// Asks about so many random cases; shrinks the first that `test` does not like.
+/// Asks about so many random cases; shrinks the first failing one.
 fn run<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let times = std::env::var("CASES_TIMES").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     let seeds = FileFailurePersistence::Direct("tests/proptest-regressions/oracle.txt");
@@ -38,7 +38,7 @@ fn run<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(
     TestRunner::new(config).run(&strategy, test).unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Says how many questions there were, and that they were worth asking: neither answer is rare.
+/// Prints the number of questions, and asserts that neither answer is rare.
 fn assert_mixed(what: &str, asked: u64, yes: u64) {
     let _ = writeln!(std::io::stderr(), "{what}: {asked} questions, {yes} answered with yes, no difference");
     assert!(yes * 10 > asked && (asked - yes) * 10 > asked, "{what}: nearly all answers are the same");

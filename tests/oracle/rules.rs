@@ -16,7 +16,7 @@ use crate::kubernetes::{self, is_there, reasons, uncovered};
 use crate::requests::{Request, allowed, ceiling_rule, requests, rule};
 use crate::{assert_mixed, run};
 
-/// Rules as nobody should write them: words that mean something elsewhere, both kinds in one, lists that are empty.
+/// Rules that nobody should write: words with a meaning elsewhere, both kinds in one rule, empty lists.
 fn strange_rule() -> impl Strategy<Value = Rule> {
     let list = |all: &'static [&'static str]| subsequence(all, 0..=2).prop_shuffle().prop_map(|list| words(&list));
     let names = prop_oneof![2 => Just(Vec::new()), 1 => list(&["a", "*", ""])];
@@ -59,7 +59,7 @@ fn a_ceiling_covers_exactly_what_the_escalation_check_covers() {
     assert_mixed("ceilings and rules", asked.get(), yes.get());
 }
 
-/// One ClusterRole, of which "ada" holds the rules.
+/// One ClusterRole, whose rules "ada" holds.
 fn held(rules: &[Rule]) -> DesiredSet {
     let key = |kind| NativeRef::new(kind, Name::default(), "held");
     let source = ObjectRef::new(ApiKind::SiteRole, Name::default(), "held").with_uid(Uid::default());
@@ -68,7 +68,7 @@ fn held(rules: &[Rule]) -> DesiredSet {
     both.into_iter().map(|(kind, content)| (key(kind), Desired { content, source: source.clone() })).collect()
 }
 
-/// `tests/core/rules.rs` says what unions, intersections and normal forms mean in terms of `allowed`.
+/// `tests/core/rules.rs` defines unions, intersections and normal forms in terms of `allowed`.
 #[test]
 fn rules_and_their_normal_form_allow_exactly_what_the_authorizer_allows() {
     if !is_there() {

@@ -1,4 +1,4 @@
-//! May this subject do this? Asked of the native objects that core wants in random worlds.
+//! May this subject do this? Asked for the native objects that core decides on random sites.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use crate::kubernetes::{Request, is_there, reasons};
 use crate::shell::Shell;
 use crate::{assert_mixed, run};
 
-/// A question near something that is allowed: which right of the world, and what is asked in place of its parts.
+/// A question near an allowed one: an existing right, and the replacements of its parts.
 #[derive(Clone, Debug)]
 struct Near {
     right: Index,
@@ -25,11 +25,11 @@ struct Near {
     atom: Option<Atom>,
 }
 
-/// A username, and the groups that it comes with.
+/// A username with groups.
 #[derive(Clone, Debug)]
 struct Asker(String, Vec<String>);
 
-/// What is a username for everybody but for RBAC.
+/// The username of a ServiceAccount.
 fn account(namespace: &str, name: &str) -> String {
     format!("system:serviceaccount:{namespace}:{name}")
 }
@@ -89,7 +89,7 @@ impl Near {
 }
 
 impl Asker {
-    /// Everything that RBAC may name to mean it.
+    /// All RBAC subjects that match it.
     fn grantees(&self) -> Vec<Subject> {
         let account = self.0.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
         let account =
@@ -99,7 +99,7 @@ impl Asker {
     }
 }
 
-/// The rights that would each allow it: the one in its words, or on paths that begin as it does.
+/// The rights that would each allow it: the literal one, or one on a path prefix.
 fn enough(atom: &Atom) -> Vec<Atom> {
     let mut all = vec![atom.clone()];
     if let Atom::Path { path, verb } = atom {
@@ -109,7 +109,7 @@ fn enough(atom: &Atom) -> Vec<Atom> {
     all
 }
 
-/// What the tests of core take for the answer.
+/// The answer of core's tests.
 fn has(access: &Access, asker: &Asker, place: &Name, atom: &Atom) -> bool {
     let places = BTreeSet::from([place.clone(), Name::default()]);
     let right = |(place, grantee): (&Name, &Subject), atom: &Atom| (place.clone(), grantee.clone(), atom.clone());

@@ -1,10 +1,10 @@
-//! Objects with every field that our kinds have, for tests that go through all of them.
+//! Objects with every field of our kinds, for tests that go through all of them.
 
 use bailiwick::api::crds;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
 use serde_json::{Value, json};
 
-/// Everything that an object of each kind can say.
+/// A full object of each kind.
 pub fn samples() -> Vec<(&'static str, Value)> {
     let conditions = json!([{"type": "Ready", "status": "True", "reason": "Reconciled", "message": "m",
         "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}]);
@@ -61,7 +61,7 @@ pub fn samples() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// A field that may be absent, in a sample.
+/// An optional field in a sample.
 pub struct Optional {
     /// As in `/spec/subjects/*/namespace`.
     pub field: String,

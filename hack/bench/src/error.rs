@@ -1,6 +1,6 @@
-//! Why something could not be measured.
+//! Errors of the benchmarks.
 
-/// Why.
+/// Why something could not be measured.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]

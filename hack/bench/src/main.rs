@@ -1,5 +1,5 @@
-//! Measures Bailiwick on a control plane of its own. Figures of two machines cannot be compared, so everything is
-//! measured beside what it is compared with, in the same run.
+//! Measures Bailiwick on a control plane of its own. Figures from two machines are not comparable, so every run
+//! measures its own baseline as well.
 
 mod error;
 mod policies;

@@ -1,7 +1,8 @@
-//! What each admission policy costs a write.
+//! Measures what each admission policy costs a write.
 //!
-//! The same request is sent one at a time with the policy on and off, in turns, as a dry run: admission is all there, and
-//! etcd's moods are not. What is given is the difference of the medians, in milliseconds.
+//! It sends the same request one at a time, alternating between the policy on and off. The requests are dry runs, which
+//! include all of admission but exclude the variance of etcd. The result is the difference of the medians, in
+//! milliseconds.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::scale::floor;
 use crate::site::{RELEASE, Site, api};
 use crate::stats::Sample;
 
-/// How the measurement is made.
+/// Options of the measurement.
 #[derive(clap::Args)]
 pub struct Options {
     /// Requests of each kind in a round
@@ -30,17 +31,17 @@ pub struct Options {
     chart: String,
 }
 
-/// How many Users are made at once.
+/// How many Users to create in parallel.
 const AT_ONCE: usize = 64;
 const TEAM: &str = "team";
 
-/// One request, as often as it is wanted.
+/// One request, which can be repeated.
 struct Write {
     what: &'static str,
     object: Value,
 }
 
-/// A policy, and the request on which it has most to do.
+/// A policy, and the request that costs it the most.
 struct Case {
     policy: &'static str,
     write: Write,
@@ -121,7 +122,7 @@ async fn measure_all(options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// A User, labelled as what Argo CD or Kustomize apply is.
+/// A User with the labels that Argo CD or Kustomize would add.
 fn somebody(n: usize) -> Value {
     let labels = json!({"app.kubernetes.io/instance": "users", "app.kubernetes.io/part-of": "site"});
     json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": "User", "metadata": {"name": format!("somebody-{n}"), "labels": labels}, "spec": {}})
@@ -135,12 +136,12 @@ fn values(off: &str) -> Value {
 
 async fn switch(site: &Site, off: &str) -> Result<(), Error> {
     site.helm(&values(off))?;
-    // A policy acts within a second or two of its change, and nothing says when.
+    // A policy takes effect within a second or two of its change, and nothing reports when.
     tokio::time::sleep(Duration::from_secs(3)).await;
     Ok(())
 }
 
-/// Writes so many names to the list, as the operator would.
+/// Writes this many names to the list, as the operator would.
 async fn suspend(site: &Site, count: usize) -> Result<(), Error> {
     let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(site.admin.clone(), RELEASE);
     let text = |key: usize| {

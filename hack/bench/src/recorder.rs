@@ -1,4 +1,4 @@
-//! What a client sees that watches: when which native object came to say what.
+//! Records what a watching client sees: when each object changed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,28 +19,28 @@ pub const NATIVE: [&str; 4] = ["Role", "RoleBinding", "ClusterRole", "ClusterRol
 pub const OURS: [&str; 7] =
     ["Organization", "User", "Group", "RoleBinding", "CustomRole", "SiteRole", "SiteRoleBinding"];
 
-/// How soon a watch that cannot begin is tried again.
+/// The pause before a failed watch is retried.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Which object: kind, namespace, name.
 pub type Key = (String, String, String);
 
-/// All objects of some kinds, as they come.
+/// All objects of some kinds, as their events arrive.
 #[derive(Clone)]
 pub struct Recorder {
     state: Arc<(Mutex<State>, Notify)>,
 }
 
-/// What has been seen.
+/// The recorded state.
 #[derive(Default)]
 pub struct State {
-    /// What is there, and since when it says what it says.
+    /// The existing objects, and when each last changed.
     pub objects: HashMap<Key, (Instant, DynamicObject)>,
-    /// When the last event came, and how many there were.
+    /// The time of the last event, and the number of events.
     pub last: Option<Instant>,
     pub events: usize,
-    /// How many of the objects name a subject, and how many have no status about their newest generation. Both are kept
-    /// here because looking through all objects at each event would be most of what this machine does.
+    /// How many objects name each subject, and how many objects lack a status for their newest generation. Both are
+    /// counted here, because searching all objects at each event would take most of this machine's time.
     grants: HashMap<String, usize>,
     untold: usize,
 }
@@ -77,7 +77,7 @@ impl State {
         }
     }
 
-    /// How many objects were there when, in some steps: (second, count).
+    /// The number of existing objects over time: (second, count).
     pub fn course(&self, started: Instant) -> Vec<(f64, usize)> {
         let mut times: Vec<f64> =
             self.objects.values().map(|(at, _)| at.saturating_duration_since(started).as_secs_f64()).collect();
@@ -106,7 +106,7 @@ impl Recorder {
             let (api, recorder) = (api(client, &json!({"apiVersion": api_version, "kind": kind})), recorder.clone());
             let (kind, parameters) = ((*kind).to_owned(), WatchParams::default().labels(labels).timeout(290));
             tokio::spawn(async move {
-                // From the beginning: everything that is there comes first.
+                // From the beginning, so that existing objects come first.
                 const ALL: &str = "0";
                 let mut version = ALL.to_owned();
                 loop {
@@ -118,7 +118,7 @@ impl Recorder {
                     loop {
                         match events.try_next().await {
                             Ok(Some(WatchEvent::Bookmark(mark))) => version = mark.metadata.resource_version,
-                            // The version is older than what the API server remembers.
+                            // The version is older than the API server's history.
                             Ok(Some(WatchEvent::Error(_))) => version = ALL.to_owned(),
                             Ok(Some(event)) => version = recorder.take_in(&kind, event).unwrap_or(version),
                             Ok(None) | Err(_) => break,
@@ -141,7 +141,7 @@ impl Recorder {
         let name = |name: &Option<String>| name.clone().unwrap_or_default();
         let key = (kind.to_owned(), name(&object.metadata.namespace), name(&object.metadata.name));
         let mut state = self.state.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Shown once more, after a watch began anew.
+        // Shown again after a watch restarted.
         if there && state.objects.get(&key).is_some_and(|(_, known)| known.metadata.resource_version == version) {
             return version;
         }
@@ -151,19 +151,19 @@ impl Recorder {
         version
     }
 
-    /// Looks at what has been seen.
+    /// Reads the recorded state.
     pub fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.state.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until nothing has been seen for so long.
+    /// Waits until no event has arrived for this long.
     pub async fn quiet(&self, pause: Duration) {
         while let Some(left) = self.look(|s| s.last.and_then(|last| pause.checked_sub(last.elapsed()))) {
             tokio::time::sleep(left).await;
         }
     }
 
-    /// Waits until something has been seen; says when.
+    /// Waits until the state satisfies a condition; returns when.
     pub async fn until<T>(&self, seen: impl Fn(&State) -> Option<T>) -> Result<(Instant, T), Error> {
         let started = Instant::now();
         loop {
@@ -185,7 +185,7 @@ pub fn names(binding: &Value, username: &str) -> bool {
     binding["subjects"].as_array().is_some_and(|s| s.iter().any(|s| s["name"] == username))
 }
 
-/// The names of who a binding is for.
+/// The names of a binding's subjects.
 pub fn subjects(object: &DynamicObject) -> impl Iterator<Item = &str> {
     object.data["subjects"].as_array().into_iter().flatten().filter_map(|subject| subject["name"].as_str())
 }

@@ -1,4 +1,4 @@
-//! A control plane with the chart on it, a client for each of the parts that are played, and the operator as a process.
+//! A control plane with the chart, clients for several users, and the operator as a process.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 
-/// Where the chart is installed.
+/// The release namespace.
 pub const RELEASE: &str = "bailiwick-system";
-/// How long anything may take before the run is given up.
+/// The time limit of any single step.
 pub const PATIENCE: Duration = Duration::from_secs(1800);
 
-/// What the API server writes down: when the operator's writes of RBAC arrive, when changes of our RoleBindings are
-/// answered, and what the operator reads.
+/// The audit policy: records arrivals of the operator's RBAC writes, answers to changes of our RoleBindings, and the
+/// operator's reads.
 const AUDIT: &str = r"
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -38,15 +38,15 @@ rules:
   - level: None
 ";
 
-/// How many warnings of the operator's are shown.
+/// How many of the operator's warnings to print.
 const WARNINGS: usize = 5;
 
-/// The control plane, and who acts on it.
+/// The control plane and its clients.
 pub struct Site {
     plane: ControlPlane,
     scratch: tempfile::TempDir,
     chart: String,
-    /// As the administrator.
+    /// The administrator's client.
     pub admin: Client,
 }
 
@@ -59,7 +59,7 @@ impl Site {
         let api_server_flags = vec![
             format!("--audit-policy-file={}", policy.display()),
             format!("--audit-log-path={}", scratch.path().join("audit.log").display()),
-            // Says where the API server's time goes, to whoever asks it meanwhile.
+            // Allows profiling of the API server during a run.
             "--profiling=true".to_owned(),
         ];
         let plane = ControlPlane::start(Options { api_server_flags, ..Options::default() })?;
@@ -75,12 +75,12 @@ impl Site {
         std::fs::write(&file, values.to_string())?;
         let mut helm = self.plane.helm(&self.plane.admin_kubeconfig());
         helm.args(["upgrade", "--install", "bailiwick", &self.chart, "--create-namespace", "--namespace", RELEASE]);
-        // What somebody wrote by hand for the measurement is no reason to stop.
+        // Manual changes for the measurement must not stop the upgrade.
         helm.args(["--force-conflicts", "--timeout", "20m", "--values"]).arg(&file);
         output(helm).map(drop)
     }
 
-    /// As whom everything is done that is not the operator's.
+    /// The kubeconfig for everything that the operator does not do.
     pub fn admin_kubeconfig(&self) -> PathBuf {
         self.plane.admin_kubeconfig()
     }
@@ -97,7 +97,7 @@ impl Site {
         client(&self.operator_kubeconfig()?).await
     }
 
-    /// A client of somebody with every right who is no administrator: of those the policies do not ask.
+    /// A client of a user with every right who is not an administrator: administrators are exempt from the policies.
     pub async fn as_user(&self, name: &str) -> Result<Client, Error> {
         self.kubectl(&[
             "create",
@@ -117,7 +117,7 @@ impl Site {
     /// Starts the operator.
     pub fn operator(&self, program: &Path) -> Result<Operator, Error> {
         let log = self.scratch.path().join("operator.log");
-        // It ends with the bench, however that ends.
+        // The operator ends with this process, however that ends.
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "--"])
             .arg(program)
@@ -130,13 +130,13 @@ impl Site {
         Ok(Operator { child, log, started: Instant::now() })
     }
 
-    /// What the API server has written down, in order.
+    /// The API server's audit log, in order.
     pub fn audited(&self) -> Result<Vec<Value>, Error> {
         let text = std::fs::read_to_string(self.scratch.path().join("audit.log"))?;
         Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
     }
 
-    /// What the API server has counted since it started, of the requests for which `which` says so.
+    /// The API server's count of matching requests since its start.
     pub async fn requests(&self, which: impl Fn(&str) -> bool) -> Result<u64, Error> {
         self.counted("apiserver_request_total{", which).await
     }
@@ -155,7 +155,7 @@ impl Site {
     }
 }
 
-/// An API for objects of which only the kind is known.
+/// An API for an object of a dynamic kind.
 pub fn api(client: &Client, object: &Value) -> Api<DynamicObject> {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let api_version = word(&object["apiVersion"]);
@@ -191,7 +191,7 @@ impl Operator {
         (field("VmRSS:"), field("VmHWM:"))
     }
 
-    /// Seconds on a processor so far.
+    /// Processor time so far, in seconds.
     pub fn cpu(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         let after = stat.rsplit(')').next().unwrap_or_default();
@@ -212,7 +212,7 @@ impl Operator {
         line.trim().parse().ok()
     }
 
-    /// Waits until it leads and has nothing to do.
+    /// Waits until it leads and is idle.
     pub async fn idle(&self) -> Result<(), Error> {
         let since = Instant::now();
         let mut quiet = 0;
@@ -230,10 +230,10 @@ impl Operator {
 
 impl Drop for Operator {
     fn drop(&mut self) {
-        // In good order, so that the Lease is free for the next one.
+        // A clean stop releases the Lease for the next one.
         let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         let _ = self.child.wait();
-        // A figure may have its reason there.
+        // The log may explain a figure.
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect();
         for line in warnings.iter().take(WARNINGS) {

@@ -1,4 +1,4 @@
-//! Many measurements of one thing, as a few figures.
+//! Statistics of repeated measurements.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,14 +15,14 @@ impl From<Vec<f64>> for Sample {
 }
 
 impl From<Sample> for Vec<f64> {
-    /// To the microsecond, which is more than the clock is good for.
+    /// Rounded to the microsecond, which exceeds the clock's precision.
     fn from(sample: Sample) -> Self {
         sample.0.into_iter().map(|value| (value * 1000.0).round() / 1000.0).collect()
     }
 }
 
 impl Sample {
-    /// The value that so many per cent do not exceed. Zero when nothing was measured.
+    /// The value that this percentage of the measurements does not exceed. Zero without measurements.
     pub fn percentile(&self, percent: f64) -> f64 {
         let rank = (percent / 100.0 * self.0.len() as f64).ceil() as usize;
         self.0.get(rank.saturating_sub(1)).copied().unwrap_or_default()
@@ -38,7 +38,7 @@ impl Sample {
         self.0.len()
     }
 
-    /// Share of the values up to each of them, for a curve.
+    /// The share of the measurements up to each value, for a curve.
     pub fn curve(&self) -> Vec<(f64, f64)> {
         let count = self.0.len() as f64;
         self.0.iter().enumerate().map(|(n, value)| (*value, (n + 1) as f64 / count)).collect()

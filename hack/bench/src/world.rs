@@ -1,8 +1,8 @@
-//! A world of a chosen size, the same for the same seed: what a site with so many organizations would have applied.
+//! Generates the objects of a site with a given number of organizations; the same seed gives the same objects.
 
 use serde_json::{Value, json};
 
-/// How large a world is.
+/// The size of a site.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
     /// Organizations, each with a namespace of its own
@@ -12,25 +12,25 @@ pub struct Size {
 }
 
 impl Size {
-    /// Users.
+    /// The number of Users.
     pub fn users(self) -> usize {
         self.organizations * 10
     }
 
-    /// RoleBindings of ours, three subjects each.
+    /// The number of our RoleBindings, with three subjects each.
     pub fn bindings(self) -> usize {
         self.organizations * 20
     }
 }
 
-/// How many users are named by exactly [`GRANTS`] bindings each, so that suspending them can be compared.
+/// How many users exactly [`GRANTS`] bindings name, so that their suspensions are comparable.
 pub const MARKED: usize = 50;
 /// See [`MARKED`].
 pub const GRANTS: usize = 20;
-/// The username of one whose site role holds in every organization.
+/// The username of a user whose site role holds in every organization.
 pub const EVERYWHERE: &str = "everywhere@example.com";
 
-/// What the namespaces of organizations begin with.
+/// The prefix of the organizations' namespaces.
 pub const TEAM: &str = "team-";
 
 /// The namespace of an organization.
@@ -38,7 +38,7 @@ pub fn namespace(organization: usize) -> String {
     format!("{TEAM}{organization:04}")
 }
 
-/// The username of a user who is like everybody else.
+/// The username of an ordinary user.
 pub fn username(user: usize) -> String {
     format!("user-{user:05}@example.com")
 }
@@ -53,7 +53,7 @@ pub fn handle(username: &str) -> &str {
     username.split('@').next().unwrap_or(username)
 }
 
-/// Everything that is applied, in an order in which nothing is early.
+/// All objects to apply, each after those that it refers to.
 pub fn generate(size: Size) -> Vec<Value> {
     let mut random = Random(size.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut objects = Vec::new();
@@ -68,7 +68,7 @@ pub fn generate(size: Size) -> Vec<Value> {
     }
     for o in 0..size.organizations {
         let home = namespace(o);
-        // A few very large groups, as every site has them.
+        // A few very large groups, as every site has.
         let large = o < 3;
         let members = if large { size.users().min(5_000) / 2 } else { 8 };
         let members: Vec<String> =
@@ -121,7 +121,7 @@ fn object(kind: &str, namespace: Option<&str>, name: &str, spec: Value) -> Value
     json!({"apiVersion": "bailiwick.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec})
 }
 
-/// xorshift: the same everywhere, for ever.
+/// xorshift: the same on every machine and version.
 struct Random(u64);
 
 impl Random {
@@ -132,7 +132,7 @@ impl Random {
         usize::try_from(self.0 % n.max(1) as u64).unwrap_or(0)
     }
 
-    /// Mostly people of the organization's own, sometimes anybody.
+    /// Usually a user of the organization, sometimes any user.
     fn user(&mut self, size: Size, organization: usize) -> String {
         let plain = size.users().saturating_sub(MARKED).max(1);
         let own = (plain / size.organizations.max(1)).max(1);
@@ -159,7 +159,7 @@ mod tests {
         let count = |kind: &str| objects.iter().filter(|o| o["kind"] == kind).count();
         assert_eq!((count("Organization"), count("Group"), count("CustomRole")), (20, 20, 40));
         assert_eq!((count("RoleBinding"), count("SiteRoleBinding")), (size.bindings(), 2));
-        // Beside them one who holds a role everywhere.
+        // Plus the one with a role everywhere.
         assert_eq!(count("User"), size.users() + 1);
         let members = |o: &Value| o["spec"]["members"].as_array().map_or(0, Vec::len);
         let groups: Vec<usize> = objects.iter().filter(|o| o["kind"] == "Group").map(members).collect();

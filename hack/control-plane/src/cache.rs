@@ -1,5 +1,5 @@
-//! Where things lie outside the repository: `tools/` and `instances/` under one cache directory. It only computes
-//! paths and lists them; it must not create or delete anything.
+//! Paths outside the repository: `tools/` and `instances/` in one cache directory. Only computes paths and lists them;
+//! it must not create or delete anything.
 
 use std::env;
 use std::fs;
@@ -19,18 +19,18 @@ pub(crate) fn root() -> Result<PathBuf, Error> {
     std::path::absolute(&root).map_err(Error::file("resolve", &root))
 }
 
-/// The directory of the instance called `name`, whether or not it exists.
+/// The directory of the instance `name`, whether or not it exists.
 ///
 /// # Errors
-/// When there is no place for the cache.
+/// When no cache directory is configured.
 pub fn instance_directory(name: &str) -> Result<PathBuf, Error> {
     Ok(root()?.join("instances").join(name))
 }
 
-/// The directories of all named instances, running or left over, in order of name.
+/// The directories of all named instances, running or left over, ordered by name.
 ///
 /// # Errors
-/// When there is no place for the cache, or it cannot be read.
+/// When no cache directory is configured, or it cannot be read.
 pub fn instances() -> Result<Vec<PathBuf>, Error> {
     let parent = root()?.join("instances");
     let entries = match fs::read_dir(&parent) {

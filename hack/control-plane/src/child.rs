@@ -1,9 +1,9 @@
 //! The servers as child processes of the supervisor.
 //!
-//! Each is owned by its handle: a process is signalled only while it has not been waited for, so its id cannot mean
-//! another one. And each dies with the supervisor, even when that is killed: the supervisor starts its own executable
-//! as a go-between, which asks the kernel for a SIGKILL on its parent's death and then becomes the server.
-//! (A hook between fork and exec could do that as well, but that is unsafe code.)
+//! A handle owns each of them: a process is signalled only while it has not been waited for, so its id cannot belong to
+//! another one. And each dies with the supervisor, even if that is killed: the supervisor starts its own executable as
+//! a go-between, which asks the kernel for a SIGKILL on its parent's death and then becomes the server. (A hook between
+//! fork and exec could do that as well, but needs unsafe code.)
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -17,14 +17,14 @@ use crate::files::{open_log, tail};
 use crate::layout::Layout;
 use crate::protocol::ComponentState;
 
-/// The hidden command of the `control-plane` executable that is the go-between.
+/// The hidden command of the `control-plane` executable for the go-between.
 pub(crate) const GO_BETWEEN: &str = "exec-child";
 
-/// How much garbage the programs may pile up, as a percentage of what they use: Go's 100 spends a fifth of a test's CPU
-/// on collecting it. With this an API server has half a gigabyte of memory, not a third.
+/// The programs' garbage collection target, as a percentage of the live heap. Go's default of 100 spends a fifth of a
+/// test's CPU on collection. With this value an API server takes half a gigabyte of memory instead of a third.
 pub(crate) const GOGC: &str = "400";
 
-/// One server: running, stopped, or ended by itself.
+/// One server: running, stopped, or failed.
 pub(crate) struct Component {
     pub(crate) name: &'static str,
     program: PathBuf,
@@ -46,15 +46,14 @@ impl Component {
         }
     }
 
-    /// Starts the server. On Linux the kernel takes the *thread* that calls this for the parent, so it must be the
-    /// supervisor's main thread.
+    /// Starts the server. Linux takes the calling *thread* for the parent, so it must be the supervisor's main thread.
     pub(crate) fn start(&mut self, arguments: &[String]) -> Result<(), Error> {
         let log = open_log(&self.log)?;
         let also = log.try_clone().map_err(Error::file("open", &self.log))?;
         let executable = own_executable()?;
         let mut command = Command::new(&executable);
         command.args([GO_BETWEEN, &std::process::id().to_string()]).arg(&self.program).args(arguments);
-        // etcd takes flags from such variables.
+        // etcd reads flags from these variables.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ETCD_")) {
             command.env_remove(name);
         }
@@ -64,7 +63,7 @@ impl Component {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(also)
-            // A Ctrl-C in the terminal is for the supervisor, which then stops the servers in order.
+            // Ctrl-C in the terminal must reach only the supervisor, which then stops the servers in order.
             .process_group(0)
             .spawn()
             .map_err(Error::spawn(&executable))?;
@@ -77,7 +76,7 @@ impl Component {
         self.child.is_some()
     }
 
-    /// Looks whether the server has ended, and is true once for each time that it has.
+    /// Checks whether the server has ended; true once for each end.
     pub(crate) fn reap(&mut self) -> bool {
         let status = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
         if status.is_some() {
@@ -87,7 +86,7 @@ impl Component {
         status.is_some()
     }
 
-    /// The error for a server that has ended by itself.
+    /// The error for a server that ended unexpectedly.
     pub(crate) fn died(&self) -> Option<Error> {
         let status = self.ended?.to_string();
         Some(Error::Died { component: self.name, status, log: self.log_tail() })
@@ -97,7 +96,7 @@ impl Component {
         tail(&self.log, 30)
     }
 
-    /// Asks the server to end. It has ended when `reap` says so.
+    /// Asks the server to end. `reap` returns true once it has.
     pub(crate) fn terminate(&self) -> Result<(), Error> {
         match &self.child {
             Some(child) => kill_process(Pid::from_child(child), Signal::TERM).map_err(Error::system("signal a server")),
@@ -105,7 +104,7 @@ impl Component {
         }
     }
 
-    /// Stops the server for a moment, or lets it go on. What it has written meanwhile is what a sudden death would leave.
+    /// Pauses or resumes the server. The files of a paused server are in the state that a sudden death would leave.
     pub(crate) fn freeze(&self, frozen: bool) -> Result<(), Error> {
         let signal = if frozen { Signal::STOP } else { Signal::CONT };
         match &self.child {
@@ -117,14 +116,14 @@ impl Component {
     /// Ends the server now, and returns when it is gone.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Both fail only for a process that is gone already.
+            // Both fail only for a process that has already ended.
             let _ = child.kill();
             let _ = child.wait();
         }
         self.ended = None;
     }
 
-    /// Forgets how the server ended: it was told to.
+    /// Forgets how the server ended, because that was requested.
     pub(crate) fn forget(&mut self) {
         self.ended = None;
     }
@@ -144,7 +143,7 @@ impl Drop for Component {
     }
 }
 
-/// This process's executable. On Linux by a path that stays right when the file is replaced, as `cargo build` does.
+/// This process's executable. On Linux the path stays valid when `cargo build` replaces the file.
 pub(crate) fn own_executable() -> Result<PathBuf, Error> {
     if cfg!(target_os = "linux") {
         return Ok(PathBuf::from("/proc/self/exe"));
@@ -159,7 +158,7 @@ pub fn exec(parent: u32, program: &Path, arguments: &[OsString]) -> Error {
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
         return Error::system("ask for a signal on the parent's death")(error);
     }
-    // The parent may have died before the kernel was asked.
+    // The parent may have died before this request to the kernel.
     if getppid().map(Pid::as_raw_pid) != i32::try_from(parent).ok() {
         return Error::System { action: "start a server", source: std::io::Error::other("the supervisor is gone") };
     }

@@ -1,7 +1,7 @@
-//! The right to an instance's directory: a file lock, held by the supervisor for as long as it lives, so that the
-//! kernel gives it back however the supervisor ends.
+//! The claim on an instance's directory: a file lock that the supervisor holds while it lives, so that the kernel
+//! releases it however the supervisor ends.
 //!
-//! It must not delete anything in a directory that was not made by this crate.
+//! It must not delete anything in a directory that this crate did not create.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -11,14 +11,14 @@ use crate::Error;
 use crate::files::create_private_directory;
 use crate::layout::Layout;
 
-/// A directory that is ours, and empty but for the lock when the claim is made.
+/// A directory of ours, empty except for the lock when it is claimed.
 pub(crate) struct Claim {
     layout: Layout,
     _lock: File,
 }
 
 impl Claim {
-    /// Claims the directory of `layout`, and clears what an instance left in it that did not end in order.
+    /// Claims the directory of `layout`, and removes the remains of an instance that was not stopped cleanly.
     pub(crate) fn new(layout: &Layout) -> Result<Self, Error> {
         let (root, path) = (layout.root(), layout.lock());
         loop {
@@ -37,8 +37,8 @@ impl Claim {
                 Err(TryLockError::WouldBlock) => return Err(Error::AlreadyRunning { directory: root.to_owned() }),
                 Err(TryLockError::Error(source)) => return Err(Error::file("lock", &path)(source)),
             }
-            // Between open and lock the last owner may have removed the directory; then this locks a file that
-            // nobody else will ever find.
+            // Between open and lock the last owner may have removed the directory; then this locks a file that nobody
+            // else can find.
             let ours = lock.metadata().map_err(Error::file("inspect", &path))?;
             if fs::metadata(&path).is_ok_and(|there| there.ino() == ours.ino() && there.dev() == ours.dev()) {
                 let claim = Self { layout: layout.clone(), _lock: lock };
@@ -59,10 +59,10 @@ impl Claim {
         Ok(())
     }
 
-    /// Removes the directory with all that is in it.
+    /// Removes the directory and its contents.
     pub(crate) fn remove(self) -> Result<(), Error> {
         let root = self.layout.root();
-        // The lock goes last, so that a half-removed directory is still known as an instance's.
+        // The lock goes last, so that a half-removed directory is still recognized as an instance's.
         self.clear()?;
         fs::remove_dir_all(root).map_err(Error::file("remove", root))
     }

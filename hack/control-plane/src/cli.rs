@@ -1,4 +1,4 @@
-//! The command line. It prints; everything else is the library's.
+//! The command line. It prints; the library does everything else.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -11,7 +11,8 @@ use control_plane::{ControlPlane, Error, Options, Tools};
 
 /// A real Kubernetes control plane on loopback: etcd, kube-apiserver and kube-controller-manager.
 ///
-/// BAILIWICK_KUBERNETES chooses the version: a supported one as in 1.34, or any that is published, as in 1.34.2.
+/// BAILIWICK_KUBERNETES chooses the version: a supported minor version such as 1.34, or any published one such as
+/// 1.34.2.
 #[derive(Debug, Parser)]
 #[command(version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -19,7 +20,7 @@ pub(crate) struct Cli {
     command: Command,
 }
 
-/// Which instance.
+/// Selects the instance.
 #[derive(Debug, Args)]
 struct Which {
     /// The instance's name
@@ -32,9 +33,9 @@ struct Which {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build the programs if need be, and print the directory they are in
+    /// Build the programs if necessary, and print their directory
     Tools {
-        /// Also those of a node: kubelet, kube-scheduler, kube-proxy and coredns
+        /// Also the programs of a node: kubelet, kube-scheduler, kube-proxy and coredns
         #[arg(long)]
         node: bool,
         /// Also Helm 3, beside Helm 4: its directory is printed last
@@ -50,7 +51,7 @@ enum Command {
         /// Stay, and stop the instance on Ctrl-C or SIGTERM
         #[arg(long)]
         foreground: bool,
-        /// Further flags for kube-apiserver
+        /// Additional flags for kube-apiserver
         #[arg(last = true)]
         api_server_flags: Vec<String>,
     },
@@ -83,12 +84,12 @@ enum Command {
         #[command(flatten)]
         which: Which,
     },
-    /// Stop the API server in order, and start it again
+    /// Restart the API server cleanly
     RestartApiserver {
         #[command(flatten)]
         which: Which,
     },
-    /// Stop the API server in order
+    /// Stop the API server cleanly
     StopApiserver {
         #[command(flatten)]
         which: Which,
@@ -103,12 +104,12 @@ enum Command {
         #[command(flatten)]
         which: Which,
     },
-    /// Keep a copy of etcd's data as they are at this moment
+    /// Copy etcd's current data
     CopyEtcd {
         #[command(flatten)]
         which: Which,
     },
-    /// Stop everything, put the copy of etcd's data back, and start everything again
+    /// Stop everything, restore the copy of etcd's data, and start everything again
     RestoreEtcd {
         #[command(flatten)]
         which: Which,
@@ -132,7 +133,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
-    /// Start an instance by the library, print its directory, and hold it until standard input ends
+    /// Start an instance through the library, print its directory, and keep it until standard input ends
     #[command(hide = true)]
     Hold,
 }
@@ -224,7 +225,7 @@ fn down(which: &Which, all: bool) -> Result<(), Error> {
     for directory in control_plane::instances()? {
         match ControlPlane::attach(&directory) {
             Ok(plane) => plane.down()?,
-            // A leftover has nothing that runs; `up` clears it away.
+            // A stale instance has no processes; `up` removes it.
             Err(Error::NotRunning { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -258,7 +259,7 @@ fn status(directory: Option<PathBuf>) -> Result<(), Error> {
 fn hold() -> Result<(), Error> {
     let plane = ControlPlane::start(Options { executable: std::env::current_exe().ok(), ..Options::default() })?;
     println!("{}", plane.dir().display());
-    // What comes does not matter, nor how it ends.
+    // Neither the input nor any error matters.
     let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
     Ok(())
 }

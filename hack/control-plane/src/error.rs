@@ -1,5 +1,5 @@
-//! The one error type of this crate. It says which file, program or step failed; it must not carry bare strings
-//! where a field can name the thing.
+//! The error type of this crate. It names the file, program or step that failed; it must not use bare strings where a
+//! field can name something.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,19 +13,19 @@ pub enum Error {
     /// A file operation failed.
     #[error("cannot {action} {}: {source}", path.display())]
     File {
-        /// What was tried, as a verb phrase.
+        /// The failed action, as a verb phrase.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// A system call that concerns no file failed.
     #[error("cannot {action}: {source}")]
     System {
-        /// What was tried, as a verb phrase.
+        /// The failed action, as a verb phrase.
         action: &'static str,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// A program could not be started.
@@ -33,10 +33,10 @@ pub enum Error {
     Spawn {
         /// The program.
         program: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// There is no place for the cache.
+    /// No cache directory is configured.
     #[error("no place for the cache: set BAILIWICK_CACHE, XDG_CACHE_HOME or HOME")]
     NoCache,
     /// The Go toolchain is missing.
@@ -45,7 +45,7 @@ pub enum Error {
          or set KUBEBUILDER_ASSETS to a directory with the binaries"
     )]
     NoGo {
-        /// The binary that was to be built first.
+        /// The binary that needs it.
         binary: &'static str,
     },
     /// `go build` failed.
@@ -53,7 +53,7 @@ pub enum Error {
     Build {
         /// The binary.
         binary: &'static str,
-        /// The last lines that go wrote.
+        /// The last lines of go's output.
         output: String,
     },
     /// `BAILIWICK_KUBERNETES` names no version.
@@ -62,7 +62,7 @@ pub enum Error {
          as a Go module", crate::pins::SUPPORTED.join(", ")
     )]
     UnknownVersion {
-        /// What it names.
+        /// Its value.
         wanted: String,
     },
     /// Kubernetes' module could not be downloaded.
@@ -70,7 +70,7 @@ pub enum Error {
     Download {
         /// The version.
         version: String,
-        /// What go says.
+        /// go's message.
         reason: String,
     },
     /// `KUBEBUILDER_ASSETS` lacks a binary.
@@ -87,20 +87,20 @@ pub enum Error {
     /// A key or certificate could not be made or read.
     #[error("certificate of {subject}: {reason}")]
     Certificate {
-        /// Whose certificate.
+        /// The holder of the certificate.
         subject: String,
-        /// What the certificate library says.
+        /// The certificate library's message.
         reason: String,
     },
-    /// The directory is too long for the sockets in it.
+    /// The directory's path is too long for its sockets.
     #[error("{} is longer than the {limit} bytes that a unix socket's path may have", path.display())]
     PathTooLong {
         /// The socket.
         path: PathBuf,
-        /// Bytes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// A directory with other things in it was named as an instance's directory.
+    /// The directory for an instance contains other files.
     #[error("{} is neither empty nor an instance of control-plane; it is left alone", directory.display())]
     NotAnInstance {
         /// The directory.
@@ -118,10 +118,10 @@ pub enum Error {
         /// The directory.
         directory: PathBuf,
     },
-    /// One of the servers ended by itself.
+    /// One of the servers ended unexpectedly.
     #[error("{component} ended ({status}); the end of its log:\n{log}")]
     Died {
-        /// Which server.
+        /// The server.
         component: &'static str,
         /// Its exit status.
         status: String,
@@ -133,32 +133,32 @@ pub enum Error {
     Late {
         /// The condition.
         what: &'static str,
-        /// How long it was waited for.
+        /// The time limit.
         seconds: u64,
         /// The server it depends on.
         component: &'static str,
         /// The last lines of that server's log.
         log: String,
     },
-    /// The supervisor was told to stop while it was at something.
+    /// The supervisor was stopped while it waited.
     #[error("stopped while waiting for {what}")]
     Interrupted {
-        /// The condition that was being waited for.
+        /// The condition that it waited for.
         what: &'static str,
     },
     /// The supervisor reported a failure.
     #[error("{message}")]
     Supervisor {
-        /// The failure, as the supervisor words it.
+        /// The supervisor's message.
         message: String,
     },
     /// The supervisor's executable could not be found or built.
     #[error("no `control-plane` executable for the supervisor: {reason}; set CONTROL_PLANE_BIN to one")]
     NoExecutable {
-        /// What was tried.
+        /// The failed attempt.
         reason: String,
     },
-    /// Two ends of a socket or pipe do not understand each other, or one is gone.
+    /// The two ends of a socket or pipe disagree about the protocol, or one has gone.
     #[error("talking to the supervisor of {}: {reason}", directory.display())]
     Protocol {
         /// The instance.

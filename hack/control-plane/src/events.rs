@@ -1,6 +1,6 @@
-//! Everything that a supervisor waits for, as one queue: signals, the end of its owner, and requests.
+//! Everything that a supervisor waits for, in one queue: signals, the end of its owner, and requests.
 //!
-//! The threads here only pass on; all decisions are the supervisor's, on its main thread.
+//! The threads here only forward events; the supervisor decides on its main thread.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -16,13 +16,13 @@ use crate::layout::Layout;
 use crate::protocol::{Reply, Request};
 use crate::supervisor::Owner;
 
-/// Something happened.
+/// An event.
 pub(crate) enum Event {
-    /// The supervisor is to stop, for this reason.
+    /// The supervisor has to stop, for this reason.
     Stop(&'static str),
     /// Some child process has ended.
     ChildEnded,
-    /// Somebody asks. The answer goes to the stream.
+    /// A request. The answer goes to the stream.
     Asked(Request, UnixStream),
 }
 
@@ -33,13 +33,13 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Listens to signals, and to the owner.
+    /// Listens for signals and the end of the owner.
     pub(crate) fn listen(owner: Owner) -> Result<Self, Error> {
         let (sender, receiver) = mpsc::channel();
         let mut signals =
             Signals::new([SIGCHLD, SIGHUP, SIGINT, SIGTERM]).map_err(Error::system("listen to signals"))?;
         let events = sender.clone();
-        // In this and the other threads, sending fails only when the supervisor is about to exit.
+        // In all these threads, sending fails only when the supervisor is about to exit.
         thread::spawn(move || {
             for signal in signals.forever() {
                 let event = if signal == SIGCHLD { Event::ChildEnded } else { Event::Stop("a signal") };
@@ -49,8 +49,8 @@ impl Events {
         if owner == Owner::StandardInput {
             let events = sender.clone();
             thread::spawn(move || {
-                // Nothing is ever written there: the read returns when the other end is closed, by its owner or by
-                // the kernel when the owner is gone.
+                // Nothing is ever written here: the read returns when the owner closes the other end, or the kernel
+                // does after the owner's death.
                 let _ = io::stdin().lock().read_to_end(&mut Vec::new());
                 let _ = events.send(Event::Stop("the end of its owner"));
             });
@@ -66,14 +66,14 @@ impl Events {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let events = events.clone();
-                // A thread each, so that someone who connects and says nothing blocks nobody.
+                // One thread each, so that a silent client blocks nobody.
                 thread::spawn(move || read_request(stream, &events));
             }
         });
         Ok(())
     }
 
-    /// The next event, or nothing when `until` comes first.
+    /// The next event, or `None` at the time `until`.
     pub(crate) fn next(&self, until: Option<Instant>) -> Option<Event> {
         match until {
             Some(until) => self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())).ok(),
@@ -88,13 +88,13 @@ fn read_request(stream: UnixStream, events: &Sender<Event>) {
         return;
     }
     match serde_json::from_str(&line) {
-        // Sending fails only when the supervisor is about to exit; then the asker sees the stream end.
+        // Sending fails only when the supervisor is about to exit; the client then sees the stream end.
         Ok(request) => drop(events.send(Event::Asked(request, stream))),
         Err(error) => answer(&stream, &Reply::Failed(format!("not a request: {error}"))),
     }
 }
 
-/// Sends the answer. Whether the asker still wants it is not our concern.
+/// Sends the answer. The client may have gone.
 pub(crate) fn answer(mut stream: &UnixStream, reply: &Reply) {
     if let Ok(line) = serde_json::to_string(reply) {
         let _ = stream.write_all(format!("{line}\n").as_bytes());

@@ -1,4 +1,4 @@
-//! Small helpers around files: private writes and the ends of logs.
+//! File helpers: private writes and the ends of logs.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -7,15 +7,15 @@ use std::path::Path;
 
 use crate::Error;
 
-/// Creates `path` and its parents, readable by their owner alone: keys lie there.
+/// Creates `path` and its parents, readable only by their owner, because they contain keys.
 pub(crate) fn create_private_directory(path: &Path) -> Result<(), Error> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::file("create", path))
 }
 
 /// Writes a file that only its owner may read.
 ///
-/// The content goes to a neighbour first and is renamed: a kubeconfig may be asked for by two threads at once,
-/// and neither may see half of it.
+/// It writes a temporary file and renames it: two threads may ask for a kubeconfig at once, and neither may see half of
+/// it.
 pub(crate) fn write_private(path: &Path, content: &str) -> Result<(), Error> {
     let directory = path.parent().unwrap_or(Path::new("."));
     // tempfile creates its files with mode 0600.
@@ -43,8 +43,7 @@ pub(crate) fn copy_directory(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Copies a file, and leaves holes where it has nothing but zeros: of the 128 MB that etcd keeps for what is to come, a
-/// young instance has written half a megabyte.
+/// Copies a file, leaving holes for zeros: etcd preallocates 128 MB, and a new instance has written half a megabyte.
 fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
     static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
     let (mut from, mut to) = (File::open(from)?, OpenOptions::new().create_new(true).write(true).mode(0o600).open(to)?);
@@ -57,7 +56,7 @@ fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
             bytes => to.write_all(bytes)?,
         }
     }
-    // A hole at the end is part of the file, too.
+    // The copy also needs a hole at its end.
     to.set_len(from.stream_position()?)
 }
 

@@ -1,5 +1,5 @@
-//! The command lines of the three servers. Small and quick where a test cannot see the difference, Kubernetes'
-//! defaults where it can: RBAC, and ServiceAccount admission, are as in any cluster.
+//! The command lines of the three servers: small and fast where tests cannot tell the difference, and Kubernetes'
+//! defaults where they can. RBAC and ServiceAccount admission are as in any cluster.
 //!
 //! It must not start anything.
 
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::layout::Layout;
 
-/// The controllers that Bailiwick and its tests rely on. Without a kubelet the others would only cost time.
+/// The controllers that Bailiwick and its tests need. Without a kubelet the others would only cost time.
 const CONTROLLERS: [&str; 7] = [
     "clusterrole-aggregation-controller",
     "garbage-collector-controller",
@@ -18,7 +18,7 @@ const CONTROLLERS: [&str; 7] = [
     "validatingadmissionpolicy-status-controller",
 ];
 
-/// Admission plugins that concern nodes and storage, of which there are none here.
+/// Admission plugins for nodes and storage, which do not exist here.
 const DISABLED_ADMISSION: [&str; 5] = [
     "TaintNodesByCondition",
     "RuntimeClass",
@@ -35,8 +35,8 @@ fn flags<const N: usize>(pairs: [(&str, &str); N]) -> impl Iterator<Item = Strin
     pairs.map(|(name, value)| format!("--{name}={value}")).into_iter()
 }
 
-/// etcd on a unix socket, as Kubernetes' own integration tests run it: no port to race for, and nobody else on the
-/// machine can reach it. It refuses a socket as advertised URL, and nobody dials that one; likewise its peer URL.
+/// etcd on a unix socket, as in Kubernetes' own integration tests: there is no port to compete for, and no other user
+/// can reach it. etcd refuses a socket as advertised URL, so that one is a dummy, and so is its peer URL.
 pub(crate) fn etcd(layout: &Layout) -> Vec<String> {
     let mut arguments = vec![
         flag("data-dir", layout.etcd_data()),
@@ -67,22 +67,22 @@ pub(crate) fn api_server(layout: &Layout, port: u16, extra: &[String]) -> Vec<St
     ];
     arguments.extend(flags([
         ("bind-address", "127.0.0.1"),
-        // Without it the server wants the address of a network interface, and a machine may have none.
+        // By default the server needs the address of a network interface, which a machine may not have.
         ("advertise-address", "127.0.0.1"),
         ("endpoint-reconciler-type", "none"),
-        // The supervisor holds the port too, so that nobody takes it while the server is down: see port.rs.
+        // The supervisor holds the port too, so that nobody else takes it while the server is down: see port.rs.
         ("permit-port-sharing", "true"),
         ("service-account-issuer", "https://kubernetes.default.svc"),
-        // Tests ask for much at once, and are not to be throttled.
+        // Tests send many requests at once, which must not be throttled.
         ("enable-priority-and-fairness", "false"),
         ("max-requests-inflight", "0"),
         ("max-mutating-requests-inflight", "0"),
-        // Else a stop waits a minute for watches, which the controller manager always has.
+        // Otherwise a stop waits a minute for watches, and the controller manager always has some.
         ("shutdown-watch-termination-grace-period", "2s"),
         ("profiling", "false"),
         ("event-ttl", "5m"),
     ]));
-    // The API server refuses both at once.
+    // The API server refuses the combination of both.
     if !extra.iter().any(|argument| argument.starts_with("--authorization-config")) {
         arguments.push("--authorization-mode=RBAC".to_owned());
     }
@@ -90,7 +90,7 @@ pub(crate) fn api_server(layout: &Layout, port: u16, extra: &[String]) -> Vec<St
     arguments
 }
 
-/// kube-controller-manager, serving nothing.
+/// kube-controller-manager, without a serving port.
 pub(crate) fn controller_manager(layout: &Layout, kubeconfig: &Path) -> Vec<String> {
     let mut arguments = vec![
         flag("kubeconfig", kubeconfig),

@@ -1,7 +1,7 @@
 //! Builds the pinned Go programs into the cache, once.
 //!
-//! A directory in the cache is complete from the moment it has its name: it is built under another and renamed. A file
-//! lock keeps two processes from building at the same time. It must not build inside the repository.
+//! A directory in the cache is complete once it has its name: it is built under another name and renamed. A file lock
+//! keeps two processes from building at the same time. It must not build inside the repository.
 
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -16,25 +16,25 @@ use crate::files::tail;
 use crate::pins::{self, Binary, Module};
 use crate::{Error, cache, versions};
 
-/// How often a long build says that it is still at it.
+/// How often a long build reports progress.
 const PROGRESS: Duration = Duration::from_secs(15);
 const UNFINISHED: &str = ".building-";
 
-/// Tells the user, also from within a test: libtest captures what `eprintln!` writes, and a first build that says
-/// nothing for minutes looks like a hang.
+/// Tells the user, even within a test: libtest captures `eprintln!`, and a first build that is silent for minutes looks
+/// like a hang.
 fn say(message: &str) {
-    // There is nobody to tell that standard error is closed.
+    // Nobody is left to tell that standard error is closed.
     let _ = writeln!(io::stderr(), "control-plane: {message}");
 }
 
-/// The directory that holds what `modules` build, if it was built before.
+/// The directory with the build of `modules`, if it exists.
 pub(crate) fn built(modules: &[&Module]) -> Result<Option<PathBuf>, Error> {
     let directory = cache::root()?.join("tools").join(pins::key(modules));
     let mut binaries = modules.iter().flat_map(|module| module.binaries);
     Ok(binaries.all(|binary| directory.join(binary.name).is_file()).then_some(directory))
 }
 
-/// The directory that holds what `modules` build; builds it if need be.
+/// The directory with the build of `modules`; builds it if necessary.
 pub(crate) fn ensure(modules: &[&Module]) -> Result<PathBuf, Error> {
     if let Some(directory) = built(modules)? {
         return Ok(directory);
@@ -58,7 +58,7 @@ pub(crate) fn ensure(modules: &[&Module]) -> Result<PathBuf, Error> {
     say(&format!("building {count} programs with go, once, into {}", directory.display()));
     let mut number = 0;
     for module in modules {
-        // A module directory each: the second go.mod must not be found to be within the first.
+        // A directory for each module: the second go.mod must not appear to be inside the first module.
         let source = tempfile::tempdir_in(work.path()).map_err(Error::file("create a directory in", work.path()))?;
         write_module(module, source.path())?;
         for binary in module.binaries {
@@ -67,7 +67,7 @@ pub(crate) fn ensure(modules: &[&Module]) -> Result<PathBuf, Error> {
             build(module, binary, source.path(), &output, &label, begin)?;
         }
     }
-    // A directory by this name that `built` did not accept is broken.
+    // A directory of this name that `built` rejected is broken.
     if directory.exists() {
         fs::remove_dir_all(&directory).map_err(Error::file("remove", &directory))?;
     }
@@ -90,7 +90,7 @@ fn lock(path: &Path) -> Result<File, Error> {
     Ok(lock)
 }
 
-/// Removes what a killed build left. Only under the lock.
+/// Removes the remains of killed builds. Only under the lock.
 fn remove_unfinished(parent: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(parent).map_err(Error::file("read", parent))? {
         let path = entry.map_err(Error::file("read", parent))?.path();

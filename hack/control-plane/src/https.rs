@@ -1,5 +1,5 @@
-//! The few requests that the supervisor makes itself, as the administrator. It asks ten times a second whether its
-//! servers are ready, and kubectl would take a tenth of a second of CPU for each time.
+//! The few requests of the supervisor itself, as the administrator. It checks ten times a second whether its servers
+//! are ready, and each kubectl would take a tenth of a second of CPU.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -13,14 +13,14 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::Error;
 use crate::pki::Identity;
 
-/// How long an answer may take. The caller asks again.
+/// The time limit of an answer. The caller asks again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The holder of a client certificate.
 pub(crate) struct Client(Arc<ClientConfig>);
 
 impl Client {
-    /// `authority` is the server's, in PEM.
+    /// `authority`: the server's certificate authority, in PEM.
     pub(crate) fn new(authority: &str, identity: &Identity) -> Result<Self, Error> {
         let reason = |reason: String| Error::Certificate { subject: "the supervisor".to_owned(), reason };
         let pem = |error: rustls::pki_types::pem::Error| reason(error.to_string());
@@ -39,7 +39,7 @@ impl Client {
         Ok(Self(Arc::new(config)))
     }
 
-    /// Whether the server on this port of 127.0.0.1 is there and does it.
+    /// Whether a request to this port of 127.0.0.1 succeeds.
     pub(crate) fn does(&self, port: u16, method: &str, path: &str) -> bool {
         self.status(port, method, path).is_ok_and(|status| (200..300).contains(&status))
     }

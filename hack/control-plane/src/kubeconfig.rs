@@ -1,4 +1,4 @@
-//! Kubeconfig files, with everything embedded so that a copy of one works elsewhere on the machine.
+//! Kubeconfig files. Everything is embedded, so that copies work anywhere on the machine.
 //!
 //! They are written as JSON, which is YAML.
 
@@ -14,13 +14,13 @@ use crate::files::write_private;
 use crate::layout::Layout;
 use crate::pki::{Identity, Subject};
 
-/// How the holder of a kubeconfig proves who they are.
+/// How the holder of a kubeconfig authenticates.
 pub(crate) enum Credential<'a> {
     Certificate(&'a Identity),
     Token(&'a str),
 }
 
-/// Writes the kubeconfig called `name`, and returns its path.
+/// Writes the kubeconfig `name`, and returns its path.
 pub(crate) fn write(
     layout: &Layout,
     name: &str,
@@ -54,7 +54,7 @@ fn render(server: &str, authority: &str, credential: &Credential<'_>) -> Value {
     })
 }
 
-/// A file name for a user with these groups: readable, and different for every other user or set of groups.
+/// A file name for a user with these groups: readable, and different for each user and set of groups.
 pub(crate) fn user_file_name(subject: &Subject<'_>) -> String {
     let mut hash = Sha256::new();
     for part in [subject.user].iter().chain(subject.groups) {
@@ -65,12 +65,12 @@ pub(crate) fn user_file_name(subject: &Subject<'_>) -> String {
     format!("user-{}-{hash}", readable(subject.user))
 }
 
-/// A file name for a token that the caller calls `name`.
+/// A file name for a token with this name.
 pub(crate) fn token_file_name(name: &str) -> String {
     user_file_name(&Subject { user: name, groups: &[] }).replacen("user-", "token-", 1)
 }
 
-/// `name` with all but plain characters replaced, and not too long for a file system.
+/// `name` with unusual characters replaced, and short enough for a file system.
 fn readable(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "@._-".contains(c) { c } else { '-' };
     name.chars().take(80).map(plain).collect()

@@ -1,5 +1,5 @@
-//! Starting a supervisor in a process of its own: finding the executable, and both ends of the pipe on which it
-//! announces that it is ready.
+//! Starts a supervisor in a process of its own: finds the executable, and implements both ends of the pipe that
+//! announces readiness.
 
 use std::env;
 use std::ffi::OsString;
@@ -12,13 +12,13 @@ use crate::protocol::{Announcement, Description};
 use crate::supervisor::{self, Owner, Supervision};
 use crate::{Error, child};
 
-/// The hidden command of the `control-plane` executable that is the supervisor.
+/// The hidden command of the `control-plane` executable for the supervisor.
 pub(crate) const SUPERVISE: &str = "supervise";
 
 /// Starts a supervisor with `executable` and waits until its instance is ready.
 ///
-/// With the owner [`Owner::StandardInput`] the child's `stdin` ties it to this process: no other process gets that end
-/// of the pipe, so the kernel closes it when this process ends, in whatever way.
+/// With the owner [`Owner::StandardInput`], the child's `stdin` ties it to this process: no other process gets that end
+/// of the pipe, so the kernel closes it however this process ends.
 pub(crate) fn launch(executable: &Path, supervision: &Supervision) -> Result<(Child, Description), Error> {
     let owned = supervision.owner == Owner::StandardInput;
     let mut command = Command::new(executable);
@@ -33,7 +33,7 @@ pub(crate) fn launch(executable: &Path, supervision: &Supervision) -> Result<(Ch
     let mut child = command
         .stdin(if owned { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
-        // It must hold none of this process's pipes: whoever reads those would wait for it.
+        // It must hold none of this process's pipes, because their readers would wait for it.
         .stderr(Stdio::null())
         .spawn()
         .map_err(Error::spawn(executable))?;
@@ -53,13 +53,13 @@ pub(crate) fn launch(executable: &Path, supervision: &Supervision) -> Result<(Ch
     Err(reason)
 }
 
-/// The other end: supervises in this process, in a session of its own, and announces on standard output.
+/// The other end: supervises in this process, in a new session, and announces readiness on standard output.
 ///
 /// # Errors
-/// What [`supervise`](crate::executable::supervise) fails with, after it was announced.
+/// Those of [`supervise`](crate::executable::supervise), after they were announced.
 pub fn announced(supervision: &Supervision) -> Result<(), Error> {
-    // Out of reach of the terminal's Ctrl-C and hangup. It fails for the leader of a process group, which somebody
-    // who runs this by hand would be; then there is a terminal to stop it from.
+    // Detaches from the terminal's Ctrl-C and hangup. This fails for the leader of a process group, when a person runs
+    // this by hand and has a terminal to stop it from.
     let _ = rustix::process::setsid();
     let result = supervisor::run(supervision, |description| announce(&Announcement::Ready(description.clone())));
     match &result {
@@ -72,17 +72,17 @@ pub fn announced(supervision: &Supervision) -> Result<(), Error> {
 
 fn announce(announcement: &Announcement) {
     if let Ok(line) = serde_json::to_string(announcement) {
-        // Whoever started this may be gone; if it is the owner, another thread notices.
+        // The parent may have gone; if it is the owner, another thread notices.
         let _ = writeln!(std::io::stdout(), "{line}");
     }
 }
 
-/// The `control-plane` executable, for a process that is not it.
+/// The `control-plane` executable, for another process than itself.
 ///
-/// `CONTROL_PLANE_BIN` wins. Under `cargo test` cargo is asked, each process once: a plain `cargo test` at the root of
-/// the workspace builds this crate's library and not its binary, so a binary that lies in the target directory is
-/// missing or stale, and only cargo knows which. When nothing is to be done that takes a fifth of a second. A test that
-/// is run without cargo takes the binary beside it.
+/// `CONTROL_PLANE_BIN` wins. Under `cargo test`, each process asks cargo once: a plain `cargo test` at the root of the
+/// workspace builds this crate's library and not its binary, so a binary in the target directory may be missing or
+/// stale, and only cargo knows. Without work to do that takes a fifth of a second. A test that runs without cargo takes
+/// the binary beside it.
 pub(crate) fn executable() -> Result<PathBuf, Error> {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     if let Some(found) = FOUND.get() {
@@ -98,7 +98,7 @@ pub(crate) fn executable() -> Result<PathBuf, Error> {
     Ok(FOUND.get_or_init(|| found).clone())
 }
 
-/// `target/<profile>/control-plane` for a test in `target/<profile>/deps`, or whatever lies beside another program.
+/// `target/<profile>/control-plane` for a test in `target/<profile>/deps`, otherwise the binary beside this program.
 fn neighbour() -> Result<PathBuf, Error> {
     let own = env::current_exe().map_err(Error::system("find this executable"))?;
     let beside = own.parent().map(|directory| directory.join("control-plane"));
@@ -116,8 +116,8 @@ fn build(cargo: &OsString) -> Result<PathBuf, Error> {
         .args(["--message-format", "json-render-diagnostics", "--manifest-path"])
         .arg(manifest)
         .stdin(Stdio::null());
-    // What cargo sets for the tests it runs would look like a changed environment to build scripts that watch it, and
-    // crates would be built again and again, here and in the next `cargo test`.
+    // Variables that cargo sets for tests would look like a changed environment to build scripts that watch them, and
+    // crates would be rebuilt again and again, here and in the next `cargo test`.
     for (name, _) in env::vars_os().filter(|(name, _)| for_the_test_alone(&name.to_string_lossy())) {
         command.env_remove(name);
     }
@@ -135,7 +135,7 @@ fn for_the_test_alone(variable: &str) -> bool {
     EXACT.contains(&variable) || PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
 }
 
-/// The executable that a line of cargo's messages reports.
+/// The executable in a line of cargo's messages.
 fn executable_of(line: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     (message["target"]["name"] == "control-plane").then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
@@ -144,7 +144,7 @@ fn executable_of(line: &str) -> Option<PathBuf> {
 /// Starts a detached instance from the `control-plane` executable itself; returns the API server's URL.
 ///
 /// # Errors
-/// When it does not get ready.
+/// When it does not become ready.
 pub fn start_detached(directory: &Path, api_server_flags: &[String]) -> Result<String, Error> {
     let supervision = Supervision {
         directory: directory.to_owned(),

@@ -1,5 +1,5 @@
-//! Where each file of an instance lies. One directory holds all of it: certificates, etcd's data, logs, kubeconfigs,
-//! the control socket. It only computes paths.
+//! The paths of an instance's files. One directory holds all of them: certificates, etcd's data, logs, kubeconfigs, the
+//! control socket. Only computes paths.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// `root` should be absolute: the paths end up in kubeconfigs and command lines.
+    /// `root` should be absolute, because kubeconfigs and command lines contain the paths.
     pub(crate) fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
@@ -24,12 +24,12 @@ impl Layout {
         &self.root
     }
 
-    /// Held locked by the supervisor for as long as it lives. Also the mark of an instance's directory.
+    /// The supervisor holds its lock while it lives. It also marks an instance's directory.
     pub(crate) fn lock(&self) -> PathBuf {
         self.root.join("supervisor.lock")
     }
 
-    /// What `attach` needs to know; written when the instance is ready.
+    /// The data for `attach`; written when the instance is ready.
     pub(crate) fn description(&self) -> PathBuf {
         self.root.join("instance.json")
     }
@@ -46,7 +46,7 @@ impl Layout {
         self.root.join("etcd")
     }
 
-    /// What etcd's data are restored from.
+    /// The copy of etcd's data for a restore.
     pub(crate) fn etcd_copy(&self) -> PathBuf {
         self.root.join("etcd-copy")
     }
@@ -63,7 +63,7 @@ impl Layout {
         self.root.join("kubeconfig").join(format!("{name}.kubeconfig"))
     }
 
-    /// The home directory of the kubectl and helm that tests run.
+    /// The home directory for kubectl and helm in tests.
     pub(crate) fn home(&self) -> PathBuf {
         self.root.join("home")
     }
@@ -72,7 +72,7 @@ impl Layout {
         ["pki", "log", "kubeconfig", "etcd", "home"].map(|name| self.root.join(name))
     }
 
-    /// Fails early, with the reason, where `bind` would later say only `InvalidInput`.
+    /// Fails early, with the reason, where `bind` would later only return `InvalidInput`.
     pub(crate) fn check_socket_length(&self) -> Result<(), Error> {
         let path = self.control_socket();
         if path.as_os_str().len() > SOCKET_PATH_LIMIT {

@@ -1,5 +1,5 @@
-//! A real Kubernetes control plane on loopback: etcd, kube-apiserver and kube-controller-manager, with the
-//! kubectl and helm that belong to them. Bailiwick's integration tests and its demo run against it.
+//! A real Kubernetes control plane on loopback: etcd, kube-apiserver and kube-controller-manager, with the matching
+//! kubectl and helm. Bailiwick's integration tests and its demo run against it.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), control_plane::Error> {
@@ -10,11 +10,12 @@
 //! # }
 //! ```
 //!
-//! The data flows so: [`pins`](mod@pins) says what to build, `versions` which of it, `tools` finds or builds it, `launch` starts a
-//! supervisor process, `supervisor` owns the three servers, and [`ControlPlane`] talks to it by a socket.
+//! [`pins`](mod@pins) defines the builds, `versions` selects the version, `tools` finds or builds the programs,
+//! `launch` starts a supervisor process, `supervisor` owns the three servers, and [`ControlPlane`] talks to it through
+//! a socket.
 //!
-//! It must not: run on anything but loopback, use a kubectl or helm that happens to be on `PATH`, write
-//! outside its cache and the instance's own directory, or leave a process behind.
+//! It must not: run on anything but loopback, use a kubectl or helm from `PATH`, write outside its cache and the
+//! instance's own directory, or leave a process behind.
 
 mod cache;
 mod child;
@@ -43,7 +44,7 @@ pub use plane::{ControlPlane, Options};
 pub use protocol::{ComponentState, Status};
 pub use tools::Tools;
 
-/// What only the `control-plane` executable calls, which is both the command and the supervisor.
+/// Functions for the `control-plane` executable, which is both the command and the supervisor.
 pub mod executable {
     pub use crate::child::exec as exec_child;
     pub use crate::launch::{announced as supervise_announced, start_detached};

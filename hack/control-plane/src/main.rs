@@ -1,4 +1,4 @@
-//! The `control-plane` command: a control plane by hand, and the executable behind the library's supervisors.
+//! The `control-plane` command: controls a control plane by hand, and runs the library's supervisors.
 
 mod cli;
 

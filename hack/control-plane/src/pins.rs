@@ -1,40 +1,41 @@
-//! What is built: the pinned versions, the Go packages and the linker flags. The `go.mod` and `go.sum` beside this
-//! crate are compiled in, so that an installed `control-plane` builds the same binaries without the repository.
+//! The pinned versions, Go packages and linker flags. The `go.mod` and `go.sum` beside this crate are compiled in, so
+//! that an installed `control-plane` builds the same binaries without the repository.
 //!
-//! It must not look at the machine, except for the operating system and architecture it was compiled for.
+//! It must not look at the machine, except for the operating system and architecture that it was compiled for.
 
 use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-/// The Kubernetes versions that Bailiwick supports, oldest first: of each minor version the newest patch that is published
-/// as a Go module. This list is the only place that names them; `make test-versions` runs on the first and the last one.
+/// The Kubernetes versions that Bailiwick supports, oldest first: for each minor version the newest patch that is
+/// published as a Go module. Only this list names them; `make test-versions` uses the first and the last.
 pub const SUPPORTED: [&str; 4] = ["v1.34.4", "v1.35.4", KUBERNETES, "v1.37.2"];
-/// The default Kubernetes version, as `go.mod` requires it and as discovery reports it.
+/// The default Kubernetes version, as in `go.mod` and in discovery.
 pub const KUBERNETES: &str = "v1.36.3";
-/// The helm version, as `helm/go.mod` requires it.
+/// The helm version, as in `helm/go.mod`.
 pub const HELM: &str = "v4.3.1";
-/// The Helm 3 version, as `helm3/go.mod` requires it.
+/// The Helm 3 version, as in `helm3/go.mod`.
 pub const HELM_3: &str = "v3.22.0";
-/// The CoreDNS version, as `dns/go.mod` requires it.
+/// The CoreDNS version, as in `dns/go.mod`.
 pub const DNS: &str = "v1.15.0";
 
 /// One of the Go modules of this crate.
 pub(crate) struct Module {
-    /// What its directory in the cache is called after.
+    /// The prefix of its directory in the cache.
     name: &'static str,
     pub(crate) version: Cow<'static, str>,
     pub(crate) go_mod: Cow<'static, str>,
-    /// `None` if `go_mod` names Kubernetes alone: its own `go.mod` says the rest, and Go's checksum database verifies it.
+    /// `None` if `go_mod` names only Kubernetes: Kubernetes' own `go.mod` has the rest, and Go's checksum database
+    /// verifies it.
     pub(crate) go_sum: Option<&'static str>,
-    /// A main package of this repository's own, where no published one will do.
+    /// A main package in this repository, if no published one will do.
     pub(crate) main_go: Option<&'static str>,
     pub(crate) binaries: &'static [Binary],
-    /// What the linker stamps into these programs alone, beside [`linker_flags`].
+    /// Stamps of the linker for these programs only, beside [`linker_flags`].
     stamps: &'static [(&'static str, &'static str)],
 }
 
-/// A binary and the main package that it is built from.
+/// A binary and its main package.
 pub(crate) struct Binary {
     pub(crate) name: &'static str,
     pub(crate) package: &'static str,
@@ -56,7 +57,7 @@ pub(crate) const CLUSTER: Module = Module {
     stamps: &[],
 };
 
-/// Helm, apart: `helm/go.mod` says why.
+/// Helm, in a module of its own: `helm/go.mod` says why.
 pub(crate) const CLIENT: Module = Module {
     name: "helm",
     version: Cow::Borrowed(HELM),
@@ -67,7 +68,7 @@ pub(crate) const CLIENT: Module = Module {
     stamps: &[],
 };
 
-/// Helm 3, in a directory of its own in the cache, so that only who asks for it waits until it is built.
+/// Helm 3, in a cache directory of its own, so that only tests which need it wait for its build.
 pub(crate) const CLIENT_3: Module = Module {
     name: "helm",
     version: Cow::Borrowed(HELM_3),
@@ -81,7 +82,7 @@ pub(crate) const CLIENT_3: Module = Module {
     ],
 };
 
-/// What a node runs beside the servers: Linux only, and only for `make e2e`.
+/// The programs of a node: Linux only, and only for `make e2e`.
 pub(crate) const NODE: Module = Module {
     name: "node",
     version: Cow::Borrowed(KUBERNETES),
@@ -107,7 +108,7 @@ pub(crate) const NAMES: Module = Module {
     stamps: &[],
 };
 
-/// The servers and kubectl of any version. Only the default one has its `go.mod` and `go.sum` checked in.
+/// The servers and kubectl of any version. Only the default version has its `go.mod` and `go.sum` checked in.
 pub(crate) fn cluster(version: &str) -> Module {
     if version == KUBERNETES {
         return CLUSTER;
@@ -118,22 +119,22 @@ pub(crate) fn cluster(version: &str) -> Module {
 }
 
 impl Module {
-    /// All flags of the linker for this module's programs.
+    /// All linker flags for this module's programs.
     pub(crate) fn linker_flags(&self) -> String {
         let stamps = self.stamps.iter().map(|(variable, value)| format!(" -X {variable}={value}"));
         std::iter::once(linker_flags(self.kubernetes())).chain(stamps).collect()
     }
 
-    /// The Kubernetes version that is stamped into its programs. Helm reckons with it where it has no cluster to ask.
+    /// The Kubernetes version in the programs' stamps. Helm assumes this version without a cluster.
     fn kubernetes(&self) -> &str {
         if self.name == CLUSTER.name { &self.version } else { KUBERNETES }
     }
 }
 
-/// The linker's flags for every program: stripped, and with the versions that the projects' own release scripts stamp in.
+/// The linker flags for every program: stripped, and with the version stamps of the projects' own release scripts.
 ///
-/// Without them discovery says `v0.0.0-master+$Format:%H$`. The variables are those of `hack/lib/version.sh` in
-/// kubernetes and of helm's `Makefile`; a variable that a program does not link is ignored by the linker.
+/// Without the stamps, discovery reports `v0.0.0-master+$Format:%H$`. The variables are those of `hack/lib/version.sh`
+/// in kubernetes and of helm's `Makefile`; the linker ignores a variable that a program does not link.
 fn linker_flags(kubernetes: &str) -> String {
     let mut flags = vec!["-s -w".to_owned()];
     let mut digits = kubernetes.trim_start_matches('v').split('.');
@@ -151,8 +152,8 @@ fn linker_flags(kubernetes: &str) -> String {
     flags.join(" ")
 }
 
-/// The name of the directory in the cache that holds what the modules build: readable, and different as soon as
-/// anything that goes into the binaries differs.
+/// The name of the cache directory for the modules' build: readable, and different as soon as any input of the build
+/// differs.
 pub(crate) fn key(modules: &[&Module]) -> String {
     let mut hash = Sha256::new();
     let mut update = |part: &str| {
@@ -172,7 +173,7 @@ pub(crate) fn key(modules: &[&Module]) -> String {
     format!("{}-{}-{}-{hash}", versions.join("-"), go_os(), go_arch())
 }
 
-/// Go's word for this operating system.
+/// Go's name for this operating system.
 pub(crate) fn go_os() -> &'static str {
     match std::env::consts::OS {
         "macos" => "darwin",
@@ -180,7 +181,7 @@ pub(crate) fn go_os() -> &'static str {
     }
 }
 
-/// Go's word for this architecture.
+/// Go's name for this architecture.
 pub(crate) fn go_arch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

@@ -1,7 +1,7 @@
-//! The instance's certificate authority and the certificates that it issues, all ECDSA P-256.
+//! The instance's certificate authority and its certificates, all ECDSA P-256.
 //!
-//! The authority's key lies in the instance's directory, so that any process that may read it can issue a user's
-//! certificate without asking the supervisor. It must never sign for anything but this instance.
+//! The authority's key is in the instance's directory, so that any process that may read it can issue a user's
+//! certificate without the supervisor. It must never sign for anything but this instance.
 
 use std::time::{Duration, SystemTime};
 
@@ -35,18 +35,18 @@ pub(crate) struct Identity {
     pub(crate) key: String,
 }
 
-/// The names of whoever holds a certificate: Kubernetes takes the user name from CN and the groups from every O
+/// The names of a certificate's holder: Kubernetes takes the user name from CN and the groups from every O
 /// (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#x509-client-certificates>).
 pub(crate) struct Subject<'a> {
     pub(crate) user: &'a str,
     pub(crate) groups: &'a [&'a str],
 }
 
-/// What a certificate is for.
+/// The purpose of a certificate.
 enum Usage {
     Authority,
     Client,
-    /// A server on loopback, also by the names that pods would use.
+    /// A server on loopback, including the names that pods would use.
     Server,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Authority {
     certificate: String,
 }
 
-/// Maps the certificate libraries' several error types.
+/// Converts the certificate libraries' error types.
 fn fault<E: ToString>(subject: &str) -> impl Fn(E) -> Error {
     move |error| Error::Certificate { subject: subject.to_owned(), reason: error.to_string() }
 }
@@ -71,7 +71,7 @@ impl Authority {
         Ok(Self { key, name: subject, certificate })
     }
 
-    /// The authority whose certificate and key were written before.
+    /// The authority with an existing certificate and key.
     pub(crate) fn load(identity: &Identity) -> Result<Self, Error> {
         let key = SigningKey::from_pkcs8_pem(&identity.key).map_err(fault("the authority"))?;
         let certificate = x509_cert::Certificate::from_pem(&identity.certificate).map_err(fault("the authority"))?;
@@ -118,7 +118,7 @@ fn key_pem(key: &SigningKey) -> Result<String, Error> {
 
 /// CN=user and one O for each group.
 ///
-/// The values are set as they are, not parsed from `CN=…,O=…`: a user name may hold any of RFC 4514's separators.
+/// The values are set directly, not parsed from `CN=…,O=…`: a user name may contain any of RFC 4514's separators.
 fn distinguished_name(subject: &Subject<'_>) -> Result<Name, Error> {
     let attribute = |oid: ObjectIdentifier, value: &str| {
         let value = Any::new(Tag::Utf8String, value.as_bytes())?;
@@ -126,7 +126,7 @@ fn distinguished_name(subject: &Subject<'_>) -> Result<Name, Error> {
     };
     let groups = subject.groups.iter().map(|group| attribute(rfc4519::ORGANIZATION_NAME, group));
     let names: Result<Vec<_>, _> = groups.chain([attribute(rfc4519::COMMON_NAME, subject.user)]).collect();
-    // Through DER, because the direct constructor is behind the library's `hazmat` feature.
+    // Through DER, because the direct constructor requires the library's `hazmat` feature.
     let encoded = names.and_then(|names| RdnSequence::from(names).to_der()).map_err(fault(subject.user))?;
     Name::from_der(&encoded).map_err(fault(subject.user))
 }
@@ -140,11 +140,12 @@ fn sign(
     usage: Usage,
 ) -> Result<String, Error> {
     let public = SubjectPublicKeyInfo::from_key(key.verifying_key()).map_err(fault(label))?;
-    // Unique as the key is. The first bit is cleared because serial numbers are positive.
+    // As unique as the key. The first bit is cleared because serial numbers are positive.
     let mut serial: [u8; 32] = Sha256::digest(public.to_der().map_err(fault(label))?).into();
     serial[0] = serial[0] & 0x3f | 0x40;
     let serial = SerialNumber::new(&serial[..16]).map_err(fault(label))?;
-    // An instance lives for a test or an afternoon; the day before is for a clock that is set back meanwhile.
+    // An instance lives for a test or an afternoon. The certificate is valid from the day before, in case a clock is
+    // set back.
     let now = SystemTime::now();
     let time = |at: SystemTime| x509_cert::time::Time::try_from(at).map_err(fault(label));
     let validity = Validity::new(time(now - DAY)?, time(now + 3650 * DAY)?);
@@ -156,7 +157,7 @@ fn sign(
         .map_err(fault(label))
 }
 
-/// The extensions for each usage; the library's own profiles are for public web servers and forbid most of ours.
+/// The extensions for each usage. The library's own profiles are for public web servers and forbid most of ours.
 struct Profile {
     issuer: Name,
     subject: Name,

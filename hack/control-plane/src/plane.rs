@@ -1,4 +1,4 @@
-//! A running control plane, as tests use it.
+//! A running control plane for tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,41 +15,41 @@ use crate::protocol::{Description, Reply, Request, Status, ask};
 use crate::supervisor::{Owner, Supervision};
 use crate::{Error, Tools, cache, launch};
 
-/// How to start a control plane. The default is one of its own in a temporary directory.
+/// Options for starting a control plane. By default it has a temporary directory.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// A name, for an instance in the cache directory that `control-plane` commands find too.
+    /// A name, for an instance in the cache directory that `control-plane` commands can find.
     pub name: Option<String>,
-    /// A directory that is missing, empty or was an instance's; wins over `name`. It is removed at the end.
+    /// A directory that is missing, empty or an old instance's; wins over `name`. It is removed at the end.
     pub directory: Option<PathBuf>,
-    /// What [`ControlPlane::save`] saved, to begin with that instead of nothing.
+    /// A directory from [`ControlPlane::save`] to start from.
     pub from: Option<PathBuf>,
-    /// Flags for kube-apiserver, after and therefore above the default ones.
+    /// Flags for kube-apiserver, which override the default ones.
     pub api_server_flags: Vec<String>,
-    /// The `control-plane` executable; by default it is found, or built with cargo.
+    /// The `control-plane` executable; by default it is found or built with cargo.
     pub executable: Option<PathBuf>,
 }
 
-/// A control plane: one that this process started and that ends with it, or one that it is attached to.
+/// A control plane: one that this process started and that ends with it, or one that it attached to.
 #[derive(Debug)]
 pub struct ControlPlane {
     layout: Layout,
     description: Description,
     ca: String,
     supervisor: Option<Child>,
-    // The supervisor empties and removes it; this is for the case that it could not.
+    // Usually the supervisor empties and removes it.
     _temporary: Option<TempDir>,
 }
 
 impl ControlPlane {
-    /// Starts a control plane and returns when it is ready: the API server says so, and the controllers work.
+    /// Starts a control plane and returns when it is ready: the API server reports that, and the controllers work.
     ///
-    /// It stops when the value is dropped, and also when this process ends without that, killed or not.
+    /// It stops when the value is dropped, and also when this process ends in any other way.
     ///
     /// # Errors
-    /// When the programs cannot be built, or the servers do not get ready; the error has the end of the log.
+    /// When the programs cannot be built, or the servers do not become ready; the error has the end of the log.
     pub fn start(options: Options) -> Result<Self, Error> {
-        // Here and not only in the supervisor, because nobody reads what that says while it builds.
+        // Here as well as in the supervisor, because nobody sees the supervisor's messages while it builds.
         Tools::locate()?;
         let (directory, temporary) = match (options.directory, options.name) {
             (Some(directory), _) => (directory, None),
@@ -71,15 +71,15 @@ impl ControlPlane {
         Self::new(&supervision.directory, description, Some(supervisor), temporary)
     }
 
-    /// Attaches to an instance that somebody else started, for example `control-plane up`. Dropping the value leaves
-    /// that instance alone.
+    /// Attaches to an instance that somebody else started, for example with `control-plane up`. Dropping the value
+    /// leaves that instance running.
     ///
     /// # Errors
     /// When no instance runs in `directory`.
     pub fn attach(directory: &Path) -> Result<Self, Error> {
         let directory = std::path::absolute(directory).map_err(Error::file("resolve", directory))?;
         let layout = Layout::new(&directory);
-        // A description may have outlived its supervisor.
+        // The description may be older than the supervisor's end.
         ask(&layout, Request::Status)?;
         let path = layout.description();
         let json = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
@@ -95,7 +95,7 @@ impl ControlPlane {
     ) -> Result<Self, Error> {
         let layout = Layout::new(directory);
         let path = layout.pki("ca.crt");
-        // From here on dropping stops the supervisor, also when the file cannot be read.
+        // From here on, dropping stops the supervisor, even if the file cannot be read.
         let mut plane = Self { layout, description, ca: String::new(), supervisor, _temporary: temporary };
         plane.ca = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
         Ok(plane)
@@ -172,15 +172,15 @@ impl ControlPlane {
         }
     }
 
-    /// Stops the API server as a rollout would, starts it again on the same port, and returns when it is ready.
+    /// Restarts the API server as a rollout would, on the same port, and returns when it is ready.
     ///
     /// # Errors
-    /// When it does not get ready.
+    /// When it does not become ready.
     pub fn restart_api_server(&self) -> Result<(), Error> {
         ask(&self.layout, Request::RestartApiServer).map(drop)
     }
 
-    /// Stops the API server as a rollout would; it stays down. Its port is kept, and refuses connections.
+    /// Stops the API server as a rollout would. Its port stays reserved, and refuses connections.
     ///
     /// # Errors
     /// When the supervisor does not answer.
@@ -191,7 +191,7 @@ impl ControlPlane {
     /// Starts an API server that is down, and returns when it is ready.
     ///
     /// # Errors
-    /// When it does not get ready.
+    /// When it does not become ready.
     pub fn start_api_server(&self) -> Result<(), Error> {
         ask(&self.layout, Request::StartApiServer).map(drop)
     }
@@ -204,7 +204,7 @@ impl ControlPlane {
         ask(&self.layout, Request::KillApiServer).map(drop)
     }
 
-    /// Keeps a copy of etcd's data as they are at this moment, in place of an earlier one.
+    /// Copies etcd's current data, replacing an earlier copy.
     ///
     /// # Errors
     /// When the data cannot be copied, or the supervisor does not answer.
@@ -212,17 +212,17 @@ impl ControlPlane {
         ask(&self.layout, Request::CopyEtcd).map(drop)
     }
 
-    /// Stops everything, puts the copy of etcd's data back, starts everything again, and returns when the API server is
+    /// Stops everything, restores the copy of etcd's data, starts everything again, and returns when the API server is
     /// ready.
     ///
     /// # Errors
-    /// When there is no copy, or the API server does not get ready.
+    /// When there is no copy, or the API server does not become ready.
     pub fn restore_etcd(&self) -> Result<(), Error> {
         ask(&self.layout, Request::RestoreEtcd).map(drop)
     }
 
-    /// Saves in `directory` what others can start from: etcd's data as they are at this moment, and the keys with which
-    /// their ServiceAccounts and certificates were made.
+    /// Saves in `directory` what another instance can start from: etcd's current data, and the keys behind its
+    /// ServiceAccounts and certificates.
     ///
     /// # Errors
     /// When the data cannot be copied, or the supervisor does not answer.
@@ -246,7 +246,7 @@ impl ControlPlane {
     #[must_use]
     pub fn kubectl(&self, kubeconfig: &Path) -> Command {
         let mut command = self.command(self.tools().kubectl(), kubeconfig);
-        // KUBERC=off: a preferences file could change what the flags mean.
+        // KUBERC=off: a preferences file could change the meaning of flags.
         command.env("KUBECACHEDIR", self.layout.home().join("kube-cache")).env("KUBERC", "off");
         command
     }
@@ -257,7 +257,7 @@ impl ControlPlane {
         self.any_helm(self.tools().helm(), kubeconfig)
     }
 
-    /// The same with Helm 3, which is built first if need be.
+    /// A Helm 3 command, built first if necessary.
     ///
     /// # Errors
     /// When `go` is missing or fails.
@@ -282,7 +282,7 @@ impl ControlPlane {
 
     fn command(&self, program: &Path, kubeconfig: &Path) -> Command {
         let mut command = Command::new(program);
-        // The variable as well, for what they start in turn.
+        // The variable too, for programs that they start.
         command
             .arg("--kubeconfig")
             .arg(kubeconfig)
@@ -296,7 +296,7 @@ impl ControlPlane {
 impl Drop for ControlPlane {
     fn drop(&mut self) {
         if let Some(mut supervisor) = self.supervisor.take() {
-            // The end of its standard input tells it to stop. There is nobody to report a failure to.
+            // The end of its standard input stops it. Nobody is left to report a failure to.
             drop(supervisor.stdin.take());
             let _ = supervisor.wait();
         }

@@ -1,9 +1,9 @@
-//! A TCP port that is ours from the moment it is chosen until the instance ends.
+//! A TCP port that is ours from its choice until the instance ends.
 //!
-//! The usual way, to bind port 0, close it and hand the number on, races with everybody else who looks for a port,
-//! also whenever the API server is restarted. Here the supervisor keeps a socket bound to the port, with SO_REUSEPORT and
-//! never listening, and the API server binds it too (`--permit-port-sharing`). The kernel lets only sockets of the
-//! same user share, hands the port to nobody who asks for any, and delivers connections to listening sockets alone.
+//! The usual way, to bind port 0, close it and pass the number on, races with everybody else who needs a port, and
+//! again whenever the API server restarts. Here the supervisor keeps a socket bound to the port, with SO_REUSEPORT and
+//! never listening, and the API server binds it too (`--permit-port-sharing`). The kernel lets only sockets of the same
+//! user share a port, never chooses a bound port for anybody, and delivers connections only to listening sockets.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
@@ -34,7 +34,7 @@ impl Reservation {
 
 fn reserve() -> rustix::io::Result<OwnedFd> {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
-    // `socket_with(CLOEXEC)` does not exist everywhere; the servers must not inherit it.
+    // `socket_with(CLOEXEC)` is not portable, and the servers must not inherit the socket.
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     sockopt::set_socket_reuseport(&socket, true)?;
     bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;

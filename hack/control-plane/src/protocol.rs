@@ -1,5 +1,5 @@
-//! The words between a supervisor and those who control it: one JSON line each way over the control socket, and one
-//! line on the supervisor's standard output when the instance is ready or has failed.
+//! The protocol of a supervisor: one JSON line each way over the control socket, and one line on the supervisor's
+//! standard output when the instance is ready or has failed.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::layout::Layout;
 use crate::{Error, Tools};
 
-/// What a supervisor can be asked.
+/// A request to the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Request {
@@ -23,7 +23,7 @@ pub(crate) enum Request {
     Down,
 }
 
-/// What it answers.
+/// Its answer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Reply {
@@ -48,20 +48,20 @@ pub struct Status {
 pub struct ComponentState {
     /// The program's name.
     pub name: String,
-    /// Its process id while it runs. It is for people and tests to look at; nothing here kills by number.
+    /// Its process id while it runs, for people and tests to look at; nothing here kills by number.
     pub pid: Option<u32>,
-    /// How it last ended, when it ended by itself.
+    /// How it last ended unexpectedly.
     pub ended: Option<String>,
 }
 
-/// What users of a ready instance need to know; kept in the instance's directory for `attach`.
+/// The data that users of a ready instance need; kept in the instance's directory for `attach`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Description {
     pub(crate) server: String,
     pub(crate) tools: Tools,
 }
 
-/// The supervisor's first and only line on standard output.
+/// The supervisor's only line on standard output.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Announcement {
@@ -70,7 +70,7 @@ pub(crate) enum Announcement {
     Failed(String),
 }
 
-/// Asks the supervisor of `layout`, and waits for its answer for as long as that takes.
+/// Sends a request to the supervisor of `layout`, and waits for the answer without a time limit.
 pub(crate) fn ask(layout: &Layout, request: Request) -> Result<Reply, Error> {
     layout.check_socket_length()?;
     let protocol = |reason: String| Error::Protocol { directory: layout.root().to_owned(), reason };
@@ -79,7 +79,7 @@ pub(crate) fn ask(layout: &Layout, request: Request) -> Result<Reply, Error> {
     let line = serde_json::to_string(&request).map_err(|error| protocol(error.to_string()))?;
     stream.write_all(format!("{line}\n").as_bytes()).map_err(|error| protocol(error.to_string()))?;
     let mut answer = String::new();
-    // To the end: of what was told to end, nothing is left by then.
+    // Reads to the end: stopped processes are gone by then.
     stream.read_to_string(&mut answer).map_err(|error| protocol(error.to_string()))?;
     match serde_json::from_str(&answer) {
         Ok(Reply::Failed(message)) => Err(Error::Supervisor { message }),

@@ -1,5 +1,5 @@
 //! The process that owns an instance: it starts etcd, kube-apiserver and kube-controller-manager as its children,
-//! does what the control socket asks, and stops them all when it is told to or its owner has ended.
+//! handles requests from the control socket, and stops everything on request or when its owner has ended.
 //!
 //! It must not signal a process that it did not start, and must run on its process's main thread (see child.rs).
 
@@ -20,19 +20,19 @@ use crate::protocol::{Description, Reply, Request, Status};
 use crate::{Error, Tools};
 use cluster::Cluster;
 
-/// How often a condition is looked at that nothing reports.
+/// How often to poll a condition that nothing reports.
 const TICK: Duration = Duration::from_millis(50);
-/// How long anything may take to become ready, on a machine that is busy with other tests.
+/// The time limit for becoming ready, on a machine that is busy with other tests.
 const READY: Duration = Duration::from_secs(120);
-/// How long the API server may take to end when asked to.
+/// The time limit for a clean end of the API server.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Whose end is the supervisor's end too.
+/// The owner, whose end also ends the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// Whoever holds the other end of standard input.
+    /// The process at the other end of standard input.
     StandardInput,
-    /// Nobody: the instance stays until it is told to stop.
+    /// Nobody: the instance runs until it is stopped.
     Nobody,
 }
 
@@ -41,21 +41,21 @@ pub enum Owner {
 pub struct Supervision {
     /// The instance's directory.
     pub directory: PathBuf,
-    /// Whose end is its end.
+    /// The owner, whose end also ends the instance.
     pub owner: Owner,
-    /// What another instance saved, to begin with that.
+    /// A directory that another instance saved, to start from.
     pub from: Option<PathBuf>,
-    /// Further flags of kube-apiserver.
+    /// Additional flags of kube-apiserver.
     pub api_server_flags: Vec<String>,
 }
 
-/// Runs an instance until it is told to stop, and removes its directory. `ready` is called with the API server's URL.
+/// Runs an instance until it is stopped, and removes its directory. Calls `ready` with the API server's URL.
 ///
-/// Call it on the main thread, and end the process afterwards: whoever asked for the end waits for that.
+/// Call it on the main thread, and end the process afterwards: a client that requested the end waits for that.
 ///
 /// # Errors
-/// When the instance does not get ready, or cannot be cleared away. In the first case the directory, with the logs,
-/// stays if the owner is nobody; the next start clears it.
+/// When the instance does not become ready, or its directory cannot be removed. In the first case the directory, with
+/// the logs, stays if there is no owner; the next start removes it.
 pub fn supervise(supervision: &Supervision, ready: impl FnOnce(&str)) -> Result<(), Error> {
     run(supervision, |description| ready(&description.server))
 }
@@ -85,7 +85,7 @@ pub(crate) fn run(supervision: &Supervision, ready: impl FnOnce(&Description)) -
     match result {
         Ok(downer) => {
             claim.remove()?;
-            // Only now, and the stream is left to the end of this process, so that `down` returns when there is nothing left.
+            // Only now, and the stream stays open until this process ends, so that `down` returns when nothing is left.
             if let Some(stream) = downer {
                 answer(&stream, &Reply::Done);
                 std::mem::forget(stream);
@@ -106,14 +106,14 @@ struct Supervisor {
     tools: Tools,
     cluster: Cluster,
     events: Events,
-    /// Requests that came while another was being worked on.
+    /// Requests that arrived during another one.
     asked: VecDeque<(Request, UnixStream)>,
     begin: Instant,
     told_to_stop: bool,
 }
 
 impl Supervisor {
-    /// Starts everything, in the order in which each can use the one before.
+    /// Starts everything, in the order of dependencies.
     fn begin(&mut self) -> Result<Description, Error> {
         self.cluster.start_etcd()?;
         self.cluster.start_api_server()?;
@@ -130,7 +130,7 @@ impl Supervisor {
         Ok(description)
     }
 
-    /// Does what is asked until it is time to stop; returns who asked for that and waits for it.
+    /// Handles requests until it is time to stop; returns the stream of the client that requested the end.
     fn serve(&mut self) -> Option<UnixStream> {
         while !self.told_to_stop {
             let (request, stream) = match self.asked.pop_front() {
@@ -175,7 +175,7 @@ impl Supervisor {
             Request::KillApiServer => self.cluster.api_server.kill(),
             Request::CopyEtcd => self.cluster.copy_etcd()?,
             Request::RestoreEtcd => self.restore_etcd()?,
-            // `serve` sees to it, and does not come here.
+            // `serve` handles this one itself.
             Request::Down => {}
         }
         Ok(Reply::Done)
@@ -202,7 +202,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// As administrators do it: everything is stopped, etcd gets the copy, and everything is started again.
+    /// Restores etcd as administrators do: stops everything, replaces the data, and starts everything again.
     fn restore_etcd(&mut self) -> Result<(), Error> {
         let copy = self.layout.etcd_copy();
         std::fs::metadata(&copy).map_err(Error::file("find", &copy))?;
@@ -214,7 +214,7 @@ impl Supervisor {
         self.cluster.start_controller_manager()
     }
 
-    /// Waits for a condition of the cluster that can only be asked for, while looking out for all that is reported.
+    /// Polls a condition of the cluster, while handling reported events.
     fn wait_for(&mut self, what: &'static str, reached: impl Fn(&Cluster) -> bool) -> Result<(), Error> {
         let deadline = Instant::now() + READY;
         loop {
@@ -257,7 +257,7 @@ impl Supervisor {
         !ended.is_empty()
     }
 
-    /// Writes to the supervisor's own log. It has no other place, and a full disk must not stop it.
+    /// Writes to the supervisor's own log. There is no other place for messages, and a full disk must not stop it.
     fn note(&self, message: impl Display) {
         if let Ok(mut log) = open_log(&self.layout.log("supervisor")) {
             let _ = writeln!(log, "{:8.3} {message}", self.begin.elapsed().as_secs_f64());

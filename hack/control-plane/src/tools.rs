@@ -1,6 +1,6 @@
-//! The programs: where they are, and making them be there.
+//! The programs: finds or builds them.
 //!
-//! It must not take any of them from `PATH`: a test that passes with whatever kubectl lies around proves nothing.
+//! It must not take any of them from `PATH`: a test that passes with an arbitrary kubectl proves nothing.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -21,14 +21,14 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds the programs, and builds them first if need be. That takes minutes, and says so on standard error.
+    /// Finds the programs, and builds them first if necessary. That takes minutes, with messages on standard error.
     ///
-    /// `BAILIWICK_KUBERNETES` names another version than the default one, and wins over `KUBEBUILDER_ASSETS`: whoever asks
-    /// for a version must not get whatever lies there.
+    /// `BAILIWICK_KUBERNETES` names another version than the default one, and wins over `KUBEBUILDER_ASSETS`, which may
+    /// have any version.
     ///
     /// # Errors
-    /// When `BAILIWICK_KUBERNETES` names no version, `KUBEBUILDER_ASSETS` is used and lacks a server, or `go` is missing or
-    /// fails.
+    /// When `BAILIWICK_KUBERNETES` names no version, `KUBEBUILDER_ASSETS` is used and lacks a server, or `go` is
+    /// missing or fails.
     pub fn locate() -> Result<Self, Error> {
         let assets = env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty());
         match (versions::chosen()?, assets) {
@@ -43,7 +43,7 @@ impl Tools {
         }
     }
 
-    /// Where helm is. It may have been built together with the default version's servers.
+    /// The directory of helm, which may have been built together with the default version's servers.
     fn helm_4() -> Result<PathBuf, Error> {
         match gobuild::built(&[&pins::CLUSTER, &pins::CLIENT])? {
             Some(built) => Ok(built),
@@ -86,8 +86,8 @@ impl Tools {
         &self.helm
     }
 
-    /// Helm 3, which is built when this is called for the first time: only what is tested with both needs it, so
-    /// [`Self::locate`] leaves it out. `KUBEBUILDER_ASSETS` has no name for a second helm, and is not asked.
+    /// Helm 3, built on the first call: only tests with both versions need it, so [`Self::locate`] leaves it out.
+    /// `KUBEBUILDER_ASSETS` has no name for a second helm, so it is not used.
     ///
     /// # Errors
     /// When `go` is missing or fails.
@@ -95,8 +95,8 @@ impl Tools {
         Ok(gobuild::ensure(&[&pins::CLIENT_3])?.join("helm"))
     }
 
-    /// The directory of kubelet, kube-scheduler, kube-proxy and coredns, which are built when this is called for the first
-    /// time, always of the default version. Containers need more than these: a container runtime, which is the machine's.
+    /// The directory of kubelet, kube-scheduler, kube-proxy and coredns, built on the first call, always in the default
+    /// version. Containers also need the machine's container runtime.
     ///
     /// # Errors
     /// When `go` is missing or fails.
@@ -104,7 +104,7 @@ impl Tools {
         gobuild::ensure(&[&pins::NODE, &pins::NAMES])
     }
 
-    /// The directories that the programs lie in: one, or two when helm is not beside the servers.
+    /// The programs' directories: one, or two if helm is not beside the servers.
     #[must_use]
     pub fn directories(&self) -> Vec<&Path> {
         let mut directories: Vec<&Path> = [&self.kubectl, &self.helm].iter().filter_map(|path| path.parent()).collect();

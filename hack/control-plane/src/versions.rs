@@ -1,6 +1,6 @@
-//! Which Kubernetes version this process wants, and the `go.mod` of one that has none checked in.
+//! The requested Kubernetes version, and the `go.mod` of a version without a checked-in one.
 //!
-//! It must not know a version: [`pins`] does.
+//! It must not know any version: [`pins`] does.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 use crate::pins::SUPPORTED;
 use crate::{Error, pins};
 
-/// Names the version: a supported minor version (`1.34`), or any that is published (`1.34.2`).
+/// The variable with the version: a supported minor version (`1.34`), or any published one (`1.34.2`).
 pub(crate) const VARIABLE: &str = "BAILIWICK_KUBERNETES";
 
-/// The version that `BAILIWICK_KUBERNETES` names, as in `v1.36.3`.
+/// The version in `BAILIWICK_KUBERNETES`, as in `v1.36.3`.
 ///
 /// # Errors
 /// When it is neither a supported minor version nor a full one.
@@ -34,10 +34,11 @@ fn resolve(wanted: &str) -> Result<String, Error> {
     }
 }
 
-/// What the `go.mod` of a program of Kubernetes has beside the requirement of Kubernetes itself: the staging modules, which
-/// Kubernetes requires at `v0.0.0`, as they are published, and the GODEBUG settings that its releases have.
+/// The rest of the `go.mod` of a program of Kubernetes, beside the requirement of Kubernetes itself: the published
+/// versions of the staging modules, which Kubernetes requires at `v0.0.0`, and the GODEBUG settings of its releases.
 ///
-/// Both are in Kubernetes' own `go.mod`, so no version needs a list of its own. `directory` must be outside of any module.
+/// Both come from Kubernetes' own `go.mod`, so no version needs a list of its own. `directory` must be outside any
+/// module.
 pub(crate) fn rest_of_go_mod(version: &str, directory: &Path) -> Result<String, Error> {
     let output = Command::new("go")
         .args(["mod", "download", "-json", &format!("k8s.io/kubernetes@{version}")])

@@ -1,4 +1,4 @@
-//! A control plane's life against the real programs: what a test can do with it, and that nothing is left of it,
+//! The life of a control plane with the real programs: what tests can do with it, and that nothing is left afterwards,
 //! however it or its user ends.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -33,7 +33,8 @@ fn json_of(command: &mut Command) -> Value {
     serde_json::from_str(&output_of(command)).unwrap()
 }
 
-/// The programs whose command line names `directory`: the supervisor and its servers all do. A zombie has none.
+/// The programs whose command line contains `directory`, as those of the supervisor and its servers do. A zombie has
+/// none.
 fn processes_of(directory: &Path) -> Vec<String> {
     let directory = directory.to_str().unwrap();
     let entries = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
@@ -55,7 +56,7 @@ fn assert_everything_ends(directory: &Path) {
     wait_until("the end of all processes", || processes_of(directory).is_empty());
 }
 
-/// `make test-versions` sets the variable to versions as they are pinned, or to the minor version alone.
+/// `make test-versions` sets the variable to pinned versions, or to the minor version alone.
 fn expected_version() -> &'static str {
     let wanted = std::env::var("BAILIWICK_KUBERNETES").unwrap_or_default();
     let wanted = wanted.trim_start_matches('v');
@@ -73,7 +74,7 @@ fn kill(mut child: Child) {
 #[test]
 fn two_instances_run_side_by_side_and_know_their_users() {
     let (one, two) = std::thread::scope(|scope| {
-        // As a test of another package does it: without `executable`, cargo is asked for it.
+        // As a test of another package does: without `executable`, it asks cargo.
         let one = scope.spawn(|| start(Options::default()));
         (start(options()), one.join().unwrap())
     });
@@ -172,7 +173,8 @@ fn the_api_server_restarts_with_its_data_on_its_port() {
     assert!(!get());
     plane.start_api_server().unwrap();
     assert!(get());
-    // The controllers have found it again. Their informers (client-go's reflector) wait 30 s and a jitter of as much again between two tries.
+    // The controllers have reconnected. Their informers (client-go's reflector) wait 30 s, with jitter of as much
+    // again, between two attempts.
     output_of(plane.kubectl(&admin).args(["create", "namespace", "later"]));
     let mut account = plane.kubectl(&admin);
     output_of(account.args(["wait", "--for=create", "--timeout=120s", "--namespace=later", "serviceaccount/default"]));
@@ -188,7 +190,7 @@ fn the_cluster_goes_back_to_a_copy() {
     create("kept");
     plane.copy_etcd().unwrap();
     create("lost");
-    // As often as one likes.
+    // It can be repeated.
     for _ in 0..2 {
         plane.restore_etcd().unwrap();
         assert!(exists("kept") && !exists("lost"));

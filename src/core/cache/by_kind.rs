@@ -1,4 +1,4 @@
-//! The cache by kind: what is known of an object of ours, whichever kind it is of.
+//! The cache by kind, for code that handles all kinds of our objects alike.
 
 use super::{Affected, Cache};
 use crate::api::ApiKind;
@@ -7,13 +7,13 @@ use crate::core::records::Meta;
 use crate::core::uid::Uid;
 
 impl Cache {
-    /// What is known of an object, if it is the one of this UID.
+    /// The metadata of an object, if it has this UID.
     #[must_use]
     pub fn meta(&self, object: &ApiRef) -> Option<&Meta> {
         self.meta_of_name(object).filter(|meta| meta.uid == object.uid)
     }
 
-    /// What is known of the object of this name.
+    /// The metadata of the object of this name.
     #[must_use]
     pub fn meta_of_name<U>(&self, object: &ObjectRef<ApiKind, U>) -> Option<&Meta> {
         let (local, name) = (self.local.get(&object.namespace), &object.name);
@@ -43,12 +43,12 @@ impl Cache {
         }
     }
 
-    /// About how many bytes the operator needs for an object.
+    /// Roughly how many bytes of memory the operator needs for an object.
     #[must_use]
     pub fn weight(&self, object: &ApiRef) -> usize {
         let (local, name) = (self.local.get(&object.namespace), &object.name);
         match object.kind {
-            // They list nothing.
+            // These kinds have no lists.
             ApiKind::Organization | ApiKind::User => 0,
             ApiKind::Group => local.map_or(0, |local| local.groups.weight_of(name)),
             ApiKind::CustomRole => local.map_or(0, |local| local.roles.weight_of(name)),
@@ -58,7 +58,7 @@ impl Cache {
         }
     }
 
-    /// Takes out the object of this UID, and says what that affects.
+    /// Removes the object with this UID, and returns what that affects.
     pub fn delete(&mut self, object: &ObjectRef<ApiKind>, uid: &Uid) -> Affected {
         let (namespace, name, uid) = (&object.namespace, &object.name, Some(uid));
         match object.kind {

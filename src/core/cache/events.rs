@@ -1,4 +1,4 @@
-//! Taking in records: each keeps the indexes right and says what it may affect.
+//! Takes in records: each call updates the indexes and returns what the change may affect.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -31,12 +31,12 @@ fn reindex(index: &mut HashMap<Name, BTreeSet<Name>>, value: &Name, before: Opti
     }
 }
 
-/// Whether nobody has written anything but status or metadata.
+/// Whether only status or metadata changed.
 fn unchanged(old: &Meta, new: &Meta) -> bool {
     old.uid == new.uid && old.generation == new.generation && new.generation != 0
 }
 
-/// An object that can be read no longer gives nothing.
+/// An object that is no longer readable grants nothing.
 fn is_as_readable(old: &Meta, new: &Meta) -> bool {
     old.unreadable.is_some() || new.unreadable.is_none()
 }
@@ -46,33 +46,33 @@ fn within<T: Eq + Hash>(these: &[T], those: &[T]) -> bool {
     these.iter().all(|one| those.contains(one))
 }
 
-/// Whether a Group that has changed may give less than before.
+/// Whether a changed Group may grant less than before.
 fn shrinks(old: &Group, new: &Group) -> bool {
     let same = old.meta.uid == new.meta.uid && old.vouched == new.vouched && is_as_readable(&old.meta, &new.meta);
     let same = same && old.implies_membership == new.implies_membership;
     !(same && within(&old.members, &new.members) && within(&old.external, &new.external))
 }
 
-/// Whether a binding that has changed may give less than before.
+/// Whether a changed binding may grant less than before.
 fn lessens(old: &Binding, new: &Binding) -> bool {
     let same = old.meta.uid == new.meta.uid && old.role == new.role && old.expires_at == new.expires_at;
     let same = same && is_as_readable(&old.meta, &new.meta);
     !(same && within(&old.subjects, &new.subjects))
 }
 
-/// Whether a role that has changed, is new or is gone may give less than before.
+/// Whether a changed, new or deleted role may grant less than before.
 fn restricts(old: Option<&Role>, new: Option<&Role>) -> bool {
     match (old, new) {
-        // Most changes are what the operator itself records first.
+        // Most changes are statuses that the operator itself wrote.
         (Some(old), Some(new)) => !unchanged(&old.meta, &new.meta) || old.holder.is_some() || !old.in_force.is_empty(),
-        // Roles that inherit a privileged one become privileged, and some of their subjects must not hold them then.
+        // Roles that inherit a privileged one become privileged, which some of their subjects must not hold.
         (None, Some(new)) => new.privileged || !new.inherits.is_empty(),
         (old, None) => old.is_some(),
     }
 }
 
 impl Cache {
-    /// Takes in an Organization, or its deletion (`None`, with the UID that is gone).
+    /// Takes in an Organization, or its deletion (`None`, with the UID of the deleted one).
     pub fn organization(&mut self, name: &Name, new: Option<Organization>, gone: Option<&Uid>) -> Affected {
         let default_before: Vec<Name> = self.default_namespaces().collect();
         let first_before = claims::desired_default(self).map(|o| o.meta.name.clone());
@@ -106,14 +106,15 @@ impl Cache {
         for namespace in &affected.namespaces {
             affected.organizations.extend(claims::claimants(self, namespace).map(|o| o.meta.name.clone()));
         }
-        // The default, and what it holds, may move with any of them.
+        // The default organization, and its namespace, may move with any Organization.
         let first = claims::desired_default(self).map(|o| &o.meta.name);
         let moves = first_before.as_ref() != first;
         affected.urgent |= first_before.is_some() && moves;
         affected.urgent |= !default_before.iter().all(|kept| self.default_namespaces().any(|name| name == *kept));
         affected.namespaces.extend(default_before);
         if moves || ranks.0 != ranks.1 {
-            // Those who are or were it, those who asked and are told who is, and those who may want what it has.
+            // The current and former default, those that request it and report who has it, and those that may request
+            // its namespace.
             affected.organizations.extend(first_before);
             affected.organizations.extend(undecided_before);
             affected.organizations.extend(undecided(self));
@@ -126,7 +127,7 @@ impl Cache {
         affected
     }
 
-    /// Keeps the indexes of Organizations right, and returns the rank before and after.
+    /// Updates the indexes of Organizations, and returns the rank before and after.
     fn index_organization(&mut self, name: &Name, old: Option<&Organization>) -> (Option<Rank>, Option<Rank>) {
         let new = self.organizations.get(name);
         let ranks = (old.map(rank), new.map(rank));
@@ -161,7 +162,7 @@ impl Cache {
         let mut affected = Affected::default();
         let new = self.users.get(handle);
         let changed = match (&old, new) {
-            // Of several Users with one username the age decides, and another object has another age.
+            // If several Users share a username, the oldest counts, and a recreated object has another age.
             (Some(old), Some(new)) => {
                 let readable = [&old.meta, &new.meta].map(|meta| meta.unreadable.is_none());
                 let same = old.username == new.username && old.suspended == new.suspended && readable[0] == readable[1];
@@ -171,7 +172,7 @@ impl Cache {
         };
         affected.users.insert(handle.clone());
         if !changed {
-            // Its status may have been edited, or be about another generation.
+            // Its status may have been edited, or may refer to another generation.
             return if matches!((&old, new), (Some(o), Some(n)) if unchanged(&o.meta, &n.meta) && o.last_seen == n.last_seen)
             {
                 Affected::default()
@@ -191,7 +192,7 @@ impl Cache {
         if let Some(new) = self.users.get(handle) {
             self.handles.insert((new.username.clone(), handle.clone()));
         }
-        // A message may say that this User was meant.
+        // A message may suggest this User.
         affected.namespaces.extend(self.mentioned_in(handle).cloned());
         affected.all |= self.site_mentions.contains_key(handle);
         for username in &usernames {
@@ -216,7 +217,7 @@ impl Cache {
         }
     }
 
-    /// Keeps the list of suspended users right; says whether it changed.
+    /// Updates the set of suspended users; returns whether it changed.
     fn note_suspension(&mut self, username: &Name) -> bool {
         match self.standing(username) {
             Standing::Suspended => self.suspended.insert(username.clone()),
@@ -224,7 +225,7 @@ impl Cache {
         }
     }
 
-    /// Keeps it right who may hold grants: everybody of them holds one SiteRole.
+    /// Updates the set of usernames that may hold grants: all of them hold one SiteRole.
     fn note_activity(&mut self, username: &Name) {
         let grantee = subjects::user(self, username);
         let holders = self.holders.entry(intern::name(MEMBER_ROLE)).or_insert_with(|| Shards::new(self.seed));
@@ -258,7 +259,7 @@ impl Cache {
         self.in_namespace(namespace, |cache| cache.swap_group(namespace, name, new, gone))
     }
 
-    /// Does something to what is in a namespace; forgets the namespace if nothing is left in it.
+    /// Changes the contents of a namespace, and forgets the namespace if nothing is left in it.
     fn in_namespace(&mut self, namespace: &Name, change: impl FnOnce(&mut Self) -> Affected) -> Affected {
         let affected = change(self);
         if self.local.get(namespace).is_some_and(Local::is_empty) {
@@ -345,7 +346,7 @@ impl Cache {
         }
         let urgent = restricts(old.as_deref(), new);
         self.resolve_site_roles();
-        // Whether users hold a privileged role may differ, and it may be the member role of organizations that hold nothing.
+        // Users' privileges may change, and the role may be the member role of organizations that hold nothing.
         let mentioned = self.site_mentions.keys().flat_map(|username| self.handles_of(username));
         Affected {
             users: mentioned.cloned().collect(),
@@ -411,7 +412,7 @@ impl Cache {
         let mut affected = Affected { site: true, urgent, ..Affected::default() }.namespace(name);
         let named = [old.as_deref(), new].into_iter().flatten().filter_map(|n| n.organization.clone());
         affected.organizations.extend(named);
-        // An organization may only claim another namespace when no record keeps this one for it.
+        // An organization may be able to claim another namespace only once no record reserves this one for it.
         for name in organizations.0.into_iter().chain(organizations.1) {
             affected.namespaces.extend(self.organizations.get(name).and_then(|o| o.namespace.clone()));
             affected.namespaces.extend(claims::recorded_on(self, name).cloned());
@@ -423,7 +424,7 @@ impl Cache {
         affected
     }
 
-    /// Whether an organization could hold this namespace, or wants to, or something of ours is in it.
+    /// Whether an organization could hold or requests this namespace, or an object of ours is in it.
     fn is_of_use(&self, name: &Name) -> bool {
         self.bounds.namespace_whitelist.contains(&**name)
             || *self.bounds.release_namespace == **name
@@ -431,15 +432,15 @@ impl Cache {
             || self.local.contains_key(name)
     }
 
-    /// Who belongs somewhere depends on which namespaces are held, and whether the release namespace is free for the
-    /// default organization on who else wants it.
+    /// Belonging depends on which namespaces are held, and the default organization's claim on the release namespace on
+    /// who else requests it.
     fn default_may_differ(&self, affected: &mut Affected) {
         affected.namespaces.extend(self.default_namespaces());
         affected.namespaces.insert(self.bounds.release_namespace.as_str().into());
         affected.organizations.extend(claims::default_organization(self).map(|o| o.meta.name.clone()));
     }
 
-    /// Takes in what the platform team bounds.
+    /// Takes in the bounds that the platform team sets.
     pub fn set_bounds(&mut self, bounds: Bounds) -> Affected {
         if bounds == self.bounds {
             return Affected::default();
@@ -448,7 +449,7 @@ impl Cache {
         self.rules_changed()
     }
 
-    /// Takes in what site managers may tune.
+    /// Takes in the settings that site managers may tune.
     pub fn set_settings(&mut self, settings: Settings) -> Affected {
         if settings == self.settings {
             return Affected::default();
@@ -457,7 +458,7 @@ impl Cache {
         self.everything()
     }
 
-    /// Takes in which admission policies are not as they should be.
+    /// Takes in the faults of the admission policies.
     pub fn set_policy_faults(&mut self, faults: Option<Vec<(Reason, String)>>) -> Affected {
         if faults == self.policy_faults {
             return Affected::default();
@@ -491,7 +492,7 @@ impl Cache {
         self.rules_changed()
     }
 
-    /// Takes in the secret by which lists of subjects are split over native bindings: see [`Seed`].
+    /// Takes in the secret that decides how lists of subjects are split over native bindings: see [`Seed`].
     pub fn set_seed(&mut self, secret: &Uid) -> Affected {
         let seed = Seed::from(secret);
         if seed == self.seed {
@@ -526,7 +527,7 @@ impl Cache {
         }
     }
 
-    /// Counts how many objects in a namespace mention a username: a change of such a User concerns it.
+    /// Counts the objects in a namespace that mention a username: a change of that User affects the namespace.
     fn mention(&mut self, namespace: &Name, before: &[Name], after: &[Name]) {
         let (before, after): (HashSet<&Name>, HashSet<&Name>) = (before.iter().collect(), after.iter().collect());
         let place = |username: &Name| (folded(username), namespace.clone());

@@ -1,8 +1,8 @@
-//! The world as far as it has been seen: every record, with the indexes that keep the cost of one change independent of
-//! the size of the rest.
+//! The cache: every record seen so far, with indexes that keep the cost of one change independent of the size of the
+//! rest.
 //!
-//! Applying a record says what it may affect ([`Affected`]); deciding is left to others. The result never depends on
-//! the order in which records arrive.
+//! Applying a record returns what it may affect ([`Affected`]); other modules decide. The result never depends on the
+//! order in which records arrive.
 
 mod by_kind;
 mod events;
@@ -31,14 +31,14 @@ use crate::core::{Name, claims};
 
 pub use self::store::Store;
 
-/// Everything that decisions look at.
+/// Everything that decisions read.
 #[derive(Debug, Default)]
 pub struct Cache {
     /// Whitelist, catalog, release namespace.
     pub bounds: Bounds,
-    /// What site managers may tune.
+    /// Settings that site managers may tune.
     pub settings: Settings,
-    /// What may be granted at most.
+    /// The most that may be granted.
     pub ceilings: Ceilings,
     /// By name.
     pub organizations: Store<Organization>,
@@ -50,49 +50,49 @@ pub struct Cache {
     pub site_roles: Store<Role>,
     /// By name.
     pub site_bindings: Store<Binding>,
-    /// What is in each namespace.
+    /// Our objects in each namespace.
     pub local: BTreeMap<Name, Local>,
-    /// Admission policies that are not as the chart installed them. `None` when nothing says how they should be.
+    /// Admission policies that differ from the chart's. `None` when the expected policies are unknown.
     pub policy_faults: Option<Vec<(Reason, String)>>,
-    /// The chart's ConfigMaps that cannot be read, by name, and why not.
+    /// The chart's unreadable ConfigMaps, by name, each with the error.
     pub unread: BTreeMap<&'static str, String>,
-    /// What a record of the release namespace says of decisions that were taken before.
+    /// The record of earlier decisions in the release namespace.
     pub kept: Kept,
-    /// What is withheld because of its age: see [`Kept`].
+    /// Objects withheld because of their age: see [`Kept`].
     pub(super) doubts: BTreeMap<Name, Uid>,
-    /// Which namespaces' records name an organization.
+    /// The namespaces whose record names an organization.
     pub(super) recorded: HashMap<Name, BTreeSet<Name>>,
-    /// Which organizations name a namespace.
+    /// The organizations whose spec names a namespace.
     pub(super) named: HashMap<Name, BTreeSet<Name>>,
-    /// The usernames of everybody who is suspended.
+    /// The usernames of all suspended users.
     pub suspended: BTreeSet<Name>,
-    /// Every organization, those first that have more reason to be the default one.
+    /// Every organization, ranked: the first is the default one.
     pub(super) ranking: BTreeSet<Rank>,
-    /// The names of those on record as the default one: two for a moment, when it moves.
+    /// The names of the recorded default organizations: two for a moment while the default moves.
     pub(super) recorded_defaults: BTreeSet<Name>,
-    /// Usernames, each with the handle of a User who has it.
+    /// Usernames, each with the handle of a User that has it.
     handles: BTreeSet<(Name, Name)>,
-    /// How often a username, as [`folded`], is mentioned in a namespace: a message says who may have been meant.
+    /// How often a namespace mentions a [`folded`] username, for suggestions in messages.
     mentions: BTreeMap<(Name, Name), u32>,
-    /// In how many organizations a username has a role or is a member, as far as they are decided.
+    /// In how many of the decided organizations a username has a role or is a member.
     belonging: HashMap<Name, u32>,
     site_mentions: HashMap<Name, u32>,
     /// The same usernames, as [`folded`].
     site_folded: HashSet<Name>,
-    /// Usernames of Users that are not as they are [`folded`], by what they fold to.
+    /// Usernames that differ from their [`folded`] form, by that form.
     unfolded: BTreeSet<(Name, Name)>,
     /// Every username that may hold grants.
     active: BTreeSet<Name>,
-    /// For each SiteRole, who holds it through organizations, or because everybody does.
+    /// For each SiteRole, its holders through organizations, or because every user holds it.
     holders: BTreeMap<Name, Shards>,
-    /// What each username holds everywhere, as far as that is decided.
+    /// Counts of what each username holds everywhere, as far as decided.
     holdings: HashMap<Name, UserCounts>,
-    /// By which lists of subjects are split over native bindings.
+    /// Decides how lists of subjects are split over native bindings.
     pub(super) seed: Seed,
     resolved_site_roles: roles::ResolvedRoles,
-    /// The same in the release namespace, if the ceiling is another one there.
+    /// Resolved roles in the release namespace, if another ceiling applies there.
     resolved_at_home: roles::ResolvedRoles,
-    /// Counts changes of the catalog and the ceilings, on which every resolved role rests.
+    /// Counts changes of the catalog and the ceilings, on which every resolved role depends.
     pub(crate) rules_version: u64,
 }
 
@@ -105,7 +105,7 @@ pub struct Local {
     pub bindings: Store<Binding>,
     /// By name.
     pub roles: Store<Role>,
-    /// The CustomRoles as they were last resolved.
+    /// The CustomRoles as last resolved.
     pub(crate) resolved: RefCell<roles::ResolvedRoles>,
 }
 
@@ -123,7 +123,7 @@ impl Local {
         groups.chain(bindings).chain(self.roles.excess().map(|meta| (ApiKind::CustomRole, meta)))
     }
 
-    /// When the newest of them was created.
+    /// When the newest object here was created.
     #[must_use]
     pub fn newest(&self) -> Option<Timestamp> {
         let (groups, bindings, roles) = (self.groups.metas(), self.bindings.metas(), self.roles.metas());
@@ -138,30 +138,30 @@ impl Local {
 /// The ceilings. `None`: the ClusterRole does not exist, so nothing may be granted.
 #[derive(Debug, Default)]
 pub struct Ceilings {
-    #[allow(missing_docs)]
+    /// In organizations' namespaces.
     pub organization: Option<Ceiling>,
-    /// Of an organization that holds the release namespace. A chart of before has none: there, `organization` holds.
+    /// For an organization that holds the release namespace. Older charts have none; `organization` applies then.
     pub home: Option<Ceiling>,
-    #[allow(missing_docs)]
+    /// On the cluster.
     pub cluster: Option<Ceiling>,
-    #[allow(missing_docs)]
+    /// In the release namespace, for the site.
     pub release: Option<Ceiling>,
 }
 
-/// What a change may affect.
+/// The keys that a change may affect.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Affected {
     /// Every namespace.
     pub all: bool,
-    /// These.
+    /// Some namespaces.
     pub namespaces: BTreeSet<Name>,
     /// The cluster-scoped part, claims, the default organization.
     pub site: bool,
-    /// Users, by handle, whose status may differ.
+    /// Users, by handle, whose status may change.
     pub users: BTreeSet<Name>,
-    /// Organizations whose status may differ.
+    /// Organizations whose status may change.
     pub organizations: BTreeSet<Name>,
-    /// It may take access away, which must not wait.
+    /// The change may revoke access, which must not wait.
     pub urgent: bool,
     /// The list of suspended users.
     pub suspended: bool,
@@ -174,7 +174,7 @@ impl Affected {
         Self { all: true, site: true, ..Self::default() }
     }
 
-    /// Adds what another change may affect.
+    /// Adds the effects of another change.
     fn extend(&mut self, other: Self) {
         self.all |= other.all;
         self.site |= other.site;
@@ -191,7 +191,7 @@ impl Affected {
     }
 }
 
-/// Whether someone is known, and may hold anything.
+/// Whether a user exists and may hold grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// There is no such User.
@@ -211,20 +211,20 @@ impl Cache {
         self.belonging.contains_key(username)
     }
 
-    /// The namespaces in which a user is mentioned by name.
+    /// The namespaces that mention a user by name.
     fn mentioned_in(&self, username: &Name) -> impl Iterator<Item = &Name> {
         let username = folded(username);
         let places = self.mentions.range((username.clone(), Name::default())..).map(|(key, _)| key);
         places.take_while(move |(name, _)| *name == username).map(|(_, namespace)| namespace)
     }
 
-    /// The handles of all Users who have a username.
+    /// The handles of all Users with a username.
     pub fn handles_of(&self, username: &Name) -> impl Iterator<Item = &Name> {
         let users = self.handles.range((username.clone(), Name::default())..);
         users.take_while(move |(name, _)| name == username).map(|(_, handle)| handle)
     }
 
-    /// A username of a User that differs from this one in case or blanks only.
+    /// The username of a User that differs from this one only in case or spaces.
     #[must_use]
     pub fn alike(&self, username: &Name) -> Option<&Name> {
         let folded = folded(username);
@@ -235,7 +235,7 @@ impl Cache {
         same.or_else(|| others.take_while(|(name, _)| *name == folded).map(|(_, name)| name).find(is))
     }
 
-    /// Whether a username may hold anything. Of several Users with one username the first counts.
+    /// Whether a username may hold grants. If several Users share a username, the oldest counts.
     #[must_use]
     pub fn standing(&self, username: &Name) -> Standing {
         match self.canonical_user(username) {
@@ -246,7 +246,7 @@ impl Cache {
         }
     }
 
-    /// The User who speaks for a username.
+    /// The User that counts for a username.
     #[must_use]
     pub fn canonical_user(&self, username: &Name) -> Option<&User> {
         let users = || self.handles_of(username).filter_map(|handle| self.users.get(handle));
@@ -257,7 +257,7 @@ impl Cache {
         }
         match order::first(users(), |user| &user.meta) {
             First::Known(first) => first,
-            // Where it is open which of them counts, nobody gets access back.
+            // While it is unclear which of them counts, nobody regains access.
             First::Open(first) => {
                 let same = |user: &&User| user.meta.created == first.meta.created;
                 users().filter(same).find(|user| user.suspended).or(Some(first))
@@ -265,7 +265,7 @@ impl Cache {
         }
     }
 
-    /// The usernames that several Users have.
+    /// The usernames that several Users share.
     pub fn contested_usernames(&self) -> impl Iterator<Item = &Name> {
         let usernames = self.handles.iter().map(|(username, _)| username);
         let mut pairs = usernames.clone().zip(usernames.skip(1)).filter(|(one, next)| one == next).peekable();
@@ -276,7 +276,7 @@ impl Cache {
         })
     }
 
-    /// For each username, in their order, the User who speaks for it.
+    /// For each username, in order, the User that counts for it.
     pub fn speakers(&self) -> impl Iterator<Item = &User> {
         let mut usernames = self.handles.iter().map(|(username, _)| username).peekable();
         std::iter::from_fn(move || {
@@ -290,23 +290,23 @@ impl Cache {
         })
     }
 
-    /// Whether a SiteRoleBinding gives a privileged role to a username. One that has expired counts: whoever reads this
-    /// only asks for more care.
+    /// Whether a SiteRoleBinding grants a privileged role to a username. Expired bindings count too: callers only use
+    /// this to be more careful.
     #[must_use]
     pub fn holds_privileged_site_role(&self, username: &Name) -> bool {
         let names = |binding: &Binding| {
             binding.subjects.iter().any(|s| matches!(s, SubjectRef::User(name) if name == username))
         };
-        // Few users are named by one, so most need no look at all.
+        // Most users are named by none, and need no lookup.
         self.site_mentions.contains_key(username)
             && self.site_bindings.values().any(|b| {
-                // A role that does not exist yet may turn out to be one.
+                // A missing role may turn out to be privileged.
                 let role = self.site_role_rights(&b.role.1);
                 names(b) && (b.meta.unreadable.is_some() || role.is_none_or(|role| role.privileged))
             })
     }
 
-    /// What a User holds, as far as that is decided. One who does not speak for its username holds nothing.
+    /// Counts of what a User holds, as far as decided. A User that does not count for its username holds nothing.
     #[must_use]
     pub fn holds(&self, user: &User) -> UserCounts {
         let speaks =
@@ -314,7 +314,7 @@ impl Cache {
         self.holdings.get(&user.username).copied().filter(|_| speaks).unwrap_or_default()
     }
 
-    /// The organizations on record as the default one.
+    /// The organizations recorded as the default one.
     pub fn recorded_defaults(&self) -> impl Iterator<Item = &Name> {
         self.recorded_defaults.iter()
     }
@@ -325,13 +325,13 @@ impl Cache {
         default.into_iter().flat_map(|o| claims::recorded_on(self, &o.meta.name).cloned().collect::<Vec<_>>())
     }
 
-    /// What a SiteRole gives, but for [`site_role_rights_in`](Self::site_role_rights_in) a namespace.
+    /// The rights of a SiteRole; for those in a namespace see [`site_role_rights_in`](Self::site_role_rights_in).
     #[must_use]
     pub fn site_role_rights(&self, name: &str) -> Option<&Arc<Resolved>> {
         self.resolved_site_roles.get(name)
     }
 
-    /// What a SiteRole gives in an organization's namespace.
+    /// The rights of a SiteRole in an organization's namespace.
     #[must_use]
     pub fn site_role_rights_in(&self, namespace: &str, name: &str) -> Option<&Arc<Resolved>> {
         if self.has_own_ceiling(namespace) { self.resolved_at_home.get(name) } else { self.site_role_rights(name) }
@@ -343,13 +343,13 @@ impl Cache {
         home.or(self.ceilings.organization.as_ref())
     }
 
-    /// Whether another ceiling holds in a namespace than in those of other organizations.
+    /// Whether a namespace has another ceiling than those of other organizations.
     fn has_own_ceiling(&self, namespace: &str) -> bool {
         self.ceilings.home.is_some() && namespace == self.bounds.release_namespace
     }
 
-    /// Everybody who holds a SiteRole through an organization, or because everybody does, and some more: for its
-    /// cluster-scoped part. `into`: into how many shards to split a number of subjects.
+    /// The subjects of a SiteRole's cluster-scoped part: everybody who holds it through an organization or because
+    /// every user does, and `more`. `into`: into how many shards to split a number of subjects.
     #[must_use]
     pub fn holders_with(&self, role: &str, more: &BTreeSet<Subject>, into: impl Fn(usize) -> usize) -> Lists {
         match self.holders.get(role) {
@@ -358,7 +358,7 @@ impl Cache {
         }
     }
 
-    /// Replaces what the decision on one namespace means for the rest of the site.
+    /// Replaces the effects of one namespace's decision on the rest of the site.
     pub fn set_contribution(&mut self, before: &Contribution, after: &Contribution) -> ContributionChange {
         let doubts = before.doubts != after.doubts;
         if doubts {
@@ -373,7 +373,7 @@ impl Cache {
         }
     }
 
-    /// Returns the usernames whose counts change. Both lists are sorted.
+    /// Returns the usernames whose counts changed. Both lists are sorted.
     fn set_holdings(&mut self, before: &[(Name, Held)], after: &[(Name, Held)]) -> Vec<Name> {
         let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
         let mut counted = Vec::new();
@@ -410,7 +410,7 @@ impl Cache {
         change
     }
 
-    /// Who belongs somewhere for the first time leaves the default organization, and who belongs nowhere any more joins it.
+    /// A user with a first organization leaves the default one; a user without any joins it.
     fn set_belonging(&mut self, before: &[Name], after: &[Name]) -> Change {
         if before == after {
             return Change::None;
@@ -419,7 +419,7 @@ impl Cache {
         for username in after {
             let organizations = self.belonging.entry(username.clone()).or_default();
             *organizations += 1;
-            // It may be one of those below, who stay: then nothing comes of it.
+            // The user may be among those below, who stay: then nothing changes.
             change = if *organizations == 1 { Change::Loses } else { change };
         }
         for username in before {
@@ -434,10 +434,10 @@ impl Cache {
         change
     }
 
-    /// Every namespace that a decision may be about: where something of ours is, or may be.
+    /// Every namespace to decide: those that have, or may have, objects of ours.
     #[must_use]
     pub fn units(&self) -> BTreeSet<Name> {
-        // One that was held may have to be recorded as vacated.
+        // A namespace that was held may have to be recorded as vacated.
         let held = self.namespaces.values().filter(|n| n.organization.is_some() || n.last_organization.is_some());
         let held = held.map(|n| n.name.clone());
         let release = Name::from(self.bounds.release_namespace.as_str());
@@ -445,7 +445,7 @@ impl Cache {
     }
 }
 
-/// A username without blanks and capital letters: what people type wrongly.
+/// A username without spaces and capital letters, which are the usual typing errors.
 fn folded(username: &Name) -> Name {
     if !username.chars().any(|c| c.is_whitespace() || c.is_uppercase()) {
         return username.clone();
@@ -453,39 +453,39 @@ fn folded(username: &Name) -> Name {
     username.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect::<String>().into()
 }
 
-/// What the decision on one namespace, or on the site, means elsewhere. All lists are sorted.
+/// The effects of a decision on one namespace, or on the site, elsewhere. All lists are sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contribution {
-    /// Who holds which SiteRole there, for the parts of the role that reach beyond the namespace.
+    /// The holders of each SiteRole there, for the parts of the role beyond the namespace.
     pub holders: Box<[(Name, Subject)]>,
-    /// Who belongs to the organization.
+    /// The users that belong to the organization.
     pub belong: Box<[Name]>,
-    /// What usernames hold there.
+    /// Counts of what usernames hold there.
     pub held: Box<[(Name, Held)]>,
-    /// What is withheld there because of its age: see [`Kept`].
+    /// Objects withheld there because of their age: see [`Kept`].
     pub doubts: Box<[(Name, Uid)]>,
 }
 
-/// What one username holds in one place: small, because a site may have hundreds of thousands of these.
+/// Counts for one username in one place. Small, because a site may have hundreds of thousands of these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// Grants by name.
     pub grants: u32,
-    /// SiteRoles that SiteRoleBindings give.
+    /// SiteRoles from SiteRoleBindings.
     pub site_roles: u16,
     /// Whether it is a member of the organization, and not suspended.
     pub is_member: bool,
 }
 
-/// What one username holds everywhere.
+/// Counts for one username everywhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UserCounts {
-    /// Organizations of which the user is a member.
+    /// Organizations that the user is a member of.
     pub organizations: u32,
-    /// SiteRoles that SiteRoleBindings give to the user by name.
+    /// SiteRoles that SiteRoleBindings grant to the user by name.
     pub site_roles: u32,
-    /// Roles that are given to the user by name: each in each organization by each object that gives it, and each
-    /// SiteRoleBinding once.
+    /// Roles granted to the user by name: one for each granting object in each organization, and one for each
+    /// SiteRoleBinding.
     pub grants: u32,
 }
 
@@ -498,32 +498,32 @@ impl UserCounts {
     }
 }
 
-/// What a new contribution changes elsewhere.
+/// The effects of a new contribution elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContributionChange {
     /// At the scope of the site.
     pub holders: Change,
     /// In the default organization.
     pub default_members: Change,
-    /// The usernames that hold more or less than before.
+    /// The usernames whose counts changed.
     pub counted: Vec<Name>,
-    /// Whether there are other doubts than before.
+    /// Whether the doubts changed.
     pub doubts: bool,
 }
 
-/// How access changes in some place.
+/// How access changes somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It does not.
+    /// Not at all.
     None,
-    /// Nobody loses any; somebody may gain some.
+    /// Nobody loses access; somebody may gain some.
     MayGain,
-    /// Somebody loses some, which must not wait.
+    /// Somebody loses access, which must not wait.
     Loses,
 }
 
-/// How much reason there is for an organization to be the default one: less is more. First those that ask, of these first
-/// the one on record, then by age.
+/// An organization's rank for being the default: the lowest is. Those that request it come first, of these the recorded
+/// one, then the oldest.
 pub(in crate::core) type Rank = (bool, bool, Option<CompactTime>, Name, Uid);
 
 /// The rank of an organization.

@@ -1,9 +1,9 @@
-//! Records of one kind, by name, and a limit to what they may weigh together.
+//! Records of one kind, by name, with a limit on their total weight.
 //!
-//! One organization must not fill the operator's memory, so the objects of each kind in a namespace have a limit, and so
-//! have the cluster-scoped kinds. The oldest objects count first, and an object that does not fit never displaces one that
-//! counted before. Of an object beyond the limit only a [`Stub`] is kept: enough to write its status, and to ask for the
-//! object again once there is room. An object that counted and grows beyond the limit keeps what it had and still asks for.
+//! One organization must not fill the operator's memory, so each kind in a namespace has a limit, and so have the
+//! cluster-scoped kinds. The oldest objects count first, and an object that does not fit never displaces one that
+//! counted before. For an object beyond the limit only a [`Stub`] is kept: enough to write its status, and to read it
+//! again once there is room. An object that counted and grows beyond the limit keeps its earlier requests.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map};
 
@@ -11,17 +11,17 @@ use crate::core::Name;
 use crate::core::records::{Meta, Rank, Record};
 use crate::core::uid::Uid;
 
-/// How many objects beyond the limit are looked at for one that fits into room that has become free.
+/// How many objects beyond the limit to try when room becomes free.
 const LOOKED_AT: usize = 64;
 
-/// Records of one kind, by name. Each is boxed: a tree has places for eleven where there is one, and most organizations
-/// have few of each kind.
+/// Records of one kind, by name. Each is boxed: a tree node reserves space for eleven, and most organizations have few
+/// of each kind.
 #[derive(Debug)]
 pub struct Store<T> {
     records: BTreeMap<Name, Box<T>>,
-    /// Of the records, and of the stubs that are due.
+    /// Total weight of the records, and of the stubs that are due.
     weight: usize,
-    /// Only where something is beyond the limit.
+    /// Present only while something is beyond the limit.
     excess: Option<Box<Excess>>,
 }
 
@@ -42,18 +42,18 @@ struct Excess {
     counted: BTreeSet<Rank>,
 }
 
-/// What a change of one object did.
+/// The effects of a change of one object.
 #[derive(Debug)]
 pub(super) struct Swapped<T> {
-    /// The record that was there.
+    /// The previous record.
     pub old: Option<Box<T>>,
-    /// Records that made room for an older object, and do not count any more.
+    /// Records that made room for an older object and no longer count.
     pub displaced: Vec<Box<T>>,
-    /// An object beyond the limit was seen again and asks for nothing else: its status was written, say.
+    /// An object beyond the limit came again with the same requests, for example because its status was written.
     pub is_old_news: bool,
 }
 
-/// An event was about an object as it was before the one that is known.
+/// An event shows an older state of the object than the known one.
 #[derive(Debug)]
 pub(super) struct Late;
 
@@ -85,7 +85,7 @@ impl<T> Store<T> {
         self.records.values().map(AsRef::as_ref)
     }
 
-    /// The names of all objects, those beyond the limit too.
+    /// The names of all objects, including those beyond the limit.
     #[must_use]
     pub fn names(&self) -> BTreeSet<Name> {
         self.records.keys().cloned().chain(self.excess().map(|meta| meta.name.clone())).collect()
@@ -103,7 +103,7 @@ impl<T> Store<T> {
         self.records.is_empty() && self.excess.is_none()
     }
 
-    /// The objects beyond the limit of which nothing counts, the oldest first.
+    /// The objects of which nothing counts, because they are beyond the limit; the oldest first.
     pub fn excess(&self) -> impl Iterator<Item = &Meta> {
         self.stubs().map(|stub| &stub.meta).filter(|meta| !self.records.contains_key(&meta.name))
     }
@@ -114,13 +114,13 @@ impl<T> Store<T> {
         self.excess.is_some()
     }
 
-    /// Whether the object of this name is beyond the limit, or a part of it is.
+    /// Whether the object of this name is beyond the limit, wholly or in part.
     #[must_use]
     pub fn is_excess(&self, name: &str) -> bool {
         self.excess.as_ref().is_some_and(|excess| excess.rank_of.contains_key(name))
     }
 
-    /// The objects for which there is room again, to be read once more.
+    /// The objects for which there is room again, which have to be read again.
     pub fn due(&self) -> impl Iterator<Item = &Meta> {
         self.stubs().filter(|stub| stub.due).map(|stub| &stub.meta)
     }
@@ -136,18 +136,18 @@ impl<T> Store<T> {
 }
 
 impl<T: Record> Store<T> {
-    /// What is known of the object of this name, whether it counts or not.
+    /// The metadata of the object of this name, whether it counts or not.
     #[must_use]
     pub fn meta(&self, name: &str) -> Option<&Meta> {
         self.get(name).and_then(T::meta).or_else(|| self.stub(name).map(|stub| &stub.meta))
     }
 
-    /// What is known of every object, whether it counts or not.
+    /// The metadata of every object, whether it counts or not.
     pub fn metas(&self) -> impl Iterator<Item = &Meta> {
         self.values().filter_map(T::meta).chain(self.excess())
     }
 
-    /// What an object weighs: see [`Record::weight`].
+    /// The weight of an object: see [`Record::weight`].
     #[must_use]
     pub fn weight_of(&self, name: &str) -> usize {
         self.get(name).map(T::weight).or_else(|| self.stub(name).map(|stub| stub.weight)).unwrap_or_default()
@@ -156,20 +156,20 @@ impl<T: Record> Store<T> {
     /// Takes in an object, or the deletion of the one with the UID `gone`.
     ///
     /// # Errors
-    /// When the object that is known is as new: the event is late, and nothing changes.
+    /// When the known object is at least as new: the event is late, and nothing changes.
     pub(super) fn swap(&mut self, name: &Name, new: Option<T>, gone: Option<&Uid>) -> Result<Swapped<T>, Late> {
         let stub = self.stub(name);
         let known = self.get(name).map(T::version).or_else(|| stub.map(|stub| (&stub.meta.uid, stub.meta.version)));
         let due = stub.is_some_and(|stub| stub.due);
         if let Some((old_uid, old_version)) = known {
             match (new.as_ref().map(T::version), gone) {
-                // A stub that is due waits for the very object that is known.
+                // A stub that is due waits for exactly the known object.
                 (Some((uid, version)), _)
                     if uid == old_uid && (version < old_version || version == old_version && !due) =>
                 {
                     return Err(Late);
                 }
-                // Another object of this name that is older than the known one: the answer to a write came late.
+                // Another object of this name, older than the known one: a late answer to a write.
                 (Some((uid, version)), _) if uid != old_uid && version < old_version => return Err(Late),
                 (None, Some(uid)) if uid != old_uid => return Err(Late),
                 _ => {}
@@ -179,7 +179,7 @@ impl<T: Record> Store<T> {
         if let Some(new) = &mut new {
             new.continue_from(self.meta(name), self.get(name));
         }
-        // Whether it counts was decided when it was first seen; growing must not cost others their place.
+        // Whether an object counts was decided when it was first seen; growing must not cost others their place.
         let is_first = known.is_none();
         let before = stub.filter(|stub| !stub.due).map(|stub| stub.meta.clone());
         let old = self.take(name);
@@ -203,8 +203,8 @@ impl<T: Record> Store<T> {
         record
     }
 
-    /// Puts a new record where it belongs, and returns those that it displaces: younger ones, if a list shows it after them.
-    /// `old`: the record that was there.
+    /// Inserts a new record, and returns those that it displaces: younger ones, if a list shows it after them. `old`:
+    /// the previous record.
     fn put(&mut self, name: &Name, new: T, may_displace: bool, old: Option<&T>) -> Vec<Box<T>> {
         let (Some(rank), weight) = (new.meta().map(Meta::rank), new.weight()) else {
             self.records.insert(name.clone(), Box::new(new));
@@ -257,7 +257,7 @@ impl<T: Record> Store<T> {
         }
     }
 
-    /// Gives room that has become free to the oldest objects beyond the limit that fit.
+    /// Gives free room to the oldest objects beyond the limit that fit.
     fn fill(&mut self) {
         let Some(excess) = &mut self.excess else { return };
         for stub in excess.stubs.values_mut().filter(|stub| !stub.due).take(LOOKED_AT) {

@@ -1,4 +1,4 @@
-//! Recording the claim of an organization on its namespace.
+//! Records an organization's claim on its namespace.
 
 use super::key::{ReconcileKey, Streak};
 use super::log::log_claim;
@@ -9,19 +9,19 @@ use crate::core::records::Namespace;
 use crate::operator::writer::Failure;
 
 impl Engine {
-    /// The claim on a namespace that is to be recorded before anything else is written there. One that is refused is tried when
-    /// everything is gone that was there.
+    /// A claim that has to be recorded before any other write in the namespace. A refused one is retried once the
+    /// existing grants are gone.
     pub(super) fn first_claim(&self, key: &ReconcileKey) -> Option<Claim> {
         self.claim_due(key).filter(|claim| !self.write_failures.refused_claims.contains_key(&claim.namespace))
     }
 
-    /// The claim on a namespace that is not recorded yet.
+    /// The claim on a namespace that has not been recorded yet.
     pub(super) fn claim_due(&self, key: &ReconcileKey) -> Option<Claim> {
         let (name, state) = (key.namespace()?, self.keys.get(key)?);
         claims::claim(&self.cache, name, self.now.time, state.objects.is_vacated(self.now.clock))
     }
 
-    /// Has a namespace looked at again when its former organization has no access any more, if a claim waits for that.
+    /// If a claim waits until the former organization's access is revoked, reconciles the namespace again then.
     pub(super) fn await_vacancy(&mut self, key: &ReconcileKey) {
         let clock = self.now.clock;
         let (Some(name), Some(state)) = (key.namespace(), self.keys.get_mut(key)) else { return };
@@ -43,7 +43,7 @@ impl Engine {
         }
     }
 
-    /// Writes the statuses of a namespace of which nothing more comes for now.
+    /// Writes the statuses of a namespace before its claim is recorded.
     pub(super) fn report_before_claim(&mut self, key: &ReconcileKey) {
         let Some(state) = self.keys.get_mut(key) else { return };
         state.work.only_gives();
@@ -71,7 +71,7 @@ impl Engine {
                 let written = self.keys.get(&key).and_then(|state| state.claiming.clone());
                 let is_due_again = |written: &Claim| self.claim_due(&key).is_some_and(|due| written.is_same_step(&due));
                 if written.as_ref().is_some_and(is_due_again) {
-                    self.claim_failed(&key, name, Failure::Refused("Something takes the record off again.".to_owned()));
+                    self.claim_failed(&key, name, Failure::Refused("Something removes the record again.".to_owned()));
                 } else {
                     written.as_ref().inspect(|written| log_claim(written));
                     self.write_failures.refused_claims.remove(name);
@@ -86,10 +86,10 @@ impl Engine {
         }
     }
 
-    /// Existing grants stay briefly, so that recreating an Organization causes no gap. If the claim keeps being refused, they are
-    /// revoked: nobody holds the namespace. Connection errors are not refusals.
+    /// Existing grants stay briefly, so that recreating an Organization causes no gap. If the claim keeps being
+    /// refused, they are revoked: nobody holds the namespace. Connection errors are not refusals.
     fn claim_failed(&mut self, key: &ReconcileKey, name: &Name, failure: Failure) {
-        tracing::warn!(namespace = &**name, ?failure, "a claim could not be recorded");
+        tracing::warn!(namespace = &**name, ?failure, "cannot record a claim; retrying");
         let clock = self.now.clock;
         if let (Failure::Refused(message), Some(state)) = (failure, self.keys.get_mut(key))
             && state.claim_refused.get_or_insert_with(|| Streak::new(clock)).goes_on(clock)

@@ -1,4 +1,4 @@
-//! Time, as the engine sees it: both clocks, and timers by the time of day.
+//! The engine's time: two clocks, and timers by the time of day.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -7,15 +7,15 @@ use jiff::Timestamp;
 
 use super::key::ReconcileKey;
 
-/// The longest sleep: somebody may set the time of day, or the machine may have slept.
+/// The longest sleep: somebody may set the time of day, or the machine may have been suspended.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
-/// A moment, by both clocks.
+/// The current time by both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// The time of day, in which the API states times.
+    /// The time of day, as in the API.
     pub time: Timestamp,
-    /// The clock for pauses: nobody sets it.
+    /// The monotonic clock, for pauses.
     pub clock: Instant,
 }
 
@@ -27,7 +27,8 @@ impl Now {
     }
 }
 
-/// When keys change because of the time of day: a binding expires, a user becomes dormant. Each key has one timer.
+/// Timers for keys that change with the time of day: a binding expires, or a user becomes dormant. Each key has one
+/// timer.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     by_time: BTreeSet<(Timestamp, ReconcileKey)>,
@@ -35,7 +36,7 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Fires at this time instead of any other, or never.
+    /// Sets the timer to this time, or stops it.
     pub fn set(&mut self, key: ReconcileKey, at: Option<Timestamp>) {
         let before = match at {
             Some(at) => self.by_key.insert(key.clone(), at),
@@ -49,26 +50,26 @@ impl Timers {
         }
     }
 
-    /// Fires at this time, or earlier if it would have.
+    /// Sets the timer to this time, unless it fires earlier.
     pub fn set_earlier(&mut self, key: ReconcileKey, at: Timestamp) {
         if self.by_key.get(&key).is_none_or(|set| *set > at) {
             self.set(key, Some(at));
         }
     }
 
-    /// When it fires for this key.
+    /// The time of this key's timer.
     pub fn get(&self, key: &ReconcileKey) -> Option<Timestamp> {
         self.by_key.get(key).copied()
     }
 
-    /// The next key whose time has come.
+    /// The next key whose timer has fired.
     pub fn pop(&mut self, now: Timestamp) -> Option<ReconcileKey> {
         let (_, key) = self.by_time.first().filter(|(at, _)| *at <= now).cloned()?;
         self.set(key.clone(), None);
         Some(key)
     }
 
-    /// When the next one fires.
+    /// The time of the next timer.
     pub fn next(&self) -> Option<Timestamp> {
         self.by_time.first().map(|(at, _)| *at)
     }
@@ -77,13 +78,13 @@ impl Timers {
 /// Sleeps until a time of day.
 pub(super) async fn sleep_until_time(at: Option<Timestamp>) {
     let Some(at) = at else { return std::future::pending().await };
-    // A time in the past is no duration, and not waited for.
+    // A time in the past needs no wait.
     if let Ok(wait) = Duration::try_from(at.duration_since(Timestamp::now())) {
         tokio::time::sleep(wait.min(LONGEST_SLEEP)).await;
     }
 }
 
-/// Sleeps until a moment of the clock that nobody sets.
+/// Sleeps until a time of the monotonic clock.
 pub(super) async fn sleep_until(at: Option<Instant>) {
     let Some(at) = at else { return std::future::pending().await };
     tokio::time::sleep_until(at.into()).await;

@@ -1,6 +1,6 @@
-//! Keeps the record of decisions that a backup must bring back: see [`crate::core::kept`].
+//! Writes the record of decisions for backups: see [`crate::core::kept`].
 //!
-//! It is written when there is nothing else to do, and not often: only a restore reads it.
+//! Only a restore reads it, so it is written rarely, and when there is nothing else to do.
 
 use std::time::{Duration, Instant};
 
@@ -15,41 +15,40 @@ use crate::operator::writer::Failure;
 
 /// The pause between two writes.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How long it waits for a moment in which nothing else is to be done. A tenant that changes something all the time must not
-/// keep it from being written.
+/// The longest wait for an idle moment, so that a tenant with continuous changes cannot prevent the write.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// What is known of the record, and what is in flight.
+/// The known record, and the write in flight.
 #[derive(Debug, Default)]
 pub(super) struct DecisionRecord {
     map: Option<OwnConfigMap>,
     writing: Option<Kept>,
-    /// Since when something may have to be written.
+    /// When a change last made a write necessary.
     changed_at: Option<Instant>,
-    /// Not before then.
+    /// No write before then.
     waits_until: Option<Instant>,
     failures: u32,
 }
 
 impl DecisionRecord {
-    /// Something was decided, perhaps.
+    /// A decision may have changed.
     pub fn changed(&mut self, now: Instant) {
         self.changed_at.get_or_insert(now);
     }
 
-    /// The UID of the record, if it is there.
+    /// The UID of the record, if it exists.
     pub fn uid(&self) -> Option<Uid> {
         self.map.as_ref().map(|map| map.uid.clone())
     }
 
-    /// Whether it is to be looked at now. `idle`: nothing else is to be done.
+    /// Whether to check it now. `idle`: there is no other work.
     pub fn is_due(&self, now: Instant, idle: bool) -> bool {
         let waits = self.waits_until.is_some_and(|until| until > now);
         let is_late = |since| now.saturating_duration_since(since) > LONGEST_WAIT;
         !waits && self.writing.is_none() && self.changed_at.is_some_and(|since| idle || is_late(since))
     }
 
-    /// The record, as a watch or the answer to a write shows it.
+    /// The record from a watch or from the answer to a write.
     pub fn take_in(&mut self, map: OwnConfigMap, now: Instant) {
         if self.map.as_ref().is_none_or(|known| known.uid != map.uid || known.version < map.version) {
             self.map = Some(map);
@@ -57,7 +56,7 @@ impl DecisionRecord {
         }
     }
 
-    /// The record is gone.
+    /// The record was deleted.
     pub fn take_out(&mut self, uid: &Uid) {
         if self.uid().as_ref() == Some(uid) {
             self.map = None;
@@ -66,7 +65,7 @@ impl DecisionRecord {
 }
 
 impl Engine {
-    /// The record, as the watch shows it. What it says counts when the operator starts: later, the operator knows better.
+    /// Takes in the record from the watch. Its content counts only when the operator starts, which knows better later.
     pub(super) fn see_record(&mut self, map: OwnConfigMap, kept: Kept) {
         if !self.listings.all_complete() {
             self.cache.kept = kept;
@@ -74,12 +73,12 @@ impl Engine {
         self.record.take_in(map, self.now.clock);
     }
 
-    /// Writes the record if it is not right.
+    /// Writes the record if it differs.
     pub(super) fn write_record(&mut self) {
         let Some(map) = &self.record.map else { return };
         let wanted = Kept::of(&self.cache);
         let text = wanted.text();
-        // If it is partial, it is complete when some more statuses are written.
+        // A partial record becomes complete once more statuses are written.
         self.record.changed_at = Some(self.now.clock).filter(|_| wanted.is_partial);
         if map.digest != digest(&[&text]) {
             let _ = self.writer.send(WriteRequest::Keep { uid: map.uid.clone(), text });
@@ -99,7 +98,7 @@ impl Engine {
                 self.cache.kept = Kept { doubts, ..wanted };
             }
             Err(failure) => {
-                tracing::warn!(?failure, "the record of decisions was not written; it is tried again");
+                tracing::warn!(?failure, "cannot write the record of decisions; retrying");
                 self.record.failures += 1;
                 self.wait_with_record(retry::delay(self.record.failures));
             }

@@ -1,7 +1,7 @@
-//! Taking in what the watches saw: our objects go into the cache, native ones into the state of their key.
+//! Takes in events of the watches: our objects go into the cache, native ones into the state of their key.
 //!
-//! Events can be late: the watch may show an object as it was before our own last write, or one that we have deleted.
-//! Versions tell (Kubernetes has them ordered since 1.35), and UIDs.
+//! Events can be late: a watch may show an object as it was before our last write, or one that we deleted. UIDs and
+//! resource versions (ordered since Kubernetes 1.35) reveal that.
 
 use super::Engine;
 use super::key::ReconcileKey;
@@ -34,7 +34,7 @@ impl Engine {
                 let edited = self.edited_status(&item);
                 self.item(*item);
                 if let Some(target) = edited {
-                    // Not at once: whoever does that may do it again.
+                    // After a pause, because the editor may do it again.
                     self.requeue_status(&target);
                 }
             }
@@ -43,7 +43,7 @@ impl Engine {
         }
     }
 
-    /// The newest version of the object of this name that is known.
+    /// The newest known version of the object of this name.
     fn known_version(&self, item: &Item) -> Option<u64> {
         match item {
             Item::Namespace(n) => self.cache.namespaces.get(&n.name).map(|known| known.version),
@@ -56,8 +56,8 @@ impl Engine {
         }
     }
 
-    /// Whose status is another one than before, though no write of ours is under way: somebody has edited it, or our write was
-    /// carried out and its answer was lost. What is said since then was compared with the status before it.
+    /// The object, if its status changed without a write of ours in flight: somebody edited it, or the answer to our
+    /// write was lost. Drafts since then were compared with the earlier status.
     fn edited_status(&self, item: &Item) -> Option<ApiRef> {
         let (kind, new) = item.meta()?;
         let target = new.source(kind);
@@ -65,7 +65,7 @@ impl Engine {
         (edited && self.may_act() && !self.statuses.is_writing(&target)).then_some(target)
     }
 
-    /// Whether somebody has edited a status since we wrote it so.
+    /// Whether somebody has edited a status since we wrote it.
     pub(super) fn edited_since(&self, written: &Item) -> bool {
         let Some((kind, written)) = written.meta() else { return false };
         self.cache.meta(&written.source(kind)).is_some_and(|known| is_edited(written, known))
@@ -121,7 +121,7 @@ impl Engine {
                 affected
             }
             Item::Ceiling(kind, ceiling, uid) => {
-                // No role of ours lets anybody read a ClusterRole. While it is gone, the last one stays in effect.
+                // None of our roles allows reading a ClusterRole. While it is missing, the last one stays in effect.
                 if kind == Kind::CeilingCluster {
                     let affected = cache.set_seed(&uid);
                     self.affected(affected);
@@ -146,7 +146,7 @@ impl Engine {
         self.affected(affected);
     }
 
-    /// Reports a ConfigMap that cannot be read, where who has written it looks first.
+    /// Sends an Event about an unreadable ConfigMap, which is where its author looks first.
     pub(super) fn report_unread(&self, map: &'static str) {
         if let Some((uid, why)) = self.unread.get(map).filter(|(uid, _)| self.leading && *uid != Uid::default()) {
             let _ = self.writer.send(WriteRequest::Unread { map, uid: uid.clone(), why: why.clone() });
@@ -171,7 +171,7 @@ impl Engine {
             Class::Ceiling => self.ceiling(id.kind, None),
             Class::Configuration => {
                 self.suspended.take_out(&id.uid);
-                // What was understood last of the others stays in force.
+                // For the others, the last readable version stays in effect.
                 return self.record.take_out(&id.uid);
             }
         };
@@ -192,8 +192,8 @@ impl Engine {
         self.cause = None;
     }
 
-    /// The chart's own RBAC is not ours to keep, so it arrives as something that is gone. Where the operator has no rights, it
-    /// may have them again.
+    /// The chart's own RBAC is not ours, so it arrives as a deletion. The operator may have regained rights that it
+    /// lacked.
     fn rights_may_be_back(&mut self, id: &WatchedRef) {
         let is_of_chart = [v::OPERATOR_ROLE, v::PROJECTOR_ROLE, v::CEILING, v::CEILING_HOME].contains(&&*id.name);
         let namespaces: Vec<Name> = match id.kind {
@@ -225,7 +225,7 @@ impl Engine {
     fn observe(&mut self, object: NativeRef, observed: Observed) {
         let key = ReconcileKey::of(&object);
         let state = self.keys.entry(key.clone()).or_default();
-        // What is being written is looked at when that is answered.
+        // An object that is being written is checked when the write is answered.
         let is_ours = state.in_flight.contains(&object);
         let Some((changed, is_news)) = state.objects.watched(object, observed) else { return };
         state.changes.note(changed.0.as_ref(), changed.1.as_ref());
@@ -245,7 +245,7 @@ impl Engine {
         }
     }
 
-    /// What others changed may give access to somebody.
+    /// Somebody else's change may grant access.
     fn drifted(&mut self, key: ReconcileKey) {
         self.revision += 1;
         if self.may_act() {
@@ -253,7 +253,7 @@ impl Engine {
         }
     }
 
-    /// A list is complete: what it did not show is gone, unless we wrote it after the list began.
+    /// A list is complete: objects that it lacks are gone, unless we wrote them after it began.
     fn listing_complete(&mut self, kind: Kind) {
         if let Some(seen) = self.listings.ends(kind) {
             let missing: Vec<WatchedRef> = self.known(kind).into_iter().filter(|id| !seen.contains(id)).collect();
@@ -261,7 +261,7 @@ impl Engine {
                 self.gone(&id);
             }
         }
-        // Without configuration that was understood once, nothing would be whitelisted, and everything be taken away.
+        // Without any readable configuration, the whitelist would be empty and everything would be revoked.
         if !matches!(kind, Kind::Bounds | Kind::Settings) {
             self.synced_with(kind);
         }
@@ -273,7 +273,7 @@ impl Engine {
         }
     }
 
-    /// What is known of a kind.
+    /// The known objects of a kind.
     pub(super) fn known(&self, kind: Kind) -> Vec<WatchedRef> {
         let cluster = |name: Name, uid: Uid| ObjectRef::new(kind, Name::default(), name).with_uid(uid);
         match kind.class() {
@@ -291,7 +291,7 @@ impl Engine {
                 let uid = match kind {
                     Kind::Suspended => self.suspended.uid(),
                     Kind::Kept => self.record.uid(),
-                    // What was understood last of these stays in force.
+                    // For these, the last readable version stays in effect.
                     _ => None,
                 };
                 uid.map(|uid| cluster(Name::default(), uid)).into_iter().collect()
@@ -300,7 +300,7 @@ impl Engine {
     }
 }
 
-/// Which object it is; `None` for what is taken in whatever its version.
+/// The object's reference; `None` if its version does not matter.
 fn id(item: &Item) -> Option<WatchedRef> {
     let cluster = |kind, name: Name, uid: Uid| ObjectRef::new(kind, Name::default(), name).with_uid(uid);
     Some(match item {
@@ -323,7 +323,7 @@ fn id(item: &Item) -> Option<WatchedRef> {
     })
 }
 
-/// What an object is, and at which resource version; `None` for what is taken in whatever its version.
+/// The object's kind and resource version; `None` if its version does not matter.
 pub(in crate::operator) fn kind_and_version(item: &Item) -> Option<(Kind, u64)> {
     Some((id(item)?.kind, version_of(item)?))
 }
@@ -337,7 +337,7 @@ fn version_of(item: &Item) -> Option<u64> {
     }
 }
 
-/// Whether the newer one of these two says something else in its status.
+/// Whether the newer of the two has another status.
 fn is_edited(old: &Meta, new: &Meta) -> bool {
     old.version < new.version && old.status.digest != new.status.digest
 }

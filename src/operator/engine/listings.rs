@@ -1,4 +1,4 @@
-//! Which kinds have been seen, and what the lists in progress have shown so far.
+//! Tracks which kinds have been listed, and the lists in progress.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use crate::operator::watch::{Kind, WatchedRef};
 /// A list that is being read.
 #[derive(Debug)]
 struct Listing {
-    /// It shows everything up to this version at least.
+    /// The list shows everything up to this version at least.
     floor: u64,
     seen: HashSet<WatchedRef>,
 }
@@ -21,19 +21,19 @@ pub(super) struct Listings {
 }
 
 impl Listings {
-    /// A list of all objects of a kind follows, which shows everything up to this version at least.
+    /// A list of all objects of a kind begins, which shows everything up to this version at least.
     pub fn begins(&mut self, kind: Kind, floor: u64) {
         self.in_progress.insert(kind, Listing { floor, seen: HashSet::new() });
     }
 
-    /// A list is complete. Returns what it has shown.
+    /// A list is complete. Returns its objects.
     pub fn ends(&mut self, kind: Kind) -> Option<HashSet<WatchedRef>> {
         self.in_progress.remove(&kind).map(|list| list.seen)
     }
 
-    /// An object of a list, perhaps, at this version, and the version that was known. If it is older than what was known before
-    /// the list was asked for, the cluster has gone back in time. What is newer than that may have been known first: from the
-    /// answer to a write, say.
+    /// Compares an object at this version, if it belongs to a list in progress, with the version known before. If it is
+    /// older than anything known before the request, the cluster has gone back in time. A newer version may already be
+    /// known, for example from the answer to a write.
     pub fn shows(&mut self, id: WatchedRef, version: Option<u64>, known: Option<u64>) {
         let Some(list) = self.in_progress.get_mut(&id.kind) else { return };
         if let (Some(new), Some(known)) = (version, known)
@@ -47,22 +47,22 @@ impl Listings {
         list.seen.insert(id);
     }
 
-    /// A kind has been seen. Says whether it was the last of those that are required.
+    /// A kind has been listed. Returns whether it was the last required one.
     pub fn is_complete(&mut self, kind: Kind) -> bool {
         self.complete.insert(kind) && self.all_complete()
     }
 
-    /// Whether a kind has been seen once.
+    /// Whether a kind has been listed once.
     pub fn has_shown(&self, kind: Kind) -> bool {
         self.complete.contains(&kind)
     }
 
-    /// Whether everything that is required has been seen once.
+    /// Whether every required kind has been listed once.
     pub fn all_complete(&self) -> bool {
         self.complete.len() == Kind::ALL.len()
     }
 
-    /// What shows that the cluster has gone back, if anything does: then nothing that is known counts any more.
+    /// The evidence that the cluster went back, if there is any: then no earlier state counts.
     pub fn gone_back(&self) -> Option<&str> {
         self.gone_back.as_deref()
     }

@@ -1,5 +1,5 @@
-//! What the log shows of the work: one line for each change that people make or wait for. What is seen for the first time is no
-//! change, so a site that converges does not fill the log.
+//! Logs one line for each change that people make or wait for. Objects seen for the first time are not changes, so a
+//! starting operator does not fill the log.
 
 use super::Engine;
 use super::key::ReconcileKey;
@@ -11,21 +11,21 @@ use crate::core::rbac::{RbacSpec, Subject};
 use crate::core::records::Binding;
 use crate::operator::watch::Item;
 
-/// What has changed in a key since it last converged.
+/// Changes of a key since it last converged.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    /// Whether any native object is otherwise.
+    /// Whether any native object changed.
     any: bool,
-    /// Pairs of a subject and a native binding that are there now.
+    /// New pairs of a subject and a native binding.
     given: usize,
-    /// Those that are gone.
+    /// Removed pairs.
     taken: usize,
-    /// The first object whose change brought this about.
+    /// The first object whose change caused this.
     cause: Option<String>,
 }
 
 impl Changes {
-    /// A native object is otherwise than it was.
+    /// Counts the change of a native object.
     pub fn note(&mut self, before: Option<&RbacSpec>, after: Option<&RbacSpec>) {
         self.any |= before != after;
         let (before, after) = (subjects(before), subjects(after));
@@ -52,7 +52,7 @@ fn subjects(content: Option<&RbacSpec>) -> &[Subject] {
 }
 
 impl Engine {
-    /// Logs what a new version of an object means to people.
+    /// Logs what changed in a new version of an object.
     pub(super) fn log_change(&self, item: &Item) {
         let cache = &self.cache;
         match item {
@@ -73,7 +73,7 @@ impl Engine {
                     tracing::info!(
                         organization = &*new.meta.name,
                         before = before.map(|name| &**name),
-                        "it is the default organization"
+                        "an organization became the default"
                     );
                 }
             }
@@ -86,7 +86,7 @@ impl Engine {
         }
     }
 
-    /// Logs the bindings of a key whose time is over since it was decided.
+    /// Logs the bindings of a key that expired since it was decided.
     pub(super) fn log_expiry(&self, key: &ReconcileKey) {
         let Some(since) = self.keys.get(key).and_then(|state| state.decision.next_change) else { return };
         let ends = |binding: &&Binding| {
@@ -115,7 +115,7 @@ impl Engine {
         }
     }
 
-    /// Logs how many grants have changed of a key that has converged. Says whether any native object has.
+    /// Logs how many grants of a converged key changed. Returns whether any native object did.
     pub(super) fn log_grants(&mut self, key: &ReconcileKey) -> bool {
         let Some(state) = self.keys.get_mut(key) else { return false };
         let Changes { any, given, taken, cause } = std::mem::take(&mut state.changes);
@@ -139,7 +139,7 @@ pub(super) fn log_claim(claim: &Claim) {
             tracing::info!(
                 namespace = &**namespace,
                 organization = last,
-                "nobody has access by the former organization"
+                "the former organization's access is revoked"
             );
         }
     }
@@ -153,6 +153,6 @@ fn log_role(old: Option<&Binding>, new: &Binding) {
         let kind = if new.meta.namespace.is_empty() { ApiKind::SiteRoleBinding } else { ApiKind::RoleBinding };
         let name = |(kind, name): &(RoleKind, Name)| format!("{}/{name}", kind.as_str());
         let (binding, before, now) = (new.meta.source(kind).path(), name(&old.role), name(&new.role));
-        tracing::info!(binding, before, now, "a binding has another role");
+        tracing::info!(binding, before, now, "a binding has a new role");
     }
 }

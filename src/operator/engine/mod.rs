@@ -1,4 +1,5 @@
-//! The engine: a loop that does no I/O. It takes in events and answers, decides what follows, and sends writes to the writer.
+//! The engine: a loop that does no I/O. It takes in events and answers, decides what follows, and sends writes to the
+//! writer.
 //!
 //! One task owns all state, in parts:
 //!
@@ -13,9 +14,10 @@
 //! | [`SuspendedUsers`], [`DecisionRecord`] | the two ConfigMaps that the operator writes |
 //! | [`Listings`], [`Timers`] | which kinds were seen; what changes by itself |
 //!
-//! For each key the engine asks core what should be there, compares that with what is there, sends the next step of writes to
-//! the writer, and goes on when all of them are answered; revocations begin beside them. It remembers nothing about a plan
-//! between two steps, so every step rests on the newest state. `docs/life-of-an-event.md` follows one change through all of it.
+//! For each key the engine asks core what should be there, compares that with what is there, sends the next step of
+//! writes to the writer, and goes on when all of them are answered; revocations begin beside them. It remembers nothing
+//! about a plan between two steps, so every step rests on the newest state. `docs/life-of-an-event.md` follows one
+//! change through all of it.
 
 mod claiming;
 mod clock;
@@ -72,7 +74,7 @@ const RESULTS_A_TURN: usize = 1024;
 /// After this time in one turn, the other of the two goes on, however many events there are to take in, or keys to decide.
 const LONGEST_TURN: Duration = Duration::from_millis(5);
 
-/// All state of the operator. Only [`Engine::run`] looks at a clock and does I/O, so tests can simulate everything else.
+/// All state of the operator. Only [`Engine::run`] reads a clock and does I/O, so tests can simulate everything else.
 pub struct Engine {
     /// When this turn began.
     now: Now,
@@ -109,7 +111,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// `writes_at_once`: how many the writer carries out, unless they take access away.
+    /// `writes_at_once`: how many writes that grant access may be in flight at once.
     #[must_use]
     pub fn new(
         metrics: Arc<Metrics>,
@@ -191,18 +193,18 @@ impl Engine {
         }
     }
 
-    /// Whether it begins nothing new, because it is in doubt whether the cluster is still what it was.
+    /// Whether it begins nothing new, because the cluster may have gone back in time.
     pub fn hold(&mut self, held: bool) {
         self.held = held;
     }
 
-    /// What shows that the cluster has gone back in time, if anything does.
+    /// The evidence that the cluster went back in time, if there is any.
     #[must_use]
     pub fn gone_back(&self) -> Option<&str> {
         self.listings.gone_back()
     }
 
-    /// Takes in results of writes and events of watches, and goes on with the work.
+    /// Takes in results of writes and events of watches, and continues the work.
     pub fn turn(
         &mut self,
         now: Now,
@@ -242,7 +244,7 @@ impl Engine {
         self.resync(began);
     }
 
-    /// Queues what has waited for long enough.
+    /// Queues keys whose pauses have ended.
     fn end_pauses(&mut self) {
         while let Some(key) = self.queue.due(self.now.clock) {
             self.on_pause_over(key);
@@ -257,14 +259,14 @@ impl Engine {
         self.metrics.units_busy.set(i64::try_from(self.busy.len()).unwrap_or(i64::MAX));
     }
 
-    /// When it wants its next turn, if nothing happens before: by either clock.
+    /// When it needs its next turn if nothing happens before, by either clock.
     #[must_use]
     pub fn wakes_at(&self) -> (Option<Timestamp>, Option<Instant>) {
         let clocks = [self.queue.next_at(), self.budget.stalls_at(self.now.clock)];
         (self.timers.next(), clocks.into_iter().flatten().min())
     }
 
-    /// Whether it may decide: this replica leads, and everything that is watched has been seen once.
+    /// Whether it may decide: this replica leads, and every watch has listed its objects once.
     fn may_act(&self) -> bool {
         self.leading && self.listings.all_complete()
     }
@@ -273,7 +275,7 @@ impl Engine {
         self.may_act() && !self.held && self.gone_back().is_none()
     }
 
-    /// Whether it wants its next turn at once.
+    /// Whether it needs its next turn at once.
     #[must_use]
     pub fn has_work(&self) -> bool {
         let room = self.budget.room(self.now.clock);
@@ -281,7 +283,7 @@ impl Engine {
         self.may_begin() && waits
     }
 
-    /// Whether this replica leads, from now on.
+    /// Starts or stops leading.
     pub fn lead(&mut self, leading: bool) {
         if leading != self.leading {
             tracing::info!(leading, "leadership");
@@ -328,7 +330,7 @@ impl Engine {
         self.metrics.synced.store(true, Ordering::Release);
     }
 
-    /// Queues what a change may affect.
+    /// Queues the keys that a change may affect.
     fn affected(&mut self, affected: Affected) {
         self.revision += 1;
         if affected.suspended {
@@ -366,7 +368,7 @@ impl Engine {
         }
     }
 
-    /// Queues a key for which something is new. `urgent`: it may take access away.
+    /// Queues a key with new work. `urgent`: it may revoke access.
     fn enqueue(&mut self, key: ReconcileKey, urgent: bool) {
         let state = self.keys.entry(key.clone()).or_default();
         state.decision.is_stale = true;
@@ -380,7 +382,7 @@ impl Engine {
         }
     }
 
-    /// Has a key go first that has work to do already: it may take access away.
+    /// Moves a key with pending work to the front: it may revoke access.
     fn make_urgent(&mut self, key: &ReconcileKey) {
         let Some(state) = self.keys.get_mut(key) else { return };
         state.work.may_turn_out_to_revoke();
@@ -389,7 +391,7 @@ impl Engine {
         }
     }
 
-    /// The time of day has come for which a key waited.
+    /// A key's timer has fired.
     fn on_timer(&mut self, key: ReconcileKey) {
         match key {
             ReconcileKey::User(handle) => drop(self.statuses.users.insert(handle)),
@@ -408,7 +410,7 @@ impl Engine {
         }
     }
 
-    /// The pause is over for which a key waited.
+    /// A key's pause is over.
     fn on_pause_over(&mut self, key: ReconcileKey) {
         let now = self.now.clock;
         self.revision += 1;

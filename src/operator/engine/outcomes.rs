@@ -1,4 +1,4 @@
-//! Results of writes of native objects, and what the API server does not let be written.
+//! Results of writes of native objects, and failures to write them.
 
 use super::Engine;
 use super::key::ReconcileKey;
@@ -34,19 +34,19 @@ impl Engine {
         }
     }
 
-    /// Queues a key when all its writes are answered, or when it may have something to take away beside them.
+    /// Queues a key once all its writes are answered, or if it may have something to revoke meanwhile.
     pub(super) fn answered(&mut self, key: &ReconcileKey) {
         let Some(state) = self.keys.get_mut(key) else { return };
         if !state.is_writing() {
             state.objects.all_answered();
             state.work.all_answered(self.now.clock);
             if state.decision.is_stale {
-                // Its turn may come late, and then it is decided again.
+                // Its turn may come late, so it is decided again then.
                 state.decision.desired = None;
             }
         }
         if state.work.wants_turn() {
-            // Work that has begun is brought to its end before other work begins.
+            // Finish work in progress before other work.
             self.queue.add_first(key.clone(), state.work.may_revoke());
         }
     }
@@ -66,14 +66,13 @@ impl Engine {
             }
             Outcome::Altered(observed) => {
                 let message = format!(
-                    "The API server stored {object} otherwise than it was written: an admission webhook or a \
-                     MutatingAdmissionPolicy of this cluster changes it. Exempt objects with the label \
-                     app.kubernetes.io/managed-by=bailiwick from it."
+                    "An admission webhook or a MutatingAdmissionPolicy of this cluster changed {object} while \
+                     Bailiwick wrote it. Exempt objects with the label app.kubernetes.io/managed-by=bailiwick from it."
                 );
                 if self.take_answer(key, object.clone(), observed) {
                     let waits = self.refused(key, object, Reason::ChangedByAdmission, message, revokes) && revokes;
                     if !waits {
-                        // It may give more than it should.
+                        // It may grant too much.
                         self.make_urgent(key);
                     }
                 }
@@ -86,7 +85,7 @@ impl Engine {
                     // Somebody has changed it.
                     self.make_urgent(key);
                 } else {
-                    // Whatever the conflict is, the next try has no better reason to work.
+                    // Whatever the conflict is, an immediate retry is no more likely to succeed.
                     self.back_off(key);
                 }
             }
@@ -95,7 +94,8 @@ impl Engine {
                 let changed = state.objects.is_not_ours(&object);
                 changed.inspect(|(before, _)| state.changes.note(before.as_ref(), None));
                 let message = format!(
-                    "{object} exists and is not Bailiwick's. Delete it, or recreate what asks for it under another name."
+                    "{object} already exists and does not belong to Bailiwick. Delete it, or recreate the object that \
+                     needs it under another name."
                 );
                 self.write_failed(key, object, Reason::NameTaken, message, false);
             }
@@ -107,9 +107,9 @@ impl Engine {
                 }
             }
             Outcome::Failed { message, answered } => {
-                tracing::warn!(key = %object, message, "a write failed; it is tried again");
-                // What fails for long is as good as refused: subjects that should get this instead of something else keep that
-                // meanwhile, and those that should lose it keep it, but not forever.
+                tracing::warn!(key = %object, message, "a write failed; retrying");
+                // Repeated failures count as a refusal: subjects that should get this in place of something else keep
+                // the old grant meanwhile, and subjects that should lose it do not keep it forever.
                 if answered && state.failures.err(&object, revokes, self.now.clock) {
                     self.refused(key, object, Reason::RefusedByApiServer, message, revokes);
                 } else {
@@ -120,18 +120,18 @@ impl Engine {
         }
     }
 
-    /// Takes in what a write left, or came upon. Says whether nothing newer is known.
+    /// Takes in the object that a write left or found. Returns whether nothing newer is known.
     fn take_answer(&mut self, key: &ReconcileKey, object: NativeRef, observed: Observed) -> bool {
         let Some(state) = self.keys.get_mut(key) else { return false };
         let changed = state.objects.written(object, observed);
         changed.inspect(|(before, after)| state.changes.note(before.as_ref(), after.as_ref())).is_some()
     }
 
-    /// An object that was to be written is gone. `uid`: the one that was written to, if any.
+    /// The object to write does not exist. `uid`: the target of the write, if any.
     fn found_gone(&mut self, key: &ReconcileKey, object: &NativeRef, uid: Option<Uid>) {
         let Some(state) = self.keys.get_mut(key) else { return };
         match state.objects.get(object) {
-            // A create in conflict with nothing that there is.
+            // A create in conflict with no existing object.
             None if uid.is_none() => self.back_off(key),
             Some(known) if uid.is_none_or(|uid| uid == known.uid) => {
                 let changed = state.objects.was_deleted(object);
@@ -141,7 +141,7 @@ impl Engine {
         }
     }
 
-    /// The API server refuses a write. Says whether nothing else can be tried at once.
+    /// The API server refuses a write. Returns whether nothing else can be tried at once.
     fn refused(
         &mut self,
         key: &ReconcileKey,
@@ -150,8 +150,8 @@ impl Engine {
         message: String,
         revokes: bool,
     ) -> bool {
-        // A binding is checked against the ceiling at every update, even one that only takes away. Deleting is not: what it may
-        // still grant is created again.
+        // Every update of a binding is checked against the ceiling, even a revocation. Deleting is not, so the object
+        // is deleted, and the rest of its grants recreated.
         if revokes && self.keys.get_mut(key).is_some_and(|state| state.objects.must_recreate(&object)) {
             return false;
         }
@@ -159,20 +159,20 @@ impl Engine {
         true
     }
 
-    /// Something cannot be written for now: it is reported and tried again, and holds up nothing else.
+    /// Reports an object that cannot currently be written, and schedules a retry. It holds up nothing else.
     fn write_failed(&mut self, key: &ReconcileKey, object: NativeRef, reason: Reason, message: String, revokes: bool) {
         let Some(state) = self.keys.get_mut(key) else { return };
-        // An answer may quote what was written, which may be large.
+        // The message may quote the whole object, which may be large.
         let message = message[..message.floor_char_boundary(LONGEST_MESSAGE)].to_owned();
         let (until, is_first) = state.failures.refuse(&object, revokes, self.now.clock);
         self.queue.add_after(key.clone(), until);
         let desired = state.decision.desired.as_ref().and_then(|decided| decided.desired.get(&object));
         let desired = desired.map(|native| native.source.uid.clone());
-        // What is not wanted any more, and stays, is reported on the object that asked for it.
+        // The failure to delete an obsolete object is reported on the object that requested it.
         let there = || state.objects.get(&object).and_then(Observed::source).map(|source| source.uid);
         let source = desired.or_else(there).unwrap_or_default();
         if is_first {
-            tracing::warn!(key = %object, %reason, message, "a native object is refused; it is tried again");
+            tracing::warn!(key = %object, %reason, message, "the API server refuses or changes an object; retrying");
         }
         let failure = WriteFailure { source, reason, message };
         if !self.write_failures.get(&object).is_some_and(|known| known.is_as(&failure)) {
@@ -182,8 +182,8 @@ impl Engine {
         self.count_refused();
     }
 
-    /// Forgets the write failures of a key that has converged, but for what is still refused. `has_changed`: so have native
-    /// objects of it.
+    /// Forgets the write failures of a converged key, except for objects that are still refused. `has_changed`: its
+    /// native objects changed.
     pub(super) fn forget_write_failures(&mut self, key: &ReconcileKey, has_changed: bool) {
         let Some(state) = self.keys.get(key) else { return };
         if self.write_failures.is_empty() && self.write_failures.unauthorized.is_empty() {
@@ -196,13 +196,13 @@ impl Engine {
         let authorized_again = |name| refused.is_empty() && self.write_failures.unauthorized.remove(name);
         let is_authorized = key.namespace().is_some_and(authorized_again);
         self.count_refused();
-        // While something is refused, who holds what depends on the native objects that are there.
+        // While writes are refused, the effective grants depend on the existing native objects.
         if is_authorized || !over.is_empty() || (has_changed && !refused.is_empty()) {
             self.enqueue_after_failure(key);
         }
     }
 
-    /// Statuses of this key and of the site say what is refused.
+    /// Statuses of this key and of the site report refused writes.
     fn enqueue_after_failure(&mut self, key: &ReconcileKey) {
         self.revision += 1;
         self.enqueue(key.clone(), false);
@@ -213,7 +213,7 @@ impl Engine {
         self.metrics.refused.set(i64::try_from(self.write_failures.len()).unwrap_or(i64::MAX));
     }
 
-    /// Has the whole key wait a little.
+    /// Backs off the whole key.
     pub(super) fn back_off(&mut self, key: &ReconcileKey) {
         let Some(state) = self.keys.get_mut(key) else { return };
         if let Some(until) = state.work.back_off(self.now.clock) {

@@ -1,4 +1,4 @@
-//! Reconciling a key: decide, compare with what is there, and begin the next step of writes.
+//! Reconciles a key: decides, compares with the observed state, and begins the next step of writes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use crate::core::rbac::Observed;
 use crate::core::write_failures::WriteFailures;
 use crate::core::{claims, organization, site};
 
-/// For how long the site gathers changes after it has converged, unless they may take access away.
+/// How long the site gathers changes after it has converged, unless they may revoke access.
 const GATHERING: Duration = Duration::from_millis(250);
 
-/// The native objects of all keys, and what is refused.
+/// The native objects of all keys, and the refused writes.
 pub(super) struct Observations<'a>(pub &'a HashMap<ReconcileKey, KeyState>, pub &'a WriteFailures);
 
 impl ObservedState for Observations<'_> {
@@ -60,8 +60,9 @@ impl Engine {
         }
     }
 
-    /// Whether the site waits for more of the same. Its bindings name everybody who holds a SiteRole, so users who arrive one by
-    /// one would have the same objects written again and again. What may take access away does not wait.
+    /// Whether the site waits for more changes of the same sort. Its bindings name every holder of a SiteRole, so users
+    /// that arrive one by one would cause the same objects to be written again and again. Changes that may revoke
+    /// access do not wait.
     fn gathers_more(&mut self, key: &ReconcileKey) -> bool {
         let Some(state) = self.keys.get(key).filter(|_| *key == ReconcileKey::Site) else { return false };
         let until = state.converged_at.map(|at| at + GATHERING).filter(|until| *until > self.now.clock);
@@ -105,8 +106,8 @@ impl Engine {
         self.begin(key, writes, urgent);
     }
 
-    /// Takes away what it can while other writes are in flight: whatever the API server, or a webhook, takes its time over must
-    /// not hold up a revocation. An object that is being written is left until its answer says what is there.
+    /// Revokes what it can while other writes are in flight: a slow API server or webhook must not hold up a
+    /// revocation. An object with a write in flight waits for its answer.
     fn revoke_meanwhile(&mut self, key: &ReconcileKey, new: bool) {
         let decision = self.keys.get(key).map(|state| &state.decision);
         // What else is new can wait until the writes are done: for the site there often is, and much to decide.
@@ -142,9 +143,9 @@ impl Engine {
         }
     }
 
-    /// Decides a key after this replica began to lead. Every key is decided before anything is written, the site last: without
-    /// every namespace's SiteRole holders it would revoke their cluster-scoped rights, and all pending revocations must be known
-    /// so that they can go first.
+    /// Decides a key after this replica began to lead. Every key is decided before anything is written, the site last:
+    /// without every namespace's SiteRole holders it would revoke their cluster-scoped rights, and all pending
+    /// revocations must be known so that they can go first.
     pub(super) fn decide_first(&mut self, key: &ReconcileKey) {
         self.decide(key);
         self.await_vacancy(key);
@@ -188,7 +189,7 @@ impl Engine {
         self.reread_due(key);
     }
 
-    /// Keeps a decision, and says what it changes elsewhere.
+    /// Keeps a decision, and returns its effects elsewhere.
     fn take_decision(&mut self, key: &ReconcileKey, mut decided: DesiredState) -> Option<ContributionChange> {
         let organization = self.holder(key);
         let decision = &mut self.keys.get_mut(key)?.decision;
@@ -205,7 +206,7 @@ impl Engine {
         Some(change)
     }
 
-    /// Queues what a decision changes elsewhere.
+    /// Queues the keys that a decision affects.
     fn pass_on(&mut self, key: &ReconcileKey, change: ContributionChange) {
         let handles = change.counted.iter().flat_map(|username| self.cache.handles_of(username));
         let handles: Vec<Name> = handles.cloned().collect();
@@ -227,7 +228,7 @@ impl Engine {
         }
     }
 
-    /// Charges a namespace for the time that its decision took. The site is nobody's in particular.
+    /// Charges a namespace for the time of its decision. The site belongs to no one in particular.
     pub(super) fn charge(&mut self, key: &ReconcileKey, spent: Duration) {
         let Some(name) = key.namespace() else { return };
         let is_default = self.cache.default_namespaces().any(|default| default == *name);
@@ -244,8 +245,8 @@ impl Engine {
         plan::next(&decided.desired, state.objects.present(), &state.failures.given_up(self.now.clock))
     }
 
-    /// With a namespace, everything of ours in it is gone. Not before: while it terminates there may be Pods in it, and
-    /// Kubernetes leaves RBAC until they are gone.
+    /// Whether a namespace is gone, and with it our objects in it. A terminating one is not: it may still have Pods,
+    /// and Kubernetes keeps RBAC until they are gone.
     pub(super) fn namespace_is_gone(&self, key: &ReconcileKey) -> bool {
         key.namespace().is_some_and(|name| self.cache.namespaces.get(name).is_none())
     }
@@ -255,7 +256,7 @@ impl Engine {
         claims::holder(&self.cache, key.namespace()?).map(|organization| organization.meta.name.clone())
     }
 
-    /// Nothing is left to write.
+    /// Handles a key that has nothing left to write.
     fn converged(&mut self, key: &ReconcileKey) {
         let now = self.now;
         let Some(state) = self.keys.get_mut(key) else { return };
@@ -271,8 +272,8 @@ impl Engine {
         let (made_at, next_change) = (state.decision.made_at, state.decision.next_change);
         self.timers.set(key.clone(), next_change);
         if let Some(decided) = decided {
-            // The holder of a role is recorded in its status, and grants wait for the record. And a policy asks whether a Group
-            // is privileged.
+            // The holder of a role is recorded in its status, and grants wait for the record. And a policy asks whether
+            // a Group is privileged.
             let waits_for_none = |s: &StatusDraft| s.target.kind == ApiKind::SiteRole || self.makes_privileged(s);
             let (first, others) = decided.statuses.into_iter().partition(waits_for_none);
             self.statuses.write_now(first);
@@ -288,7 +289,7 @@ impl Engine {
         self.statuses.organizations.extend(organization);
     }
 
-    /// Whether nothing is left to know about a namespace that no organization holds.
+    /// Whether a namespace that no organization holds has no state left.
     fn is_unused(&self, key: &ReconcileKey) -> bool {
         let (Some(name), Some(state)) = (key.namespace(), self.keys.get(key)) else { return false };
         let is_known = claims::claim(&self.cache, name, self.now.time, true).is_some();

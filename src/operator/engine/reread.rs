@@ -1,4 +1,4 @@
-//! Reading objects again for which there is room: those beyond a limit are kept as names only.
+//! Reads objects again once there is room for them: objects beyond a limit are kept as names only.
 
 use super::key::ReconcileKey;
 use super::{Engine, WriteRequest};
@@ -8,7 +8,7 @@ use crate::operator::watch::Item;
 use crate::operator::writer::Failure;
 
 impl Engine {
-    /// Asks for the objects of a namespace for which there is room again.
+    /// Reads the objects of a namespace that have room again.
     pub(super) fn reread_due(&mut self, key: &ReconcileKey) {
         let Some(local) = key.namespace().and_then(|name| self.cache.local.get(name)) else { return };
         if !local.is_over() {
@@ -20,7 +20,7 @@ impl Engine {
         self.reread(due);
     }
 
-    /// Asks for the cluster-scoped objects for which there is room again.
+    /// Reads the cluster-scoped objects that have room again.
     pub(super) fn reread_due_of_site(&mut self) {
         let cache = &self.cache;
         let due = cache.users.due().map(|meta| meta.source(ApiKind::User));
@@ -39,12 +39,12 @@ impl Engine {
         }
     }
 
-    /// An object was read again, or could not be.
+    /// The result of reading an object again.
     pub(super) fn was_reread(&mut self, target: &ApiRef, result: Result<Box<Item>, Failure>) {
         match result {
-            // The watch may have shown by now that the object is gone: an answer brings nothing back.
+            // If the watch showed the deletion meanwhile, the answer must not bring the object back.
             Ok(item) if self.cache.meta(target).is_some() => self.item(*item),
-            // The watch will show that it is gone. Until then it is not asked for again.
+            // The watch will show the deletion. Until then the object is not read again.
             Ok(_) | Err(Failure::Gone) => return,
             // It is still due.
             Err(_) => self.requeue_status(target),

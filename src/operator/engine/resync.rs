@@ -1,7 +1,7 @@
-//! The slow resync: a safety net under "what a change affects".
+//! The slow resync: a safety net for changes whose effects were missed.
 //!
-//! Every key is decided again in turn, when nothing else is to be done. What it finds is a fault of the operator: a change whose
-//! effect was missed. It is corrected, counted and logged. Tests, storms and benchmarks end with the count at zero.
+//! It decides every key again in turn when there is no other work. Any difference that it finds is a bug in the
+//! operator, and is corrected, counted and logged. Tests, storms and benchmarks end with the count at zero.
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,9 @@ use crate::operator::comparison::{Comparison, Versions};
 use crate::operator::metrics::KindLabels;
 use crate::operator::watch::{Class, Kind, WatchedRef};
 
-/// In which time every key is decided again, unless somebody says otherwise.
+/// The default period in which every key is decided again.
 const PERIOD: Duration = Duration::from_mins(10);
-/// How often it looks whether keys are due.
+/// How often it checks whether keys are due.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Which keys are due to be decided again.
@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) struct Resync {
     pub period: Duration,
     began: Instant,
-    /// Of this round: how many keys there are, and those that are left.
+    /// The number of keys in this round, and those that are left.
     total: usize,
     left: Vec<ReconcileKey>,
     next_look: Instant,
@@ -36,7 +36,7 @@ impl Resync {
         Self { period: PERIOD, began: now, total: 0, left: Vec::new(), next_look: now + TICK }
     }
 
-    /// Whether it is time to look, which it is once a tick.
+    /// Whether it is time to check, once a tick.
     pub fn looks(&mut self, now: Instant) -> bool {
         let is_time = self.next_look <= now;
         if is_time {
@@ -54,21 +54,21 @@ impl Resync {
         (self.began, self.total, self.left) = (now, keys.len(), keys);
     }
 
-    /// A key that is due.
+    /// The next key that is due.
     fn next(&mut self, now: Instant) -> Option<ReconcileKey> {
         let done = self.total - self.left.len();
         let share = now.saturating_duration_since(self.began).div_duration_f64(self.period);
-        // The next one is due when so much of the period is over.
+        // The next one is due once this share of the period is over.
         let is_due = share * self.total as f64 > done as f64;
         if is_due { self.left.pop() } else { None }
     }
 }
 
-/// Something that is otherwise than it should be.
+/// A difference between the actual and the desired state.
 struct Fault {
     kind: &'static str,
     object: String,
-    /// What it should be.
+    /// The desired state.
     should: String,
 }
 
@@ -83,20 +83,20 @@ impl Fault {
 }
 
 impl Engine {
-    /// In which time every key is decided again.
+    /// Sets the period in which every key is decided again.
     #[must_use]
     pub fn with_resync(mut self, period: Duration) -> Self {
         self.resync.period = period;
         self
     }
 
-    /// When it looks next whether keys are due to be decided again.
+    /// When it next checks for due keys.
     #[must_use]
     pub fn resyncs_at(&self) -> Option<Instant> {
         Some(self.resync.next_look).filter(|_| self.may_begin())
     }
 
-    /// Decides keys again that are due: one if there is other work.
+    /// Decides due keys again: one if there is other work.
     pub(super) fn resync(&mut self, turn_began: Instant) {
         let now = self.now.clock;
         if !self.undecided.is_empty() || !self.resync.looks(now) {
@@ -114,7 +114,7 @@ impl Engine {
                     kind,
                     object,
                     should,
-                    "the resync corrects what a change has missed: please report this"
+                    "the resync corrects something that an event should have: please report this bug"
                 );
                 self.metrics.resync_corrections.get_or_create(&KindLabels { kind }).inc();
                 self.enqueue_again(key);
@@ -125,7 +125,7 @@ impl Engine {
         }
     }
 
-    /// Compares what a list has shown with what is known. What two lists show to differ was missed by the watch.
+    /// Compares a list with the known objects. A difference that two lists show is one that the watch missed.
     pub(super) fn compare(&mut self, comparison: Comparison) {
         let Comparison { kind, listed, before, answer } = comparison;
         let gone = self.known(kind).into_iter().filter(|id| !listed.contains_key(id)).map(|id| (id, 0));
@@ -139,7 +139,7 @@ impl Engine {
                 tracing::error!(
                     kind,
                     object,
-                    "a watch has missed a change, and lists everything again: please report this"
+                    "a watch has missed a change, so it lists everything again: please report this bug"
                 );
                 self.metrics.resync_corrections.get_or_create(&KindLabels { kind }).inc();
             }
@@ -174,7 +174,7 @@ impl Engine {
         }
     }
 
-    /// What is otherwise than it should be, of a key that has nothing to do.
+    /// The difference in a key without pending work.
     fn fault_of(&self, key: &ReconcileKey) -> Option<Fault> {
         let observed = Observations(&self.keys, &self.write_failures);
         match key {
@@ -225,10 +225,10 @@ impl Engine {
         decided.statuses.iter().find_map(|draft| self.fault_of_status(draft))
     }
 
-    /// Whether a status should say something else, while no status is about to be written.
+    /// Whether a status should differ, while no status is about to be written.
     fn fault_of_status(&self, draft: &StatusDraft) -> Option<Fault> {
         let meta = self.cache.meta(&draft.target).filter(|_| self.statuses.is_idle() && self.busy.is_empty())?;
-        // A CRD of an earlier version does not know every field, and what is gone has no status.
+        // An older CRD may lack fields, and a deleted object has no status.
         let waits = self.is_status_requeued(&draft.target) || self.statuses.is_stored_otherwise(&draft.target);
         let document = draft.document(meta, self.now.time).filter(|_| !waits);
         document.map(|status| Fault::new(draft.target.kind.as_str(), draft.target.path(), status["status"].to_string()))
@@ -267,21 +267,21 @@ mod tests {
         assert!(resync.is_over(begin + PERIOD));
     }
 
-    /// An engine that leads, has seen this User, and the writes that it asks for.
+    /// An engine that leads and has seen this User, and its write requests.
     fn engine(user: &api::User) -> (Engine, mpsc::UnboundedReceiver<WriteRequest>) {
         let (writer, requests) = mpsc::unbounded_channel();
         let mut engine = Engine::new(Arc::default(), writer, 64, Now::read());
         engine.lead(true);
         let user = WatchEvent::Item(Box::new(Item::User(user.into())));
         let synced = Kind::ALL.iter().map(|kind| WatchEvent::Synced(*kind));
-        // What the administrator configures counts when it was read.
+        // The configuration has to be read before the engine acts.
         let configured = [Item::Bounds(Default::default()), Item::Settings(Default::default())];
         let configured = configured.into_iter().chain([Item::PolicyFaults(None)]).map(Box::new).map(WatchEvent::Item);
         engine.turn(Now::read(), std::iter::empty(), [user].into_iter().chain(configured).chain(synced));
         (engine, requests)
     }
 
-    /// Carries out the writes of statuses. Returns what they say the user's state is.
+    /// Performs the writes of statuses. Returns the user states in them.
     fn answer(
         engine: &mut Engine,
         requests: &mut mpsc::UnboundedReceiver<WriteRequest>,
@@ -316,7 +316,7 @@ mod tests {
         (0..3).for_each(|_| wait(&mut engine, 1));
         assert_eq!((corrections(&engine), requests.try_recv().is_err()), (0, true), "nothing is to be corrected");
 
-        // The cache learns of it, and nobody looks at what that affects.
+        // The cache takes in a change, and nobody acts on its effects.
         user.spec.suspended = true;
         user.metadata.resource_version = Some("9".to_owned());
         let _missed = engine.cache.user(&"ada".into(), Some((&user).into()), None);

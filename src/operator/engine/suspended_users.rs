@@ -1,8 +1,8 @@
-//! Suspended users, as the admission policies read them: a ConfigMap with all their usernames, and a label on those Users who
-//! were suspended since the operator last wrote it.
+//! Suspended users for the admission policies: a ConfigMap with all their usernames, and a label on Users that were
+//! suspended after the operator last wrote it.
 //!
-//! The list is the first thing that is written on a suspension. The label is removed when the user is on the list that the API
-//! server has: until then it is what keeps them from writing.
+//! A suspension writes the list first. The label blocks the user's writes until the API server has the user on the
+//! list; then the label is removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -16,23 +16,23 @@ use crate::core::uid::Uid;
 use crate::operator::watch::OwnConfigMap;
 use crate::operator::writer::Failure;
 
-/// What is known of the list and the labels, and what is in flight.
+/// The known list and labels, and the writes in flight.
 #[derive(Debug, Default)]
 pub(super) struct SuspendedUsers {
     list: Option<OwnConfigMap>,
     work: Work,
-    /// What is being written, by its digest.
+    /// The digest of the list in flight.
     writing: Option<u64>,
-    /// Users who carry the label, by handle.
+    /// Users with the label, by handle.
     labelled: BTreeSet<Name>,
-    /// Those whose label is being removed, and from which version of the User.
+    /// Users whose label is being removed, with the version of the User.
     unlabelling: BTreeMap<Name, u64>,
-    /// Labels are left for which there was no place.
+    /// Labels remain for which there was no place.
     more_labels: bool,
 }
 
 impl SuspendedUsers {
-    /// The list, as a watch or the answer to a write shows it.
+    /// The list from a watch or from the answer to a write.
     pub fn take_in(&mut self, list: OwnConfigMap) {
         if self.list.as_ref().is_none_or(|k| k.uid != list.uid || k.version < list.version) {
             self.list = Some(list);
@@ -40,7 +40,7 @@ impl SuspendedUsers {
         }
     }
 
-    /// The list is gone.
+    /// The list was deleted.
     pub fn take_out(&mut self, uid: &Uid) {
         if self.list.as_ref().is_some_and(|k| k.uid == *uid) {
             self.list = None;
@@ -48,17 +48,17 @@ impl SuspendedUsers {
         }
     }
 
-    /// The UID of the list, if it is there.
+    /// The UID of the list, if it exists.
     pub fn uid(&self) -> Option<Uid> {
         self.list.as_ref().map(|list| list.uid.clone())
     }
 
-    /// Which version of the list is known.
+    /// The known version of the list.
     pub fn version(&self) -> Option<u64> {
         self.list.as_ref().map(|list| list.version)
     }
 
-    /// A User, or that it is gone.
+    /// A User, or its deletion.
     pub fn note_user(&mut self, handle: &Name, user: Option<&User>) {
         if user.is_some_and(|u| u.suspended_now) {
             self.labelled.insert(handle.clone());
@@ -68,12 +68,13 @@ impl SuspendedUsers {
         }
     }
 
-    /// The list or a label may not be right. `urgent`: somebody else is suspended now, which does not wait for the end of a pause.
+    /// The list or a label may be wrong. `urgent`: another user is suspended, which does not wait for the end of a
+    /// pause.
     pub fn changed(&mut self, urgent: bool) {
         self.work.changed(0, urgent);
     }
 
-    /// Whether labels are left, and there are places for them again.
+    /// Whether labels remain and there are places again.
     pub fn has_more_labels(&self, places: usize) -> bool {
         self.more_labels && places > 0 && self.unlabelling.len() <= places / 2
     }
@@ -83,7 +84,7 @@ impl SuspendedUsers {
         self.work.pause_is_over(now, false);
     }
 
-    /// Forgets what was in flight, and waits for nothing.
+    /// Forgets the writes in flight, and any pause.
     pub fn start_over(&mut self) {
         *self = Self { list: self.list.clone(), labelled: self.labelled.clone(), ..Self::default() };
         self.changed(false);
@@ -91,7 +92,7 @@ impl SuspendedUsers {
 }
 
 impl Engine {
-    /// Writes the list if it is not right, and removes the label from those who are on the list that the API server has.
+    /// Writes the list if it differs, and removes the label from users that are on the API server's list.
     pub(super) fn write_suspended_users(&mut self) {
         if self.suspended.has_more_labels(self.places_for_statuses()) {
             self.suspended.changed(false);
@@ -115,8 +116,8 @@ impl Engine {
         self.remove_labels(|username| is_right && !wanted.left_out.contains(username));
     }
 
-    /// Removes the label from those who are on the list, and from those who are not suspended any more. Like a status, that is
-    /// one more write that revocations wait for in the API server.
+    /// Removes the label from users that are on the list or no longer suspended. Like a status, such a write makes
+    /// revocations wait in the API server.
     fn remove_labels(&mut self, is_listed: impl Fn(&Name) -> bool) {
         let places = self.places_for_statuses();
         let (suspended, users) = (&mut self.suspended, &self.cache.users);
@@ -145,7 +146,7 @@ impl Engine {
                 self.suspended.take_in(list);
                 if !is_as_written {
                     self.back_off_suspended(&Failure::Refused(
-                        "something changes the list when it is written".to_owned(),
+                        "something changes the list while it is written".to_owned(),
                     ));
                 }
             }
@@ -158,9 +159,9 @@ impl Engine {
     pub(super) fn label_removed(&mut self, handle: &Name, result: Result<(), Failure>) {
         let from = self.suspended.unlabelling.remove(handle);
         match result {
-            // The watch shows the User without it.
+            // The watch will show the User without it.
             Ok(()) | Err(Failure::Gone) => {}
-            // Somebody wrote the User meanwhile, most often this operator its status: the watch shows that, or has shown it.
+            // Another write came first, most often the operator's own status: the watch has shown it, or will.
             Err(Failure::Conflict(_)) => {
                 if self.cache.users.get(handle).map(|user| user.meta.version) != from {
                     self.suspended.changed(false);
@@ -171,7 +172,7 @@ impl Engine {
     }
 
     fn back_off_suspended(&mut self, failure: &Failure) {
-        tracing::warn!(?failure, "the list of suspended users is not as it should be; it is written again");
+        tracing::warn!(?failure, "cannot write the list of suspended users, or something changed it; retrying");
         if let Some(until) = self.suspended.work.back_off(self.now.clock) {
             self.queue.add_after(ReconcileKey::SuspendedUsers, until);
         }

@@ -1,8 +1,8 @@
-//! The work queue: which key is reconciled next. Keys that may have access to take away go first.
+//! The work queue: decides which key is reconciled next. Keys that may revoke access go first.
 //!
-//! As in client-go, a key waits once however often it is added, may be added after a pause, and the engine takes no key whose
-//! writes are in flight but to take access away meanwhile (see [`super::key::Work`]). Beyond that it has lanes, and keeps a
-//! namespace that is slow to decide from delaying the others.
+//! As in client-go, a key waits only once however often it is added, may be added after a pause, and is not taken while
+//! its writes are in flight, except to revoke meanwhile (see [`super::key::Work`]). In addition, the queue has lanes,
+//! and keeps a namespace that is slow to decide from delaying the others.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -12,30 +12,30 @@ use super::write_budget::Room;
 
 /// A decision that takes longer than this is slow.
 const FREE: Duration = Duration::from_millis(20);
-/// How many times as long a namespace rests as its decision took.
+/// How many times the duration of its decision a namespace rests.
 pub(super) const REST: u32 = 9;
-/// The same for the default organization: what others do may concern it, so it takes half of the time, and no more.
+/// The same for the default organization, which all others may affect: it gets at most half of the time.
 pub(super) const REST_OF_DEFAULT: u32 = 1;
-/// How long it rests at most.
+/// The longest rest.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
-/// How many keys make a round. In each round every lane goes first once, so that none waits forever.
+/// The number of keys in a round. In each round every lane goes first once, so that none starves.
 const ROUND: usize = 8;
 
-/// How urgent a key is: less goes first.
+/// The urgency of a key: the lowest goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Priority {
-    /// It may have access to take away.
+    /// It may revoke access.
     Urgent,
-    /// The same, and it is slow to decide: quick ones go first, so that one large organization delays no other.
+    /// It may revoke access but is slow to decide: quick ones go first, so that a large organization delays no other.
     UrgentAndSlow,
-    /// It only has access to give.
+    /// It only grants access.
     Ordinary,
-    /// Nobody waits for it.
+    /// No one waits for it.
     Last,
 }
 
-/// Keys that are as urgent as each other, in order.
+/// Keys of the same priority, in order.
 #[derive(Debug, Default)]
 struct Lane {
     keys: BTreeMap<i64, ReconcileKey>,
@@ -44,7 +44,7 @@ struct Lane {
 }
 
 impl Lane {
-    /// Before all others, or behind them; returns its number.
+    /// Adds a key at the front or the back; returns its number.
     fn put(&mut self, key: ReconcileKey, first: bool) -> i64 {
         let number = if first { &mut self.first } else { &mut self.last };
         *number += if first { -1 } else { 1 };
@@ -58,7 +58,7 @@ impl Lane {
 struct Slow {
     /// Twice in a row: once may be the machine's fault.
     again: bool,
-    /// Others go first until then.
+    /// Other keys go first until then.
     rests_until: Option<Instant>,
     /// Its turn came while it rested, and whether it was urgent.
     missed_turn: Option<bool>,
@@ -68,28 +68,28 @@ struct Slow {
 #[derive(Debug, Default)]
 pub(super) struct WorkQueue {
     lanes: [Lane; 4],
-    /// Where each key waits: in which lane, and under which number.
+    /// Where each key waits: its lane and number.
     places: HashMap<ReconcileKey, (Priority, i64)>,
-    /// How many were taken out so far.
+    /// How many keys have been taken.
     taken: usize,
-    /// Keys that are to be looked at later.
+    /// Keys to look at later.
     delayed: BTreeSet<(Instant, ReconcileKey)>,
     slow: HashMap<ReconcileKey, Slow>,
     resting: BTreeSet<(Instant, ReconcileKey)>,
 }
 
 impl WorkQueue {
-    /// Adds a key behind everything that is as urgent. One that waits already stays where it is, unless it is more urgent now.
+    /// Adds a key behind all of its priority. A key that already waits stays in place, unless it is more urgent now.
     pub fn add(&mut self, key: ReconcileKey, urgent: bool) {
         self.put(key, urgent, false);
     }
 
-    /// Adds a key before everything that is as urgent.
+    /// Adds a key before all of its priority.
     pub fn add_first(&mut self, key: ReconcileKey, urgent: bool) {
         self.put(key, urgent, true);
     }
 
-    /// Adds a key with the priority of what is nobody's in particular.
+    /// Adds a key with this priority.
     pub fn add_with(&mut self, key: ReconcileKey, priority: Priority) {
         self.put_in(key, priority, false);
     }
@@ -114,18 +114,18 @@ impl WorkQueue {
         self.places.insert(key, (priority, number));
     }
 
-    /// Has a key looked at again at this time: see [`Self::due`].
+    /// Schedules a key for this time: see [`Self::due`].
     pub fn add_after(&mut self, key: ReconcileKey, at: Instant) {
         self.delayed.insert((at, key));
     }
 
-    /// A key that was to be looked at by now.
+    /// A key that is scheduled for this time or earlier.
     pub fn due(&mut self, now: Instant) -> Option<ReconcileKey> {
         self.delayed.first().filter(|(at, _)| *at <= now)?;
         self.delayed.pop_first().map(|(_, key)| key)
     }
 
-    /// The next key, of those for which there is room.
+    /// The next key that there is room for.
     pub fn take(&mut self, room: Room) -> Option<ReconcileKey> {
         loop {
             self.taken += 1;
@@ -139,7 +139,7 @@ impl WorkQueue {
         }
     }
 
-    /// Whether a key waits for which there is room.
+    /// Whether a key waits that there is room for.
     pub fn has_next(&self, room: Room) -> bool {
         self.order(room).any(|lane| !self.lanes[lane as usize].keys.is_empty())
     }
@@ -162,13 +162,13 @@ impl WorkQueue {
         self.places.contains_key(key)
     }
 
-    /// Whether no key waits that somebody waits for.
+    /// Whether no key waits, except with the lowest priority.
     pub fn is_empty(&self) -> bool {
         self.lanes[..Priority::Last as usize].iter().all(|lane| lane.keys.is_empty())
     }
 
-    /// A key was decided in this time. If that is slow, time after time, it rests (so many times as long), so that it leaves time
-    /// to the others.
+    /// Charges a key for the time of its decision. A key that is slow repeatedly rests for `rest` times that, so that it leaves
+    /// time to the others.
     pub fn charge(&mut self, key: &ReconcileKey, spent: Duration, rest: u32, now: Instant) {
         if spent <= FREE {
             match self.slow.get_mut(key) {
@@ -190,7 +190,7 @@ impl WorkQueue {
         self.slow.get(key).is_some_and(|slow| slow.rests_until.is_some())
     }
 
-    /// Ends the rest of keys whose time has come.
+    /// Ends the rests that are over.
     pub fn end_rests(&mut self, now: Instant) {
         while self.resting.first().is_some_and(|(at, _)| *at <= now)
             && let Some((at, key)) = self.resting.pop_first()
@@ -203,12 +203,12 @@ impl WorkQueue {
         }
     }
 
-    /// A key is gone.
+    /// Forgets a deleted key.
     pub fn forget(&mut self, key: &ReconcileKey) {
         self.slow.remove(key);
     }
 
-    /// When a pause or a rest ends next.
+    /// When the next pause or rest ends.
     pub fn next_at(&self) -> Option<Instant> {
         let first = |set: &BTreeSet<(Instant, ReconcileKey)>| set.first().map(|(at, _)| *at);
         [first(&self.delayed), first(&self.resting)].into_iter().flatten().min()

@@ -1,56 +1,56 @@
-//! How many writes may be in flight at once: what takes access away goes first, and does not stop what gives it.
+//! Limits the writes in flight: revocations go first, without stopping grants.
 
 use crate::core::object_ref::NativeRef;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// How many times as many writes may be in flight when they take access away. The API server lets each wait for a tenth of a
-/// second while it finds out what the operator may do, so the number at once is what makes a revocation everywhere fast.
+/// The factor for writes in flight while revoking. The API server delays each by a tenth of a second to find out the
+/// operator's rights, so only parallel writes make a revocation everywhere fast.
 const WHEN_REVOKING: usize = 4;
 
-/// The share of statuses beside other writes: small, so that they hold up no grant for long, and not nothing, because decisions
-/// wait for what a few statuses record.
+/// The divisor for statuses beside other writes: few, so that they hold up no grant for long, but some, because
+/// decisions wait for what a few statuses record.
 const STATUSES_BESIDE: usize = 16;
 
-/// The share of the places that has to be free before the next key is let in that only gives.
+/// The share of the places that has to be free before another key with only grants is admitted.
 const WORTH_DECIDING: usize = 4;
 
-/// How long writes that give access wait for the answer to one that takes it away. A webhook that does not answer, in one
-/// namespace, must not stop the operator everywhere.
+/// How long grants wait for the answer to a revocation. A webhook that does not answer in one namespace must not stop
+/// the operator everywhere.
 const UNANSWERED: Duration = Duration::from_secs(2);
 
-/// Maximum time for which revocations may hold back grants. It refills while none are in flight, so a tenant that revokes
-/// continuously can halve the rate of others' grants, and never stop them.
+/// Maximum time for which revocations may hold back grants. It refills while none are in flight, so a tenant that
+/// revokes continuously can halve the rate of others' grants, and never stop them.
 const LONGEST_HOLD: Duration = Duration::from_secs(10);
 
-/// What there is room for.
+/// The keys that may be taken now.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     pub urgent: bool,
     pub ordinary: bool,
 }
 
-/// The writes of native objects and claims that are in flight. The writer begins whatever it is given; what waits here instead
-/// can still be decided again, and a revocation goes before it.
+/// The writes of native objects and claims in flight. The writer begins every request at once. A write that waits here
+/// instead can still be decided again, and revocations overtake it.
 #[derive(Debug)]
 pub(super) struct WriteBudget {
     granting: usize,
-    /// What takes access away, and when that began.
+    /// Revocations in flight, and when each began.
     revoking: HashMap<NativeRef, Instant>,
-    /// Since when some are, or none is, and how much of [`LONGEST_HOLD`] was left then.
+    /// When the current phase (with or without revocations) began, and how much of [`LONGEST_HOLD`] was left then.
     since: Option<Instant>,
     left: Duration,
     most: usize,
 }
 
 impl WriteBudget {
-    /// `most`: how many writes are carried out at once, unless they take access away.
+    /// `most`: the writes in flight at once while nothing is revoked.
     pub fn new(most: usize) -> Self {
         Self { granting: 0, revoking: HashMap::new(), since: None, left: LONGEST_HOLD, most }
     }
 
-    /// How many more there may be. While access is taken away none is given, because the API server would share its time. A
-    /// write that is not answered takes no other's place, but there is a limit to their number.
+    /// How many more writes may begin. No grant begins during a revocation, because the two would share the API
+    /// server's time. Unanswered writes take no places from others, but their number is limited.
     pub fn places(&self, revoking: bool, now: Instant) -> usize {
         if revoking {
             let places = self.most * WHEN_REVOKING;
@@ -63,7 +63,7 @@ impl WriteBudget {
         }
     }
 
-    /// A key that only gives is not let in for each place that becomes free: it would be decided for each of its writes, and as
+    /// A key with only grants is not admitted for each free place: it would be decided for each of its writes, and as
     /// many keys would be at work as there are places.
     pub fn room(&self, now: Instant) -> Room {
         Room {
@@ -72,8 +72,8 @@ impl WriteBudget {
         }
     }
 
-    /// How many statuses there may be beside. None while access is taken away: the API server checks what is left of a binding
-    /// against role bindings as new as the newest write of anything, and waits up to 100 ms for them.
+    /// How many statuses may be in flight. None during a revocation: the API server checks the rest of a binding
+    /// against role bindings as new as the newest write of any object, and waits up to 100 ms for them.
     pub fn places_for_statuses(&self, keys_wait: bool, now: Instant) -> usize {
         if self.is_revoking(now) {
             0
@@ -84,19 +84,19 @@ impl WriteBudget {
         }
     }
 
-    /// Whether access is being taken away, and what gives it waits for that.
+    /// Whether a revocation is in flight that grants wait for.
     fn is_revoking(&self, now: Instant) -> bool {
         self.recent(now).next().is_some() && self.since.is_none_or(|since| now < since + self.left)
     }
 
-    /// When next something that takes access away has not been answered for so long that nothing waits for it.
+    /// When the next unanswered revocation stops holding back others.
     pub fn stalls_at(&self, now: Instant) -> Option<Instant> {
         let stalls = self.recent(now).min().map(|began| began + UNANSWERED)?;
         let over = self.since.map(|since| since + self.left).filter(|over| *over > now);
         Some(over.map_or(stalls, |over| over.min(stalls)))
     }
 
-    /// A write begins: of this object, if it takes access away.
+    /// A write begins. `revoking`: its object, if it revokes access.
     pub fn begin(&mut self, revoking: Option<&NativeRef>, now: Instant) {
         let Some(key) = revoking else {
             self.granting += 1;
@@ -110,7 +110,7 @@ impl WriteBudget {
         self.revoking.insert(key.clone(), now);
     }
 
-    /// A write is done.
+    /// A write has ended.
     pub fn end(&mut self, revoking: Option<&NativeRef>, now: Instant) {
         let Some(key) = revoking else {
             self.granting = self.granting.saturating_sub(1);
@@ -178,7 +178,7 @@ mod tests {
             (writing.places(false, now), writing.places(true, now), writing.places_for_statuses(true, now)),
             (64, 256, 4)
         );
-        // Another one begins, and ends.
+        // Another one begins and ends.
         writing.begin(Some(&key(256)), now);
         assert_eq!(
             (writing.places(false, now), writing.places(true, now), writing.places_for_statuses(true, now)),
@@ -186,7 +186,7 @@ mod tests {
         );
         writing.end(Some(&key(256)), now);
         assert_eq!(writing.places(false, now), 64);
-        // There is an end to it.
+        // The number is limited.
         (256..512).for_each(|n| writing.begin(Some(&key(n)), now));
         let now = now + UNANSWERED;
         assert_eq!((writing.places(true, now), writing.room(now).ordinary), (0, true));
@@ -197,7 +197,7 @@ mod tests {
         let (mut writing, mut now) = (WriteBudget::new(64), Instant::now());
         let step = Duration::from_millis(100);
         let (mut held, mut all) = (Duration::ZERO, Duration::ZERO);
-        // Each begins before the last one is done.
+        // Each begins before the last one has ended.
         writing.begin(Some(&key(0)), now);
         for n in 1..600 {
             now += step;
@@ -209,7 +209,7 @@ mod tests {
             assert!(writing.room(now).urgent);
         }
         assert_eq!(held + step, LONGEST_HOLD, "it is the one hold of {all:?}");
-        // With pauses in between no more than half of the time is held.
+        // With pauses, at most half of the time is held.
         let (mut held, mut all) = (Duration::ZERO, Duration::ZERO);
         for n in 600..6000 {
             now += step / 2;
@@ -221,7 +221,7 @@ mod tests {
             all += 2 * step;
         }
         assert!(held > Duration::ZERO && held <= all / 2, "{held:?} of {all:?}");
-        // Whoever did nothing of that sort has all of it again.
+        // After a quiet time, the whole budget is available again.
         writing.end(Some(&key(5999)), now);
         now += LONGEST_HOLD;
         writing.begin(Some(&key(0)), now);

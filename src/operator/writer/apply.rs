@@ -1,4 +1,4 @@
-//! One write: the requests, and what to make of the answers.
+//! Performs one write: sends its requests and interprets the answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,16 +34,16 @@ use crate::operator::metrics::{Metrics, WriteLabels};
 use crate::operator::retry;
 use crate::operator::watch::{Item, OwnConfigMap};
 
-/// How long a write may take before its place is given to another. A webhook has 30 seconds at most: that it does not answer is
-/// what the API server is to say.
+/// The time limit of a write. It exceeds a webhook's longest timeout of 30 seconds, so that the API server itself
+/// reports a webhook that does not answer.
 const PATIENCE: Duration = Duration::from_secs(35);
 
-/// How many Events there may be in a [`WINDOW`]: if more is wrong than that, the rest stands in statuses only. kube keeps each
-/// Event in memory for six minutes, so without an end to their number, breaking many objects would fill the memory.
+/// The most Events in a [`WINDOW`]; anything more appears in statuses only. kube keeps each Event in memory for six
+/// minutes, so an unlimited number would fill the memory.
 const EVENTS_IN_A_WINDOW: usize = 32;
 const WINDOW: Duration = Duration::from_secs(2);
 
-/// Fields of statuses that CRDs of earlier versions do not have. The operator does without them then.
+/// Status fields that earlier versions of the CRDs lack. The operator leaves them out there.
 const NEWER_FIELDS: [(ApiKind, &str); 7] = [
     (ApiKind::Group, "organization"),
     (ApiKind::RoleBinding, "organization"),
@@ -54,17 +54,17 @@ const NEWER_FIELDS: [(ApiKind, &str); 7] = [
     (ApiKind::User, "grants"),
 ];
 
-/// The longest note of an Event, in bytes, as the API has it.
+/// The longest note of an Event in bytes, a limit of the API.
 const LONGEST_NOTE: usize = 1024;
 
-/// What a task needs to carry out one job.
+/// Performs writes; each task has a clone.
 #[derive(Clone)]
 pub(in crate::operator) struct Applier {
     client: Client,
-    /// Of the release.
+    /// The release namespace.
     namespace: String,
     recorder: Recorder,
-    /// Places for Events.
+    /// Limits the Events in a [`WINDOW`].
     events: Arc<Semaphore>,
     gate: Gate,
     metrics: Arc<Metrics>,
@@ -77,13 +77,13 @@ impl Applier {
         Self { client, namespace, recorder, events: Arc::new(Semaphore::new(EVENTS_IN_A_WINDOW)), gate, metrics }
     }
 
-    /// Carries out a job, if this replica leads.
+    /// Performs a write if this replica leads.
     pub async fn write(&self, job: WriteRequest) -> WriteResult {
         if !self.gate.is_open() {
             return job.undone(Outcome::NotLeading, Failure::NotLeading);
         }
         let started = Instant::now();
-        let late = "no answer in time".to_owned();
+        let late = "the API server did not answer in time".to_owned();
         let failed = Outcome::Failed { message: late.clone(), answered: false };
         let undone = job.undone(failed, Failure::Failed(late));
         let verb = job.verb();
@@ -159,7 +159,7 @@ impl Applier {
             Err(error) => self.explain(verb, &write, uid, error).await,
         };
         if !matches!(outcome, Outcome::Is(_) | Outcome::Gone(_)) {
-            tracing::debug!(%key, verb, ?outcome, "a write did not work");
+            tracing::debug!(%key, verb, ?outcome, "a write did not succeed");
         }
         WriteResult::Native(key, outcome)
     }
@@ -171,7 +171,7 @@ impl Applier {
             return Outcome::Failed { message: error.to_string(), answered: false };
         };
         match status.code {
-            // Whatever else the code would mean.
+            // A webhook may answer with any code, so the code means nothing here.
             code if is_of_a_webhook(status) && code < 500 && code != 429 => {
                 self.count(verb, "refused");
                 Outcome::Refused { message: status.message.clone(), authorized: true }
@@ -180,7 +180,7 @@ impl Applier {
                 self.count(verb, "conflict");
                 Outcome::Gone(uid)
             }
-            // Of an apply it may also mean the role that a binding refers to; the binding is there and grants.
+            // An apply also gets 404 when the role of a binding is missing; the binding exists and still grants.
             404 if verb == "apply" => match self.look(key).await {
                 Outcome::Found(observed) if uid.as_ref() == Some(&observed.uid) => {
                     self.count(verb, "refused");
@@ -195,7 +195,7 @@ impl Applier {
                 self.count(verb, "conflict");
                 self.look(key).await
             }
-            // 404 of a create: the namespace is gone, or the role of a binding.
+            // A create gets 404 when the namespace or the role of a binding is missing.
             400 | 403 | 404 | 413 | 422 => {
                 self.count(verb, "refused");
                 let authorized = status.code != 403 || self.authorized(key).await;
@@ -203,14 +203,15 @@ impl Applier {
             }
             _ => {
                 self.count(verb, "failed");
-                // What the API server gives up is too much for it, or for a webhook. Deleting may be less.
+                // A 504 may mean that the write is too expensive for the API server or a webhook. Deleting may still
+                // work.
                 let answered = !is_server_trouble(status) || (status.code == 504 && write.revokes());
                 Outcome::Failed { message: status.message.clone(), answered }
             }
         }
     }
 
-    /// What is there under this name.
+    /// Reads the object that has this name now.
     async fn look(&self, key: &NativeRef) -> Outcome {
         match self.get(key).await {
             Ok(None) => Outcome::Gone(None),
@@ -223,7 +224,7 @@ impl Applier {
         }
     }
 
-    /// Whether the operator may create this kind in this place at all. If so, it was the ceiling that refused.
+    /// Whether the operator may create this kind here at all. If so, the ceiling refused the write.
     async fn authorized(&self, key: &NativeRef) -> bool {
         let resource = match key.kind {
             NativeKind::Role => "roles",
@@ -275,7 +276,7 @@ impl Applier {
         })
     }
 
-    /// Deletes. What a finalizer keeps is still there, and still grants: it is returned.
+    /// Deletes an object. One with a finalizer still exists, still grants, and is returned.
     async fn delete(&self, key: &NativeRef, uid: &Uid) -> kube::Result<Option<Observed>> {
         let (client, namespace) = (self.client.clone(), &*key.namespace);
         let kept = match key.kind {
@@ -338,7 +339,7 @@ impl Applier {
         self.outcome(verb, result).map(|map| OwnConfigMap::of(&map, keys))
     }
 
-    /// Somebody else's label, so an apply could not take it off.
+    /// An apply cannot remove the label, because somebody else owns it.
     async fn unlabel(&self, handle: &Name, version: u64) -> Result<(), Failure> {
         let metadata = serde_json::json!({"resourceVersion": version.to_string(), "labels": {v::SUSPENSION: null}});
         let document = serde_json::json!({"metadata": metadata});
@@ -352,7 +353,7 @@ impl Applier {
             let failure = match api_status(&error) {
                 Some(status) if is_of_a_webhook(status) => Failure::Refused(error.to_string()),
                 Some(status) if status.code == 404 => Failure::Gone,
-                // Another object of this name, or one that others change all the time. Only the world knows which.
+                // Either another object has this name, or others keep changing it. The cache tells which.
                 Some(status) if status.code == 409 => Failure::Conflict(error.to_string()),
                 Some(status) if !is_server_trouble(status) => Failure::Refused(error.to_string()),
                 _ => Failure::Failed(error.to_string()),
@@ -363,7 +364,7 @@ impl Applier {
         })
     }
 
-    /// Reads an object of ours. A failure is reported after a pause, so that it can be tried again at once.
+    /// Reads an object of ours. A failure is returned after a pause, so that the caller can retry at once.
     async fn read(&self, target: &ApiRef) -> Result<Box<Item>, Failure> {
         match (Request { client: &self.client, target, status: None }).send().await {
             Ok(Some(item)) => Ok(Box::new(item)),
@@ -378,7 +379,7 @@ impl Applier {
     async fn status(&self, target: ApiRef, mut document: Value, news: Option<News>) -> WriteResult {
         let send = |document| Request { client: &self.client, target: &target, status: Some(document) }.send();
         let mut result = send(document.clone()).await;
-        // CRDs of before know fewer fields: Helm does not upgrade them.
+        // Helm does not upgrade CRDs, so older ones may lack newer fields.
         if result.as_ref().is_err_and(is_of_an_older_schema)
             && let Some(status) = document["status"].as_object_mut()
         {
@@ -399,7 +400,7 @@ impl Applier {
         WriteResult::Status(target, result)
     }
 
-    /// Tells people of a status that was written.
+    /// Logs a status that was written, and sends its Event.
     fn tell(&self, target: &ApiRef, news: News) {
         let News { good, reason, message, changes, event } = news;
         if changes {
@@ -413,7 +414,7 @@ impl Applier {
         }
     }
 
-    /// Events help people to notice; nothing rests on them, so nobody waits for one, and a lost one is only logged.
+    /// Sends an Event. Nothing depends on Events, so nobody waits for them, and a lost one is only logged.
     fn announce(&self, reference: corev1::ObjectReference, kind: EventType, reason: &'static str, message: String) {
         let Ok(place) = self.events.clone().try_acquire_owned() else { return };
         let applier = self.clone();
@@ -433,12 +434,12 @@ impl Applier {
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&event, &reference).await {
-            tracing::debug!(%error, kind = reference.kind, name = reference.name, "an Event was not written");
+            tracing::debug!(%error, kind = reference.kind, name = reference.name, "cannot write an Event");
         }
     }
 }
 
-/// Whether the API server does not know a field. It says so in a text, and with the code of an internal error.
+/// Whether the API server does not know a field. It reports that as text, with the code of an internal error.
 fn is_of_an_older_schema(error: &kube::Error) -> bool {
     api_status(error).is_some_and(|status| status.message.contains("field not declared in schema"))
 }
@@ -454,7 +455,8 @@ fn reference(target: &ApiRef) -> corev1::ObjectReference {
     }
 }
 
-/// Whether this is not what was written. Of an apply, an owner that somebody else added is not: it outlives every apply.
+/// Whether the API server stored something other than the write. An owner that somebody else added does not count: it
+/// survives every apply.
 fn is_altered(write: &Write, observed: &Observed) -> bool {
     let (native, others) = match write {
         Write::Create { native, .. } => (native, false),
@@ -468,8 +470,8 @@ fn apply() -> PatchParams {
     PatchParams::apply(v::FIELD_MANAGER).force()
 }
 
-/// Whether an error concerns the API server rather than the object: overload, failed authentication, timeout, or a 500 without a
-/// reason (etcd has no leader). A webhook that cannot be called (`InternalError`) does concern the object.
+/// Whether an error concerns the API server rather than the object: overload, failed authentication, timeout, or a 500
+/// without a reason (etcd has no leader). A webhook that cannot be called (`InternalError`) does concern the object.
 fn is_server_trouble(status: &Status) -> bool {
     match status.code {
         _ if is_of_a_webhook(status) => false,
@@ -478,7 +480,7 @@ fn is_server_trouble(status: &Status) -> bool {
     }
 }
 
-/// Whether an admission webhook said so: with any code and reason that it likes.
+/// Whether an admission webhook gave this answer. It may use any code and reason.
 fn is_of_a_webhook(status: &Status) -> bool {
     status.message.starts_with("admission webhook \"")
 }
@@ -490,8 +492,8 @@ fn api_status(error: &kube::Error) -> Option<&Status> {
     }
 }
 
-/// Creates by POST (faster than an apply, and never over something that is there), changes by server-side apply. A
-/// forced apply would create what has been deleted meanwhile; with the UID in it the API server refuses.
+/// Creates by POST, which is faster than an apply and never overwrites. Changes by server-side apply with the UID, so
+/// that the API server refuses to recreate an object that was deleted meanwhile.
 async fn put<K>(api: Api<K>, name: &str, object: K, uid: Option<&Uid>) -> kube::Result<K>
 where
     K: Clone + Serialize + DeserializeOwned + std::fmt::Debug,
@@ -520,7 +522,7 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Returns the object as it is then, unless it is being deleted.
+    /// Sends the request. Returns the object afterwards, unless it is being deleted.
     async fn send(self) -> kube::Result<Option<Item>> {
         match self.target.kind {
             ApiKind::Organization => self.cluster::<api::Organization, _>(Item::Organization).await,
@@ -567,7 +569,7 @@ impl Request<'_> {
     }
 }
 
-/// `None` for what is being deleted.
+/// `None` if the object is being deleted.
 fn record<K, R>(object: Guarded<K>, item: fn(R) -> Item) -> Option<Item>
 where
     K: kube::Resource<DynamicType = ()>,

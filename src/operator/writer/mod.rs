@@ -1,8 +1,8 @@
-//! The writer: the one place from which anything is written to the API server.
+//! The writer: the only part that writes to the API server.
 //!
-//! Everything is begun at once, but for statuses and labels, of which no more than so many are. How much else is under way,
-//! and in which order, the engine decides (see its work queue and write budget). A write that meets something unexpected looks at what is there and
-//! reports it; what to do about it is decided again by the engine.
+//! It begins every request at once, except for statuses, labels and reads, of which a limited number is in flight. The
+//! engine decides the number and the order of all others (see its work queue and write budget). After an unexpected
+//! answer, the writer reads the object and reports it; the engine decides how to proceed.
 
 mod apply;
 
@@ -26,7 +26,7 @@ use crate::core::records;
 use crate::core::suspended::TEXTS;
 use crate::core::uid::Uid;
 
-/// Something to write.
+/// A request to write.
 #[derive(Debug)]
 pub enum WriteRequest {
     /// A native object.
@@ -35,59 +35,60 @@ pub enum WriteRequest {
     Claim(Claim),
     /// The list of suspended users.
     Suspended {
-        /// Of the ConfigMap: one that is gone is not recreated.
+        /// The UID of the ConfigMap: a deleted one is not recreated.
         uid: Uid,
-        #[allow(missing_docs)]
+        /// The texts of the ConfigMap.
         texts: [String; TEXTS],
     },
     /// The record of decisions.
     Keep {
-        /// Of the ConfigMap: one that is gone is not recreated.
+        /// The UID of the ConfigMap: a deleted one is not recreated.
         uid: Uid,
-        #[allow(missing_docs)]
+        /// The text of the ConfigMap.
         text: String,
     },
-    /// The label of a User who was suspended a moment ago comes off.
+    /// Removes the label from a User that is now on the list of suspended users.
     Unlabel {
-        #[allow(missing_docs)]
+        /// The handle of the User.
         handle: Name,
-        /// Of the User as it was when it was found on a list: who was activated and suspended again since keeps the label.
+        /// The version of the User when it was found on the list: a user that was activated and suspended again since
+        /// keeps the label.
         version: u64,
     },
-    /// An Event on a ConfigMap of the chart that cannot be read.
+    /// Sends an Event about an unreadable ConfigMap of the chart.
     Unread {
         /// Its name.
         map: &'static str,
-        #[allow(missing_docs)]
+        /// The UID of the ConfigMap; empty if it does not exist.
         uid: Uid,
-        #[allow(missing_docs)]
+        /// The error.
         why: String,
     },
-    /// A status, and the Event that goes with it, if any.
+    /// Writes a status, and sends its Event if it has one.
     Status {
-        #[allow(missing_docs)]
+        /// The object with this status.
         target: ApiRef,
-        #[allow(missing_docs)]
+        /// The document to apply.
         document: Value,
-        /// What it says that was not so before.
+        /// News for people in this status.
         news: Option<News>,
-        /// What the object weighs: the answer brings all of it.
+        /// The object's weight: the answer contains the whole object.
         weight: usize,
     },
-    /// An object for which there was no room is read again.
+    /// Reads an object again for which there was no room.
     Read {
-        #[allow(missing_docs)]
+        /// The object to read.
         target: ApiRef,
-        #[allow(missing_docs)]
+        /// The weight of the object.
         weight: usize,
     },
 }
 
-/// An object of this weight takes one more of the places for statuses: the places are a limit to memory too.
+/// An object takes a place for statuses for each so many bytes of its weight: the places also limit memory.
 const WEIGHT_OF_A_PLACE: usize = 64 * 1024;
 
 impl WriteRequest {
-    /// How metrics call it.
+    /// The label in metrics.
     fn verb(&self) -> &'static str {
         match self {
             WriteRequest::Native(Write::Create { .. }) => "create",
@@ -116,7 +117,7 @@ impl WriteRequest {
         }
     }
 
-    /// How many of the places for statuses it takes; `None` for what begins at once.
+    /// How many places for statuses it takes; `None` if it begins at once.
     fn places(&self, most: usize) -> Option<usize> {
         match self {
             WriteRequest::Unlabel { .. } => Some(1),
@@ -132,44 +133,44 @@ impl WriteRequest {
     }
 }
 
-/// What a status says about `Ready` that people should notice.
+/// News about `Ready` in a status.
 #[derive(Debug)]
 pub struct News {
     /// It is ready.
     pub good: bool,
-    #[allow(missing_docs)]
+    /// The reason of the condition.
     pub reason: &'static str,
-    #[allow(missing_docs)]
+    /// The message of the condition.
     pub message: String,
-    /// It was otherwise before, or is seen for the first time and not ready: that is logged.
+    /// The condition changed, or is false from the beginning: that is logged.
     pub changes: bool,
-    /// An Event goes with it.
+    /// Send an Event as well.
     pub event: bool,
 }
 
-/// What became of it.
+/// The result of a request.
 #[derive(Debug)]
 pub enum WriteResult {
-    /// Of a native object.
+    /// Result for a native object.
     Native(NativeRef, Outcome),
-    /// Of a claim.
+    /// Result for a claim.
     Claim(Name, Result<records::Namespace, Failure>),
-    /// Of an object that was read again.
+    /// Result of reading an object again.
     Read(ApiRef, Result<Box<Item>, Failure>),
-    /// Of a status: the object as it is now.
+    /// Result for a status: the object afterwards.
     Status(ApiRef, Result<Box<Item>, Failure>),
-    /// Of the list of suspended users.
+    /// Result for the list of suspended users.
     Suspended(Result<OwnConfigMap, Failure>),
-    /// Of the record of decisions.
+    /// Result for the record of decisions.
     Kept(Result<OwnConfigMap, Failure>),
-    /// An Event is on its way.
+    /// An Event is being sent.
     Unread,
-    /// Of a User's label.
+    /// Result for a User's label.
     Unlabelled(Name, Result<(), Failure>),
 }
 
 impl WriteResult {
-    /// What was answered, and its version.
+    /// The kind and version of the answer.
     fn saw(&self) -> Option<(Kind, u64)> {
         match self {
             WriteResult::Native(key, Outcome::Is(observed) | Outcome::Altered(observed) | Outcome::Found(observed)) => {
@@ -183,54 +184,54 @@ impl WriteResult {
     }
 }
 
-/// What became of a write to a native object.
+/// The result of writing a native object.
 #[derive(Debug)]
 pub enum Outcome {
-    /// This is there now, as it was written.
+    /// The object as it is now, equal to the write.
     Is(Observed),
-    /// This is there now, and it is not what was written: something between us and the store changed it.
+    /// The object as it is now, different from the write: cluster admission changed it.
     Altered(Observed),
-    /// The write was in conflict with this, which is there now.
+    /// The object as it is now; the write was in conflict with it.
     Found(Observed),
-    /// It is not there (any more); the UID is the one that was written to, if any.
+    /// The object does not exist (any more). The UID is that of the write, if any.
     Gone(Option<Uid>),
-    /// It is there, but not ours.
+    /// The object exists, but is not ours.
     Taken,
-    /// The API server refuses it.
+    /// The API server refuses the write.
     Refused {
-        /// What it said.
+        /// The API server's message.
         message: String,
-        /// Whether the operator may write this kind in this place at all.
+        /// Whether the operator may write this kind here at all.
         authorized: bool,
     },
-    /// It may work another time.
+    /// A later attempt may succeed.
     Failed {
-        #[allow(missing_docs)]
+        /// The error.
         message: String,
-        /// Whether the API server said so, and is not overwhelmed: a webhook of the cluster may be what does not work. Of what
-        /// takes access away also that it gave up waiting.
+        /// Whether the API server itself answered and is not overloaded, so that a webhook of the cluster may be at
+        /// fault. For a revocation this includes a timeout of the API server.
         answered: bool,
     },
     /// This replica does not lead.
     NotLeading,
 }
 
-/// Why something beside native objects was not written.
+/// Why another object was not written.
 #[derive(Debug)]
 pub enum Failure {
     /// The object is gone.
     Gone,
     /// Somebody else wrote it meanwhile.
     Conflict(String),
-    /// The API server says no.
+    /// The API server refuses the write.
     Refused(String),
-    /// It may work another time.
+    /// A later attempt may succeed.
     Failed(String),
     /// This replica does not lead.
     NotLeading,
 }
 
-/// Writes what it is given, until nobody can give it anything any more.
+/// Carries out requests until their sender is gone.
 pub(super) async fn run(
     applier: Applier,
     most_statuses: usize,
@@ -268,7 +269,7 @@ pub(super) async fn run(
                 None => return,
             }
         }
-        // What waits for a place waits for the end of a doubt, too. The engine asks for nothing else meanwhile.
+        // Requests that wait for a place also wait for the end of a doubt. The engine sends no others meanwhile.
         let is_in_doubt = state.borrow_and_update().is_in_doubt();
         while waiting.front().is_some_and(|(places, _)| !is_in_doubt && taken + places <= most_statuses)
             && let Some((places, job)) = waiting.pop_front()

@@ -1,4 +1,4 @@
-//! A label adds a ClusterRole to a ceiling: for people who may `override` that ClusterRole.
+//! A label adds a ClusterRole to a ceiling, which requires `override` on that ClusterRole.
 
 use super::{Site, VALUES};
 use crate::support::text;
@@ -36,7 +36,7 @@ fn nobody_widens_a_ceiling_with_a_label_alone() {
         eve.does(&["label", "clusterrole", "mine", &format!("{key}=false")]);
     }
 
-    // One that an administrator put there.
+    // One that an administrator labelled.
     cluster.apply(&role("theirs", &format!(", labels: {{{label}: 'true'}}"), secrets));
     let json = |patch: &'static str| ["patch", "clusterrole", "theirs", "--type=json", "-p", patch];
     let rule =
@@ -57,7 +57,7 @@ fn nobody_widens_a_ceiling_with_a_label_alone() {
     cluster.eventually("Kubernetes collects what the administrator labelled", || holds("secrets"));
     assert!(!holds("nodes"));
 
-    // With the verb, on this one. The control plane collects as before.
+    // With the verb, on this one. The control plane aggregates as before.
     eve.holds("", "[{apiGroups: [rbac.authorization.k8s.io], resources: [clusterroles], resourceNames: [theirs], verbs: [override]}]");
     eve.does(&json(rule));
     cluster.eventually("Kubernetes collects the new rule", || holds("nodes"));

@@ -1,4 +1,5 @@
-//! Holders of the catalog's word `configuration` change one text of one ConfigMap, and cannot keep others from changing it back.
+//! Holders of the catalog's word `configuration` can change one text of one ConfigMap, and cannot keep others from
+//! changing it back.
 
 use super::{Person, Site, VALUES};
 use crate::support::manifests::{site_binding, users};
@@ -31,7 +32,7 @@ fn a_site_manager_who_puts_nonsense_into_the_settings_does_not_lock_the_administ
     they_change_the_settings(&mo);
     they_change_nothing_else(&mo);
 
-    // Whatever they wrote, the administrator and the chart write over it.
+    // The administrator and the chart can overwrite anything that they wrote.
     mo.does(&words(&change(&settings("broken: [text"))));
     let mut both: serde_json::Value = serde_json::from_str(&settings("still: [broken")).unwrap();
     both["immutable"] = true.into();
@@ -67,7 +68,7 @@ fn they_change_nothing_else(mo: &Person) {
     let owner = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"gone","uid":"u"}]}}"#;
     for patch in [
         &settings(&"x".repeat(16_385)),
-        // Bytes count, not letters.
+        // The limit is in bytes, not in letters.
         &settings(&"é".repeat(8_193)),
         r#"{"data":{"config.yaml":null}}"#,
         r#"{"data":null}"#,

@@ -1,4 +1,4 @@
-//! The default organization stays while there is another one.
+//! The default organization cannot be deleted while there is another one.
 
 use super::{Site, VALUES};
 use crate::support::manifests::organization;
@@ -25,7 +25,7 @@ fn the_default_organization_goes_last() {
         eve.holds("", DELETE);
         eve.soon_may_not(&[&delete[..], &["alpha"]].concat(), DEFAULT);
         eve.may_not(&[&delete[..], &["alpha"]].concat(), "(beta, for example)");
-        // It is what the operator found, not what somebody says.
+        // The operator's record counts, not the request.
         eve.does(&[
             "patch",
             "organizations.bailiwick.dev",
@@ -40,7 +40,7 @@ fn the_default_organization_goes_last() {
         eve.does(&["patch", "organizations.bailiwick.dev", "alpha", "--type=merge", "-p", owner]);
         eve.may_not(&["delete", "--raw", "/apis/bailiwick.dev/v1alpha1/organizations"], DEFAULT);
     }
-    // Nor does anybody else delete it, with whatever right: not the administrator, and not the garbage collector.
+    // Nobody else can delete it either, with any right: neither the administrator nor the garbage collector.
     let refused = site.cluster.kubectl(&["delete", "organizations.bailiwick.dev", "alpha"]);
     super::refused(crate::support::outcome(refused), DEFAULT, "the administrator");
     assert!(site.cluster.exists(&["organizations.bailiwick.dev", "alpha"]));
@@ -53,13 +53,13 @@ fn the_default_organization_goes_last() {
         r#"{"metadata":{"ownerReferences":null}}"#,
     ]);
 
-    // Another one is the default: this one can go.
+    // Another one is the default, so this one can be deleted.
     site.cluster.apply(&organization("gamma", "{default: true}"));
     default_is(&site, "gamma");
     let eve = site.person("eve");
     eve.does(&[&delete[..], &["alpha"]].concat());
     eve.may_not(&[&delete[..], &["gamma"]].concat(), "Organization gamma is the default one");
-    // One that is about to go is no other.
+    // A terminating one does not count as another.
     let hold = r#"{"metadata":{"finalizers":["example.com/hold"]}}"#;
     site.cluster.run(&["patch", "organizations.bailiwick.dev", "beta", "--type=merge", "-p", hold]);
     eve.does(&[&delete[..], &["beta", "--wait=false"]].concat());
@@ -74,7 +74,7 @@ fn the_default_organization_goes_last() {
         "-p",
         r#"{"metadata":{"finalizers":null}}"#,
     ]);
-    // Uninstalling: all, with nobody to say which is the default.
+    // Uninstalling: all of them, and no operator records a default.
     site.cluster.apply(&organization("alpha", "{default: true}"));
     default_is(&site, "alpha");
     site.cluster.stop_operator();

@@ -1,5 +1,5 @@
-//! The garbage collector deletes what somebody once gave an owner, when that owner is gone. Nobody asks whether that
-//! somebody may delete what the object has become since.
+//! The garbage collector deletes an object when the owner that somebody once gave it is gone. Nothing checks whether
+//! that user may delete what the object has become since.
 
 use super::{Site, VALUES, pod};
 use crate::support::manifests::{binding, group, organization, site_binding, users};
@@ -8,7 +8,7 @@ use crate::support::{Question, RELEASE};
 const TENANT: &str =
     "[{apiGroups: [''], resources: [configmaps, serviceaccounts], verbs: [get, create, update, patch, delete]}]";
 
-/// An owner reference to an object that exists, until it does not.
+/// An owner reference to an existing object that is deleted later.
 fn owned_by(site: &Site, kind: &str, arguments: &[&str]) -> String {
     let owner = site.cluster.get(arguments);
     let version = owner["apiVersion"].clone();
@@ -18,7 +18,7 @@ fn owned_by(site: &Site, kind: &str, arguments: &[&str]) -> String {
     .to_string()
 }
 
-/// How often a policy has refused something.
+/// The number of refusals by a policy.
 fn refusals(site: &Site, policy: &str) -> u64 {
     let metrics = site.cluster.run(&["get", "--raw", "/metrics"]);
     let of_policy = metrics.lines().filter(|line| {
@@ -29,7 +29,7 @@ fn refusals(site: &Site, policy: &str) -> u64 {
     of_policy.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
 }
 
-/// Deletes an owner, and waits until the garbage collector has tried to delete what it owns.
+/// Deletes an owner, and waits until the garbage collector has tried to delete its dependents.
 fn refuses_the_garbage_collector(site: &Site, policy: &str, owner: &[&str], deletes: impl Fn(&[&str])) {
     let before = refusals(site, policy);
     deletes(&[&["delete"], owner].concat());
@@ -86,12 +86,12 @@ fn an_owner_from_before_the_privilege_is_no_way_to_delete_a_privileged_group() {
     let members = r#"{"spec":{"members":["ned@example.com"]}}"#;
     controller
         .may_not(&["-n", "alpha", "patch", "groups.bailiwick.dev", "crew", "--type=merge", "-p", members], refused);
-    // Of references, it may clear away those whose owners are gone, and add none.
+    // It may remove references to deleted owners, and add none.
     controller.may_not(&["-n", "alpha", "patch", "groups.bailiwick.dev", "crew", "--type=merge", "-p", &beta], refused);
     let none = r#"{"metadata":{"ownerReferences":null}}"#;
     uma.may_not(&["-n", "alpha", "patch", "groups.bailiwick.dev", "crew", "--type=merge", "-p", none], refused);
     controller.does(&["-n", "alpha", "patch", "groups.bailiwick.dev", "crew", "--type=merge", "-p", none]);
-    // A namespace still goes with all that is in it.
+    // A namespace is still deleted with its contents.
     cluster.run(&["delete", "namespace", "beta", "--timeout=60s"]);
 }
 
@@ -103,7 +103,7 @@ fn an_owner_from_before_the_guard_is_no_way_to_delete_what_is_guarded() {
     eve.holds("alpha", TENANT).holds(RELEASE, TENANT);
     eve.soon_may_not(&["-n", RELEASE, "delete", "configmap", "bailiwick-bounds"], "belongs to the installation");
 
-    // A guarded ServiceAccount: recreated without its label, anybody could borrow what it holds.
+    // A guarded ServiceAccount: recreated without its label, anybody could use its rights.
     for name in ["leash", "theirs"] {
         eve.does(&["-n", "alpha", "create", "configmap", name]);
     }
@@ -111,10 +111,10 @@ fn an_owner_from_before_the_guard_is_no_way_to_delete_what_is_guarded() {
     eve.does(&["-n", "alpha", "create", "serviceaccount", "deployer"]);
     eve.does(&["-n", "alpha", "patch", "serviceaccount", "deployer", "--type=merge", "-p", &leash]);
     cluster.run(&["-n", "alpha", "label", "serviceaccount", "deployer", "bailiwick.dev/guarded=true"]);
-    // What the chart took over from somebody; what it makes itself is guarded from the beginning.
+    // An object that the chart took over; those that it creates are guarded from the beginning.
     eve.does(&["-n", "alpha", "patch", "configmap", "theirs", "--type=merge", "-p", &leash]);
     cluster.run(&["-n", "alpha", "label", "configmap", "theirs", "app.kubernetes.io/part-of=bailiwick"]);
-    // What the control plane makes for it has its labels too, and comes and goes.
+    // Objects that the control plane derives from it have its labels too, and come and go.
     let labelled = "labels: {app.kubernetes.io/part-of: bailiwick}, name: ";
     cluster.apply(&pod("alpha", "copy", "serviceAccountName: default").replacen("name: ", labelled, 1));
     cluster.run(&["-n", "alpha", "patch", "pod", "copy", "--type=merge", "-p", &leash]);
@@ -128,7 +128,8 @@ fn an_owner_from_before_the_guard_is_no_way_to_delete_what_is_guarded() {
         assert!(cluster.exists(&["-n", "alpha", kind]), "{kind}");
     }
 
-    // What has no namespace: the release namespace, from before the installation, a definition, and a part of a ceiling.
+    // Cluster-scoped objects: the release namespace from before the installation, a definition, and a part of a
+    // ceiling.
     let label = "bailiwick.dev/aggregate-to-grantable=true";
     cluster.run(&["create", "clusterrole", "part", "--verb=get", "--resource=pods"]);
     for (kind, name, policy) in [
@@ -146,11 +147,11 @@ fn an_owner_from_before_the_guard_is_no_way_to_delete_what_is_guarded() {
         refuses_the_garbage_collector(&site, policy, &["clusterrole", "leash"], delete);
         assert!(cluster.get(&[kind, name])["metadata"]["deletionTimestamp"].is_null(), "{kind}/{name}");
     }
-    // A namespace with guarded objects in it goes.
+    // A namespace with guarded objects can be deleted.
     cluster.run(&["delete", "namespace", "alpha", "--timeout=60s"]);
 }
 
-/// While no operator runs, a manager keeps no access by a finalizer on the binding that gives it.
+/// While no operator runs, a finalizer on the binding does not let a manager keep access.
 #[test]
 fn no_finalizer_keeps_the_garbage_collector_from_taking_access_away() {
     let mut site = Site::with_operator(VALUES);
@@ -176,13 +177,13 @@ fn no_finalizer_keeps_the_garbage_collector_from_taking_access_away() {
             refused,
         );
     }
-    // One that somebody with the right has put there may go and stay, and is no way to another one.
+    // An existing one from an authorized user may stay or go, and does not allow another one.
     let patch = |list: &str| format!(r#"{{"metadata":{{"finalizers":{list},"labels":{{"a":"b"}}}}}}"#);
     cluster.run(&[&binding[..], &[&patch(r#"["example.com/theirs"]"#), "--type=merge"]].concat());
     zoe.does(&[&binding[..], &[r#"{"metadata":{"labels":{"c":"d"}}}"#, "--type=merge"]].concat());
     zoe.may_not(&[&binding[..], &[&patch(r#"["example.com/theirs","orphan"]"#), "--type=merge"]].concat(), refused);
     zoe.does(&[&binding[..], &[&patch("null"), "--type=merge"]].concat());
-    // A client that says nothing of dependents.
+    // A client that does not mention dependents.
     cluster.run(&["delete", "--raw", "/apis/bailiwick.dev/v1alpha1/namespaces/alpha/rolebindings/managers"]);
     cluster.cannot(&manager, &["update customroles.bailiwick.dev"]);
 }

@@ -1,4 +1,4 @@
-//! A ServiceAccount that is guarded is borrowed by nobody: not by a workload of any kind, and not by a token.
+//! Nobody can use a guarded ServiceAccount: neither through a workload of any kind, nor through a token.
 
 use super::{Person, Site, VALUES, pod, pod_spec};
 use crate::support::RELEASE;
@@ -11,7 +11,7 @@ const EVERYTHING_THAT_RUNS: &str = r#"[
 const USE: &str = "[{apiGroups: [''], resources: [serviceaccounts], resourceNames: [deployer], verbs: [use]}]";
 const GUARDED: &str = "ServiceAccount alpha/deployer is guarded: eve needs the verb \"use\" on it";
 
-/// Every built-in kind that makes Pods, with the Pod's `spec` in its place.
+/// Every built-in kind that creates Pods, with the Pod's `spec` in its place.
 fn workloads(spec: &str) -> Vec<(&'static str, String)> {
     let template = format!("{{metadata: {{labels: {{a: b}}}}, spec: {spec}}}");
     let always = |version: &str, kind: &str, more: &str| {
@@ -91,7 +91,7 @@ fn no_kind_of_workload_names_it(eve: &Person) {
             eve.may_not_create(&object, GUARDED);
         }
     }
-    // Another one, or none, is as before; and one is not changed into the other.
+    // Another one, or none, works as before; but changing one into the other does not.
     for (kind, object) in workloads(&pod_spec("serviceAccountName: plain")) {
         eve.creates(&object);
         eve.does(&["-n", "alpha", "label", kind, "trial", "x=y"]);
@@ -110,7 +110,7 @@ fn no_kind_of_workload_names_it(eve: &Person) {
     }
     let nameless = pod("alpha", "trial", "serviceAccountName: deployer").replace("name: trial", "generateName: trial-");
     eve.may_not_create(&nameless, GUARDED);
-    // The same name in another namespace is another one.
+    // The same name in another namespace is another ServiceAccount.
     eve.creates(&pod("beta", "trial", "serviceAccountName: deployer"));
 }
 
@@ -139,7 +139,7 @@ fn no_token_is_made_for_it(eve: &Person) {
         ],
         GUARDED,
     );
-    // A Secret of its name is not it.
+    // A Secret with its name is something else.
     eve.does(&["-n", "alpha", "create", "secret", "generic", "deployer"]);
     eve.does(&["-n", "alpha", "annotate", "secret", "deployer", "kubernetes.io/service-account.name=deployer"]);
     eve.does(&["-n", "alpha", "delete", "secret", "deployer"]);
@@ -178,7 +178,7 @@ fn what_runs_as_it_is_not_changed(eve: &Person) {
     eve.may_not(&patch, GUARDED);
     let image = r#"[{"op":"replace","path":"/spec/containers/0/image","value":"mine"}]"#;
     eve.may_not(&["-n", "alpha", "patch", "pod", "running", "--type=json", "-p", image], GUARDED);
-    // A label, and the end of it, borrow nothing.
+    // Adding or removing a label does not use it.
     eve.does(&["-n", "alpha", "label", "pod", "running", "x=y"]);
     eve.does(&["-n", "alpha", "delete", "pod", "running", "--force"]);
 }
@@ -187,7 +187,7 @@ fn nobody_borrows_the_operators(eve: &Person) {
     let guarded = "ServiceAccount bailiwick-system/bailiwick is guarded: eve needs the verb \"use\" on it";
     eve.may_not_create(&pod(RELEASE, "trial", "serviceAccountName: bailiwick"), guarded);
     eve.may_not(&["-n", RELEASE, "create", "token", "bailiwick"], guarded);
-    // Here two policies refuse, and either may speak.
+    // Two policies refuse this, and either may answer.
     eve.may_not(&["-n", RELEASE, "delete", "serviceaccount", "bailiwick"], "ValidatingAdmissionPolicy");
     eve.creates(&pod(RELEASE, "trial", "serviceAccountName: default"));
 }
@@ -202,20 +202,20 @@ fn kubernetes_itself_goes_on_with_what_was_admitted() {
     cluster.run(&["-n", "alpha", "label", "serviceaccount", "deployer", "bailiwick.dev/guarded=true"]);
     let runs = pod("alpha", "trial", "serviceAccountName: deployer");
     eve.soon_may_not_create(&runs, GUARDED);
-    // The controllers that make Pods do not run here: so what they would do, with an identity of theirs.
+    // The controllers that create Pods do not run here, so this simulates them with an identity of theirs.
     let controller = site.service_account("kube-system", "default");
     controller.holds("alpha", EVERYTHING_THAT_RUNS);
     controller.creates(&runs);
     let node = site.person_in("system:node:one", &["system:nodes"]);
     node.holds("alpha", EVERYTHING_THAT_RUNS);
-    // The API server binds such a token to the Pod, and asks more of a node than we do.
+    // The API server binds such a token to the Pod, and requires more of a node than we do.
     let answer = node.tries(&["-n", "alpha", "create", "token", "deployer"]);
     assert!(!format!("{answer:?}").contains("is guarded"), "{answer:?}");
-    // The chart's own Deployment names a guarded one: the administrator who installed it goes on doing so.
+    // The chart's own Deployment names a guarded one: the administrator can still install it.
     let output =
         cluster.helm_upgrade("{namespaceWhitelist: [alpha, beta], replicas: 1, defaultOrganization: {create: false}}");
     assert!(output.status.success(), "{}", crate::support::text(&output));
-    // And a namespace with a guarded one in it goes.
+    // And a namespace with a guarded one can be deleted.
     cluster.run(&["create", "namespace", "gamma"]);
     cluster.run(&["-n", "gamma", "create", "serviceaccount", "deployer"]);
     cluster.run(&["-n", "gamma", "label", "serviceaccount", "deployer", "bailiwick.dev/guarded=true"]);

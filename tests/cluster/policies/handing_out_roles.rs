@@ -1,4 +1,4 @@
-//! Who hands out which role: `bind`, as the built-in roles have it, and on every way by which a role reaches somebody.
+//! Assigning roles: `bind` in the built-in roles, on every path by which a role reaches a subject.
 
 use super::{Site, VALUES};
 use crate::support::Question;
@@ -66,7 +66,7 @@ fn a_manager_hands_out_the_roles_of_the_organization(site: &Site) {
     }
     mia.creates(&custom_role("alpha", "reader", READS));
     mia.creates(&binding("alpha", "readers", "CustomRole/reader", NOBODY));
-    // Not there yet is no reason.
+    // A missing role is no obstacle.
     mia.creates(&binding("alpha", "early", "CustomRole/not-there-yet", NOBODY));
     mia.creates(&binding("alpha", "x", "CustomRole/reader", NOBODY).replace("name: x", "generateName: more-"));
     for role in ["wide", "owner", "auditor", "site-admin", "user-admin", "not-there-yet"] {
@@ -75,12 +75,12 @@ fn a_manager_hands_out_the_roles_of_the_organization(site: &Site) {
             &(needs_bind("SiteRole", role, "mia") + " in namespace alpha"),
         );
     }
-    // Another organization's are not hers: the API server says so before any policy is asked.
+    // Another organization's are not hers: the API server refuses before any policy runs.
     mia.may_not_create(
         &binding("beta", "trial", "SiteRole/organization-member", NOBODY),
         "cannot create resource \"rolebindings\"",
     );
-    // Nor are they with the right to write there, as long as `bind` is hers in alpha only.
+    // Nor with the right to write there, while she has `bind` in alpha only.
     let pat = site.person(&who("pat"));
     pat.holds("beta", WRITES)
         .holds("alpha", "[{apiGroups: [bailiwick.dev], resources: [siteroles, customroles], verbs: [bind]}]");
@@ -96,7 +96,7 @@ const WRITES: &str = "[{apiGroups: [bailiwick.dev], resources: [groups, rolebind
 
 fn the_sites_people_hand_out_what_is_theirs(site: &Site) {
     let (max, otto, sid) = (site.person(&who("max")), site.person(&who("otto")), site.person(&who("sid")));
-    // A site-manager has no right to write SiteRoleBindings; with it, `bind` decides.
+    // A site-manager may not write SiteRoleBindings; with that right, `bind` decides.
     max.holds("", "[{apiGroups: [bailiwick.dev], resources: [siterolebindings], verbs: [create, get, update, patch]}]");
     max.creates(&site_binding("auditors", "auditor", NOBODY));
     max.creates(&binding("beta", "managers", "SiteRole/organization-manager", NOBODY));
@@ -116,7 +116,7 @@ fn the_sites_people_hand_out_what_is_theirs(site: &Site) {
     );
     sid.creates(&site_binding("by-sid", "site-admin", NOBODY));
     sid.creates(&site_binding("early", "not-there-yet", NOBODY));
-    // A Group of that many is no hindrance, and says so at the end.
+    // A thousand subjects neither exceed the cost limit of the policy nor hide the missing right.
     let many: Vec<String> = (0..1_000).map(|n| format!("User/user-{n}@example.com")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     otto.may_not_create(&site_binding("trial", "site-admin", &many), &needs_bind("SiteRole", "site-admin", "otto"));
@@ -149,7 +149,7 @@ fn the_way_it_is_written_makes_no_difference(site: &Site) {
         .concat(),
     );
 
-    // What somebody else handed out is not widened by who could not have.
+    // Only a user that could have assigned the role may extend another's assignment.
     site.cluster.apply(&binding("alpha", "wides", "SiteRole/wide", NOBODY));
     let add = r#"[{"op":"add","path":"/spec/subjects/-","value":{"kind":"User","name":"mia@example.com"}}]"#;
     mia.may_not(&["-n", "alpha", "patch", kind, "wides", "--type=json", "-p", add], &refused);
@@ -166,7 +166,7 @@ fn the_way_it_is_written_makes_no_difference(site: &Site) {
         ],
         &refused,
     );
-    // A label needs nothing, nor does taking it away.
+    // Adding and removing a label requires nothing.
     mia.does(&["-n", "alpha", "label", kind, "wides", "a=b"]);
     let status = ["--subresource=status", "--type=merge", "-p"];
     let pat = site.person(&who("pat"));
@@ -177,7 +177,7 @@ fn the_way_it_is_written_makes_no_difference(site: &Site) {
     mia.does(&["-n", "alpha", "delete", kind, "wides"]);
 }
 
-/// The operator takes a binding that is younger than the Group that it names at its word.
+/// The operator trusts a binding that is younger than the Group that it names.
 fn writing_the_same_again_is_writing(site: &Site) {
     let ned = site.person(&who("ned"));
     ned.holds("alpha", WRITES);
@@ -198,7 +198,7 @@ fn writing_the_same_again_is_writing(site: &Site) {
     ]);
     ned.may_not_with(&["apply", "--server-side", "--field-manager=ned"], &crew, &refused);
     let mut later = site.cluster.get(&["-n", "alpha", kind, "crew", "--show-managed-fields"]);
-    // A write that changes nothing but times is none at all.
+    // A write that changes only times is no change.
     later["metadata"]["labels"]["a"] = "c".into();
     for entry in later["metadata"]["managedFields"].as_array_mut().unwrap() {
         entry["time"] = "2040-01-01T00:00:00Z".into();
@@ -255,7 +255,7 @@ fn custom_roles(site: &Site) {
     mia.creates(&custom_role("alpha", "x", READS).replace("name: x", "generateName: x-"));
     let twenty: Vec<String> = (0..20).map(custom).collect();
     mia.creates(&custom_role("alpha", "twenty", &inherits(&twenty)));
-    // As much as one policy can be made to ask.
+    // The most requests that one policy can make.
     let bind = "{apiGroups: [bailiwick.dev], resources: [siteroles], resourceNames: [organization-manager, organization-member], verbs: [bind]}";
     let read = "{apiGroups: [apps], resources: [deployments, statefulsets], verbs: [get, list, watch, create, update, patch, delete]}";
     let rules = [vec![read; 99], vec![bind]].concat().join(", ");
@@ -272,7 +272,7 @@ fn custom_roles(site: &Site) {
             &refused,
         );
     }
-    // A role whose holders hand out the site's roles reaches as far as those do.
+    // A role whose holders assign the site's roles reaches as far as those do.
     let rule = |names: &str| {
         format!("{{rules: [{{apiGroups: [bailiwick.dev], resources: [siteroles]{names}, verbs: [bind]}}]}}")
     };
@@ -286,7 +286,7 @@ fn custom_roles(site: &Site) {
         "{rules: [{apiGroups: [bailiwick.dev], resources: [customroles, groups], verbs: [bind]}]}",
     ));
 
-    // Writing without `bind` is for one's own roles, if those are named.
+    // Writing without `bind` is for one's own roles, if they are named.
     let pat = site.person(&who("pat"));
     pat.holds("alpha", WRITES).holds(
         "alpha",
@@ -349,7 +349,7 @@ fn site_roles(site: &Site) {
         names[position] = "owner".into();
         let wider = role("theirs", &names);
         let refused = format!("spec.inherits[{position}]: inheriting owner is handing it out");
-        // (Applied, it would be merged with what is there.)
+        // (An apply would merge it with the existing list.)
         let patch = format!(r#"[{{"op":"replace","path":"/spec/inherits/{position}","value":"owner"}}]"#);
         pat.may_not(&["patch", "siteroles.bailiwick.dev", "theirs", "--type=json", "-p", &patch], &refused);
         pat.may_not_with(&["replace"], &wider, &refused);
@@ -369,7 +369,8 @@ fn site_roles(site: &Site) {
     sid.holds("", "[{apiGroups: [bailiwick.dev], resources: [siteroles], verbs: [get, create, update, patch]}]");
     sid.creates(&role("any", &["owner".to_owned(), "not-there-yet".to_owned()]));
 
-    // A role that hands out roles is for who may hand out all of them; who may write it goes on writing everything else of it.
+    // A role that assigns roles requires the right to assign all of them; its other writers can still change the rest
+    // of it.
     let binds = "[{apiGroups: [bailiwick.dev], resources: [siteroles], resourceNames: [owner], verbs: [bind]}]";
     for field in ["rules", "clusterRules"] {
         let up = site_role("theirs", &format!("{{assignableTo: [Site], {field}: {binds}}}"));
@@ -421,14 +422,14 @@ fn who_is_in_a_group_that_holds_a_privileged_role_is_for_who_may_bind_it() {
     uma.may_not(&change("crew", owner), refused);
     uma.does(&["-n", "alpha", "label", "groups.bailiwick.dev", "crew", "a=b"]);
     uma.does(&["-n", "alpha", "delete", "groups.bailiwick.dev", "plain"]);
-    // With a right to write statuses, the operator says what is true again.
+    // With a right to write statuses: the operator corrects it.
     let manager = Question::of(&who("uma"), "alpha");
     cluster.is_refused(&manager, &["create services"]);
     mia.does(&change("crew", members));
     cluster.can(&manager, &["create services"]);
     otto.does(&change("crew", r#"{"spec":{"members":["zoe@example.com"]}}"#));
     cluster.cannot(&manager, &["create services"]);
-    // What Kubernetes itself clears away goes, and the manager may delete it.
+    // Kubernetes' own cleanup works, and the manager may delete it.
     mia.does(&["-n", "alpha", "delete", "groups.bailiwick.dev", "crew"]);
     cluster.apply(
         &(group("beta", "crew", &["zoe"]) + &binding("beta", "crew", "SiteRole/organization-manager", &["Group/crew"])),

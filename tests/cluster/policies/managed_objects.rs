@@ -1,11 +1,11 @@
-//! What the operator wrote and what the chart installs: changed, removed and imitated by nobody without `override`.
+//! Nobody without `override` can change, delete or imitate the operator's and the chart's objects.
 
 use super::{Person, Site, VALUES, pod};
 use crate::support::manifests::{binding, custom_role, organization, users};
 use crate::support::{Question, RELEASE, text};
 
-/// What a namespace's administrator has in many clusters, and then some: with `bind` and `escalate`, so that nothing but
-/// the policies is in the way.
+/// The rights of a namespace's administrator in many clusters, and more: with `bind` and `escalate`, so that only the
+/// policies stand in the way.
 const NATIVE_ADMIN: &str = r#"[
   {apiGroups: ["", apps, batch, policy, coordination.k8s.io], resources: ["*"],
    verbs: [get, list, create, update, patch, delete, deletecollection]},
@@ -30,7 +30,7 @@ fn what_the_operator_wrote_is_changed_by_nobody_else() {
     );
     site.cluster.can(&Question::of("ada@example.com", "alpha"), &["delete podtemplates"]);
     site.cluster.settle();
-    // Nobody repairs anything now.
+    // No operator repairs anything now.
     site.cluster.stop_operator();
     native_objects_keep_what_they_say(&site);
     what_goes_goes(&site);
@@ -57,7 +57,7 @@ fn native_objects_keep_what_they_say(site: &Site) {
     let refused = |name: &str| format!("{name} follows from ");
     let add = r#"[{"op":"add","path":"/subjects/-","value":{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"eve"}}]"#;
     eve.may_not(&["-n", "alpha", "patch", BINDING, &bound, "--type=json", "-p", add], &refused(&bound));
-    // Not the label first and the rest then, and not by another way of writing.
+    // Not the label first and the rest later, and not with another verb.
     eve.may_not(&["-n", "alpha", "label", BINDING, &bound, "app.kubernetes.io/managed-by-"], &refused(&bound));
     eve.may_not(
         &["-n", "alpha", "label", ROLE, &role, "app.kubernetes.io/managed-by=eve", "--overwrite"],
@@ -78,7 +78,7 @@ fn native_objects_keep_what_they_say(site: &Site) {
     }
     assert_eq!(cluster.native().len(), native.len());
 
-    // Their own they have as before, but not as if it were the operator's.
+    // Their own objects work as before, but not with the operator's labels.
     eve.does(&["-n", "alpha", "create", "role", "own", "--verb=get", "--resource=pods"]);
     eve.does(&["-n", "alpha", "annotate", ROLE, "own", "a=b"]);
     let label = ["-n", "alpha", "label", ROLE, "own", "app.kubernetes.io/managed-by=bailiwick"];
@@ -87,7 +87,7 @@ fn native_objects_keep_what_they_say(site: &Site) {
         .replace(&role, "forged")
         .replace("namespace: alpha", "namespace: alpha, labels: {app.kubernetes.io/managed-by: bailiwick}");
     eve.may_not_create(&forged, OPERATORS_ONLY);
-    // Nor do they take the name that it will need.
+    // Nor can they take the name that it will need.
     eve.may_not_create(&empty.replace(&role, "bailiwick:next"), OPERATORS_ONLY);
     eve.may_not_create(&empty.replace(&format!("name: '{role}'"), "generateName: 'bailiwick:'"), OPERATORS_ONLY);
     eve.does(&["-n", "alpha", "delete", ROLE, "own"]);
@@ -101,7 +101,7 @@ fn native_objects_keep_what_they_say(site: &Site) {
     site.cluster.run(&["-n", "alpha", "annotate", ROLE, &role, "c=d"]);
 }
 
-/// The garbage collector and the namespace controller carry out what somebody was allowed to do.
+/// The garbage collector and the namespace controller carry out authorized deletions.
 fn what_goes_goes(site: &Site) {
     let cluster = &site.cluster;
     let of = |part: &str| {
@@ -130,14 +130,14 @@ fn what_the_chart_installs_is_changed_through_the_chart_only() {
     every_object_of_the_chart_is_kept(&eve);
     nobody_imitates_it(&eve);
     a_namespace_is_its_teams_but_for_the_release_namespace(&site);
-    // Who has `override` on one thing has it on that.
+    // `override` on one object is limited to that object.
     eve.holds(
         RELEASE,
         r#"[{apiGroups: [apps], resources: [deployments], resourceNames: [bailiwick], verbs: [override]}]"#,
     );
     eve.does(&["-n", RELEASE, "annotate", "deployment", "bailiwick", "a=b"]);
     eve.may_not(&["-n", RELEASE, "delete", "configmap", "bailiwick-bounds"], "belongs to the installation");
-    // Helm, by who has everything.
+    // Helm, as a user with all rights.
     let output =
         cluster.helm_upgrade("{namespaceWhitelist: [alpha, beta], replicas: 1, defaultOrganization: {create: false}}");
     assert!(output.status.success(), "{}", text(&output));
@@ -165,7 +165,7 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
             eve.may_not(&[&place[..], &words].concat(), &format!("{name} belongs to the installation of Bailiwick"));
         }
     }
-    // Of two policies that refuse, either may speak.
+    // If two policies refuse, either may answer.
     let all = |kind: &str| format!("/api/v1/namespaces/{RELEASE}/{kind}");
     eve.may_not(&["delete", "--raw", &all("serviceaccounts")], "bailiwick");
     let ours = "?labelSelector=app.kubernetes.io%2Fpart-of%3Dbailiwick";
@@ -174,7 +174,7 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
         &["-n", RELEASE, "scale", "deployment", "bailiwick", "--replicas=0"],
         "bailiwick belongs to the operator of Bailiwick: eve needs",
     );
-    // The metadata, through the back door.
+    // The metadata, through a subresource.
     let owned = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"gone","uid":"u"}]}}"#;
     for metadata in [
         r#"{"metadata":{"labels":{"app.kubernetes.io/part-of":null}}}"#,
@@ -190,23 +190,23 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
     eve.may_not(&[&at_home("", "").0[..], &deployment].concat(), "bailiwick belongs to the installation");
     let release = ["patch", "namespace", RELEASE, "--subresource=status", "--type=merge", "-p", owned];
     eve.may_not(&release, "bailiwick-system belongs to the operator");
-    // Without its finalizer a namespace is gone before what is in it.
+    // Without its finalizer a namespace would be gone before its contents.
     let mut namespace = eve.site.cluster.get(&["namespace", RELEASE]);
     namespace["spec"]["finalizers"] = serde_json::json!([]);
     let path = format!("/api/v1/namespaces/{RELEASE}/finalize");
     let refused = format!("{RELEASE} belongs to the operator of Bailiwick");
     eve.may_not_with(&["replace", "--raw", &path], &namespace.to_string(), &refused);
-    // The status of a definition says whether its kind is served at all.
+    // The status of a definition controls whether its kind is served at all.
     for patch in
         [r#"{"status":{"acceptedNames":{"kind":"User","plural":"others"}}}"#, r#"{"status":{"conditions":[]}}"#]
     {
         let words = ["patch", "crd", "users.bailiwick.dev", "--subresource=status", "--type=merge", "-p", patch];
         eve.may_not(&words, "users.bailiwick.dev belongs to the installation of Bailiwick");
     }
-    // A status is the controllers' business.
+    // Controllers write statuses.
     let status = ["patch", "deployment", "bailiwick", "--subresource=status", "--type=merge", "-p"];
     eve.does(&[&at_home("", "").0[..], &status, &[r#"{"status":{"replicas":0}}"#]].concat());
-    // What Helm remembers is what a rollback applies.
+    // A rollback applies the state that Helm stored.
     let memory = "sh.helm.release.v1.bailiwick.v1";
     let helms = format!("{memory} belongs to the operator of Bailiwick");
     eve.may_not(
@@ -220,7 +220,7 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
         "belongs to the operator of Bailiwick",
     );
     eve.does(&["-n", RELEASE, "create", "secret", "generic", "sh.helm.release.v1.theirs.v1"]);
-    // Beside it, everything is as before.
+    // Other objects beside it work as before.
     eve.does(&["-n", RELEASE, "create", "configmap", "theirs"]);
     eve.does(&["-n", RELEASE, "create", "deployment", "theirs", "--image=example"]);
     eve.does(&["-n", RELEASE, "scale", "deployment", "theirs", "--replicas=0"]);
@@ -228,8 +228,8 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
     eve.does(&["-n", RELEASE, "delete", "configmap", "theirs"]);
 }
 
-/// What carries the labels could not be removed by those who manage the namespace; what carries the operator's selector
-/// would be taken by its Deployment for one of its own.
+/// The managers of the namespace could not remove an object with these labels; and the operator's Deployment would
+/// adopt one with its selector's labels.
 fn nobody_imitates_it(eve: &Person) {
     let label = "labels: {app.kubernetes.io/part-of: bailiwick}, ";
     let posing = "the label app.kubernetes.io/part-of: bailiwick is for the installation of Bailiwick";
@@ -264,7 +264,7 @@ fn nobody_imitates_it(eve: &Person) {
     );
     eve.creates(&stray.replacen("name: ", selected, 1).replace(RELEASE, "alpha"));
     nobody_has_a_controller_imitate_it(eve);
-    // Helm finds what it remembers of a release by these labels.
+    // Helm finds its stored state of a release by these labels.
     let memory = format!(
         "{{apiVersion: v1, kind: Secret, metadata: {{name: theirs, namespace: {RELEASE}, labels: {{owner: helm, name: bailiwick}}}}}}"
     );
@@ -272,7 +272,8 @@ fn nobody_imitates_it(eve: &Person) {
     eve.creates(&memory.replace("name: bailiwick", "name: theirs"));
 }
 
-/// What a controller makes of a template is not asked for again; left behind, the operator's own would take it in.
+/// Controllers' objects from a template are not checked again; orphaned ones would be adopted by the operator's own
+/// controller.
 fn nobody_has_a_controller_imitate_it(eve: &Person) {
     let workload = |version: &str, kind: &str, labels: &str| {
         let restart = if kind.ends_with("Job") { "restartPolicy: Never, " } else { "" };
@@ -304,22 +305,22 @@ fn nobody_has_a_controller_imitate_it(eve: &Person) {
             workload(version, kind, "app.kubernetes.io/name: bailiwick, app.kubernetes.io/instance: bailiwick");
         eve.may_not_create(&imitating, &refusal);
         eve.creates(&workload(version, kind, "app.kubernetes.io/name: theirs"));
-        // Of the others the template, or its labels, cannot change.
+        // The others' templates, or their labels, are immutable.
         if matches!(kind, "CronJob" | "PodTemplate") {
             eve.may_not_with(&["apply", "--server-side", "--force-conflicts"], &imitating, &refusal);
         }
     }
 }
 
-/// Controllers label it, set its Pod Security level, or delete it, as native RBAC says; the record of the claim has a
-/// policy of its own (`namespace_claims.rs`).
+/// Controllers label it, set its Pod Security level, or delete it, as native RBAC allows; the record of the claim has
+/// its own policy (`namespace_claims.rs`).
 fn a_namespace_is_its_teams_but_for_the_release_namespace(site: &Site) {
     let controller = site.person("controller");
     controller.holds(
         "",
         "[{apiGroups: [''], resources: [namespaces, namespaces/status, namespaces/finalize], verbs: ['*']}]",
     );
-    // A chart of before put its label on the namespaces that it created.
+    // An older chart labelled the namespaces that it created.
     for label in ["a=b", "pod-security.kubernetes.io/enforce=restricted", "app.kubernetes.io/part-of=bailiwick", "c=d"]
     {
         controller.does(&["label", "namespace", "alpha", "--overwrite", label]);
@@ -336,8 +337,7 @@ fn a_namespace_is_its_teams_but_for_the_release_namespace(site: &Site) {
         "{apiVersion: v1, kind: Namespace, metadata: {name: more, labels: {app.kubernetes.io/part-of: bailiwick}}}",
     );
     controller.does(&["delete", "namespace", "more", "--wait=false"]);
-    // Kubernetes lets who has every right in a namespace change the Namespace itself; not so the one that the operator
-    // runs in.
+    // Kubernetes lets an administrator of a namespace change the Namespace itself, except for the operator's.
     let nat = site.person("nat");
     site.cluster.run(&["-n", RELEASE, "create", "rolebinding", "nat", "--clusterrole=cluster-admin", "--user=nat"]);
     nat.may_not(&["delete", "namespace", RELEASE], "bailiwick-system belongs to the operator of Bailiwick: nat needs");
@@ -347,7 +347,7 @@ fn a_namespace_is_its_teams_but_for_the_release_namespace(site: &Site) {
         "bailiwick-system belongs to the operator of Bailiwick: nat needs",
     );
     nat.does(&["label", "namespace", RELEASE, "a=b"]);
-    // As before, one with the label of what the chart installs is guarded whole.
+    // As before, one with the chart's label is guarded as a whole.
     site.cluster.run(&["label", "namespace", RELEASE, "app.kubernetes.io/part-of=bailiwick"]);
     nat.may_not(&["label", "namespace", RELEASE, "a=c", "--overwrite"], "belongs to the installation of Bailiwick");
 }
@@ -400,7 +400,7 @@ fn the_operators_pods_and_its_lease_are_left_alone() {
     }
     eve.does(&["-n", RELEASE, "delete", "pod", "other", "--force"]);
 
-    // The Lease, which the operator writes itself, and without labels.
+    // The Lease, which the operator writes itself, without labels.
     let lease = "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: bailiwick, namespace: bailiwick-system}, spec: {holderIdentity: eve}}";
     eve.may_not_create(lease, "bailiwick belongs to the operator of Bailiwick");
     cluster.apply(lease);
@@ -413,7 +413,7 @@ fn the_operators_pods_and_its_lease_are_left_alone() {
     eve.does(&["-n", RELEASE, "delete", "lease", "theirs"]);
 }
 
-/// By default the default organization lives in the release namespace, and its managers have nearly every right there.
+/// By default the default organization holds the release namespace, and its managers have nearly every right there.
 #[test]
 fn the_managers_of_the_default_organization_work_beside_the_operator_and_not_on_it() {
     let site = Site::with_operator("{}");
@@ -426,7 +426,7 @@ fn the_managers_of_the_default_organization_work_beside_the_operator_and_not_on_
     for words in [&["delete", "deployment", "bailiwick"][..], &["delete", "deployments", "--all"]] {
         ada.may_not(&at_home(words), "bailiwick belongs to the installation of Bailiwick");
     }
-    // Two policies refuse these, and either may be the one that says so.
+    // Two policies refuse these, and either may answer.
     for words in [
         &["set", "image", "deployment", "bailiwick", "bailiwick=mine"][..],
         &["patch", "deployment", "bailiwick", "--type=merge", "-p", r#"{"spec":{"replicas":0}}"#],
@@ -437,7 +437,7 @@ fn the_managers_of_the_default_organization_work_beside_the_operator_and_not_on_
     ada.may_not_create(&pod(RELEASE, "mine", "serviceAccountName: bailiwick"), guarded);
     cluster.apply(&pod(RELEASE, "bailiwick-1", "serviceAccountName: default"));
     let refused = ada.connects(RELEASE, "bailiwick-1", "exec?command=ls");
-    // A manager may not `use` workspaces; with that right, the policy is in the way.
+    // A manager may not `use` workspaces; with that right, the policy refuses.
     assert!(refused.unwrap_err().contains("cannot create resource \"pods/exec\""));
     ada.holds(RELEASE, "[{apiGroups: [''], resources: [pods/exec], verbs: [get, create]}]");
     super::refused(
@@ -445,14 +445,14 @@ fn the_managers_of_the_default_organization_work_beside_the_operator_and_not_on_
         "bailiwick-1 belongs to the operator",
         "exec",
     );
-    // Their own work goes on.
+    // Their own work continues.
     ada.does(&at_home(&["create", "deployment", "theirs", "--image=example"]));
     ada.does(&at_home(&["patch", "deployment", "theirs", "--type=merge", "-p", r#"{"spec":{"replicas":3}}"#]));
     ada.creates(&custom_role(RELEASE, "deleter", DELETER));
     ada.creates(&binding(RELEASE, "deleters", "CustomRole/deleter", &["ada"]));
     ada.does(&at_home(&["delete", "deployment", "theirs"]));
     cluster.settle();
-    // And who installed it takes it away.
+    // And the administrator can uninstall it.
     let output =
         cluster.plane.helm(&cluster.admin).args(["uninstall", "bailiwick", "--namespace", RELEASE]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));

@@ -1,6 +1,6 @@
-//! The admission policies, one file each: as the people that they are about, with certificates of their own and rights
-//! that the API server knows, and as the operator with its token. What must be refused is refused with a message that
-//! says what is missing, and what must go on goes on.
+//! The admission policies, one file each: tested as users with certificates and rights that the API server knows, and
+//! as the operator with its token. A refusal has a message that names the missing right, and allowed requests keep
+//! working.
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -21,13 +21,13 @@ mod suspended_everywhere;
 mod suspended_users;
 mod suspending;
 
-/// Two namespaces for organizations, and no organization yet.
+/// Two namespaces for organizations, without any organization.
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}}";
 
-/// What says that a policy did not work at all. `failurePolicy: Fail` refuses then, too, but for the wrong reason.
+/// Signs that a policy did not work at all. `failurePolicy: Fail` refuses then, too, but for the wrong reason.
 const BROKEN: [&str; 4] = ["no such key", "no such overload", "resulted in error", "cost"];
 
-/// A cluster with the chart, where people come and go.
+/// A cluster with the chart and several users.
 struct Site {
     cluster: Cluster,
     given: Cell<u32>,
@@ -42,18 +42,18 @@ impl Site {
         Self { cluster: Cluster::with_operator(values), given: Cell::new(0) }
     }
 
-    /// Somebody with a certificate, who can do nothing yet but what Bailiwick gives them.
+    /// A user with a certificate, and without any rights yet.
     fn person(&self, username: &str) -> Person<'_> {
         self.person_in(username, &[])
     }
 
-    /// The same, in groups as the identity provider asserts them.
+    /// A user in groups from the identity provider.
     fn person_in(&self, username: &str, groups: &[&str]) -> Person<'_> {
         let kubeconfig = self.cluster.plane.user_kubeconfig(username, groups).unwrap();
         Person { site: self, name: username.to_owned(), kubeconfig }
     }
 
-    /// A ServiceAccount, by a token of it.
+    /// A ServiceAccount with a token.
     fn service_account(&self, namespace: &str, name: &str) -> Person<'_> {
         let token = self.cluster.run(&["-n", namespace, "create", "token", name, "--duration", "2h"]);
         let kubeconfig = self.cluster.plane.token_kubeconfig(&format!("{namespace}-{name}"), token.trim()).unwrap();
@@ -65,7 +65,7 @@ impl Site {
         self.service_account(RELEASE, "bailiwick")
     }
 
-    /// Gives a subject native rules (`[{apiGroups: …}]`) in a namespace, or with an empty one at the cluster.
+    /// Grants a subject native rules (`[{apiGroups: …}]`) in a namespace, or in the cluster if that is empty.
     fn give(&self, subject: &str, namespace: &str, rules: &str) {
         let number = self.given.get();
         self.given.set(number + 1);
@@ -81,7 +81,7 @@ impl Site {
     }
 }
 
-/// Somebody who acts with credentials of their own.
+/// A user with credentials.
 struct Person<'a> {
     site: &'a Site,
     name: String,
@@ -89,7 +89,7 @@ struct Person<'a> {
 }
 
 impl Person<'_> {
-    /// Native rules in a namespace, or with an empty one at the cluster.
+    /// Grants native rules in a namespace, or in the cluster if that is empty.
     fn holds(&self, namespace: &str, rules: &str) -> &Self {
         let subject = match self.name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
             Some((home, name)) => format!("{{kind: ServiceAccount, name: {name}, namespace: {home}}}"),
@@ -141,7 +141,7 @@ impl Person<'_> {
         refused(self.tries_with(arguments, yaml), because, &format!("{} {arguments:?} {yaml}", self.name));
     }
 
-    /// Waits until a policy acts: by something that it refuses, and which is not done while it does not.
+    /// Waits until a policy takes effect, with a request that it refuses and that is a dry run until then.
     #[track_caller]
     fn soon_may_not_create(&self, yaml: &str, because: &str) {
         self.soon(because, || self.tries_with(&["create", "--validate=false", "--dry-run=server"], yaml));
@@ -167,7 +167,7 @@ impl Person<'_> {
         );
     }
 
-    /// A connection: whoever is admitted to the Pod learns that it runs nowhere.
+    /// Connects: an admitted client learns that the Pod runs nowhere.
     fn connects(&self, namespace: &str, pod: &str, subresource: &str) -> Result<String, String> {
         self.tries_with(&["create", "--raw", &format!("/api/v1/namespaces/{namespace}/pods/{pod}/{subresource}")], "")
     }
@@ -184,7 +184,7 @@ fn refused(outcome: Result<String, String>, because: &str, what: &str) {
     }
 }
 
-/// A Pod that names no node: it is there, and nothing runs.
+/// A Pod without a node: it exists, and nothing runs.
 fn pod(namespace: &str, name: &str, account: &str) -> String {
     format!(
         "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: {namespace}}}, spec: {}}}\n",

@@ -1,4 +1,4 @@
-//! Which organization holds a namespace is on record there, and nobody changes the record without `override`.
+//! A namespace records the organization that holds it, and nobody changes the record without `override`.
 
 use super::{Site, VALUES};
 use crate::support::RELEASE;
@@ -49,7 +49,7 @@ fn the_record_of_a_claim_is_the_operators() {
         &["patch", "namespace", "plain", "--subresource=status", "--type=merge", "-p", label],
         &refusal("plain"),
     );
-    // Forged from the start, by name or without one, and by applying.
+    // Forged from the start, with or without a name, and with an apply.
     let forged =
         "{apiVersion: v1, kind: Namespace, metadata: {name: forged, labels: {bailiwick.dev/organization: alpha}}}";
     eve.may_not_create(forged, &refusal("forged"));
@@ -71,7 +71,7 @@ fn the_record_of_a_claim_is_the_operators() {
     eve.creates("{apiVersion: v1, kind: Namespace, metadata: {name: theirs}}");
     eve.does(&["delete", "namespace", "theirs"]);
 
-    // In the namespaces of organizations it is the same, also for who has every right inside.
+    // The same applies in organizations' namespaces, even to a user with every right there.
     let nat = site.person("nat");
     cluster.run(&["-n", "plain", "create", "rolebinding", "nat", "--clusterrole=cluster-admin", "--user=nat"]);
     nat.may_not(
@@ -80,7 +80,7 @@ fn the_record_of_a_claim_is_the_operators() {
     );
     nat.does(&["label", "namespace", "plain", "c=d"]);
 
-    // An administrator with the verb releases one, and it goes to the next who asks.
+    // An administrator with the verb releases one, and it goes to the next claimant.
     let root = site.person("root");
     root.holds("", EDITOR)
         .holds("", "[{apiGroups: [''], resources: [namespaces], resourceNames: [beta], verbs: [override]}]");

@@ -1,4 +1,4 @@
-//! One `bind` is a right to hand out one role. It is no lever against people who hold another one, and no way to more of it.
+//! One `bind` is a right to assign one role. It does not help against holders of another role, or to get more of it.
 
 use super::{Site, VALUES};
 use crate::support::Question;
@@ -45,7 +45,7 @@ fn who_may_hand_out_one_role_takes_no_other_role_away() {
     ned.holds("alpha", &writes("rolebindings, customroles")).holds("alpha", &bind("customroles", "own"));
     ned.holds("", &writes("siterolebindings, organizations")).holds("", &bind("siteroles", "auditor"));
 
-    // Else a status that is being written would be in conflict with what replaces the object.
+    // Otherwise a status write could conflict with the object's replacement.
     cluster.settle();
     let refused = "exchanging SiteRole organization-manager for another role takes it away: that needs the verb \"bind\" on it, which ned \
                    does not have in namespace alpha";
@@ -59,14 +59,14 @@ fn who_may_hand_out_one_role_takes_no_other_role_away() {
     let auditor = r#"{"spec":{"roleRef":{"kind":"SiteRole","name":"auditor"}}}"#;
     let owners = "exchanging SiteRole owner for another role takes it away: that needs the verb \"bind\" on it, which ned does not have";
     ned.may_not(&patch("siterolebindings.bailiwick.dev", "owners", auditor), owners);
-    // Between roles that are theirs to give, it is theirs to decide. The kind is part of the role.
+    // They decide about roles that they may assign. The kind is part of the role.
     ned.creates(&binding("alpha", "own", "CustomRole/own", &["zoe"]));
     let named_alike = r#"{"spec":{"roleRef":{"kind":"SiteRole","name":"own"}}}"#;
     ned.may_not(&patch(kind, "own", named_alike), "handing out SiteRole own");
     ned.holds("alpha", &bind("customroles", "other"));
     ned.does(&patch(kind, "own", r#"{"spec":{"roleRef":{"kind":"CustomRole","name":"other"}}}"#));
 
-    // Nor has it deleted by the garbage collector, as an owner's that is gone.
+    // Nor by having the garbage collector delete it, through an owner that is gone.
     let owner = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-0000-0000-000000000000"}]}}"#;
     for (kind, name) in [
         (kind, "managers"),
@@ -79,7 +79,7 @@ fn who_may_hand_out_one_role_takes_no_other_role_away() {
         );
         ned.may_not(&patch(kind, name, owner), &refused);
     }
-    // Who may delete it may have it deleted.
+    // A user that may delete it may have it deleted.
     ned.holds(
         "alpha",
         "[{apiGroups: [bailiwick.dev], resources: [rolebindings], resourceNames: [own], verbs: [delete]}]",
@@ -87,7 +87,7 @@ fn who_may_hand_out_one_role_takes_no_other_role_away() {
     ned.does(&patch(kind, "own", owner));
     cluster.eventually("the garbage collector takes it", || !cluster.exists(&["-n", "alpha", kind, "own"]));
 
-    // The role of all members is taken away like it is given.
+    // Removing the member role requires the same right as setting it.
     for role in ["\"\"", "null", "\"organization-member\""] {
         let patch = format!("{{\"spec\":{{\"memberRole\":{role}}}}}");
         ned.may_not(
@@ -141,7 +141,7 @@ fn in_an_organization(site: &Site) {
         for (resource, kind) in [("groups", "Group"), ("customroles", "CustomRole")] {
             pat.may_not_with(write, &theirs(&[rule(resource, "", "bind")]), &every(kind));
             pat.may_not_with(write, &theirs(&[rule(resource, "crew", "bind")]), &one(kind, "crew"));
-            // Behind others, and between other verbs and kinds.
+            // Behind others, and among other verbs and kinds.
             pat.may_not_with(
                 write,
                 &theirs(&[rule("groups", "", "get"), rule(&format!("siteroles, {resource}"), "crew", "'get', 'bind'")]),
@@ -154,14 +154,14 @@ fn in_an_organization(site: &Site) {
         let native = rule("roles", "", "bind").replace("bailiwick.dev", "rbac.authorization.k8s.io");
         pat.may_not_with(write, &theirs(&[native]), elsewhere);
     }
-    // Exactly what they have.
+    // Exactly their own rights.
     pat.does_with(&APPLY, &theirs(&[rule("customroles", "theirs", "bind")]));
     pat.holds("alpha", &bind("groups", "crew"));
     pat.does_with(&APPLY, &theirs(&[rule("customroles", "theirs", "bind"), rule("groups", "crew", "bind")]));
     pat.may_not_with(&APPLY, &theirs(&[rule("groups", "crew, plain", "bind")]), &one("Group", "plain"));
     let names: Vec<String> = (0..10).map(|n| format!("g{n}")).collect();
     pat.holds("alpha", &bind("groups, customroles", &names.join(", ")));
-    // As much as the policy can be made to ask, and as much as it asks one by one.
+    // The most requests that the policy can make, one by one.
     let reads =
         vec![rule("rolebindings, customroles, groups", "", "get, list, watch, create, update, patch, delete"); 98];
     let most = [rule("customroles", &names.join(", "), "bind"), rule("groups", &names.join(", "), "bind")];
@@ -188,7 +188,7 @@ fn at_the_site(site: &Site) {
     };
     pat.creates(&role("rules", &[]));
     for field in ["rules", "clusterRules"] {
-        // What they hold in one organization is not theirs at the site.
+        // Rights in one organization do not apply at the site.
         for (resource, kind) in [("groups", "Group"), ("customroles", "CustomRole")] {
             let refused = format!("needs \"bind\" on every {kind}, which pat does not have");
             pat.may_not_with(&APPLY, &role(field, &[rule(resource, "", "bind")]), &refused);
@@ -198,7 +198,7 @@ fn at_the_site(site: &Site) {
         let refused = "a rule with \"suspend\" needs \"suspend\" on every User, which pat does not have";
         pat.may_not_with(&APPLY, &role(field, &[rule("users", "zoe", "suspend")]), refused);
     }
-    // What somebody else wrote into it is not theirs.
+    // Rights that another user wrote into it are not theirs.
     let given = [rule("groups", "", "bind"), rule("users", "", "suspend")];
     let patch = format!("spec: {{clusterRules: [{}]}}", given.join(", "));
     site.cluster.run(&["patch", "siteroles.bailiwick.dev", "theirs", "--type=merge", "-p", &patch]);

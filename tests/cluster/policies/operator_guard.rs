@@ -1,11 +1,11 @@
-//! What the operator's ServiceAccount writes at all. Here it can do anything, as after a bug in the chart's rights, or
-//! with a right that somebody gave it for a moment: the policy is the only thing in the way.
+//! The writes of the operator's ServiceAccount. Here it has every right, as after a bug in the chart, or with a right
+//! that somebody gave it temporarily: only the policy stands in the way.
 
 use super::{Person, Site, VALUES};
 use crate::support::manifests::{binding, custom_role, group, organization, users};
 use crate::support::{Question, RELEASE};
 
-/// With the name, label and owner of what is the operator's own.
+/// With the name, label and owner of the operator's own objects.
 struct Own {
     uid: String,
 }
@@ -69,12 +69,12 @@ fn it_writes_rbac_that_is_its_own_only(operator: &Person, own: &Own) {
     let role = "role.rbac.authorization.k8s.io";
     operator.does(&["-n", "alpha", "annotate", role, "bailiwick:trial", "a=b"]);
     it_puts_no_finalizer_on_its_rbac(operator, own);
-    // Somebody stripped the label: by its owner it is still known, and repaired by applying it again.
+    // Somebody removed the label: its owner still identifies it, and an apply repairs it.
     cluster.run(&["-n", "alpha", "label", role, "bailiwick:trial", "app.kubernetes.io/managed-by-"]);
     operator.may_not(&["-n", "alpha", "annotate", role, "bailiwick:trial", "c=d"], LABELLED);
     let apply = ["apply", "--server-side", "--force-conflicts"];
     operator.does_with(&apply, &own.role("{apiGroups: [apps], resources: [deployments], verbs: [get, list]}"));
-    // Somebody took the owner away: by its label it is still known.
+    // Somebody removed the owner: its label still identifies it.
     cluster.run(&[
         "-n",
         "alpha",
@@ -94,7 +94,7 @@ fn it_writes_rbac_that_is_its_own_only(operator: &Person, own: &Own) {
     operator.may_not_create(&own.role("").replace("bailiwick.dev/v1alpha1", "apps/v1"), LABELLED);
     operator.may_not_create(&own.role("").replace("name: 'bailiwick:trial'", "generateName: 'x-'"), LABELLED);
 
-    // Foreign in one way or the other.
+    // Foreign in one way or another.
     cluster.run(&["-n", "alpha", "create", "role", "foreign", "--verb=get", "--resource=pods"]);
     cluster.run(&["-n", "alpha", "create", "role", "bailiwick:foreign", "--verb=get", "--resource=pods"]);
     cluster.run(&["create", "clusterrole", "labelled", "--verb=get", "--resource=pods"]);
@@ -112,10 +112,10 @@ fn it_writes_rbac_that_is_its_own_only(operator: &Person, own: &Own) {
     assert!(cluster.exists(&["clusterrole", "edit"]));
 }
 
-/// What somebody with the operator's token would use to have an object deleted, or kept.
+/// With the operator's token, this could delete an object, or keep it.
 const FINALIZER: &str = r#"{"metadata":{"finalizers":["a.example/b"]}}"#;
 const OWNED: &str = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"gone","uid":"00000000-0000-0000-0000-000000000000"}]}}"#;
-/// And what it never needs.
+/// And these it never needs.
 const LABELLED_OR_ANNOTATED: [&str; 2] =
     [r#"{"metadata":{"labels":{"a":"b"}}}"#, r#"{"metadata":{"annotations":{"a":"b"}}}"#];
 
@@ -125,7 +125,7 @@ fn it_puts_no_finalizer_on_its_rbac(operator: &Person, own: &Own) {
     operator.may_not(&[&role[..], &[FINALIZER]].concat(), refused);
     let more = own.role("").replace("trial'", "more'");
     operator.may_not_create(&more.replace("labels: {", "finalizers: [a.example/b], labels: {"), refused);
-    // One that somebody else put there does not keep it from its work.
+    // A finalizer from somebody else does not keep it from its work.
     operator.site.cluster.run(&[&role[..], &[FINALIZER]].concat());
     let apply = ["apply", "--server-side", "--force-conflicts"];
     operator.does_with(&apply, &own.role("{apiGroups: [apps], resources: [deployments], verbs: [list]}"));
@@ -141,7 +141,7 @@ fn it_gives_no_right_that_is_every_right(operator: &Person, own: &Own) {
         "{apiGroups: [bailiwick.dev], resources: [siteroles], verbs: [escalate]}",
         r#"{apiGroups: [""], resources: [serviceaccounts], verbs: [impersonate]}"#,
         r#"{apiGroups: [authentication.k8s.io], resources: [users], verbs: ["impersonate:user-info"]}"#,
-        // Hidden behind one that is harmless.
+        // Hidden behind a harmless one.
         r#"{apiGroups: [apps], resources: [deployments], verbs: [get]}, {apiGroups: [""], resources: [users], verbs: [impersonate]}"#,
     ] {
         operator.may_not_create(&own.role(rule), "writes no wildcard, escalate or impersonate");
@@ -162,7 +162,7 @@ fn it_gives_no_right_that_is_every_right(operator: &Person, own: &Own) {
     ] {
         operator.may_not_create(&own.role(rule), "gives nobody a right to write native RBAC");
     }
-    // What it holds for its own work.
+    // Rights for its own work.
     for rule in [
         r#"{apiGroups: [""], resources: [namespaces], resourceNames: [alpha], verbs: [get, patch]}"#,
         r#"{apiGroups: [""], resources: [pods, namespaces/finalize], verbs: [update]}"#,
@@ -189,7 +189,7 @@ fn it_gives_no_right_that_is_every_right(operator: &Person, own: &Own) {
         "writes no wildcard, escalate or impersonate",
     );
     operator.does(&["-n", "alpha", "delete", "role.rbac.authorization.k8s.io", "bailiwick:trial"]);
-    // Rules that arrive in another role, or from others.
+    // Rules that come through another role, or from others.
     let selector = "aggregationRule: {clusterRoleSelectors: [{matchLabels: {a: b}}]}";
     let collecting = own.object("ClusterRole", "", "bailiwick:trial", selector);
     operator.may_not_create(&collecting, "the operator of Bailiwick aggregates no roles");
@@ -231,7 +231,7 @@ fn it_gives_nothing_to_the_system_and_binds_no_foreign_role(operator: &Person, o
         refused,
     );
     operator.does(&["-n", "alpha", "delete", "rolebinding.rbac.authorization.k8s.io", "bailiwick:trial"]);
-    // A binding of nobody is one, too.
+    // A binding without subjects counts, too.
     operator.creates(&own.binding("Role", "bailiwick:trial", ""));
     let both = "roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io";
     operator.does(&["-n", "alpha", "delete", both, "bailiwick:trial"]);
@@ -259,8 +259,8 @@ fn it_runs_nothing(operator: &Person) {
     }
 }
 
-/// Kubernetes' own role `edit` has `impersonate` on the ServiceAccounts of a namespace: in the release namespace that was
-/// every right that the operator can give.
+/// Kubernetes' own role `edit` allows `impersonate` on the ServiceAccounts of a namespace: in the release namespace
+/// that would be every right that the operator can grant.
 fn nobody_acts_in_its_name(operator: &Person, own: &Own) {
     let site = operator.site;
     site.cluster.run(&["-n", RELEASE, "create", "rolebinding", "ed", "--clusterrole=edit", "--user=ed"]);
@@ -272,11 +272,12 @@ fn nobody_acts_in_its_name(operator: &Person, own: &Own) {
     ed.may_not(&[&as_operator[..], &status].concat(), refused);
     // Not by claiming to have a token either.
     claiming_a_token(&ed).may_not_create(&own.role(""), "cannot impersonate resource \"userextras");
-    // To ask what it may do is harmless.
+    // Asking for its rights is harmless.
     ed.does(&[&as_operator[..], &["auth", "can-i", "get", "users.bailiwick.dev"]].concat());
 }
 
-/// The same person, who impersonates the operator and says that it has a token. (Older kubectls have no flag for that.)
+/// The same person, impersonating the operator and claiming that it has a token. (Older kubectls have no flag for
+/// that.)
 fn claiming_a_token<'a>(person: &Person<'a>) -> Person<'a> {
     let text = std::fs::read_to_string(&person.kubeconfig).unwrap();
     let mut config: serde_json::Value = serde_yaml::from_str(&text).unwrap();
@@ -294,7 +295,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     let merge = |kind: &'static str, name: &'static str, patch: &'static str| {
         ["patch", kind, name, "--type=merge", "-p", patch]
     };
-    // Our own kinds: the status, and of a User one label.
+    // Our own kinds: the status, and one label of a User.
     for (kind, patch) in [
         ("organizations.bailiwick.dev", r#"{"spec":{"displayName":"x"}}"#),
         ("organizations.bailiwick.dev", r#"{"metadata":{"annotations":{"a":"b"}}}"#),
@@ -307,7 +308,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     );
     operator.may_not(&["delete", "users.bailiwick.dev", "ada"], "never writes bailiwick.dev/users (DELETE)");
     operator.may_not(&["delete", "--raw", "/apis/bailiwick.dev/v1alpha1/users"], "never writes bailiwick.dev/users");
-    // Applying to what is not there would make it.
+    // Applying a missing object would create it.
     operator.may_not_with(&["apply", "--server-side"], &users(&["eve"]), "never writes bailiwick.dev/users (CREATE)");
     let user = "of a User the operator of Bailiwick writes the status, and takes off the label";
     for patch in [
@@ -326,7 +327,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     let status = ["--subresource=status", "--type=merge", "-p", r#"{"status":{"observedGeneration":1}}"#];
     operator.does(&[&["patch", "users.bailiwick.dev", "ada"][..], &status].concat());
     operator.does(&[&["patch", "organizations.bailiwick.dev", "alpha"][..], &status].concat());
-    // With a status goes no metadata.
+    // A status write carries no metadata.
     let metadata = || {
         let mut metadata = cluster.get(&["organizations.bailiwick.dev", "alpha"])["metadata"].clone();
         // Some versions of Kubernetes count such a write.
@@ -364,7 +365,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     let label = r#"{"metadata":{"labels":{"a":"b"}}}"#;
     operator.may_not(&[&status[..], &[label]].concat(), "never writes /namespaces/status (UPDATE)");
 
-    // Its Lease and its lists at home.
+    // Its Lease and its lists in the release namespace.
     let lease = "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: trial}}";
     operator.may_not_with(&["-n", "alpha", "create"], lease, "never writes coordination.k8s.io/leases (CREATE)");
     let leases = "the operator of Bailiwick writes the Lease bailiwick only, without owners and finalizers";
@@ -409,7 +410,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     );
 }
 
-/// One with a finalizer would keep its namespace from going.
+/// An Event with a finalizer would keep its namespace from being deleted.
 fn its_events_are_events_and_nothing_else(operator: &Person) {
     let event = |metadata: &str| {
         format!(
@@ -442,7 +443,7 @@ fn large_objects_are_no_hindrance(operator: &Person, own: &Own) {
     operator.creates(&own.role(&vec![small; 4_000].join(", ")));
     let subjects: Vec<String> = (0..1_000).map(|n| ADA.replace("ada", &format!("user-{n}@example.com"))).collect();
     operator.creates(&own.binding("Role", "bailiwick:trial", &subjects.join(", ")));
-    // Also where something is refused at the very end.
+    // Even with a refused item at the very end.
     let last = format!("{}, {}", subjects.join(", "), ADA.replace("ada", "system:admin"));
     operator.may_not_create(&own.binding("Role", "bailiwick:trial", &last), "gives nothing to system:");
 }
@@ -475,7 +476,7 @@ fn the_operators_normal_work_goes_on_under_its_guard() {
     suspend(false);
     cluster.can(&bob, &["delete podtemplates"]);
     cluster.settle();
-    // Drift, in the ways that the guard has to tell apart.
+    // Drift, in the ways that the guard has to distinguish.
     let roles = cluster.native().into_iter().filter(|o| o["kind"] == "Role" && o["metadata"]["namespace"] == "alpha");
     for role in roles.collect::<Vec<_>>() {
         let name = role["metadata"]["name"].as_str().unwrap();
@@ -495,7 +496,7 @@ fn the_operators_normal_work_goes_on_under_its_guard() {
             });
         }
     }
-    // Another role in the binding, then everything goes.
+    // Another role in the binding, then everything is deleted.
     cluster.apply(&binding("alpha", "deleters", "SiteRole/organization-manager", &["ada"]));
     cluster.can(&ada, &["create services"]);
     cluster.run(&["delete", "organizations.bailiwick.dev", "beta"]);

@@ -1,5 +1,5 @@
-//! Suspended means suspended: a User with a group of the identity provider that holds every right which Bailiwick can give,
-//! and every write that a word of the chart's catalog opens.
+//! Suspension covers everything: a User with a group of the identity provider that holds every right which Bailiwick
+//! can grant, and every write that a word of the chart's catalog allows.
 
 use serde_json::{Value, json};
 
@@ -15,13 +15,13 @@ struct Opened {
     word: String,
     group: String,
     resource: String,
-    /// Of the one object that it is about.
+    /// The only object that it allows, if it has a name.
     named: Option<String>,
     actions: Vec<String>,
     namespace: &'static str,
 }
 
-/// Everything that the default catalog opens.
+/// Every right of the default catalog.
 fn catalog() -> Vec<Opened> {
     let values = std::fs::read_to_string(repository().join("charts/bailiwick/values.yaml")).unwrap();
     let values: Value = serde_yaml::from_str(&values).unwrap();
@@ -52,8 +52,8 @@ fn catalog() -> Vec<Opened> {
     opened
 }
 
-/// The API version and kind of what the API server serves without a CustomResourceDefinition of ours, and the rest of a
-/// manifest.
+/// The API version and kind of a resource that the API server serves without a CustomResourceDefinition, and the rest
+/// of a manifest.
 fn built_in(resource: &str) -> Option<(&'static str, &'static str, Value)> {
     let pod = json!({"restartPolicy": "Never", "containers": [{"name": "c", "image": "example"}]});
     let labelled = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": pod["containers"]}});
@@ -108,7 +108,7 @@ impl Opened {
         self.actions.iter().any(|action| action != "read" && action != "list")
     }
 
-    /// What this cluster has to be taught.
+    /// Whether this cluster needs a definition for it.
     fn foreign(&self) -> bool {
         self.writes() && built_in(&self.resource).is_none() && !self.group.is_empty() && !self.resource.contains('/')
     }
@@ -137,7 +137,7 @@ impl Opened {
         self.named.as_deref().unwrap_or("there")
     }
 
-    /// Every write that it opens, and what came of it.
+    /// Tries every write that it allows, and returns the results.
     fn tries(&self, person: &Person, dry: bool) -> Vec<(String, Result<String, String>)> {
         let (resource, subresource) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
         let kind = if self.group.is_empty() { resource.to_owned() } else { format!("{resource}.{}", self.group) };
@@ -186,7 +186,7 @@ fn definition(group: &str, plural: &str, kind: &str, namespaced: bool) -> String
     )
 }
 
-/// A SiteRole with all that the catalog has, held by a group of the identity provider.
+/// A SiteRole with the whole catalog, held by a group of the identity provider.
 fn everything(catalog: &[Opened]) -> String {
     let mut actions = std::collections::BTreeMap::<&str, std::collections::BTreeSet<&str>>::new();
     for opened in catalog {
@@ -194,7 +194,7 @@ fn everything(catalog: &[Opened]) -> String {
     }
     let permissions: Vec<Value> =
         actions.iter().map(|(word, actions)| json!({"resource": word, "actions": actions})).collect();
-    // The policies on handing out roles would refuse much of it to somebody without these.
+    // Without these rights, the policies on assigning roles would refuse much of it.
     let own =
         json!({"apiGroups": ["bailiwick.dev"], "resources": ["siteroles", "customroles", "groups"], "verbs": ["bind"]});
     let suspend = json!({"apiGroups": ["bailiwick.dev"], "resources": ["users"], "verbs": ["suspend"]});
@@ -212,7 +212,7 @@ fn everything(catalog: &[Opened]) -> String {
     )
 }
 
-/// What a team adds to the ceiling by a label.
+/// A team's addition to the ceiling, by label.
 const ADDED: &str = "---\n{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: added, \
                      labels: {bailiwick.dev/aggregate-to-grantable-cluster: 'true'}}, \
                      rules: [{apiGroups: [added.example], resources: [boards], verbs: [get, create, update, patch, delete]}]}\n";
@@ -262,12 +262,12 @@ fn a_suspended_user_writes_nothing_that_a_word_of_the_catalog_opens_whatever_gro
 
     let person = |name: &str| site.person_in(&format!("{name}@example.com"), &[STAFF]);
     before(&person("ada"), &writable);
-    // By the list, which the operator writes.
+    // Through the list, which the operator writes.
     suspend(&site, "ada");
     refused(&person("ada"), &writable);
     what_a_label_added(&person("ada"));
     in_the_release_namespace(&person("ada"));
-    // By the label, while none runs.
+    // Through the label, while no operator runs.
     site.cluster.stop_operator();
     suspend(&site, "bob");
     if !site.cluster.has_mutating_policies() {
@@ -288,7 +288,7 @@ fn a_suspended_user_writes_nothing_that_a_word_of_the_catalog_opens_whatever_gro
     in_the_release_namespace(&person("bob"));
 }
 
-/// The group does give all of it.
+/// The group does grant everything.
 fn before(ada: &Person, writable: &[&Opened]) {
     for opened in writable {
         for (what, outcome) in opened.tries(ada, true) {
@@ -320,7 +320,7 @@ fn what_a_label_added(ada: &Person) {
         (["label", "boards.added.example", "there", "a=b"], ["delete", "boards.added.example", "there"]);
     ada.may_not(&label, because);
     ada.may_not(&delete, because);
-    // Kinds that Bailiwick can give nobody are none of its business, nor are questions.
+    // Kinds that Bailiwick cannot grant are not its business, nor are reads.
     ada.holds("", "[{apiGroups: [foreign.example], resources: [boards], verbs: [create, get, update, patch, delete]}]");
     ada.does(&["label", "boards.foreign.example", "there", "a=b"]);
     ada.creates(&board("foreign.example", "hers"));

@@ -1,5 +1,5 @@
-//! A suspended username writes nothing in organizations, whatever group it comes with. The list is written by the test
-//! here, as the operator would.
+//! A suspended username writes nothing in organizations, whatever its groups. The test writes the list in place of the
+//! operator.
 
 use super::{Person, Site, pod};
 use crate::support::manifests::{group, organization, user};
@@ -7,7 +7,7 @@ use crate::support::{RELEASE, outcome, with_input};
 
 const VALUES: &str = "{namespaceWhitelist: [alpha, beta], defaultOrganization: {create: false}, \
                       admissionPolicies: {suspendedUsers: {breakGlass: [glass@example.com]}}}";
-/// By a group that the identity provider asserts, and that Bailiwick knows nothing of.
+/// A group from the identity provider that Bailiwick does not know.
 const DEVELOPERS: &str = "{apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'oidc:developers'}";
 const MANAGED: &str = "app.kubernetes.io/managed-by=bailiwick";
 const EVERYTHING: &str = r#"[{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]"#;
@@ -38,7 +38,7 @@ fn a_suspended_username_writes_nothing_in_organizations() {
     site.cluster.apply(&(alpha + &user("zoe") + &group("alpha", "crew", &[])));
     site.cluster.await_reason(&["organizations.bailiwick.dev", "alpha"], "NamespaceAssigned", "Assigned");
     site.cluster.settle();
-    // It would put the list right.
+    // It would correct the list.
     site.cluster.stop_operator();
     let cluster = &site.cluster;
     site.give(DEVELOPERS, "", EVERYTHING);
@@ -57,7 +57,7 @@ fn a_suspended_username_writes_nothing_in_organizations() {
     for name in ["bob@example.com", "cid@example.com"] {
         person(name).may_not(&config("alpha"), &because(name));
     }
-    // Exactly these, and not what looks like them.
+    // Exactly these names, and no similar ones.
     for name in [
         "ad",
         "ada",
@@ -114,7 +114,7 @@ fn what_she_may(ada: &Person) {
     ada.does(&["-n", "alpha", "get", "pods,groups.bailiwick.dev"]);
     ada.does(&["get", "users.bailiwick.dev"]);
     ada.does(&["auth", "can-i", "create", "pods", "-n", "alpha"]);
-    // Where no organization is, this is none of Bailiwick's business.
+    // Without an organization, this is not Bailiwick's business.
     ada.does(&config("default"));
     ada.does(&config("beta"));
     ada.does(&["create", "namespace", "hers", "--dry-run=server"]);
@@ -122,7 +122,7 @@ fn what_she_may(ada: &Person) {
     assert!(!answer.contains("suspended"), "{answer}");
 }
 
-/// What costs more than the API server allows is refused, whoever asks: that was so with long names in long lists.
+/// The API server refuses everybody's writes if an expression costs too much, as it did for long names in long lists.
 fn a_long_list_and_long_names_are_no_hindrance(site: &Site) {
     let long = |length: usize| format!("{}@example.com", "x".repeat(length - "@example.com".len()));
     let many: String = (0..14_000).map(|n| format!("user-{n:08}@long.list.example.com\n")).collect();
@@ -133,7 +133,7 @@ fn a_long_list_and_long_names_are_no_hindrance(site: &Site) {
     for length in [126, 127] {
         let last = person(&long(length));
         last.soon("is suspended", || last.tries(&config("alpha")));
-        // A Namespace that no organization holds yet: here the operator's own rights are asked about as well.
+        // A Namespace without an organization: the policy also checks the operator's own rights here.
         last.may_not(&["label", "namespace", "beta", "a=b"], "is suspended");
     }
     person("user-00013999@long.list.example.com").may_not(&config("alpha"), "is suspended");
@@ -143,21 +143,21 @@ fn a_long_list_and_long_names_are_no_hindrance(site: &Site) {
     }
 }
 
-/// Whoever could write it could lock everybody out, and let everybody in.
+/// A user that could write it could lock everybody out, or let everybody in.
 fn the_list_is_nobody_elses(site: &Site) {
     let eve = site.person("eve@example.com");
     eve.holds(
         "",
         "[{apiGroups: [''], resources: [configmaps], verbs: [get, create, update, patch, delete, deletecollection]}]",
     );
-    // Of that name elsewhere, and elsewhere named there.
+    // With that name elsewhere, and with another name there.
     for (name, namespace) in [(LIST, "alpha"), ("bailiwick-suspended-0", RELEASE)] {
         eve.does_with(
             &["create"],
             &format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, namespace: {namespace}}}, data: {{names-0: \"\\nzoe@example.com\\n\"}}}}"),
         );
     }
-    // By now the API server has seen them: it has seen this one.
+    // Now the API server has seen this one, and so the earlier ones.
     suspend(site, 1, "\nyan@example.com\n");
     let yan = site.person_in("yan@example.com", &["oidc:developers"]);
     yan.soon("is suspended", || yan.tries(&config("alpha")));
@@ -178,7 +178,7 @@ fn some_are_exempt(site: &Site) {
     site.person_in("glass@example.com", &["oidc:developers"]).does(&config("alpha"));
     site.person_in("root@example.com", &["system:masters"]).does(&config("alpha"));
     site.cluster.run(&config("alpha"));
-    // A list that is gone suspends nobody, and stops nobody.
+    // A missing list suspends nobody, and stops nobody.
     site.cluster.run(&["-n", RELEASE, "delete", "configmap", LIST]);
     site.cluster.eventually("nobody is suspended any more", || yves.tries(&config("alpha")).is_ok());
 }
@@ -197,14 +197,14 @@ fn a_suspension_acts_at_once_with_no_operator_running() {
     site.cluster.await_reason(&["organizations.bailiwick.dev", "alpha"], "NamespaceAssigned", "Assigned");
     site.cluster.await_reason(&["users.bailiwick.dev", "dan"], "Ready", "Reconciled");
     site.cluster.await_reason(&["users.bailiwick.dev", "bob"], "Ready", "Reconciled");
-    // Somebody else's User of Bob's name.
+    // Another person's User with Bob's name.
     site.cluster.apply(&named("not-bob", "bob"));
     site.cluster.await_reason(&["users.bailiwick.dev", "not-bob"], "Ready", "UsernameTaken");
     site.cluster.settle();
     site.cluster.stop_operator();
     site.give(DEVELOPERS, "", EVERYTHING);
     site.cluster.run(&["-n", "alpha", "create", "role", "theirs", "--verb=get", "--resource=pods"]);
-    // New ones, that nobody has looked at yet.
+    // New ones that the operator has not seen yet.
     site.cluster.apply(&named("new", "cid"));
     let suspend = |name: &str| {
         site.cluster.run(&[
@@ -228,10 +228,10 @@ fn a_suspension_acts_at_once_with_no_operator_running() {
     let start = std::time::Instant::now();
     ada.soon("user ada@example.com is suspended", || ada.tries(&config("alpha")));
     assert!(start.elapsed() < std::time::Duration::from_secs(5), "it took {:?}", start.elapsed());
-    // Whoever makes a second User of somebody's username locks nobody out.
+    // A second User with somebody's username locks nobody out.
     bob.does(&config("alpha"));
     cid.does(&config("alpha"));
-    // She does not get out of it by herself, with whatever rights.
+    // She cannot lift it herself, with any rights.
     let because = "user ada@example.com is suspended";
     for words in [
         vec!["label", "users.bailiwick.dev", "ada", "bailiwick.dev/suspension-"],
@@ -250,7 +250,7 @@ fn a_suspension_acts_at_once_with_no_operator_running() {
     ada.may_not(&status("ada"), "nobody else writes its status");
     super::refused(ada.connects("alpha", "none", "exec?command=ls"), because, "exec");
     ada.does(&config("beta"));
-    // What is labelled as the operator's is left out there: nobody writes that with what they may do in a namespace.
+    // Objects with the operator's labels are exempt: writing those requires more than rights in a namespace.
     suspend("dan");
     let dan = site.person_in("dan@example.com", &["oidc:team"]);
     site.give("{apiGroup: rbac.authorization.k8s.io, kind: Group, name: 'oidc:team'}", "alpha", EVERYTHING);
@@ -260,12 +260,12 @@ fn a_suspension_acts_at_once_with_no_operator_running() {
          labels: {app.kubernetes.io/managed-by: bailiwick}}}",
         "only the operator of Bailiwick makes RBAC objects",
     );
-    // Somebody else lets her in again.
+    // Somebody else activates her again.
     site.cluster.run(&["patch", "users.bailiwick.dev", "ada", "--type=merge", "-p", r#"{"spec":{"suspended":false}}"#]);
     site.cluster.eventually("ada is active", || ada.tries(&config("alpha")).is_ok());
 }
 
-/// What docs/reference/kubernetes-versions.md says of versions without MutatingAdmissionPolicies.
+/// The behavior that docs/reference/kubernetes-versions.md describes for versions without MutatingAdmissionPolicies.
 fn without_a_label_it_waits_for_the_list(mut site: Site) {
     site.cluster.run(&["patch", "users.bailiwick.dev", "ada", "--type=merge", "-p", r#"{"spec":{"suspended":true}}"#]);
     let developer = |site: &Site, words: &[&str]| {

@@ -1,4 +1,4 @@
-//! Who suspends, activates and removes people.
+//! The rights to suspend, activate and delete users.
 
 use serde_json::Value;
 
@@ -71,7 +71,7 @@ fn every_way_of_writing_it_is_the_same(eve: &Person) {
         &of("new", "", ", suspended: true").replace("name: new", "generateName: new-"),
         "suspending or activating User",
     );
-    // To delete and to create again is no way to activate somebody, nor is to have it deleted.
+    // Deleting and recreating does not activate a user, nor does having it deleted.
     eve.may_not(&["delete", "users.bailiwick.dev", "sue"], &refusal("sue", "eve"));
     eve.may_not(
         &["delete", "--raw", "/apis/bailiwick.dev/v1alpha1/users?fieldSelector=metadata.name%3Dsue"],
@@ -79,7 +79,7 @@ fn every_way_of_writing_it_is_the_same(eve: &Person) {
     );
     let owner = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Namespace","name":"gone","uid":"00000000-0000-0000-0000-000000000000"}]}}"#;
     eve.does(&["patch", "users.bailiwick.dev", "sue", "--type=merge", "-p", owner]);
-    // The garbage collector takes the one that may go, and by then has been refused the other one.
+    // The garbage collector deletes the one that it may, after it was refused the other one.
     eve.creates(&of("gus", "", ""));
     eve.does(&["patch", "users.bailiwick.dev", "gus", "--type=merge", "-p", owner]);
     let cluster = &eve.site.cluster;
@@ -104,7 +104,7 @@ fn nobody_puts_the_label_on(eve: &Person) {
         eve.may_not_with(&["apply", "--server-side", "--force-conflicts"], &labelled, &refusal(name, "eve"));
     }
     eve.may_not_create(&of("new", ", labels: {bailiwick.dev/suspension: now}", ""), &refusal("new", "eve"));
-    // Where it was left behind, it may go.
+    // A leftover label may be removed.
     cluster.run(&["label", "users.bailiwick.dev", "bob", "bailiwick.dev/suspension=now"]);
     eve.does(&["label", "users.bailiwick.dev", "bob", "bailiwick.dev/suspension-"]);
 }
@@ -127,7 +127,7 @@ fn label(cluster: &Cluster, name: &str) -> Value {
     cluster.get(&["users.bailiwick.dev", name])["metadata"]["labels"]["bailiwick.dev/suspension"].clone()
 }
 
-/// Until the operator has taken note of it, the label stays, whoever tries to take it off in whatever way.
+/// Until the operator has handled the suspension, nobody can remove the label in any way.
 fn nobody_takes_the_label_off(sam: &Person) {
     let cluster = &sam.site.cluster;
     let path = "users.bailiwick.dev";
@@ -170,12 +170,12 @@ fn the_built_in_roles_say_who_suspends() {
     }
 }
 
-/// Who holds a site role that is privileged is suspended by who could take it from them.
+/// Suspending the holder of a privileged site role requires the right to take that role from them.
 #[test]
 fn nobody_locks_an_administrator_out() {
     let site = Site::with_chart(VALUES);
     let cluster = &site.cluster;
-    // The field is the operator's; a definition from before it is completed here.
+    // The field is the operator's; older definitions are completed here.
     let field = r#"[{"op":"add","path":"/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/privileged","value":{"type":"boolean"}}]"#;
     cluster.run(&["patch", "crd", "users.bailiwick.dev", "--type=json", "-p", field]);
     cluster.apply(&(user("root") + &user("ada") + &user("old")));
@@ -206,8 +206,8 @@ fn nobody_locks_an_administrator_out() {
         &refused("root"),
     );
     uma.may_not_with(&["replace"], &of("root", "", ", suspended: true"), &refused("root"));
-    // The garbage collector may update everything, site role bindings too. It takes the one who may go, and by then has been
-    // refused the other one.
+    // The garbage collector may update everything, including site role bindings. It deletes the one that it may, after
+    // it was refused the other one.
     let owner = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Namespace","name":"gone","uid":"00000000-0000-0000-0000-000000000000"}]}}"#;
     uma.does(&["patch", "users.bailiwick.dev", "root", "--type=merge", "-p", owner]);
     uma.creates(&user("gus"));
@@ -217,7 +217,7 @@ fn nobody_locks_an_administrator_out() {
     let nobody = r#"{"metadata":{"ownerReferences":null}}"#;
     cluster.run(&["patch", "users.bailiwick.dev", "root", "--type=merge", "-p", nobody]);
     uma.does(&words(&suspend("ada", "true")));
-    // To suspend takes both: the right to change bindings alone is not enough.
+    // Suspending requires both rights: changing bindings alone is not enough.
     let otto = site.person("otto");
     otto.holds("", WRITE).holds("", "[{apiGroups: [bailiwick.dev], resources: [siterolebindings], verbs: [update]}]");
     otto.may_not(&words(&suspend("root", "true")), &refusal("root", "otto"));

@@ -1,5 +1,5 @@
-//! Random histories: everything that can change does, in any order, while a storm of everything rages and the operator
-//! dies now and then. What is there in the end is what core makes of the objects, and nobody grants who should not.
+//! Random histories: everything changes, in any order, during a storm of all faults, while the operator dies now and
+//! then. The final state is core's decision for the objects, and nobody has access that they should not have.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -34,7 +34,7 @@ struct History {
     random: Random,
     /// Nothing expires by itself after this.
     last_end: Timestamp,
-    /// Changes that the API server did not take: what was to be deleted was not there, say.
+    /// Changes that the API server refused, for example because the object to delete was missing.
     refused: u64,
 }
 
@@ -105,7 +105,7 @@ impl History {
         format!("permissions: [{{resource: {resource}, actions: [{}]}}]", actions.join(", "))
     }
 
-    /// Roles inherit from each other at random, also in circles.
+    /// Roles inherit from each other at random, including cycles.
     fn custom_role(&mut self, namespace: &str, deletes: bool) -> kube::Result<()> {
         let name = self.name("r", 4);
         if deletes {
@@ -172,7 +172,7 @@ impl History {
         ))
     }
 
-    /// An organization goes, and comes back at once with another UID; or a rival wants the same namespace.
+    /// An organization is deleted and recreated at once with another UID; or a rival requests the same namespace.
     fn organization(&mut self, namespace: &str) -> kube::Result<()> {
         let name = if self.random.happens(0.3) { format!("rival-of-{namespace}") } else { namespace.to_owned() };
         let gone = self.random.happens(0.6).then(|| self.cluster.remove("Organization", "", &name));
@@ -183,7 +183,7 @@ impl History {
         self.cluster.put(&organization(&name, &format!("{{namespace: {namespace}, default: {default}}}")))
     }
 
-    /// Somebody has their hands on a native object of ours.
+    /// Somebody tampers with a native object of ours.
     fn tamper(&mut self) -> kube::Result<()> {
         let mut there = self.cluster.rbac();
         there.retain(|name, _| !self.before.contains(name));
@@ -217,7 +217,7 @@ impl History {
         self.cluster.operator = Some(self.cluster.spawn_operator("next"));
     }
 
-    /// Nobody who is suspended, unknown or expired is in any native object of ours.
+    /// No native object of ours names a suspended or unknown user, or one with an expired grant.
     fn nobody_holds_too_much(&self) {
         let good = |user: &bailiwick::api::User| (!user.spec.suspended).then(|| user.spec.username.clone()).flatten();
         let good: BTreeSet<String> = self.cluster.users().iter().filter_map(good).collect();
@@ -260,7 +260,7 @@ fn after_any_history_in_any_storm_native_rbac_is_what_the_objects_say() {
             70 => faults(&history.cluster).storm(mixed()),
             _ => {}
         }
-        // The operator is at work on some changes when the next come; some come all at once.
+        // The operator is working on some changes when the next ones arrive; some arrive all at once.
         if change % 10 == 9 && !(60..70).contains(&(change % 80)) {
             let hits = faults(&history.cluster).all_hits();
             history.cluster.eventually("the storm goes on", || faults(&history.cluster).all_hits() >= hits + 4);

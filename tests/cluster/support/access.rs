@@ -1,4 +1,4 @@
-//! Asking the API server who may do what.
+//! Questions to the API server about access.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use kube::api::PostParams;
 
 use super::{Cluster, PATIENCE};
 
-/// How many reviews are under way at once.
+/// How many reviews are in flight at once.
 const AT_ONCE: usize = 16;
-/// How many wrong answers a failing test names.
+/// The most wrong answers that a failing test names.
 const SAID: usize = 60;
 
-/// Somebody, doing something, somewhere.
+/// A user in a place.
 #[derive(Clone)]
 pub struct Question {
     user: String,
@@ -92,7 +92,7 @@ fn attributes(what: &str, namespace: &str) -> ResourceAttributes {
     }
 }
 
-/// Asks while the cluster is otherwise busy, from as many threads as want to.
+/// Asks from any number of threads, while the cluster is busy otherwise.
 pub struct Asker {
     api: Api<SubjectAccessReview>,
     runtime: tokio::runtime::Handle,
@@ -123,7 +123,7 @@ impl Cluster {
         self.runtime.block_on(futures::stream::iter(reviews).buffered(AT_ONCE).collect())
     }
 
-    /// The API server's answers to somebody who asks about themselves (namespace and what), with real credentials.
+    /// The API server's answers to a user about itself (namespace and right), with real credentials.
     pub fn allowed_as(&self, kubeconfig: &Path, questions: &[(String, String)]) -> Vec<bool> {
         self.runtime.block_on(async {
             let api: Api<SelfSubjectAccessReview> = Api::all(super::client(kubeconfig).await);
@@ -132,8 +132,8 @@ impl Cluster {
         })
     }
 
-    /// Waits until every answer is the expected one. If it had to wait, it asks everything again: what was refused because
-    /// nothing had been granted yet is not what was meant.
+    /// Waits until every answer is the expected one. If it had to wait, it asks everything again: a refusal before any
+    /// grant proves nothing.
     #[track_caller]
     pub fn answers(&self, expected: &[(Question, String, bool)]) {
         let all: Vec<usize> = (0..expected.len()).collect();
@@ -156,14 +156,14 @@ impl Cluster {
         assert!(wrong == 0, "{wrong} of {all} answers are wrong, among them:\n{}\n{log}", said.join("\n"));
     }
 
-    /// Which of these are not answered as expected.
+    /// The indexes of the wrong answers.
     fn wrong(&self, expected: &[(Question, String, bool)], which: &[usize]) -> Vec<usize> {
         let questions: Vec<_> = which.iter().map(|i| (expected[*i].0.clone(), expected[*i].1.clone())).collect();
         let answers = self.allowed_all(&questions);
         which.iter().zip(answers).filter(|(i, allowed)| expected[**i].2 != *allowed).map(|(i, _)| *i).collect()
     }
 
-    /// Waits until somebody may do all of this.
+    /// Waits until a user may do all of this.
     #[track_caller]
     pub fn can(&self, who: &Question, what: &[&str]) {
         for what in what {
@@ -171,7 +171,7 @@ impl Cluster {
         }
     }
 
-    /// Waits until somebody may not do any of this.
+    /// Waits until a user may do none of this.
     #[track_caller]
     pub fn cannot(&self, who: &Question, what: &[&str]) {
         for what in what {
@@ -179,7 +179,7 @@ impl Cluster {
         }
     }
 
-    /// Somebody may not do any of this now, without waiting for it.
+    /// Asserts that a user may do none of this now, without waiting.
     #[track_caller]
     pub fn is_refused(&self, who: &Question, what: &[&str]) {
         for what in what {

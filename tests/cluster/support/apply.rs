@@ -1,4 +1,4 @@
-//! `kubectl apply --server-side` without kubectl, for the many manifests that are simply to be there.
+//! `kubectl apply --server-side` without kubectl, for simple manifests.
 
 use kube::api::{Patch, PatchParams, ValidationDirective};
 use kube::core::Request;
@@ -9,7 +9,7 @@ use super::Cluster;
 use super::read::{RESOURCES, encoded};
 
 impl Cluster {
-    /// Applies manifests as the administrator, as kubectl does. Nothing if they are not of the kinds that tests know.
+    /// Applies manifests as the administrator, as kubectl does. `None` if a kind is unknown here.
     pub(super) fn apply_at_once(&self, yaml: &str) -> Option<kube::Result<()>> {
         let documents = serde_yaml::Deserializer::from_str(yaml).map(Value::deserialize);
         let objects: Vec<Value> = documents.filter(|o| !matches!(o, Ok(Value::Null))).collect::<Result<_, _>>().ok()?;
@@ -17,11 +17,11 @@ impl Cluster {
         let mut parameters = PatchParams::apply("kubectl");
         parameters.field_validation = Some(ValidationDirective::Strict);
         let apply = |(path, object): (&String, _)| self.patch(path, object, &parameters).map(drop);
-        // All of them, whatever becomes of the first ones.
+        // All of them, even if an earlier one fails.
         Some(paths.iter().zip(&objects).map(apply).fold(Ok(()), Result::and))
     }
 
-    /// Applies an object of a kind that tests know.
+    /// Applies an object of a known kind.
     pub(super) fn patch_by_apply(&self, object: &Value, parameters: &PatchParams) -> kube::Result<Value> {
         self.patch(&path(object).expect("a kind that tests know"), object, parameters)
     }

@@ -1,5 +1,5 @@
-//! Bad weather between the operator and the API server: a proxy that forwards everything as it is, with the operator's
-//! own credentials, and on demand answers badly, late, half or not at all.
+//! A faulty network between the operator and the API server: a proxy that forwards everything unchanged, with the
+//! operator's own credentials, and on demand answers badly, late, partially or not at all.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,15 +19,15 @@ use tokio::sync::watch;
 
 use super::Random;
 
-/// How often a watch that is open may be hit.
+/// How often a fault may hit an open watch.
 const TICK: Duration = Duration::from_millis(100);
-/// The longest that a slow answer takes; longer than the operator's shortest pauses, shorter than its patience.
+/// The slowest answer: longer than the operator's shortest pauses, shorter than its time limit.
 const SLOWEST_MS: u64 = 800;
 
-/// Codes of denials that mean something else, too: trouble of the API server, an object that is gone, a conflict.
+/// Codes of denials with other meanings, too: an error of the API server, a missing object, a conflict.
 pub const DENIALS: [u16; 3] = [500, 404, 409];
 
-/// What may happen to one request, or to an open watch.
+/// A fault of one request, or of an open watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// 429: the API server protects itself. Nothing is carried out.
@@ -36,22 +36,22 @@ pub enum Fault {
     ServerError,
     /// 409 to a write. Nothing is carried out.
     Conflict,
-    /// A webhook on changes denies with this code, of which it has the choice. Nothing is carried out.
+    /// A webhook denies a change with this code. Nothing is carried out.
     Denied(u16),
     /// A slow etcd.
     Slow,
-    /// A write is carried out when the weather changes, and not before: somebody's webhook takes its time.
+    /// A write is carried out only after the faults change, as with a slow webhook.
     Held,
     /// The request is carried out; the connection closes before the answer.
     LostAnswer,
     /// The connection of a watch closes, perhaps in the middle of an event.
     DroppedWatch,
-    /// A watch says 410 in an event: what it would continue from is gone.
+    /// A watch sends 410 in an event: it cannot resume.
     ExpiredWatch,
 }
 
 impl Fault {
-    /// All in the midst of which something is done, sooner or later.
+    /// All faults under which every request succeeds sooner or later.
     pub const ALL: [Fault; 7] = [
         Fault::TooManyRequests,
         Fault::ServerError,
@@ -62,12 +62,12 @@ impl Fault {
         Fault::ExpiredWatch,
     ];
 
-    /// Whether it can befall this request.
+    /// Whether it can hit this request.
     fn fits(self, request: &request::Parts) -> bool {
         match self {
             Fault::Denied(_) => request.method == Method::PATCH,
             Fault::Conflict | Fault::Held => request.method != Method::GET,
-            // Those befall a watch that is open.
+            // These hit open watches.
             Fault::DroppedWatch | Fault::ExpiredWatch => false,
             Fault::LostAnswer => !is_watch(request),
             Fault::TooManyRequests | Fault::ServerError | Fault::Slow => true,
@@ -75,7 +75,7 @@ impl Fault {
     }
 }
 
-/// How often what happens.
+/// The rates of the faults.
 #[derive(Clone, Default)]
 pub struct Storm {
     rates: BTreeMap<Fault, f64>,
@@ -84,7 +84,7 @@ pub struct Storm {
 }
 
 impl Storm {
-    /// The share of requests that this befalls; for watches the share of events, and of tenths of a second.
+    /// The share of requests that this hits; for watches the share of events, and of tenths of a second.
     pub fn with(mut self, fault: Fault, rate: f64) -> Self {
         self.rates.insert(fault, rate);
         self
@@ -96,7 +96,7 @@ impl Storm {
         self
     }
 
-    /// Befalls only requests whose path has this in it.
+    /// Hits only requests with this in their path.
     pub fn only(mut self, path: &'static str) -> Self {
         self.only = Some(path);
         self
@@ -108,7 +108,7 @@ impl Storm {
     }
 }
 
-/// What all connections share.
+/// State shared by all connections.
 struct Weather {
     storm: watch::Sender<Storm>,
     random: Mutex<Random>,
@@ -117,7 +117,7 @@ struct Weather {
 }
 
 impl Weather {
-    /// Whether this fault befalls this request now.
+    /// Whether this fault hits this request now.
     fn strikes(&self, fault: Fault, request: &request::Parts) -> bool {
         let rate = {
             let storm = self.storm.borrow();
@@ -142,7 +142,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Starts to forward to the API server of the kubeconfig, whose own credentials are not used.
+    /// Starts to forward to the kubeconfig's API server, without its credentials.
     pub(super) async fn start(kubeconfig: &Path, seed: u64) -> Self {
         let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
         let known = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
@@ -163,34 +163,34 @@ impl Faults {
         Self { weather, address }
     }
 
-    /// From now on this happens.
+    /// Starts these faults.
     pub fn storm(&self, storm: Storm) {
         self.weather.storm.send_replace(storm);
         self.weather.refusing.send_replace(false);
         self.weather.hits.lock().unwrap().clear();
     }
 
-    /// From now on nothing bad happens.
+    /// Stops all faults.
     pub fn calm(&self) {
         self.storm(Storm::default());
     }
 
-    /// From now on there is no API server: connections are closed, and no new ones are served.
+    /// Stops serving: connections are closed, and no new ones are accepted.
     pub fn refuse(&self) {
         self.weather.refusing.send_replace(true);
     }
 
-    /// How often something happened since the storm began.
+    /// How often a fault occurred since the storm began.
     pub fn hits(&self, fault: Fault) -> u64 {
         self.weather.hits.lock().unwrap().get(&fault).copied().unwrap_or_default()
     }
 
-    /// How often anything happened since the storm began.
+    /// How often any fault occurred since the storm began.
     pub fn all_hits(&self) -> u64 {
         self.weather.hits.lock().unwrap().values().sum()
     }
 
-    /// The same kubeconfig, with the proxy for the API server.
+    /// The same kubeconfig, with the proxy in place of the API server.
     pub(super) fn redirect(&self, kubeconfig: &Path, scratch: &Path) -> PathBuf {
         let text = std::fs::read_to_string(kubeconfig).unwrap();
         let mut value: Value = serde_yaml::from_str(&text).unwrap();
@@ -247,7 +247,7 @@ async fn answer(
         return Ok(match weather.below(3) {
             0 => failure(500, "InternalError", "etcdserver: request timed out"),
             1 => failure(503, "ServiceUnavailable", "the server is currently unable to handle the request"),
-            // As a load balancer answers: no Status.
+            // As a load balancer answers: without a Status.
             _ => plain(503, "upstream connect error"),
         });
     }
@@ -268,7 +268,7 @@ async fn answer(
         return Err(Lost);
     }
     let (mut head, body) = response.into_parts();
-    // Of the connection to the API server, not of this one.
+    // These headers belong to the connection to the API server.
     for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH] {
         head.headers.remove(name);
     }
@@ -277,9 +277,9 @@ async fn answer(
     Ok(Response::from_parts(head, body))
 }
 
-/// The request as it came, Authorization and all.
+/// The original request, including Authorization.
 fn forward(parts: &request::Parts, body: Bytes) -> Request<kube::client::Body> {
-    // The client of kube puts the address of the API server before the path.
+    // The kube client adds the API server's address to the path.
     let uri = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut request = Request::builder().method(parts.method.clone()).uri(uri);
     let of_the_connection = [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
@@ -293,13 +293,13 @@ fn is_watch(request: &request::Parts) -> bool {
     request.uri.query().is_some_and(|query| query.split('&').any(|word| word == "watch=true" || word == "watch=1"))
 }
 
-/// The body of a watch as it comes, until something happens to it.
+/// The body of a watch, until a fault hits it.
 fn events(weather: Arc<Weather>, request: request::Parts, body: Body) -> impl Stream<Item = Result<Bytes, Lost>> {
     struct Open {
         weather: Arc<Weather>,
         request: request::Parts,
         body: axum::body::BodyDataStream,
-        /// What has come ends with an event.
+        /// The received part ends with a whole event.
         whole: bool,
         over: bool,
     }
@@ -322,7 +322,7 @@ fn events(weather: Arc<Weather>, request: request::Parts, body: Body) -> impl St
             let dropped = strikes(Fault::DroppedWatch);
             match next {
                 Ok(Some(Ok(bytes))) if dropped => {
-                    // Half of it, so that the operator has the beginning of an event in its hands; then the end.
+                    // Half of it, so that the operator has the beginning of an event; then the end.
                     open.body =
                         Body::from_stream(futures::stream::once(async { Err::<Bytes, Lost>(Lost) })).into_data_stream();
                     return Some((Ok(bytes.slice(..bytes.len() / 2)), open));

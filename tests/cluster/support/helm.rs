@@ -1,4 +1,4 @@
-//! The charts by a helm of either version, and the commands of the chart's README as they stand there.
+//! The charts with either version of helm, and the literal commands of the chart's README.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Cluster, RELEASE, outcome, repository};
 
-/// Which helm.
+/// The version of helm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Helm {
     /// Client-side apply.
@@ -67,7 +67,7 @@ pub fn documented(heading: &str) -> String {
 }
 
 impl Cluster {
-    /// Nobody runs Deployments here. This makes the chart's as it would be with its two Pods ready.
+    /// No Deployments run here. Sets the status that the chart's would have with two ready Pods.
     pub fn pretend_that_the_pods_run(&self) {
         let generation = &self.get(&["-n", RELEASE, "deployment", "bailiwick"])["metadata"]["generation"];
         let condition = |kind: &str, reason: &str| json!({"type": kind, "status": "True", "reason": reason});
@@ -80,7 +80,7 @@ impl Cluster {
         self.run(&[&["-n", RELEASE], patch.as_slice()].concat());
     }
 
-    /// Runs shell commands in a directory as somebody would who has this helm, kubectl and the administrator's kubeconfig.
+    /// Runs shell commands in a directory, with this helm, kubectl and the administrator's kubeconfig.
     pub fn shell(&self, helm: Helm, directory: &Path, commands: &str) -> Result<String, String> {
         let command = helm.command(self);
         let bin = self.scratch.path().join(format!("bin-{helm:?}"));
@@ -94,7 +94,7 @@ impl Cluster {
         let mut path = vec![bin];
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect::<Vec<PathBuf>>());
         let mut shell = Command::new("bash");
-        // The variables too that keep their caches where the cluster is.
+        // Including the variables that keep their caches in the cluster's directory.
         for (variable, value) in command.get_envs().chain(self.plane.kubectl(&self.admin).get_envs()) {
             match value {
                 Some(value) => shell.env(variable, value),

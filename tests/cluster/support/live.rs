@@ -1,5 +1,5 @@
-//! What core makes of the objects as they are on the API server, without anything that the operator remembers; and what
-//! there is of RBAC, whatever its labels say.
+//! Core's decisions for the objects on the API server, without anything that the operator remembers; and the existing
+//! RBAC, whatever its labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,10 +21,10 @@ use serde_json::{Value, json};
 
 use super::{Cluster, RELEASE};
 
-/// Native objects by kind, namespace and name, with what matters of them.
+/// Native objects by kind, namespace and name, with their relevant fields.
 pub type RbacSpec = BTreeMap<String, Value>;
 
-/// What is recorded in the cluster, and decides who holds what: of namespaces, organizations and SiteRoles.
+/// The recorded decisions of namespaces, organizations and SiteRoles.
 type Records = (Vec<Option<Name>>, Vec<bool>, Vec<Option<Name>>);
 
 fn records(cache: &Cache) -> Records {
@@ -130,7 +130,7 @@ impl Cluster {
         cache
     }
 
-    /// The native objects that follow from what is on the API server. What has to be recorded for it has to be recorded.
+    /// The native objects that follow from the API server's objects. Fails if a record is missing.
     #[track_caller]
     pub fn desired(&self) -> RbacSpec {
         let mut cache = self.live_world();
@@ -146,7 +146,7 @@ impl Cluster {
         settled.desired.iter().map(object).collect()
     }
 
-    /// Everything of RBAC that there is, also what is not (or no longer) labelled as ours.
+    /// All existing RBAC, even without (or no longer with) our label.
     pub fn rbac(&self) -> RbacSpec {
         let roles = self.list::<v1::Role>().into_iter().map(|o| as_stored("Role", &o));
         let bindings = self.list::<v1::RoleBinding>().into_iter().map(|o| as_stored("RoleBinding", &o));
@@ -156,8 +156,8 @@ impl Cluster {
         roles.chain(bindings).chain(cluster_roles).chain(cluster_bindings).collect()
     }
 
-    /// Waits until nobody writes any more. Then of RBAC there is what was there before the first operator, and what
-    /// follows from the objects; nothing else, and nothing less.
+    /// Waits until nobody writes. Then RBAC has exactly the objects from before the first operator, and those that
+    /// follow from our objects.
     #[track_caller]
     pub fn is_as_desired(&self, before: &BTreeSet<String>) {
         self.quiet();
@@ -187,7 +187,7 @@ impl Cluster {
         self.runtime.block_on(api.patch(metadata["name"].as_str().unwrap(), &parameters, &patch)).map(drop)
     }
 
-    /// Patches one object as the administrator. The kind is one of ours, or native RBAC's with `native` before it.
+    /// Patches one object as the administrator. The kind is one of ours, or native RBAC's with the prefix `native`.
     pub fn merge(&self, kind: &str, namespace: &str, name: &str, patch: &Value) -> kube::Result<()> {
         let api = self.dynamic(kind, namespace);
         self.runtime.block_on(api.patch(name, &PatchParams::default(), &Patch::Merge(patch))).map(drop)
@@ -213,7 +213,7 @@ impl Cluster {
     }
 }
 
-/// Objects in a list do not say their kind.
+/// Objects in a list lack their kind.
 fn as_stored(kind: &str, object: &impl serde::Serialize) -> (String, Value) {
     let mut value = serde_json::to_value(object).unwrap();
     value["kind"] = kind.into();

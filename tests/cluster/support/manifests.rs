@@ -1,4 +1,4 @@
-//! Manifests in few words. Each begins with `---`, so that they can be put one after the other.
+//! Short manifests. Each begins with `---`, so that they can be concatenated.
 
 /// An Organization; `spec` is YAML in flow style, as in `{namespace: alpha}`.
 pub fn organization(name: &str, spec: &str) -> String {
@@ -15,7 +15,7 @@ pub fn users(names: &[&str]) -> String {
     names.iter().map(|name| user(name)).collect()
 }
 
-/// A Group of people as [`user`] names them.
+/// A Group of people with names as in [`user`].
 pub fn group(namespace: &str, name: &str, members: &[&str]) -> String {
     let members: Vec<String> = members.iter().map(|member| format!("{member}@example.com")).collect();
     object("Group", namespace, name, &format!("{{members: [{}]}}", members.join(", ")))
@@ -31,7 +31,7 @@ pub fn site_role(name: &str, spec: &str) -> String {
     cluster_object("SiteRole", name, spec)
 }
 
-/// A RoleBinding. `role` is `Kind/name`; a subject is `Kind/name`, or a person as [`user`] names them.
+/// A RoleBinding. `role` is `Kind/name`; a subject is `Kind/name`, or a person's name as in [`user`].
 pub fn binding(namespace: &str, name: &str, role: &str, subjects: &[&str]) -> String {
     object("RoleBinding", namespace, name, &binding_spec(role, subjects))
 }

@@ -1,4 +1,4 @@
-//! What every cluster test needs: a cluster with the chart and the operator, and words to ask it.
+//! Shared by all cluster tests: a cluster with the chart and the operator, and questions for it.
 
 mod access;
 mod apply;
@@ -25,7 +25,7 @@ pub use faults::{DENIALS, Fault, Faults, Storm};
 pub use operator::Operator;
 pub use random::Random;
 
-/// Where the chart is installed.
+/// The release namespace.
 pub const RELEASE: &str = "bailiwick-system";
 /// The seven kinds, by full name.
 pub const KINDS: [&str; 7] = [
@@ -37,21 +37,22 @@ pub const KINDS: [&str; 7] = [
     "siteroles.bailiwick.dev",
     "siterolebindings.bailiwick.dev",
 ];
-/// How long anything may take on a busy machine. Tests end as soon as what they wait for is there.
+/// The time limit on a busy machine. Tests end as soon as their condition holds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often tests look. Each look is work for the API server that other tests wait for.
+/// How often tests poll. Each poll costs the API server time that other tests wait for.
 const POLL: Duration = Duration::from_millis(50);
 
 /// A little more than the pause between two writes of the operator's record of decisions.
 const RECORD_PAUSE: Duration = Duration::from_millis(2200);
 
-/// A cluster of one test's own. It ends with the test.
+/// A cluster for one test. It ends with the test.
 pub struct Cluster {
-    // Dropped first: what runs longer than its API server might find another test's on the same port, with the same keys.
+    // Dropped first: an operator that outlives its API server might find another test's on the same port, with the same
+    // keys.
     pub operator: Option<Operator>,
     pub plane: ControlPlane,
-    /// What operators that are started from now on have between them and the API server.
+    /// The proxy between the API server and operators started from now on.
     pub faults: Option<Faults>,
     pub admin: PathBuf,
     runtime: tokio::runtime::Runtime,
@@ -81,23 +82,23 @@ impl Cluster {
         cluster
     }
 
-    /// What the API server says of its version.
+    /// The API server's version.
     pub fn version(&self) -> Value {
         serde_json::from_str(&self.raw("/version")).unwrap()
     }
 
-    /// Whether this version of Kubernetes has MutatingAdmissionPolicies. docs/reference/kubernetes-versions.md says what
-    /// happens where it has none, and the tests hold it to that.
+    /// Whether this version of Kubernetes has MutatingAdmissionPolicies. docs/reference/kubernetes-versions.md
+    /// describes the behavior without them, and the tests check that.
     pub fn has_mutating_policies(&self) -> bool {
         self.version()["minor"].as_str().unwrap().parse::<u32>().unwrap() >= 36
     }
 
-    /// With nothing in it.
+    /// An empty cluster.
     pub fn bare() -> Self {
         Self::bare_with_flags(&[])
     }
 
-    /// With nothing in it, and these further flags for kube-apiserver.
+    /// An empty cluster with these additional flags for kube-apiserver.
     pub fn bare_with_flags(flags: &[&str]) -> Self {
         let api_server_flags = flags.iter().map(ToString::to_string).collect();
         Self::start(Options { api_server_flags, ..Options::default() })
@@ -124,7 +125,7 @@ impl Cluster {
 
     fn helm(&self, words: &[&str], values: &str) -> Output {
         let file = self.scratch.path().join("values.yaml");
-        // There is no kubelet: a Deployment would never become ready.
+        // There is no kubelet, so a Deployment would never become ready.
         std::fs::write(&file, format!("{values}\n")).unwrap();
         let mut helm = self.plane.helm(&self.admin);
         helm.args(words)
@@ -141,12 +142,12 @@ impl Cluster {
         self.operator = Some(operator);
     }
 
-    /// Puts a proxy between the operators that are started from now on and the API server.
+    /// Puts a proxy between the API server and operators started from now on.
     pub fn put_faults_between(&mut self, seed: u64) {
         self.faults = Some(self.runtime.block_on(Faults::start(&self.admin, seed)));
     }
 
-    /// Starts one more operator process, with the ServiceAccount of the chart.
+    /// Starts another operator process, with the chart's ServiceAccount.
     pub fn spawn_operator(&self, identity: &str) -> Operator {
         Operator::spawn(self, identity, self.scratch.path())
     }
@@ -166,19 +167,19 @@ impl Cluster {
         self.kubectl_as(&self.admin, arguments)
     }
 
-    /// kubectl as whoever the kubeconfig is of.
+    /// kubectl with this kubeconfig.
     pub fn kubectl_as(&self, kubeconfig: &Path, arguments: &[&str]) -> Output {
         self.plane.kubectl(kubeconfig).args(arguments).output().expect("kubectl runs")
     }
 
-    /// kubectl as the administrator, which has to work. Returns what it printed.
+    /// kubectl as the administrator, which has to succeed. Returns its output.
     pub fn run(&self, arguments: &[&str]) -> String {
         let output = self.kubectl(arguments);
         assert!(output.status.success(), "kubectl {}: {}", arguments.join(" "), text(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Applies manifests, which has to work.
+    /// Applies manifests, which has to succeed.
     pub fn apply(&self, yaml: &str) {
         self.try_apply(yaml).unwrap_or_else(|error| panic!("apply: {error}\n{yaml}"));
     }
@@ -190,19 +191,19 @@ impl Cluster {
             Some(Err(kube::Error::Api(status))) if status.code != 409 => {
                 Err(format!("Error from server ({}): {}", status.reason, status.message))
             }
-            // It takes what kubectl knows: another kind, or how to change what it once made otherwise.
+            // This needs kubectl: for another kind, or to change an object that it created in another way.
             Some(Err(_)) | None => self.try_apply_as(&self.admin, yaml).map(drop),
         }
     }
 
-    /// Applies manifests as somebody.
+    /// Applies manifests with this kubeconfig.
     pub fn try_apply_as(&self, kubeconfig: &Path, yaml: &str) -> Result<String, String> {
         let mut kubectl = self.plane.kubectl(kubeconfig);
         kubectl.args(["apply", "--server-side", "-f", "-"]);
         outcome(with_input(kubectl, yaml))
     }
 
-    /// Creates many objects of ours, some at once.
+    /// Creates many objects of ours, some in parallel.
     pub fn create_all(&self, objects: impl Iterator<Item = Value>) {
         use futures::StreamExt as _;
         use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, PostParams};
@@ -281,7 +282,7 @@ impl Cluster {
         self.eventually_or(holds, |_| what.to_owned());
     }
 
-    /// Waits until something holds; says what else there is to say when it does not.
+    /// Waits until something holds; otherwise fails with this message.
     #[track_caller]
     pub fn eventually_or(&self, mut holds: impl FnMut() -> bool, what: impl Fn(&Self) -> String) {
         let start = Instant::now();
@@ -291,13 +292,13 @@ impl Cluster {
         }
     }
 
-    /// Waits until the operator has said something about the newest generation of every object of ours, and is idle.
+    /// Waits until the operator has reported on the newest generation of every object of ours, and is idle.
     #[track_caller]
     pub fn settle(&self) {
         let operator = self.operator.as_ref().expect("an operator is running");
         let waiting = std::cell::RefCell::new(Vec::new());
         let settled = || {
-            // First what costs the API server nothing.
+            // First the checks that cost the API server nothing.
             if operator.metric("units_busy") != 0 {
                 return false;
             }
@@ -313,12 +314,12 @@ impl Cluster {
         });
     }
 
-    /// Writes that the API server has counted; Leases, Events, tokens and questions aside.
+    /// The API server's count of writes, except Leases, Events, tokens and reviews.
     pub fn writes(&self) -> u64 {
         self.counted_writes(|_| true)
     }
 
-    /// Those to native RBAC objects.
+    /// The count of writes to native RBAC objects.
     pub fn native_writes(&self) -> u64 {
         self.counted_writes(|line| line.contains("group=\"rbac.authorization.k8s.io\""))
     }
@@ -336,8 +337,8 @@ impl Cluster {
         writes.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
     }
 
-    /// Waits until all is settled and nobody writes anything any more: for longer than the operator waits with its record
-    /// of decisions, since nothing tells that it has nothing to write.
+    /// Waits until all is settled and nobody writes any more. It waits longer than the operator does with its record of
+    /// decisions, because nothing shows that there is none to write.
     #[track_caller]
     pub fn quiet(&self) {
         let mut last = (self.writes(), Instant::now());
@@ -352,7 +353,7 @@ impl Cluster {
         });
     }
 
-    /// Every native object of ours, by kind, namespace and name, with what matters of it.
+    /// Every native object of ours, by kind, namespace and name, with its relevant fields.
     pub fn native(&self) -> Vec<Value> {
         let kinds = "roles.rbac.authorization.k8s.io,rolebindings.rbac.authorization.k8s.io,\
                      clusterroles.rbac.authorization.k8s.io,clusterrolebindings.rbac.authorization.k8s.io";
@@ -365,7 +366,7 @@ impl Cluster {
         self.native().into_iter().map(live::plain).collect()
     }
 
-    /// What the operator has logged, for the message of a failing test.
+    /// The operator's log, for the message of a failing test.
     pub fn operator_log(&self) -> String {
         self.operator.as_ref().map(Operator::log).unwrap_or_default()
     }
@@ -377,17 +378,17 @@ async fn client(kubeconfig: &Path) -> kube::Client {
     kube::Client::try_from(config).unwrap()
 }
 
-/// Everything that a program printed.
+/// All output of a program.
 pub fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// What a program printed, as an error when it failed.
+/// The output of a program, as an error if it failed.
 pub fn outcome(output: Output) -> Result<String, String> {
     if output.status.success() { Ok(text(&output)) } else { Err(text(&output)) }
 }
 
-/// Runs a program with something to read.
+/// Runs a program with input.
 pub fn with_input(mut command: Command, input: &str) -> Output {
     use std::io::Write as _;
     use std::process::Stdio;
@@ -395,7 +396,7 @@ pub fn with_input(mut command: Command, input: &str) -> Output {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
-    // From another thread: a program that prints much before it has read all would wait for us, and we for it.
+    // From another thread: a program that prints much before it has read everything would deadlock with us.
     let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();

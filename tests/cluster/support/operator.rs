@@ -21,7 +21,7 @@ impl Operator {
             cluster.faults.as_ref().map_or_else(|| kubeconfig.clone(), |faults| faults.redirect(&kubeconfig, scratch));
         let number = std::fs::read_dir(scratch).unwrap().count();
         let log = scratch.join(format!("operator-{identity}-{number}.log"));
-        // A benchmark brings the static binary that an image holds.
+        // Benchmarks use the static binary of the image.
         let binary = std::env::var("BAILIWICK_OPERATOR").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bailiwick").to_owned());
         let mut command = dying_with_us(&binary);
         command
@@ -37,19 +37,19 @@ impl Operator {
                 "3",
             ])
             .env("KUBECONFIG", kubeconfig)
-            // Often, so that a change whose effect is missed fails the test: see `Drop`.
+            // Often, so that a missed effect of a change fails the test: see `Drop`.
             .env("BAILIWICK_RESYNC_SECONDS", "5")
             .env("RUST_LOG", "info,bailiwick=debug,kube_client=off,kube_runtime=off,kube_lease_manager=off")
             .stderr(File::create(&log).unwrap());
         Self { child: command.spawn().expect("the operator starts"), log }
     }
 
-    /// What it has logged.
+    /// Its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Where it listens.
+    /// Its listen address.
     pub fn address(&self) -> Option<String> {
         let log = self.log();
         let after = log.split("address=").nth(1)?;
@@ -67,23 +67,23 @@ impl Operator {
         Some((code, answer))
     }
 
-    /// What `helm test` asks, as it asks it.
+    /// Probes it as `helm test` does.
     pub fn probe(&self) -> std::process::Output {
         let url = format!("http://{}/readyz", self.address().expect("it has said where it listens"));
         Command::new(env!("CARGO_BIN_EXE_bailiwick")).args(["probe", &url]).output().expect("it starts")
     }
 
-    /// Whether it says that it is ready.
+    /// Whether it reports that it is ready.
     pub fn is_ready(&self) -> bool {
         self.ask("/readyz").is_some_and(|(code, _)| code == 200)
     }
 
-    /// What it answers to the kubelet: the code and all the text; nothing when it cannot be asked.
+    /// Its answer to the kubelet: the code and the text; `None` if it cannot be reached.
     pub fn readiness(&self) -> Option<(u16, String)> {
         self.ask("/readyz")
     }
 
-    /// A metric without labels; -1 when it cannot be asked.
+    /// A metric without labels; -1 if it cannot be reached.
     pub fn metric(&self, name: &str) -> i64 {
         let Some((_, text)) = self.ask("/metrics") else { return -1 };
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("bailiwick_{name} ")));
@@ -128,7 +128,7 @@ impl Operator {
         self.child.id()
     }
 
-    /// The most memory that it had so far, in MiB.
+    /// Its peak memory in MiB.
     pub fn highest_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -136,7 +136,7 @@ impl Operator {
     }
 }
 
-/// A test run that is killed leaves no operator behind, where the system can see to that.
+/// Ends the operator with the test run even if that is killed, where the system supports it.
 fn dying_with_us(program: &str) -> Command {
     if cfg!(target_os = "linux") {
         let mut command = Command::new("setpriv");

@@ -1,4 +1,4 @@
-//! Waiting for the admission policies of the chart: the API server looks for policies and for new kinds every few seconds.
+//! Waits for the chart's admission policies: the API server looks for policies and new kinds every few seconds.
 
 use kube::api::{DeleteParams, PatchParams, PostParams};
 use kube::core::Request;
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::{Cluster, RELEASE, manifests};
 
 impl Cluster {
-    /// Waits until the admission policies work, if the chart has them. Until then the API server answers 503 where one has
-    /// to change an object. Where one has objects of a new kind as parameters, it refuses everything that the policy is
-    /// about until it has seen them, also to those whom the policy exempts.
+    /// Waits until the admission policies work, if the chart has them. Until then the API server answers 503 if a
+    /// policy has to change an object. If a policy has objects of a new kind as parameters, the API server refuses
+    /// every matching request until it has seen them, even those that the policy exempts.
     pub fn await_policies(&self) {
         if self.exists(&["mutatingadmissionpolicybinding", "bailiwick-group-vouched"]) {
             let group = manifests::group("default", "trial", &[]);
@@ -27,8 +27,8 @@ impl Cluster {
         self.eventually("the policies have their parameters", || self.dry_run(&manifests::user("trial")).is_ok());
     }
 
-    /// The same for the policy on the deletion of Organizations, of which there has to be one for a trial: no operator may
-    /// run. An API server that starts with the policies has not seen our kinds yet when it reads them.
+    /// The same for the policy on the deletion of Organizations, which needs one for a trial: no operator may run. An
+    /// API server that starts with the policies has not seen our kinds yet when it reads them.
     pub(super) fn await_policy_on_organizations(&self) {
         let trial = manifests::organization("trial", "{}");
         let delete = |dry_run: bool| -> kube::Result<Value> {
@@ -41,13 +41,13 @@ impl Cluster {
         delete(false).unwrap();
     }
 
-    /// Applies an object of ours as the administrator, for a trial.
+    /// Applies an object of ours as the administrator, as a dry run.
     fn dry_run(&self, yaml: &str) -> kube::Result<Value> {
         let object: Value = serde_yaml::from_str(yaml).unwrap();
         self.patch_by_apply(&object, &PatchParams { dry_run: true, ..PatchParams::apply("trial") })
     }
 
-    /// Creates a Lease for a trial as the operator, but without a token of its ServiceAccount.
+    /// Creates a Lease as the operator in a dry run, but without a token of its ServiceAccount.
     fn dry_run_of_the_operator(&self) -> kube::Result<Value> {
         let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "trial"}});
         let parameters = PostParams { dry_run: true, ..PostParams::default() };

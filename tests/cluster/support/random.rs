@@ -1,6 +1,6 @@
-//! Numbers that differ from run to run. Who makes them prints the seed, with which a run can be made again.
+//! Random numbers. Tests print the seed, which repeats a run.
 
-/// A generator that is good enough to choose with.
+/// A generator that is good enough for choices.
 pub struct Random(u64);
 
 impl Random {
@@ -9,7 +9,7 @@ impl Random {
         Self(seed)
     }
 
-    /// What `BAILIWICK_SEED` says, or another one every time.
+    /// The seed in `BAILIWICK_SEED`, or a new one.
     pub fn seed() -> u64 {
         let given = std::env::var("BAILIWICK_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap());
@@ -17,13 +17,13 @@ impl Random {
         seed
     }
 
-    /// From 0 to below n.
+    /// From 0 up to, but excluding, n.
     pub fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n
     }
 
-    /// Whether something that happens so often (from 0 to 1) happens now.
+    /// Whether an event with this probability happens now.
     pub fn happens(&mut self, rate: f64) -> bool {
         (self.below(1_000_000) as f64) < rate * 1_000_000.0
     }

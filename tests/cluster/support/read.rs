@@ -1,15 +1,15 @@
-//! `kubectl get … -o json` without kubectl. To start that takes a tenth of a second of CPU, and tests that wait for
-//! something ask again and again.
+//! `kubectl get … -o json` without kubectl, which needs a tenth of a second of CPU to start, while waiting tests poll
+//! repeatedly.
 //!
-//! The words are kubectl's, so that a failing test can be repeated by hand. Of those that are not known here the real
-//! kubectl makes something.
+//! The arguments are kubectl's, so that a failing test can be repeated by hand. The real kubectl handles arguments that
+//! are unknown here.
 
 use http::Request;
 use serde_json::{Value, json};
 
 use super::Cluster;
 
-/// Where the kinds are that tests read, and whether they are in namespaces. Singular names are added to these.
+/// The paths of the kinds that tests read, and whether they are namespaced. Singular names are derived.
 pub(super) const RESOURCES: [(&str, &str, bool); 20] = [
     ("namespaces", "/api/v1", false),
     ("configmaps", "/api/v1", true),
@@ -33,7 +33,7 @@ pub(super) const RESOURCES: [(&str, &str, bool); 20] = [
     ("mutatingadmissionpolicybindings", "/apis/admissionregistration.k8s.io/v1", false),
 ];
 
-/// What `kubectl get` was asked for.
+/// A request of `kubectl get`.
 struct Get {
     /// One for each kind.
     paths: Vec<String>,
@@ -41,7 +41,7 @@ struct Get {
 }
 
 impl Get {
-    /// Nothing if it takes the real kubectl.
+    /// `None` if it needs the real kubectl.
     fn read(arguments: &[&str]) -> Option<Self> {
         let (mut namespace, mut all, mut selector, mut rest) = ("default", false, String::new(), Vec::new());
         let mut words = arguments.iter();
@@ -70,14 +70,14 @@ impl Get {
     }
 }
 
-/// Whether somebody who says `kind` means this resource: `namespaces` is also `namespace`, but `users` may be anything.
+/// Whether `kind` means this resource: `namespaces` has the singular `namespace`, but `users` may be ambiguous.
 fn is(kind: &str, plural: &str) -> bool {
     let (first, group) = plural.split_once('.').map_or((plural, None), |(first, group)| (first, Some(group)));
     let said = kind.split_once('.').map_or((kind, None), |(first, group)| (first, Some(group)));
     said.1 == group && (said.0 == first || Some(said.0) == first.strip_suffix('s'))
 }
 
-/// As one segment of a path, or one value of a query.
+/// Encodes one segment of a path, or one value of a query.
 pub(super) fn encoded(text: &str) -> String {
     let byte = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
@@ -87,12 +87,12 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 impl Cluster {
-    /// What `kubectl get` would print as JSON, or why it would fail; nothing if it takes the real one.
+    /// The JSON that `kubectl get` would print, or why it would fail; `None` if it needs the real one.
     pub(super) fn read(&self, arguments: &[&str]) -> Option<Result<Value, kube::Error>> {
         let get = Get::read(arguments)?;
         let answers: Result<Vec<Value>, kube::Error> = get.paths.iter().map(|path| self.read_path(path)).collect();
         if answers.as_ref().is_err_and(|error| !matches!(error, kube::Error::Api(_))) {
-            // Deeper than serde_json reads, or no answer.
+            // Nested too deeply for serde_json, or no answer.
             return None;
         }
         Some(answers.map(|mut answers| {
@@ -108,13 +108,13 @@ impl Cluster {
         self.runtime.block_on(self.client.request(Request::get(path).body(Vec::new()).unwrap()))
     }
 
-    /// What the API server says at a path that has no objects.
+    /// The API server's answer at a path without objects.
     pub(super) fn raw(&self, path: &str) -> String {
         self.runtime.block_on(self.client.request_text(Request::get(path).body(Vec::new()).unwrap())).unwrap()
     }
 }
 
-/// The objects of a list, each with its kind: in a list of Kubernetes' own kinds they do not say it.
+/// The objects of a list, each with its kind, which lists of Kubernetes' own kinds leave out.
 fn items(mut list: Value) -> Vec<Value> {
     let kind = list["kind"].as_str().unwrap().trim_end_matches("List").to_owned();
     let (version, items) = (list["apiVersion"].take(), list["items"].take());

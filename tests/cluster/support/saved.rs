@@ -1,7 +1,7 @@
-//! Clusters in which helm has installed the chart, saved once for all tests that want it with the same values. Half of
-//! what a test took was helm's work and that of the API server for it, and was the same each time.
+//! Clusters with the chart installed by helm, saved once for all tests with the same values. Half of a test's time was
+//! the installation, and it was the same each time.
 //!
-//! What is saved is etcd's data, and nobody changes it: each test has a copy, and servers of its own that start with it.
+//! The saved data is etcd's, and nobody changes it: each test starts its own servers with a copy.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::{Cluster, repository, text};
 
-/// How long one is kept that may belong to an older state of the repository.
+/// How long a saved cluster is kept that may belong to an older state of the repository.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The directory of one with these values. It is made if it is not there yet.
+/// The directory of a saved cluster with these values, created if it is missing.
 pub(super) fn with_chart(values: &str) -> PathBuf {
     let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clusters");
     let saved = all.join(name(values));
@@ -29,7 +29,7 @@ pub(super) fn with_chart(values: &str) -> PathBuf {
         cluster.await_policies();
         let new = tempfile::tempdir_in(&all).unwrap();
         cluster.plane.save(new.path()).unwrap();
-        // Another test may have been first. Its cluster is as good.
+        // Another test may have been first. Its cluster is just as good.
         if fs::rename(new.path(), &saved).is_ok() {
             let _ = new.keep();
         }
@@ -38,7 +38,7 @@ pub(super) fn with_chart(values: &str) -> PathBuf {
     saved
 }
 
-/// A digest of all that a cluster with the chart follows from.
+/// A digest of everything that a cluster with the chart depends on.
 fn name(values: &str) -> String {
     static COMMON: OnceLock<Sha256> = OnceLock::new();
     let common = COMMON.get_or_init(|| {
@@ -71,7 +71,7 @@ fn add_directory(digest: &mut Sha256, directory: &Path) {
     }
 }
 
-/// Those of other charts and programs are of no use any more. Which ones that is nobody knows: two runs may go on at a time.
+/// Removes saved clusters of other charts and programs once they are old: another run may still use them.
 fn remove_old(all: &Path) {
     for entry in fs::read_dir(all).unwrap().flatten() {
         let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());

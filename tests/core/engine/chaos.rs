@@ -1,5 +1,5 @@
-//! Random stories: people do anything, watches and answers come in any order or not at all, requests fail, somebody
-//! edits native objects, and leadership changes.
+//! Random stories: people do anything, watches and answers arrive in any order or never, requests fail, somebody edits
+//! native objects, and leadership changes.
 
 use bailiwick::core::object_ref::NativeRef;
 use bailiwick::core::plan::Write;
@@ -15,21 +15,21 @@ use crate::fake::answers::{error, refused};
 use crate::fake::{Kind, Op, widen};
 use crate::histories::{crowd, op};
 
-/// How many requests are not answered until the end, at most.
+/// The most requests that stay unanswered until the end.
 const HELD: usize = AT_ONCE - 1;
 
-/// How a request ends.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     Well,
     /// An error, and nothing is written.
     Fails,
-    /// An error, and it is written all the same.
+    /// An error, although it is written.
     IsLost,
     Refused,
-    /// It is written, and the cluster's admission has it give more.
+    /// It is written, and admission makes it grant more.
     Altered,
-    /// Not before the end of the story; written at once, or then.
+    /// No answer before the end of the story; it is written at once, or then.
     Never {
         written: bool,
     },
@@ -46,7 +46,7 @@ enum Drift {
 #[derive(Clone, Debug)]
 enum Step {
     Do(Op),
-    /// So many events are delivered, each by one of the watches.
+    /// Delivers so many events, each from one of the watches.
     Deliver(usize, Index),
     Answer(Index, Answer),
     Drift(Index, Drift),

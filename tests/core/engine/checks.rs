@@ -1,4 +1,4 @@
-//! What has to hold in every story: nobody has what they should not have, and in the end everything is as it should be.
+//! Invariants of every story: nobody has access that they should not have, and in the end everything is as desired.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use super::story::key_of;
 use crate::access::role_key;
 use crate::shell::{All, meta};
 
-/// The unit that writes a native object: a namespace, or the site, which has no name.
+/// The key that writes a native object: a namespace, or the site, which has an empty name.
 fn unit_of(key: &NativeRef) -> Name {
     let is_site = key.namespace.is_empty() || key.name.starts_with(RELEASE_PREFIX);
     if is_site { Name::default() } else { key.namespace.clone() }
@@ -27,14 +27,14 @@ fn gives(content: &RbacSpec, role: Option<&Name>, subject: &Subject) -> bool {
 }
 
 impl Story {
-    /// What follows from everything that there is.
+    /// Decides everything from the current objects.
     fn all(&self) -> All {
         let mut cache = self.server.store.cache();
         cache.set_seed(&self.server.seed);
         All::from_scratch(&mut cache, self.server.store.time(), &self.server.rbac.present)
     }
 
-    /// Everything is as it should be, and every status says so.
+    /// Everything is as desired, and every status reports it.
     pub fn assert_converged(&self) {
         let (all, present) = (self.all(), &self.server.rbac.present);
         let should: BTreeMap<_, _> =
@@ -55,8 +55,8 @@ impl Story {
         assert_eq!(corrected, None);
     }
 
-    /// Nobody has what they should not have. Exceptions: an object that is being written, and a grant whose replacement
-    /// waits for such an object.
+    /// Nobody has access that they should not have. Exceptions: an object with a write in flight, and a grant whose
+    /// replacement waits for such an object.
     pub fn assert_revoked(&self) {
         let all = self.all();
         let desired = all.desired();
@@ -69,7 +69,7 @@ impl Story {
             match observed.content.as_ref().unwrap() {
                 RbacSpec::Rules(have) => {
                     let Some(Desired { content: RbacSpec::Rules(want), .. }) = desired.get(key) else { continue };
-                    // Unbound, it gives nobody anything, or only through what is being revoked.
+                    // Unbound, it grants nothing, or only through grants that are being revoked.
                     if self.is_bound(key, &held) {
                         let (have, want) = (RuleSet::from_rules(have.iter()), RuleSet::from_rules(want.iter()));
                         assert!(want.contains_all(&have), "{key} gives too much; held: {held:?}");
@@ -93,7 +93,7 @@ impl Story {
             || all.units.get(namespace).is_some_and(|unit| unit.claim.is_some())
     }
 
-    /// Whether somebody is bound to this role, or is about to be.
+    /// Whether a subject is bound to this role, or is about to be.
     fn is_bound(&self, role: &NativeRef, held: &BTreeSet<&NativeRef>) -> bool {
         let binds = |key: &NativeRef, content: &RbacSpec| matches!(content, RbacSpec::Binding { role: name, .. } if role_key(key, name) == *role);
         let there = self.server.rbac.present.iter().filter(|(key, _)| !held.contains(key));
@@ -107,8 +107,8 @@ impl Story {
         there.any(|(key, content)| binds(key, content)) || coming.any(|(key, content)| binds(key, content))
     }
 
-    /// Whether somebody should have something in this unit that they do not have yet, or not for certain, because a
-    /// write of the unit is held.
+    /// Whether a subject should have a grant in this unit that it lacks, or may lack, because a write of the unit is
+    /// held.
     fn waits_for_another(
         &self,
         desired: &DesiredSet,

@@ -1,4 +1,4 @@
-//! Claims: an Organization holds its namespace by a record on it, which may be refused, stripped, or out of reach.
+//! Claims: an Organization holds its namespace through a record on it, which may be refused, removed, or unreachable.
 
 use bailiwick::core::claims;
 use bailiwick::core::rbac::Observed;
@@ -10,14 +10,14 @@ use super::{Story, given};
 use crate::fake::answers::Claims;
 use crate::fake::{Kind, Op};
 
-/// Native objects in n0, whatever they come from.
+/// Native objects in n0, whatever their source.
 fn natives(story: &Story) -> usize {
     story.server.native_keys("n0").len()
 }
 
 #[rstest]
 #[case::refused(Claims::Refuses, "it failed")]
-#[case::stripped(Claims::Strips, "takes the record off")]
+#[case::stripped(Claims::Strips, "removes the record")]
 fn a_recreated_organization_loses_access_if_its_claim_fails(#[case] webhook: Claims, #[case] why: &str) {
     let mut story = given(&[ACME]);
     assert_ne!(natives(&story), 0, "nothing was granted");
@@ -98,7 +98,7 @@ fn a_new_leader_does_not_count_earlier_refusals_of_a_claim() {
     story.recover();
 }
 
-/// Nothing was ever granted in it, so that there is nothing left to look at but the record.
+/// Nothing was ever granted in it, so only the record is left to check.
 #[test]
 fn an_empty_released_namespace_goes_to_the_organization_that_waits() {
     let organization = |name| organization(name, "n0, memberRole: ''");

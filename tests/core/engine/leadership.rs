@@ -1,4 +1,4 @@
-//! Leadership, and what a replica knows without it; ConfigMaps that cannot be read; objects that are read again.
+//! Leadership, and the knowledge of a standby; unreadable ConfigMaps; objects that are read again.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ fn a_standby_remembers_nothing_of_namespaces_that_are_gone() {
     story.converge();
 }
 
-/// The leader writes the Event, also when somebody wrote the text while another replica led.
+/// The leader sends the Event, even if the text was written while another replica led.
 #[test]
 fn the_leader_reports_a_config_map_that_cannot_be_read() {
     let mut story = Story::new();
@@ -56,7 +56,7 @@ fn the_leader_reports_a_config_map_that_cannot_be_read() {
 /// The watch may be faster than the answer.
 #[test]
 fn an_object_that_is_deleted_while_it_is_read_again_stays_gone() {
-    // Two that have no room beside each other.
+    // There is room for only one of the two.
     let group = |name: &str, first: &str| {
         let others = (0..8_000).map(|n| format!(", '{n:04}{}'", "\u{1d54f}".repeat(120)));
         let members: String = others.collect();

@@ -1,9 +1,9 @@
-//! The engine against the fake API server. Each test is a story: what is there, what happens, who has access then. The
-//! API server answers late, not at all, with an error before or after it wrote, or with what somebody else wrote
-//! meanwhile.
+//! The engine with the fake API server. Each test is a story: the initial objects, the events, and the access
+//! afterwards. The API server answers late, never, with an error before or after it wrote, or with somebody else's
+//! concurrent write.
 //!
-//! However that goes, two things hold, and `chaos` checks them in random stories: in the end everything is as it should
-//! be ([`Story::assert_converged`]), and a revocation waits for nothing but writes of the same object
+//! Two invariants hold throughout, and `chaos` checks them in random stories: in the end everything is as desired
+//! ([`Story::assert_converged`]), and a revocation waits only for writes of the same object
 //! ([`Story::assert_revoked`]).
 
 mod chaos;

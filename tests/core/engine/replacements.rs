@@ -1,4 +1,4 @@
-//! Replacements: another role takes the place of an old one, which goes when the new one is there.
+//! Replacements: another role replaces an old one, which is revoked once the new one exists.
 
 use bailiwick::core::object_ref::NativeRef;
 use bailiwick::operator::writer::WriteRequest;
@@ -7,7 +7,7 @@ use super::words::{ACME, binding, creations_fail, organization};
 use super::{Story, given};
 use crate::fake::Kind;
 
-/// For example because of a webhook that does not work: the replacement never comes.
+/// A broken webhook, for example: the replacement never arrives.
 #[test]
 fn a_grant_goes_even_if_its_replacement_cannot_be_created() {
     let mut story = given(&[ACME]);
@@ -32,7 +32,7 @@ fn a_grant_goes_even_if_its_replacement_cannot_be_created() {
     assert_ne!(story.grants(), []);
 }
 
-/// A replacement goes ahead of other grants, as a revocation does.
+/// A replacement takes precedence over other grants, as a revocation does.
 #[test]
 fn a_replacement_waits_for_no_revocation_elsewhere() {
     let mut story = given(&[ACME, &organization("beta", "n1"), &binding("n1", "b", "reader", &["User ada"])]);

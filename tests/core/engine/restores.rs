@@ -1,5 +1,5 @@
-//! etcd is restored from an older copy: a list that shows what is older than what was known proves it, whatever else
-//! happens does not. (That nothing else does is also checked after every turn of every other story.)
+//! etcd is restored from an older copy: a list older than the known state proves it, and nothing else does. (Every
+//! other story also checks after each turn that nothing else does.)
 
 use bailiwick::core::plan::Write;
 use bailiwick::operator::writer::WriteRequest;
@@ -12,7 +12,7 @@ use crate::fake::answers::error;
 use crate::fake::{Kind, Op, Snapshot};
 
 impl Story {
-    /// The API server is gone, and comes back with this. Nothing is listed yet.
+    /// The API server disappears, and returns with this snapshot. Nothing is listed yet.
     fn restore(&mut self, snapshot: Snapshot) {
         self.goes_back = true;
         self.server.restore(snapshot);
@@ -55,7 +55,7 @@ fn a_list_that_shows_an_object_as_it_was_before_proves_a_restore(
     let evidence = story.engine.gone_back().unwrap_or_default();
     assert!(evidence.contains(object) && evidence.contains("resource version"), "{evidence:?}");
 
-    // Whatever is seen then, nothing is begun any more: the operator replaces this engine.
+    // Whatever arrives then, nothing begins any more: the operator replaces this engine.
     assert!(!story.engine.has_work());
     Kind::ALL.into_iter().for_each(|kind| story.list(kind));
     story.engine.lead(true);
@@ -91,8 +91,8 @@ fn what_was_known_from_an_answer_alone_counts_too() {
     assert!(story.engine.gone_back().is_some());
 }
 
-/// A list is asked for, then a write is carried out and answered, and then the list is read: it is older than what is
-/// known.
+/// A list is requested, then a write is carried out and answered, and then the list is read: it is older than the known
+/// state.
 #[test]
 fn a_write_answered_before_an_older_list_is_read_proves_nothing() {
     let mut story = given(&[ACME]);
@@ -110,7 +110,7 @@ fn a_write_answered_before_an_older_list_is_read_proves_nothing() {
 fn what_is_lost_but_was_never_known_otherwise_proves_nothing() {
     let mut story = given(&[ACME]);
     let snapshot = story.server.snapshot();
-    // Gone, and new: neither is at another version in the copy.
+    // One is deleted and one is new: neither has another version in the copy.
     story.delete(Kind::RoleBinding, "n0", "b");
     story.deliver();
     story.restore(snapshot);

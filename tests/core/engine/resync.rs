@@ -1,4 +1,4 @@
-//! What the resync finds: events that a watch has lost.
+//! The resync finds events that a watch has lost.
 
 use bailiwick::core::object_ref::ObjectRef;
 use bailiwick::operator::comparison::{Comparison, Versions};
@@ -10,7 +10,7 @@ use super::words::{ACME, BOB, given};
 use crate::fake::Kind;
 
 impl Story {
-    /// Lists the Users, and has the engine compare that with what it knows. Returns what differs.
+    /// Lists the Users, and lets the engine compare. Returns the differences.
     fn compare_users(&mut self, before: Option<Versions>) -> Versions {
         let users = self.server.store.objects.values().filter(|object| object.kind() == Kind::User);
         let listed = users.map(|user| {

@@ -1,5 +1,5 @@
-//! Revocations: nothing but their own object holds them up. What cannot be updated is deleted; what cannot be deleted
-//! either is reported.
+//! Revocations: only their own object can hold them up. If an update fails, the object is deleted; if that fails too,
+//! it is reported.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn bob_reads(name: &str) -> String {
     binding("n0", name, "reader", &["User bob"])
 }
 
-/// Kubernetes leaves RBAC in the namespace for as long as there are Pods.
+/// Kubernetes keeps RBAC in the namespace while it has Pods.
 #[test]
 fn a_terminating_namespace_loses_its_access() {
     let mut story = given(&[ACME]);
@@ -26,7 +26,7 @@ fn a_terminating_namespace_loses_its_access() {
     story.assert_converged();
 }
 
-/// For example because a webhook on updates does not work.
+/// A broken webhook on updates, for example.
 #[test]
 fn a_binding_that_cannot_shrink_is_deleted() {
     let mut story = given(&[ACME, BOB, &ada_and_bob()]);
@@ -53,8 +53,8 @@ fn a_revocation_that_fails_is_reported_and_holds_up_nothing_else() {
     let status = story.status(Kind::RoleBinding, "n0", "both").to_string();
     assert!(status.contains("RefusedByApiServer"), "{status}");
 
-    // Grants are not answered any more. The revocation is retried beside them, after five seconds at most, although
-    // none was in flight when that began.
+    // Grants are no longer answered. The revocation is retried beside them after at most five seconds, although none
+    // was in flight when that began.
     let soon = |story: &Story| story.server.now().clock + Duration::from_secs(1);
     while !story.in_flight.is_empty() || story.engine.wakes_at().1.is_some_and(|at| at < soon(&story)) {
         story.wait(1);

@@ -1,5 +1,5 @@
-//! Shards: a binding of many subjects is several native ones. When their number changes, all of them get new names, and
-//! nobody may notice.
+//! Shards: a binding of many subjects becomes several native ones. When their number changes, all of them get new
+//! names, and nobody may notice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ fn reader(verbs: &str, more: &str) -> String {
     )
 }
 
-/// One subject more, or a third less, gives all shards of a binding new names.
+/// One subject more, or a third fewer, renames all shards of a binding.
 #[rstest]
 #[case::one_more(128, 129)]
 #[case::a_third_less(129, 90)]
@@ -43,7 +43,7 @@ fn those_who_stay_keep_a_role_while_new_shards_cannot_be_created(#[case] before:
     assert_eq!(left.len(), after.min(before - 1), "{left:?}");
     assert!(left.is_subset(&all) && !left.iter().any(|robot| robot.contains("robot-000")));
 
-    // They get what the role gives by now.
+    // They get the role's current rights.
     story.apply(&reader("get, watch", ""));
     story.wait(60);
     let has_grown = |observed: &Observed| matches!(&observed.content, Some(RbacSpec::Rules(rules)) if rules.iter().any(|rule| rule.verbs.len() == 2));
@@ -54,7 +54,7 @@ fn those_who_stay_keep_a_role_while_new_shards_cannot_be_created(#[case] before:
     assert_ne!(story.grants(), shards, "no shard has another name");
 }
 
-/// The names of the native bindings that are shards.
+/// The names of native bindings that are shards.
 fn shards(story: &Story) -> BTreeMap<NativeKind, BTreeSet<Name>> {
     let mut shards = BTreeMap::<_, BTreeSet<Name>>::new();
     for (key, observed) in &story.server.rbac.present {
@@ -65,7 +65,7 @@ fn shards(story: &Story) -> BTreeMap<NativeKind, BTreeSet<Name>> {
     shards
 }
 
-/// The ceiling was recreated, or the operator is the first version that knows a seed.
+/// The ceiling was recreated, or the operator is the first version with a seed.
 #[test]
 fn another_seed_renames_all_shards_and_takes_nothing_from_anybody() {
     let more = ", clusterRules: [{nonResourceURLs: [/healthz], verbs: [get]}]";

@@ -1,4 +1,4 @@
-//! Statuses: written when they change, repaired when somebody edits them, and not written more often than that.
+//! Statuses: written when they change, repaired when somebody edits them, and no more often than that.
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -31,7 +31,7 @@ fn a_status_that_somebody_edits_is_written_again() {
     }
 }
 
-/// The same while a write of ours is in flight, when the watch is faster than its answer.
+/// The same while our write is in flight, and the watch is faster than its answer.
 #[test]
 fn a_status_edited_before_our_write_is_answered_is_written_again() {
     let mut story = given(&[ACME]);
@@ -64,7 +64,7 @@ fn many_grants_write_one_status_of_a_user_and_a_new_leader_none() {
     assert_eq!(grants(&story), 1);
 
     story.server.user_statuses = 0;
-    // Each is seen, decided and written while those before are in flight.
+    // Each is seen, decided and written while the previous ones are in flight.
     for n in 0..10 {
         let (namespace, role) = (["n0", "n1"][n % 2], ["reader", "viewer"][n / 2 % 2]);
         story.apply(&binding(namespace, &format!("b{n}"), role, &["User ada"]));

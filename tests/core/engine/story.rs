@@ -1,5 +1,5 @@
-//! The engine and its API server, and what lies between them: events that are delivered, requests in flight, answers.
-//! Nothing moves unless a test says so.
+//! The engine, its API server, and everything in between: events to deliver, requests in flight, answers. Nothing moves
+//! until a test says so.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use tokio::sync::mpsc;
 
 use crate::fake::{ApiServer, base};
 
-/// How many writes at once: few, so that stories reach the limit.
+/// How many writes run at once: few, so that stories reach the limit.
 pub const AT_ONCE: usize = 3;
-/// In which time every key is decided again: short, so that whatever is found to be wrong fails a test.
+/// The period in which every key is decided again: short, so that any correction fails a test.
 const RESYNC: Duration = Duration::from_secs(5);
 
 pub struct Story {
@@ -26,14 +26,14 @@ pub struct Story {
     pub metrics: Arc<Metrics>,
     requests: mpsc::UnboundedReceiver<WriteRequest>,
     pub in_flight: Vec<WriteRequest>,
-    /// Requests that are not answered before [`Story::release`], and the answers of those that were carried out.
+    /// Requests that stay unanswered until [`Story::release`], with the answers of those that were carried out.
     pub held: Vec<(WriteRequest, Option<WriteResult>)>,
-    /// Writes to be held.
+    /// Which writes to hold.
     pub hold: fn(&Write) -> bool,
-    /// What the engine gets next.
+    /// The engine's next events.
     pub events: Vec<WatchEvent>,
     pub answers: Vec<WriteResult>,
-    /// Whether etcd is restored in this story. In every other one, the engine must see no sign of that.
+    /// Whether this story restores etcd. In every other one, the engine must see no sign of that.
     pub goes_back: bool,
 }
 
@@ -79,7 +79,7 @@ impl Story {
         panic!("it is busy with nothing");
     }
 
-    /// A request leaves. No object is written twice at once, and there is a limit to all writes.
+    /// Sends a request. No object has two writes in flight, and the number of writes is limited.
     fn send(&mut self, request: WriteRequest) {
         let others = || self.in_flight.iter().chain(self.held.iter().map(|(request, _)| request));
         if let Some(key) = key_of(&request) {
@@ -96,15 +96,14 @@ impl Story {
         self.work();
     }
 
-    /// The first request in flight that fits is carried out; its answer is on its way until a test puts it in
-    /// `answers`.
+    /// Carries out the first request in flight that fits; its answer is delivered once a test puts it in `answers`.
     pub fn carry_out(&mut self, fits: impl Fn(&WriteRequest) -> bool) -> Option<WriteResult> {
         let at = self.in_flight.iter().position(fits)?;
         let request = self.in_flight.remove(at);
         Some(self.server.carry_out(&request))
     }
 
-    /// Carries out and answers what is in flight now, without letting the engine work.
+    /// Carries out and answers everything in flight, without letting the engine work.
     pub fn answer_all(&mut self) {
         for request in std::mem::take(&mut self.in_flight) {
             if matches!(&request, WriteRequest::Native(write) if (self.hold)(write)) {
@@ -115,17 +114,17 @@ impl Story {
         }
     }
 
-    /// Everything that is not held is delivered and answered, and time goes by until the engine waits for none.
+    /// Delivers and answers everything that is not held, and advances time until the engine waits for none.
     pub fn settle(&mut self) {
         self.settle_until(i64::MAX);
     }
 
-    /// The same while time stands still.
+    /// The same without advancing time.
     pub fn settle_at_once(&mut self) {
         self.settle_until(self.server.store.now);
     }
 
-    /// The same for so long.
+    /// The same for so many seconds.
     pub fn wait(&mut self, seconds: i64) {
         let end = self.server.store.now + 2 * seconds;
         self.settle_until(end);
@@ -150,7 +149,7 @@ impl Story {
         panic!("it does not settle: {:?} {:?}", self.in_flight, self.engine.wakes_at());
     }
 
-    /// When the engine wants to be woken, in half seconds.
+    /// When the engine has to be woken, in half seconds.
     fn wakes_at(&self) -> Option<i64> {
         let (time, clock) = self.engine.wakes_at();
         let since_base = |at: Timestamp| at.duration_since(base()).as_millis();
@@ -159,7 +158,7 @@ impl Story {
         Some(i64::try_from(next).unwrap() / 500 + 1)
     }
 
-    /// Everything that was held is answered.
+    /// Answers everything that was held.
     pub fn release(&mut self) {
         self.hold = |_| false;
         for (request, answer) in std::mem::take(&mut self.held) {

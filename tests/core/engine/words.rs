@@ -1,4 +1,4 @@
-//! The words of the stories: what is given, what happens, and what can be seen then.
+//! The vocabulary of the stories: given objects, events, and observations.
 
 use std::collections::BTreeSet;
 
@@ -64,7 +64,7 @@ pub fn revocations_fail(write: &Write) -> Option<Outcome> {
     write.revokes().then(failed)
 }
 
-/// A cluster with these objects, in which everything is as it should be.
+/// A cluster with these objects, in which everything has converged.
 pub fn given(manifests: &[&str]) -> Story {
     let mut story = Story::new();
     manifests.iter().for_each(|yaml| story.apply(yaml));
@@ -72,7 +72,7 @@ pub fn given(manifests: &[&str]) -> Story {
     story
 }
 
-/// What happens.
+/// Events.
 impl Story {
     pub fn apply(&mut self, yaml: &str) {
         for object in objects(yaml) {
@@ -84,25 +84,25 @@ impl Story {
         self.server.act(&Op::Delete(slot(kind, namespace, name)));
     }
 
-    /// The first of these objects is deleted and created again at once.
+    /// Deletes the first of these objects and recreates it at once.
     pub fn recreate(&mut self, yaml: &str) {
         self.server.act(&Op::Replace(Box::new(objects(yaml).remove(0))));
     }
 
-    /// Everything settles, and is as it should be.
+    /// Lets everything settle, and asserts that it has converged.
     pub fn converge(&mut self) {
         self.settle();
         self.assert_converged();
     }
 
-    /// The API server does again what it is asked.
+    /// The API server works again.
     pub fn recover(&mut self) {
         self.server.fault = |_| None;
         self.server.claims = Claims::Records;
         self.converge();
     }
 
-    /// Leadership is lost and found again.
+    /// Loses and regains leadership.
     pub fn lead_again(&mut self) {
         self.engine.lead(false);
         self.work();
@@ -122,13 +122,13 @@ impl Story {
     }
 }
 
-/// What can be seen.
+/// Observations.
 impl Story {
     pub fn status(&self, kind: Kind, namespace: &str, name: &str) -> Value {
         self.server.store.objects[&slot(kind, namespace, name)].status().expect("it has no status")
     }
 
-    /// What an Organization says about its namespace: a reason and a message.
+    /// The condition of an Organization about its namespace: reason and message.
     pub fn assignment(&self, organization: &str) -> String {
         let status = self.status(Kind::Organization, "", organization);
         let conditions = status["conditions"].as_array().unwrap();
@@ -143,7 +143,7 @@ impl Story {
         present.filter(|(_, o)| by_binding(o)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Who is bound because of this object.
+    /// The subjects bound because of this object.
     pub fn bound_by(&self, kind: &str, name: &str) -> BTreeSet<String> {
         let of_it =
             |o: &&Observed| o.source().is_some_and(|source| source.kind.as_str() == kind && *source.name == *name);

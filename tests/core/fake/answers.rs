@@ -1,21 +1,21 @@
-//! How the API server answers when it does not do what it was asked: tests script these.
+//! Faults of the API server that tests can script.
 
 use bailiwick::operator::writer::{Failure, Outcome, WriteRequest, WriteResult};
 
-/// What admission does to the record of a claim.
+/// The fate of a claim's record in admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claims {
     /// It is written.
     Records,
     /// A webhook of the cluster refuses it.
     Refuses,
-    /// Nothing answers.
+    /// There is no answer.
     IsOutOfReach,
-    /// A webhook lets the write through and removes the record from it.
+    /// A webhook accepts the write and removes the record from it.
     Strips,
 }
 
-/// An error that the API server reports, for example because a webhook does not work.
+/// An error from the API server, for example because a webhook is broken.
 pub fn failed() -> Outcome {
     Outcome::Failed { message: "it failed".to_owned(), answered: true }
 }
@@ -24,7 +24,7 @@ pub fn refused() -> Outcome {
     Outcome::Refused { message: "no".to_owned(), authorized: true }
 }
 
-/// An error for any request: reported by the API server (`answered`), or because nothing answered.
+/// An error for any request: from the API server (`answered`), or for lack of an answer.
 pub fn error(request: &WriteRequest, answered: bool) -> WriteResult {
     let message = || "it failed".to_owned();
     let failure = || Failure::Failed(message());

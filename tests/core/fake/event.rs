@@ -1,5 +1,5 @@
-//! What the API server shows of its objects, for two readers: [`Event::shown`] is what the engine gets from its
-//! watches, [`Event::feed`] puts the same into a bare cache.
+//! Events of the API server's objects, for two readers: [`Event::shown`] is for the engine's watches, [`Event::feed`]
+//! puts the same into a bare cache.
 
 use bailiwick::core::Name;
 use bailiwick::core::cache::{Affected, Cache, Ceilings};
@@ -24,7 +24,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Events of one stream arrive in their order; those of different streams in any order.
+    /// Events of one stream arrive in order; those of different streams in any order.
     pub fn stream(&self) -> String {
         match self {
             Event::Is(object) => format!("{:?}", object.slot()),
@@ -35,7 +35,7 @@ impl Event {
         }
     }
 
-    /// The watch that shows it, and how.
+    /// The watch that delivers it, and its form there.
     pub fn shown(&self) -> (Kind, WatchEvent) {
         let is = |kind, item| (kind, WatchEvent::Item(Box::new(item)));
         let gone = |(kind, namespace, name): Slot, uid| {

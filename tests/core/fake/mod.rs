@@ -1,11 +1,12 @@
-//! A fake API server, the only one of this test target. Everything it does is a function call: it has no threads, and
-//! its clock stands still until a test moves it.
+//! The fake API server of this test target. Everything it does is a function call: it has no threads, and its clock
+//! stands still until a test advances it.
 //!
-//! - [`Store`] keeps what people and the platform write ([`Op`]); each change gives the [`Event`]s that a watch shows.
+//! - [`Store`] keeps the objects that people and the platform write ([`Op`]); each change returns the [`Event`]s that a
+//!   watch shows.
 //! - [`Rbac`] keeps the native objects that the operator writes.
 //! - [`ApiServer`] puts both behind the operator's own interface: it answers each `WriteRequest` with a `WriteResult`,
 //!   and [`Watches`] hold back `WatchEvent`s until a test delivers them.
-//! - [`answers`] is what goes wrong, when a test asks for that.
+//! - [`answers`] has the faults that tests can script.
 
 pub mod answers;
 mod event;

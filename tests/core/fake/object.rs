@@ -1,4 +1,4 @@
-//! The objects that people and the platform keep in the API server, whatever their kind.
+//! The objects of people and the platform in the API server, of any kind.
 
 use bailiwick::api;
 use bailiwick::core::object_ref::ApiRef;
@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::Kind;
 
-/// Where an object can be: kind, namespace (empty for the cluster kinds), name.
+/// The place of an object: kind, namespace (empty for the cluster kinds), name.
 pub type Slot = (Kind, String, String);
 
 pub fn slot(kind: Kind, namespace: &str, name: &str) -> Slot {
@@ -22,8 +22,8 @@ pub fn slot_of(source: &ApiRef) -> Slot {
     slot(source.kind.into(), &source.namespace, &source.name)
 }
 
-/// An annotation that plays a schema older or newer than ours: its JSON overrides fields of the spec with values that
-/// our types do not accept.
+/// An annotation that simulates a schema older or newer than ours: its JSON overrides fields of the spec with values
+/// that our types do not accept.
 pub const ODD: &str = "odd";
 
 /// An object of one of the kinds; a Namespace is its metadata.
@@ -142,7 +142,7 @@ impl Object {
     }
 }
 
-/// As `operator::guarded` makes a record of an object, readable or not.
+/// Makes a record of an object, readable or not, as `operator::guarded` does.
 fn record<K, R>(object: &K) -> R
 where
     K: kube::Resource + serde::Serialize + serde::de::DeserializeOwned,

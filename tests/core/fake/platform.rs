@@ -1,4 +1,4 @@
-//! What the platform team sets up: the namespaces, the bounds with a small catalog, and ceilings that cover it.
+//! The platform team's setup: namespaces, bounds with a small catalog, and ceilings that cover it.
 
 use bailiwick::core::catalog::Bounds;
 use bailiwick::core::rules::{Ceiling, Rule, words};
@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::{Kind, Object};
 
 pub const RELEASE: &str = "release";
-/// The namespaces that are there from the start.
+/// The initial namespaces.
 pub const SPACES: [&str; 4] = ["n0", "n1", "n2", RELEASE];
 
 pub fn bounds(whitelist: &[&str], groups_are_vouched: bool) -> Bounds {
@@ -36,7 +36,7 @@ nothing: {}
     }
 }
 
-/// The ceilings: a full one covers the catalog (but for `pods` in the group `metrics`), one that lacks rules less.
+/// The ceilings: a full one covers the catalog (except `pods` in the group `metrics`), a partial one lacks rules.
 pub fn ceiling(kind: Kind, full: bool) -> Ceiling {
     let rule = |groups: &[&str], resources: &[&str], verbs: &[&str]| Rule {
         groups: words(groups),

@@ -1,4 +1,4 @@
-//! The native RBAC objects of the API server: what Kubernetes itself does when one is created, applied or deleted.
+//! The API server's native RBAC objects: Kubernetes' own behavior when one is created, applied or deleted.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,11 @@ use super::answers::refused;
 pub struct Rbac {
     pub present: Present,
     pub version: u64,
-    /// Owners that others wrote: an apply adds ours and cannot remove them.
+    /// Owners from others: an apply adds ours and cannot remove them.
     pub foreign: BTreeSet<Uid>,
 }
 
-/// An object as it was written, and nothing else.
+/// An object exactly as it was written.
 pub fn stored(native: &Desired, uid: Uid, version: u64) -> Observed {
     Observed {
         uid,
@@ -35,7 +35,7 @@ pub fn stored(native: &Desired, uid: Uid, version: u64) -> Observed {
 }
 
 impl Rbac {
-    /// Carries a write out, unless it would put something that is not `admitted`.
+    /// Carries out a write, unless its content is not `admitted`.
     pub fn write(&mut self, write: &Write, admitted: bool) -> Outcome {
         let there = self.present.get(write.key()).map(|observed| (**observed).clone());
         match (write, there) {

@@ -1,4 +1,4 @@
-//! How the API server answers what the operator asks of it.
+//! The API server's answers to the operator's requests.
 
 use bailiwick::api::ApiKind;
 use bailiwick::core::plan::Write;
@@ -12,7 +12,7 @@ use super::{ApiServer, Kind, slot, slot_of};
 use crate::access::role_key;
 
 impl ApiServer {
-    /// Does what was asked, and answers.
+    /// Carries out a request, and answers.
     pub fn carry_out(&mut self, request: &WriteRequest) -> WriteResult {
         match request {
             WriteRequest::Native(write) => WriteResult::Native(write.key().clone(), self.write(write)),
@@ -75,7 +75,7 @@ impl ApiServer {
         outcome
     }
 
-    /// Kubernetes refuses to create anything in a namespace that terminates, and to bind a role that is not there.
+    /// Kubernetes refuses to create anything in a terminating namespace, and to bind a missing role.
     fn admits(&self, write: &Write) -> bool {
         let terminates = |namespace: &str| {
             let namespace = self.store.objects.get(&slot(Kind::Namespace, "", namespace));

@@ -1,5 +1,5 @@
-//! The API server as a whole: what it keeps, what its watches show, its clock, and snapshots of its etcd. How it
-//! answers the operator is in `requests`.
+//! The whole API server: its contents, watches, clock, and snapshots of its etcd. For its answers to the operator see
+//! `requests`.
 
 use std::time::{Duration, Instant};
 
@@ -21,23 +21,23 @@ pub struct ApiServer {
     /// The UID of the cluster's ceiling, which decides how shards are split.
     pub seed: Uid,
     pub watches: Watches,
-    /// What admission does to claims, and how many it was asked about.
+    /// The fate of claims in admission, and how many there were.
     pub claims: Claims,
     pub claims_tried: usize,
-    /// Writes of native objects that fail, and how.
+    /// Which writes of native objects fail, and how.
     pub fault: fn(&Write) -> Option<Outcome>,
     /// How many statuses of Users were written.
     pub user_statuses: usize,
-    /// The highest versions that there ever were: of the store, of native objects, of the list.
+    /// The highest versions so far: of the store, of native objects, of the list.
     highest: [u64; 3],
     began: Instant,
 }
 
-/// Everything that an etcd snapshot holds.
+/// Everything in an etcd snapshot.
 pub struct Snapshot(Store, Rbac, OwnConfigMap);
 
 impl ApiServer {
-    /// With nothing in it but what [`Store::new`] sets up.
+    /// Contains only the setup of [`Store::new`].
     pub fn new() -> Self {
         let mut server = Self {
             store: Store::new().0,
@@ -65,7 +65,7 @@ impl ApiServer {
         Now { time: self.store.time(), clock: self.began + Duration::try_from(elapsed).unwrap() }
     }
 
-    /// Somebody does something, half a second after what was done before.
+    /// Performs an action of somebody, half a second after the previous one.
     pub fn act(&mut self, op: &Op) {
         self.store.now += 1;
         let gone = match op {
@@ -74,7 +74,7 @@ impl ApiServer {
             _ => None,
         };
         if gone.as_deref() == Some(RELEASE) || matches!(op, Op::Terminate(RELEASE)) {
-            // The operator would go, too.
+            // The operator's namespace would terminate, too.
             return;
         }
         if let Some(name) = gone {
@@ -84,7 +84,7 @@ impl ApiServer {
         self.show(events);
     }
 
-    /// The watches will show this.
+    /// Queues events for the watches.
     pub fn show(&mut self, events: Vec<Event>) {
         events.iter().for_each(|event| self.watches.show(event.shown()));
     }
@@ -111,7 +111,7 @@ impl ApiServer {
         self.watches.show((kind, WatchEvent::Gone(id)));
     }
 
-    /// The version that a list of this kind has to show at least if it is asked for now.
+    /// The version that a list of this kind has to show at least if it is requested now.
     fn floor(&mut self, kind: Kind) -> u64 {
         let now = [self.store.version(), self.rbac.version, self.suspended.version];
         self.highest = std::array::from_fn(|n| self.highest[n].max(now[n]));
@@ -124,7 +124,7 @@ impl ApiServer {
         }
     }
 
-    /// A watch starts again with a list of what is there.
+    /// A watch restarts with a list of the current objects.
     pub fn relist(&mut self, kind: Kind) {
         let shown = self.store.list().into_iter().map(|event| event.shown());
         let mut list: Vec<WatchEvent> = shown.filter(|(of, _)| *of == kind).map(|(_, event)| event).collect();
@@ -149,7 +149,7 @@ impl ApiServer {
         Snapshot(self.store.clone(), self.rbac.clone(), self.suspended.clone())
     }
 
-    /// etcd is restored: every connection ends, and nothing is listed yet. Time goes on.
+    /// Restores etcd: every connection ends, and nothing is listed yet. Time continues.
     pub fn restore(&mut self, snapshot: Snapshot) {
         for kind in Kind::ALL {
             self.floor(kind);

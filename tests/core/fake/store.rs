@@ -1,5 +1,5 @@
-//! What people and the platform do to the objects of the API server, and a store that keeps them as an API server does:
-//! with UIDs, resource versions, generations and creation times.
+//! Actions of people and the platform, and a store for their objects that behaves like an API server: with UIDs,
+//! resource versions, generations and creation times.
 
 use std::collections::BTreeMap;
 
@@ -21,21 +21,21 @@ pub fn base() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
-/// So many half seconds later: creation times are whole seconds, so that neighbours often share one.
+/// The time after so many half seconds: creation times are whole seconds, so neighbors often share one.
 pub fn tick(halves: i64) -> Timestamp {
     base() + SignedDuration::from_millis(halves * 500)
 }
 
-/// Something that somebody does.
+/// An action of somebody.
 #[derive(Clone, Debug)]
 pub enum Op {
     /// Create, or update.
     Put(Box<Object>),
-    /// Delete, if it is there.
+    /// Delete, if it exists.
     Delete(Slot),
-    /// Delete and create in one: a watch that was away shows only the new one.
+    /// Delete and create at once: a disconnected watch shows only the new object.
     Replace(Box<Object>),
-    /// An administrator takes the record off a namespace.
+    /// An administrator releases a namespace.
     Release(&'static str),
     /// A namespace starts to terminate.
     Terminate(&'static str),
@@ -45,7 +45,7 @@ pub enum Op {
     Join(bool),
     /// A ceiling of this kind: none, one that lacks rules (`false`), or the full one.
     Ceiling(Kind, Option<bool>),
-    /// So many half seconds go by.
+    /// Lets so many half seconds pass.
     Wait(i64),
 }
 
@@ -55,7 +55,7 @@ pub struct Store {
     /// In half seconds since [`base`].
     pub now: i64,
     version: u64,
-    /// How many were given out.
+    /// How many were assigned.
     pub uids: u64,
     pub bounds: Bounds,
     pub settings: Settings,
@@ -64,7 +64,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store with the usual whitelist, catalog, ceilings and namespaces, and the events that show it.
+    /// A store with the usual whitelist, catalog, ceilings and namespaces, and the events for them.
     pub fn new() -> (Self, Vec<Event>) {
         let mut store = Self::default();
         let mut events = Vec::new();
@@ -89,7 +89,7 @@ impl Store {
         self.version
     }
 
-    /// Does something; returns what a watch shows of it.
+    /// Performs an action; returns the events of a watch.
     pub fn act(&mut self, op: &Op) -> Vec<Event> {
         match op {
             Op::Put(object) => self.put((**object).clone(), false),
@@ -189,7 +189,7 @@ impl Store {
         } else {
             self.uids += 1;
             let meta = new.meta_mut();
-            // Of either form that records know.
+            // In both forms that records know.
             let uuid = |n: u64| format!("00000000-0000-4000-8000-{n:012x}");
             meta.uid = Some(if self.uids.is_multiple_of(2) { uuid(self.uids) } else { format!("uid-{}", self.uids) });
             meta.creation_timestamp = Some(Time(second));
@@ -214,7 +214,7 @@ impl Store {
         events
     }
 
-    /// A cache that has seen everything and nothing else.
+    /// A cache that has seen exactly these objects.
     pub fn cache(&self) -> Cache {
         let mut cache = Cache::default();
         for event in self.list() {

@@ -1,4 +1,4 @@
-//! The fake API server does what Kubernetes does, as far as other tests rely on it.
+//! The fake API server behaves like Kubernetes, as far as other tests depend on it.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn a_new_spec_raises_the_generation_and_a_new_object_has_a_new_uid() {
     let mut store = Store::new().0;
     let at = slot(Kind::User, "", "ada");
     let mut versions = vec![store.version()];
-    // UID, generation, and how many grants the status shows.
+    // UID, generation, and the number of grants in the status.
     let mut seen = |store: &Store| {
         let object = &store.objects[&at];
         let version = object.meta().resource_version.as_ref().unwrap().parse().unwrap();
@@ -97,7 +97,7 @@ fn delivered(server: &mut ApiServer) -> Vec<String> {
     server.watches.deliver_all().into_iter().filter_map(short).collect()
 }
 
-/// With a role, and a binding of the UID `native-2` to it.
+/// With a role, and a binding with the UID `native-2` to it.
 fn with_binding() -> ApiServer {
     let mut server = ApiServer::new();
     assert_eq!([create_role(), create("x")].map(|write| send(&mut server, write)), ["Is", "Is"]);
@@ -155,7 +155,7 @@ fn a_watch_keeps_its_order_and_a_list_shows_what_is_left() {
     assert!(next(1).unwrap().contains("Native") && next(0).unwrap().contains("User"), "kinds in any order");
     assert_eq!(delivered(&mut server), ["Is 4"]);
 
-    // What happened while the watch was away is not shown.
+    // The watch does not show events from the time when it was disconnected.
     change(&mut server);
     change(&mut server);
     server.relist(Kind::NativeRoleBinding);

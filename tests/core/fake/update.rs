@@ -1,9 +1,9 @@
-//! What an update cannot change: the status, and the fields that the chart's admission policies keep.
+//! Fields that an update cannot change: the status, and those that the chart's admission policies protect.
 
 use super::Object;
 use super::object::ODD;
 
-/// Keeps that of the old object in the new one. `false`: nothing changes.
+/// Copies these fields from the old object to the new one. `false`: nothing changes.
 pub fn keep(old: &Object, new: &mut Object) -> bool {
     match (old, &mut *new) {
         (Object::Organization(old), Object::Organization(new)) => {

@@ -1,5 +1,5 @@
-//! The watches of the API server: one queue for each kind, because events of one kind arrive in their order, and those
-//! of different kinds in any order, as late as a test likes.
+//! The watches of the API server: one queue for each kind, because events of one kind arrive in order, and those of
+//! different kinds in any order, as late as a test likes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,7 +7,7 @@ use bailiwick::operator::watch::{Item, WatchEvent};
 
 use super::Kind;
 
-/// What the watches have yet to deliver.
+/// Events that the watches have yet to deliver.
 #[derive(Default)]
 pub struct Watches(BTreeMap<Kind, VecDeque<WatchEvent>>);
 
@@ -20,14 +20,13 @@ impl Watches {
         self.show((kind, WatchEvent::Item(Box::new(item))));
     }
 
-    /// A watch starts again: a list of what is there now, no older than version `floor`, replaces what was not
-    /// delivered.
+    /// A watch restarts: a list of the current objects, no older than version `floor`, replaces the undelivered events.
     pub fn relist(&mut self, kind: Kind, floor: u64, items: impl IntoIterator<Item = WatchEvent>) {
         let begin = WatchEvent::Restarted(kind, floor);
         self.0.insert(kind, [begin].into_iter().chain(items).chain([WatchEvent::Synced(kind)]).collect());
     }
 
-    /// The next event of one of the watches that have any: `choose` picks it among so many.
+    /// The next event of a watch that has any: `choose` picks one out of so many.
     pub fn deliver_one(&mut self, choose: impl FnOnce(usize) -> usize) -> Option<WatchEvent> {
         let mut waiting: Vec<_> = self.0.values_mut().filter(|queue| !queue.is_empty()).collect();
         if waiting.is_empty() {
@@ -41,7 +40,7 @@ impl Watches {
         std::mem::take(&mut self.0).into_values().flatten().collect()
     }
 
-    /// The connections end; what was not delivered is lost.
+    /// The connections end; undelivered events are lost.
     pub fn lose_all(&mut self) {
         self.0.clear();
     }

@@ -32,7 +32,7 @@ pub fn object() -> impl Strategy<Value = Object> {
     ]
 }
 
-/// One thing that somebody does.
+/// One action of somebody.
 pub fn op() -> impl Strategy<Value = Op> {
     let ceiling = || select(&[Kind::Ceiling, Kind::CeilingHome, Kind::CeilingCluster, Kind::CeilingRelease][..]);
     prop_oneof![
@@ -48,7 +48,7 @@ pub fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A history: first things that make a lively cluster, then whatever happens.
+/// A history: first actions that make a lively cluster, then any others.
 pub fn history(most: usize) -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op(), 1..most)
 }
@@ -73,7 +73,7 @@ pub fn strange_history(most: usize) -> impl Strategy<Value = Vec<Op>> {
     })
 }
 
-/// Many objects put at once, for properties that are about a state and not about how it came about.
+/// Many objects put at once, for properties of a state rather than of its history.
 pub fn crowd() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(prop_oneof![12 => object().prop_map(|o| Op::Put(Box::new(o))), 1 => op()], 15..60)
 }

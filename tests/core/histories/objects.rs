@@ -12,8 +12,7 @@ use super::{few, strings};
 use crate::fake::{Object, SPACES, tick};
 
 const USERNAMES: [&str; 4] = ["ada", "bob", "cyd", "dan"];
-/// What is written where a username should be: known ones, one that nobody has, and two that must never be granted
-/// anything.
+/// Possible usernames: known ones, an unknown one, and two that must never be granted anything.
 const MENTIONS: [&str; 7] = ["ada", "bob", "cyd", "dan", "ghost", "system:masters", "tab\tname"];
 
 pub fn metadata(ns: &str, name: &str) -> ObjectMeta {
@@ -51,7 +50,7 @@ pub fn user() -> impl Strategy<Value = Object> {
             metadata: metadata("", handle),
             spec: api::UserSpec { username: username.map(str::to_owned), suspended, ..Default::default() },
             status: seen.map(|seen| api::UserStatus {
-                // Dormant when so many half seconds of the history have gone by.
+                // Dormant after so many half seconds of the history.
                 last_seen_time: Some(Time(tick(seen) - SignedDuration::from_hours(90 * 24))),
                 ..Default::default()
             }),

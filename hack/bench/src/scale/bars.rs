@@ -1,14 +1,15 @@
-//! The table: each figure beside its bar. The bars are those of the project's design.
+//! The table of figures, each beside the target from the project's design.
 
 use super::figures::{Figures, Report};
 use crate::stats::Sample;
 
-/// What the operator lists and watches: its own kinds, the native ones, namespaces, and a few single objects. kube's pages.
+/// The most lists or watches of one start: the operator's own kinds, the native ones, namespaces, and a few single
+/// objects. Lists have kube's pages.
 const KINDS: u64 = 30;
 const PAGE: u64 = 500;
 
-/// How long a bare write took on the machine for which the bars in milliseconds were made. On another, or at a slower hour,
-/// it is the multiple of a bare write of the same run that counts.
+/// The duration of a bare write on the machine for which the targets in milliseconds were set. On another machine, or
+/// at a slower time, the multiple of a bare write of the same run counts.
 const BARE_WRITE_MS: f64 = 1.2;
 
 /// One line of the table.
@@ -22,12 +23,12 @@ struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Holds,
-    /// Not in milliseconds, but in bare writes.
+    /// Holds as a multiple of bare writes, though not in milliseconds.
     HoldsInWrites,
     Missed,
 }
 
-/// The most that something may take, in milliseconds.
+/// A time limit in milliseconds.
 #[derive(Clone, Copy)]
 struct Latency {
     p50: Option<f64>,
@@ -35,7 +36,7 @@ struct Latency {
 }
 
 impl Latency {
-    /// `write`: how long a bare write took in the same run.
+    /// `write`: the duration of a bare write in the same run.
     fn verdict(self, sample: &Sample, write: f64) -> Verdict {
         let within = |scale: f64| {
             let below = |percent, bar: Option<f64>| bar.is_none_or(|bar| sample.percentile(percent) <= bar * scale);
@@ -128,7 +129,7 @@ fn converging(f: &Figures) -> Vec<Row> {
     let (c, floor) = (&f.converge, &f.floor);
     let rate = floor.native_seconds / c.seconds;
     let at = format!(
-        "{:.2} s for {} objects; floor {:.2} s ({} under way); {rate:.2} of its rate",
+        "{:.2} s for {} objects; floor {:.2} s ({} in flight); {rate:.2} of its rate",
         c.seconds, c.native, floor.native_seconds, floor.in_flight
     );
     let both = floor.native_seconds + floor.status_seconds;
@@ -159,7 +160,7 @@ fn changing(f: &Figures) -> Vec<Row> {
     };
     let everywhere = &f.everywhere;
     let unchecked = match &f.unchecked_suspension_ms {
-        sample if sample.len() > 0 => format!("; an administrator's, of whom nothing is asked, {}", times(sample)),
+        sample if sample.len() > 0 => format!("; an administrator's, without authorization checks, {}", times(sample)),
         _ => String::new(),
     };
     let suspended = format!("{}; a bare client's writes {}{unchecked}", times(&f.suspended_ms), f.bare_suspension_ms);
@@ -184,7 +185,7 @@ fn changing(f: &Figures) -> Vec<Row> {
             Some(25.0),
             Some(100.0),
         ),
-        timed("the same while every binding is projected anew", &f.suspended_under_load_ms, load, None, Some(250.0)),
+        timed("the same while every binding is projected again", &f.suspended_under_load_ms, load, None, Some(250.0)),
         row(
             "a user with a site role over all organizations suspended",
             site,
@@ -222,7 +223,7 @@ fn resting(f: &Figures) -> Vec<Row> {
     ]
 }
 
-/// What compares sizes, and what has none.
+/// Figures that compare sizes, and those without a size.
 fn overall(report: &Report) -> Vec<Row> {
     let mut rows = Vec::new();
     for pair in report.sizes().windows(2) {

@@ -1,4 +1,4 @@
-//! One change after the other, and how long it takes until it is in force.
+//! Changes, one after the other, and the time until each takes effect.
 
 use std::time::{Duration, Instant};
 
@@ -16,20 +16,21 @@ use crate::site::{Operator, Site, api, ours};
 use crate::stats::Sample;
 use crate::world::{self, EVERYWHERE, MARKED, Size, TEAM};
 
-/// The cluster is idle when nothing has happened for so long. Some of the API server's own work has a period of 100 ms.
+/// The cluster counts as idle after this long without an event. Some of the API server's own work has a period of 100
+/// ms.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// What every member of an organization may do there, and an auditor everywhere: verb and resource.
+/// A right of every member of an organization there, and of an auditor everywhere: verb and resource.
 const AS_MEMBER: (&str, &str) = ("get", "pods");
 const AS_AUDITOR: (&str, &str) = ("list", "events");
 
-/// What is changed, and who looks.
+/// Makes changes, and observes their effects.
 pub struct Changes<'a> {
     pub site: &'a Site,
     pub native: &'a Recorder,
     pub own: &'a Recorder,
     pub size: Size,
-    /// How many of each.
+    /// The number of changes of each sort.
     pub count: usize,
 }
 
@@ -39,7 +40,7 @@ impl Changes<'_> {
         self.own.quiet(PAUSE).await;
     }
 
-    /// One write after the other that nobody reacts to.
+    /// Writes that nobody reacts to, one after the other.
     pub async fn bare_writes(&self) -> Result<Sample, Error> {
         let mut times = Vec::new();
         for n in 0..self.count {
@@ -53,7 +54,7 @@ impl Changes<'_> {
         Ok(times.into())
     }
 
-    /// A grant that comes: until the operator's write arrives, and until it is there.
+    /// A new grant: until the operator's write arrives, and until a watch shows it.
     pub async fn grants(&self, figures: &mut Figures) -> Result<(), Error> {
         let mut granted = Vec::new();
         let log = self.site.audited()?.len();
@@ -84,7 +85,7 @@ impl Changes<'_> {
         Ok(())
     }
 
-    /// Users with 20 grants who are suspended, and activated again, on an idle cluster.
+    /// Suspends and reactivates users with 20 grants on an idle cluster.
     pub async fn suspensions(&self) -> Result<Sample, Error> {
         let mut times = Vec::new();
         for n in 0..self.count {
@@ -98,7 +99,7 @@ impl Changes<'_> {
         Ok(times.into())
     }
 
-    /// The same writes by a bare client. No operator runs.
+    /// The same writes by a bare client, while no operator runs.
     pub async fn bare_suspensions(&self, bare: &Client) -> Result<Sample, Error> {
         let mut times = Vec::new();
         for n in 0..self.count.min(MARKED) {
@@ -108,7 +109,7 @@ impl Changes<'_> {
         Ok(times.into())
     }
 
-    /// A user whose site role holds in every organization.
+    /// Suspends a user with a site role in every organization.
     pub async fn everywhere(&self) -> Result<Everywhere, Error> {
         let held = self.native.look(|s| s.grants(EVERYWHERE));
         self.idle().await;
@@ -118,7 +119,7 @@ impl Changes<'_> {
         Ok(Everywhere { grants: held, seconds, bare_seconds: 0.0 })
     }
 
-    /// Gives every binding one subject more while no operator runs.
+    /// Adds one subject to every binding while no operator runs.
     pub async fn prepare_load(&self) -> Result<(), Error> {
         let bindings: Vec<usize> = (0..self.size.bindings()).collect();
         let robot = |n: usize| json!([{"op": "add", "path": "/spec/subjects/-", "value": {"kind": "ServiceAccount", "name": format!("late-robot-{n}")}}]);
@@ -140,7 +141,7 @@ impl Changes<'_> {
         let mut times = Vec::new();
         for n in 0..MARKED {
             let took = self.suspend(&world::marked(n), AS_MEMBER).await?;
-            // What is suspended when the load is over is not counted.
+            // Suspensions after the end of the load do not count.
             if operator.metric("units_busy") == Some(0) {
                 break;
             }
@@ -154,7 +155,7 @@ impl Changes<'_> {
         Ok(times.into())
     }
 
-    /// Native bindings that somebody deletes.
+    /// Deletes native bindings.
     pub async fn repairs(&self) -> Result<Sample, Error> {
         let mut times = Vec::new();
         for key in self.broken() {
@@ -171,7 +172,7 @@ impl Changes<'_> {
         Ok(times.into())
     }
 
-    /// The same writes by a bare client. No operator runs.
+    /// The same writes by a bare client, while no operator runs.
     pub async fn bare_repairs(&self, bare: &Client) -> Result<Sample, Error> {
         let mut times = Vec::new();
         for key in self.broken() {
@@ -185,13 +186,13 @@ impl Changes<'_> {
         let of_bindings = |key: &&Key| key.0 == "RoleBinding";
         let mut keys: Vec<Key> = self.native.look(|s| s.objects.keys().filter(of_bindings).cloned().collect());
         keys.sort();
-        // From the whole site: those of one namespace follow each other.
+        // Spread over the whole site: those of one namespace are adjacent.
         let step = (keys.len() / self.count.max(1)).max(1);
         keys.into_iter().step_by(step).take(self.count).collect()
     }
 
-    /// Returns the milliseconds from the answer until no grant is left, and the API server says that there is no access:
-    /// asked in one of the organizations, about what a grant there gave.
+    /// Returns the milliseconds from the answer until no grant is left and the API server denies access, checked in one
+    /// of the organizations for a right that a grant there gave.
     async fn suspend(&self, username: &str, right: (&str, &str)) -> Result<f64, Error> {
         let place = self.native.look(|s| {
             let bindings = s
@@ -214,7 +215,7 @@ impl Changes<'_> {
         Ok(milliseconds(accepted, over))
     }
 
-    /// What the API server answers whoever asks whether somebody may.
+    /// The API server's answer to whether a user may do something.
     async fn may(&self, username: &str, (verb, resource): (&str, &str), namespace: &str) -> Result<bool, Error> {
         let attributes = ResourceAttributes {
             namespace: Some(namespace.to_owned()),

@@ -1,10 +1,10 @@
-//! What a run measures, as it is written to JSON.
+//! The figures of a run, as written to JSON.
 
 use serde::{Deserialize, Serialize};
 
 use crate::stats::Sample;
 
-/// All that was measured at one size. Times in seconds unless the name says milliseconds.
+/// All figures for one size. Times are in seconds unless the name says milliseconds.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Figures {
     pub organizations: usize,
@@ -12,7 +12,7 @@ pub struct Figures {
     pub bindings: usize,
     pub converge: Converge,
     pub floor: Floor,
-    /// One write that nobody reacts to, one after the other.
+    /// Writes that nobody reacts to, one after the other.
     pub bare_write_ms: Sample,
     /// From the answer to a change of one RoleBinding until the API server received the operator's write.
     pub reaction_ms: Sample,
@@ -20,9 +20,9 @@ pub struct Figures {
     pub granted_ms: Sample,
     /// From the answer to the suspension of a user with 20 grants until a watch shows none.
     pub suspended_ms: Sample,
-    /// The same 20 writes, by a bare client all at once.
+    /// The same 20 writes by a bare client, all in parallel.
     pub bare_suspension_ms: Sample,
-    /// The same by an administrator, of whom the API server asks nothing.
+    /// The same by an administrator, who needs no authorization checks.
     #[serde(default)]
     pub unchecked_suspension_ms: Sample,
     /// The same as `suspended_ms`, while grants are projected in every organization.
@@ -42,30 +42,30 @@ pub struct Figures {
 pub struct Converge {
     /// Native objects.
     pub native: usize,
-    /// Until all of them were there.
+    /// Until all of them existed.
     pub seconds: f64,
-    /// Objects of ours, which all have a status.
+    /// Objects of ours, all with a status.
     pub statuses: usize,
     /// Until all of them had it.
     pub ready_seconds: f64,
-    /// When how many native objects were there: (second, count).
+    /// The number of native objects over time: (second, count).
     pub course: Vec<(f64, usize)>,
-    /// Seconds on a processor.
+    /// Processor time in seconds.
     pub cpu_seconds: f64,
     pub resident_mib: f64,
     pub peak_mib: f64,
 }
 
-/// A bare client with the operator's credentials that writes the same.
+/// A bare client with the operator's credentials that writes the same objects.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Floor {
-    /// Native objects a second, by requests under way, on a part of the objects.
+    /// Native objects a second, by requests in flight, on a part of the objects.
     pub rates: Vec<(usize, f64)>,
     /// The best of them.
     pub in_flight: usize,
     pub native_seconds: f64,
     pub status_seconds: f64,
-    /// When how many native objects were there: (second, count).
+    /// The number of native objects over time: (second, count).
     pub course: Vec<(f64, usize)>,
 }
 
@@ -80,9 +80,9 @@ pub struct Everywhere {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Restart {
-    /// Until it leads and has nothing to do.
+    /// Until the operator leads and is idle.
     pub seconds: f64,
-    /// A bare client's time to list the same.
+    /// A bare client's time to list the same objects.
     pub list_seconds: f64,
     pub writes: u64,
     /// Lists and gets.
@@ -92,7 +92,7 @@ pub struct Restart {
     pub peak_mib: f64,
 }
 
-/// Of the program, whatever the size of the world.
+/// Figures of the program that do not depend on the size of the site.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Program {
     pub mib: f64,
@@ -100,11 +100,11 @@ pub struct Program {
     pub start_ms: Sample,
 }
 
-/// What is written to JSON.
+/// The JSON file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     pub program: Program,
-    /// Smallest first; several of one size when it was run several times.
+    /// Smallest first; several of one size if it was run several times.
     pub runs: Vec<Figures>,
 }
 
@@ -114,7 +114,7 @@ impl Report {
         self.runs.chunk_by(|a, b| a.organizations == b.organizations)
     }
 
-    /// Of each size, the run that took the middle time to converge.
+    /// For each size, the run with the median time to converge.
     pub fn sizes(&self) -> Vec<&Figures> {
         let middle = |runs: &'_ [Figures]| {
             let mut order: Vec<usize> = (0..runs.len()).collect();

@@ -1,4 +1,4 @@
-//! The floor: a bare client with the operator's own credentials that writes what the operator wrote.
+//! The floor: a bare client with the operator's own credentials writes the same objects as the operator.
 
 use std::time::Instant;
 
@@ -12,11 +12,11 @@ use crate::error::Error;
 use crate::recorder::{Key, Recorder, names};
 use crate::site::{Site, api};
 
-/// How many requests at once are tried, and on how many objects.
+/// The numbers of parallel requests to try, and the number of objects.
 const IN_FLIGHT: [usize; 4] = [32, 64, 128, 256];
 const TRIED_ON: usize = 2_000;
 
-/// Measures the floor. No operator runs meanwhile; afterwards everything is as it was.
+/// Measures the floor while no operator runs; restores everything afterwards.
 pub async fn measure(site: &Site, native: &Recorder, own: &Recorder) -> Result<Floor, Error> {
     let bare = site.as_operator().await?;
     let objects = described(native);
@@ -32,7 +32,7 @@ pub async fn measure(site: &Site, native: &Recorder, own: &Recorder) -> Result<F
 
     delete(&site.admin, &objects).await?;
     native.until(|s| s.objects.is_empty().then_some(())).await?;
-    // A binding's role has to be there.
+    // A binding's role has to exist first.
     let (roles, bindings): (Vec<Value>, Vec<Value>) = objects.into_iter().partition(|o| o.get("roleRef").is_none());
     let count = roles.len() + bindings.len();
     let started = Instant::now();
@@ -45,7 +45,7 @@ pub async fn measure(site: &Site, native: &Recorder, own: &Recorder) -> Result<F
     Ok(floor)
 }
 
-/// Takes a user out of all native bindings, all at once, and puts it in again. Returns the seconds of the first.
+/// Removes a user from all native bindings in parallel, and adds it again. Returns the seconds of the removal.
 pub async fn without(bare: &Client, native: &Recorder, username: &str) -> Result<f64, Error> {
     let objects: Vec<Value> = described(native).into_iter().filter(|o| names(o, username)).collect();
     let left = objects.iter().cloned().map(|mut object| {
@@ -62,7 +62,7 @@ pub async fn without(bare: &Client, native: &Recorder, username: &str) -> Result
     Ok(took)
 }
 
-/// Deletes one native binding and writes it again. Returns the seconds of the latter.
+/// Deletes one native binding and creates it again. Returns the seconds of the creation.
 pub async fn again(admin: &Client, bare: &Client, native: &Recorder, key: &Key) -> Result<f64, Error> {
     let object = native.look(|s| s.objects.get(key).map(|(_, object)| plain(key, object)));
     let objects: Vec<Value> = object.into_iter().collect();
@@ -72,7 +72,7 @@ pub async fn again(admin: &Client, bare: &Client, native: &Recorder, key: &Key) 
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// Every status written once, each with something new in it.
+/// Writes every status once, each with a change.
 async fn statuses(bare: &Client, own: &Recorder, in_flight: usize) -> Result<f64, Error> {
     let statuses: Vec<Value> = own.look(|s| {
         let document = |(key, (_, object)): (&Key, &(Instant, DynamicObject))| {
@@ -98,7 +98,7 @@ async fn statuses(bare: &Client, own: &Recorder, in_flight: usize) -> Result<f64
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// Creates objects, many at once.
+/// Creates objects in parallel.
 pub async fn create(client: &Client, objects: Vec<Value>, in_flight: usize) -> Result<(), Error> {
     let params = PostParams { field_manager: Some("bailiwick".to_owned()), ..PostParams::default() };
     concurrently(in_flight, &objects, async |value| {
@@ -123,7 +123,7 @@ async fn delete(client: &Client, objects: &[Value]) -> Result<(), Error> {
     .await
 }
 
-/// The same for each, so many at once; the first error ends it.
+/// Runs a task for each item, with so many in parallel; the first error ends it.
 pub async fn concurrently<T>(
     in_flight: usize,
     objects: &[T],
@@ -140,7 +140,7 @@ fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-/// Every native object as it would be written.
+/// Every native object, as a document to write.
 fn described(native: &Recorder) -> Vec<Value> {
     native.look(|s| s.objects.iter().map(|(key, (_, object))| plain(key, object)).collect())
 }

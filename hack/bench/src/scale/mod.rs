@@ -1,4 +1,4 @@
-//! How fast and how small the operator is at given sizes of the site, each beside the floor that a bare client with the
+//! Measures how fast and small the operator is at given sizes of the site, beside the floor that a bare client with the
 //! same credentials reaches in the same run.
 
 mod bars;
@@ -21,11 +21,11 @@ use crate::recorder::{Key, Recorder};
 use crate::site::{Site, api, ours};
 use crate::world::{self, Size};
 
-/// With more Users than that a site does as docs/scaling.md advises, and does not have the API server go through all of them
-/// at each write of a person.
+/// Above this many Users, the site follows the advice in docs/scaling.md, so that the API server does not go through
+/// all Users at each write of a person.
 const MANY_USERS: usize = 5_000;
 
-/// What is measured.
+/// Options of the measurement.
 #[derive(clap::Args)]
 pub struct Options {
     /// Organizations, each with ten users and twenty role bindings; several sizes are measured one after the other
@@ -43,16 +43,16 @@ pub struct Options {
     /// The chart
     #[arg(long, default_value = "charts/bailiwick")]
     chart: String,
-    /// Where the figures go, as JSON
+    /// The JSON file for the figures
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Where the pictures go
+    /// The directory for the pictures
     #[arg(long)]
     pictures: Option<PathBuf>,
-    /// Stay when everything has converged, for a look at what runs, until Ctrl-C
+    /// After everything has converged, keep running until Ctrl-C
     #[arg(long)]
     stay: bool,
-    /// How many changes each latency is measured over
+    /// The number of changes for each latency
     #[arg(long, default_value_t = 100)]
     changes: usize,
 }
@@ -72,7 +72,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
         runs = options.runs.get(n).copied().unwrap_or(runs);
         for _ in 0..runs {
             report.runs.push(runtime.block_on(measure(size, options))?);
-            // After each, for one that is broken off.
+            // After each size, in case the run is interrupted.
             if let Some(path) = &options.json {
                 std::fs::write(path, serde_json::to_string_pretty(&report)? + "\n")?;
                 std::fs::remove_file(path.with_extension("part.json"))?;
@@ -144,7 +144,7 @@ async fn measure(size: Size, options: &Options) -> Result<Figures, Error> {
     figures.restart = restart(&site, options).await?;
 
     keep(options, &figures)?;
-    say("suspending while every binding is projected anew");
+    say("suspending while every binding is projected again");
     changes.prepare_load().await?;
     let operator = site.operator(&options.operator)?;
     figures.suspended_under_load_ms = changes.suspensions_under_load(&operator).await?;
@@ -168,12 +168,12 @@ async fn restart(site: &Site, options: &Options) -> Result<Restart, Error> {
     operator.idle().await?;
     let seconds = operator.started.elapsed().as_secs_f64();
     let writes = site.requests(is_write).await? - writes;
-    // The Lease is read for as long as a replica runs.
+    // A running replica reads the Lease all the time.
     let read = |event: &&Value| {
         matches!(event["verb"].as_str(), Some("get" | "list")) && event["objectRef"]["resource"] != "leases"
     };
     let reads = site.audited()?[log..].iter().filter(read).count() as u64;
-    // A list that streams is a watch. Some are of single objects: configuration, ceilings, the lists of suspended users.
+    // A streamed list is a watch. Some are of single objects: configuration, ceilings, the list of suspended users.
     let watches = site.watches().await?.saturating_sub(watches);
     let (resident_mib, peak_mib) = operator.memory();
     drop(operator);
@@ -206,7 +206,7 @@ async fn touch_all(site: &Site, own: &Recorder) -> Result<(), Error> {
     .await
 }
 
-/// Writes down what is known of a size so far: the largest takes long, and may be broken off.
+/// Saves the figures of a size so far: the largest takes long, and may be interrupted.
 fn keep(options: &Options, figures: &Figures) -> Result<(), Error> {
     if let Some(path) = &options.json {
         std::fs::write(path.with_extension("part.json"), serde_json::to_string_pretty(figures)? + "\n")?;
@@ -219,7 +219,7 @@ async fn all_told(own: &Recorder) -> Result<(), Error> {
     own.until(|s| s.all_told().then_some(())).await.map(drop)
 }
 
-/// How large the program is, and how fast it says what it can do.
+/// The size of the program, and how fast it prints its help.
 fn program(path: &Path) -> Result<Program, Error> {
     let bytes = std::fs::metadata(path)?.len();
     let mut times = Vec::new();
@@ -229,7 +229,7 @@ fn program(path: &Path) -> Result<Program, Error> {
         times.push(started.elapsed().as_secs_f64() * 1000.0);
     }
     let start_ms = times.into();
-    // The program header that names a loader, which a static program has none of.
+    // The program header that names a loader, which a static program lacks.
     let loader = std::fs::read(path)?.windows(9).any(|window| window == b"ld-linux-");
     Ok(Program { mib: bytes as f64 / 1048576.0, linked_statically: !loader, start_ms })
 }

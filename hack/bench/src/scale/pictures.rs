@@ -86,7 +86,7 @@ fn paint(
         .y_label_area_size(52)
         .build_cartesian_2d(0.0..width, 0.0..height)?;
     chart.configure_mesh().x_desc(axes.0).y_desc(axes.1).light_line_style(WHITE).draw()?;
-    // Told apart by eyes that see few colours, too.
+    // Colors that color-blind readers can tell apart.
     let colours = [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(120, 120, 120), BLACK];
     for (curve, colour) in curves.iter().zip(colours) {
         let style = colour.stroke_width(2);

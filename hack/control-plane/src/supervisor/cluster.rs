@@ -1,5 +1,5 @@
-//! The three servers of an instance with their keys and their port. It does what it is told, at once; waiting and
-//! deciding are the supervisor's.
+//! The three servers of an instance with their keys and their port. It acts at once when asked; the supervisor waits
+//! and decides.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::protocol::ComponentState;
 use crate::supervisor::Supervision;
 use crate::{Error, Tools, flags};
 
-/// The ServiceAccount that the controllers make first, and that every Pod needs.
+/// The first ServiceAccount that the controllers create, which every Pod needs.
 const DEFAULT_SERVICE_ACCOUNT: &str = "/api/v1/namespaces/default/serviceaccounts/default";
 
 pub(super) struct Cluster {
@@ -24,14 +24,14 @@ pub(super) struct Cluster {
     api_server_flags: Vec<String>,
     client: Client,
     controller_manager_kubeconfig: PathBuf,
-    // In the order in which they are dropped, and so killed, should this value be dropped.
+    // Fields are in the order of dropping, which kills the servers.
     controller_manager: Component,
     pub(super) api_server: Component,
     etcd: Component,
 }
 
 impl Cluster {
-    /// Makes the directories, keys and kubeconfigs. Starts nothing.
+    /// Creates the directories, keys and kubeconfigs. Starts nothing.
     pub(super) fn prepare(layout: &Layout, tools: &Tools, supervision: &Supervision) -> Result<Self, Error> {
         for directory in layout.directories() {
             create_private_directory(&directory)?;
@@ -90,8 +90,8 @@ impl Cluster {
         self.does("GET", DEFAULT_SERVICE_ACCOUNT)
     }
 
-    /// Deletes what `controllers_work` looks for, in case that it is there from the beginning: only new work shows that
-    /// they work.
+    /// Deletes the object that `controllers_work` looks for, in case it exists from the beginning: only a new one
+    /// proves that the controllers work.
     pub(super) fn forget_the_work_of_controllers(&self) -> Result<(), Error> {
         if self.does("GET", DEFAULT_SERVICE_ACCOUNT) && !self.does("DELETE", DEFAULT_SERVICE_ACCOUNT) {
             let source = std::io::Error::other("the API server refuses");
@@ -104,14 +104,14 @@ impl Cluster {
         self.client.does(self.port.port(), method, path)
     }
 
-    /// Ends everything now. The data are going to be deleted, so there is nothing to do in order.
+    /// Kills everything at once; the data will be deleted, so a clean end is unnecessary.
     pub(super) fn kill(&mut self) {
         for component in [&mut self.controller_manager, &mut self.api_server, &mut self.etcd] {
             component.kill();
         }
     }
 
-    /// Keeps a copy of etcd's data as they are at this moment.
+    /// Copies etcd's current data.
     pub(super) fn copy_etcd(&self) -> Result<(), Error> {
         self.etcd.freeze(true)?;
         let copied = copy_directory(&self.layout.etcd_data(), &self.layout.etcd_copy());
@@ -119,18 +119,18 @@ impl Cluster {
         copied
     }
 
-    /// Puts the copy back. Nothing may run.
+    /// Restores the copy. Nothing may be running.
     pub(super) fn restore_etcd(&self) -> Result<(), Error> {
         copy_directory(&self.layout.etcd_copy(), &self.layout.etcd_data())
     }
 
-    /// The names of those that have ended since the last call.
+    /// The names of the servers that have ended since the last call.
     pub(super) fn reap(&mut self) -> Vec<&'static str> {
         let all = [&mut self.etcd, &mut self.api_server, &mut self.controller_manager];
         all.into_iter().filter_map(|component| component.reap().then_some(component.name)).collect()
     }
 
-    /// The error for the first server that ended by itself and was not started again.
+    /// The error for the first server that ended unexpectedly and was not restarted.
     pub(super) fn died(&self) -> Option<Error> {
         self.components().into_iter().find_map(Component::died)
     }
@@ -139,7 +139,8 @@ impl Cluster {
         self.components().map(Component::state).to_vec()
     }
 
-    /// The name and the end of the log of the last server in the chain that runs: it is the one being waited for.
+    /// The name and the end of the log of the last running server in the chain, which is the one that everything waits
+    /// for.
     pub(super) fn latest_log(&self) -> (&'static str, String) {
         let last = self.components().into_iter().rfind(|component| component.is_running());
         let component = last.unwrap_or(&self.etcd);
@@ -151,7 +152,7 @@ impl Cluster {
     }
 }
 
-/// The keys and data of another instance. Its certificates are for any port.
+/// The keys and data of another instance. Its certificates are valid for any port.
 fn copied(from: &Layout, layout: &Layout) -> Result<Authority, Error> {
     copy_directory(&from.pki(""), &layout.pki(""))?;
     copy_directory(&from.etcd_data(), &layout.etcd_data())?;

@@ -1,4 +1,4 @@
-//! Native objects of a key that cannot be written, and when to try again.
+//! Native objects of a key that cannot be written, and when to retry.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -8,12 +8,12 @@ use crate::core::plan::{GivenUp, Present};
 use crate::core::rbac::DesiredSet;
 use crate::operator::retry;
 
-/// The longest pause of what was to take access away.
+/// The longest pause of a revocation.
 const LONGEST_WHEN_REVOKING: Duration = Duration::from_secs(5);
-/// A refusal has a cause that people fix: about a second is soon enough for the first try.
+/// People have to fix the cause of a refusal, so a first retry after about a second is soon enough.
 const FIRST_PAUSE: u32 = 3;
 
-/// Something that fails again and again.
+/// Something that fails repeatedly.
 #[derive(Debug)]
 pub struct Streak {
     times: u32,
@@ -21,16 +21,16 @@ pub struct Streak {
 }
 
 impl Streak {
-    /// So often, and for so long, before it counts: what is being replaced is over sooner.
+    /// The number of failures before it counts. A component that is being replaced recovers sooner.
     const TIMES: u32 = 3;
     const TIME: Duration = Duration::from_secs(10);
 
-    #[allow(missing_docs)]
+    /// A streak without failures.
     pub fn new(now: Instant) -> Self {
         Self { times: 0, since: now }
     }
 
-    /// It has failed once more. Says whether it counts by now.
+    /// Counts another failure. Returns whether the streak counts now.
     pub fn goes_on(&mut self, now: Instant) -> bool {
         self.times = self.times.saturating_add(1);
         self.times >= Self::TIMES && now.saturating_duration_since(self.since) >= Self::TIME
@@ -41,13 +41,13 @@ impl Streak {
 struct Refused {
     times: u32,
     until: Instant,
-    /// The write was to take access away.
+    /// Whether the write was a revocation.
     revokes: bool,
 }
 
 #[derive(Debug)]
 struct Erring {
-    /// What the writes were to do. That something could not be added says nothing about whether it can be taken out.
+    /// Whether the writes were revocations. A failure to add something does not show whether it can be removed.
     revokes: bool,
     streak: Streak,
 }
@@ -57,12 +57,12 @@ struct Erring {
 pub struct ObjectFailures {
     /// Those that the API server refuses.
     refused: HashMap<NativeRef, Refused>,
-    /// Those whose writes end in errors that say nothing about them.
+    /// Those whose writes fail for reasons that do not concern the object.
     erring: HashMap<NativeRef, Erring>,
 }
 
 impl ObjectFailures {
-    /// The API server refuses a write. Returns when to try again, and whether it is the first time.
+    /// The API server refuses a write. Returns when to retry, and whether it is the first time.
     pub fn refuse(&mut self, key: &NativeRef, revokes: bool, now: Instant) -> (Instant, bool) {
         let times = self.refused.get(key).map_or(0, |refused| refused.times) + 1;
         let pause = retry::delay(times.saturating_add(FIRST_PAUSE));
@@ -71,7 +71,7 @@ impl ObjectFailures {
         (until, times == 1)
     }
 
-    /// A write has ended in an error. Says whether the object counts as refused by now.
+    /// A write ended in an error. Returns whether the object counts as refused now.
     pub fn err(&mut self, key: &NativeRef, revokes: bool, now: Instant) -> bool {
         let new = || Erring { revokes, streak: Streak::new(now) };
         let erring = self.erring.entry(key.clone()).or_insert_with(new);
@@ -81,13 +81,13 @@ impl ObjectFailures {
         erring.streak.goes_on(now)
     }
 
-    /// A write was answered, whatever the answer is.
+    /// A write was answered, in any way.
     pub fn was_answered(&mut self, key: &NativeRef) {
         self.erring.remove(key);
     }
 
-    /// Everything that can be done is done. An object is refused no longer if it is as it should be. Only here: what was
-    /// written well, and has to be undone at once, must not be tried again at once.
+    /// Everything possible is done. Objects in their desired state are no longer refused. This happens only here, so
+    /// that a write which succeeds and has to be undone is not retried at once.
     pub fn converged(&mut self, desired: Option<&DesiredSet>, present: &Present) {
         if let Some(desired) = desired {
             self.refused.retain(|key, _| match (desired.get(key), present.get(key)) {
@@ -99,12 +99,13 @@ impl ObjectFailures {
         self.erring.retain(|key, _| refused.contains_key(key));
     }
 
-    /// Whether something is due again that was to take access away.
+    /// Whether a revocation is due again.
     pub fn has_due_revocation(&self, now: Instant) -> bool {
         self.refused.values().any(|refused| refused.revokes && refused.until <= now)
     }
 
-    /// Tries all of it at once; if that is too early, the next try comes soon. Says whether any of it takes access away.
+    /// Retries everything at once; if that is too early, the next retry comes soon. Returns whether any of it revokes
+    /// access.
     pub fn try_at_once(&mut self, now: Instant) -> bool {
         for refused in self.refused.values_mut() {
             (refused.times, refused.until) = (0, now);
@@ -112,12 +113,12 @@ impl ObjectFailures {
         self.refused.values().any(|refused| refused.revokes)
     }
 
-    /// Forgets errors: another replica may have led since.
+    /// Forgets errors: another replica may have led meanwhile.
     pub fn start_over(&mut self) {
         self.erring.clear();
     }
 
-    /// What the plan leaves out for now.
+    /// The objects that the plan leaves out for now.
     pub fn given_up(&self, now: Instant) -> GivenUp {
         let waiting = || self.refused.iter().filter(|(_, refused)| refused.until > now);
         GivenUp {
@@ -131,7 +132,7 @@ impl ObjectFailures {
         self.refused.keys().cloned().collect()
     }
 
-    /// Whether none is.
+    /// Whether no object has failed.
     pub fn is_empty(&self) -> bool {
         self.refused.is_empty()
     }

@@ -1,10 +1,10 @@
-//! Reconcile keys, and what the engine knows of each.
+//! Reconcile keys, and the engine's state for each.
 //!
 //! ```text
 //!              a change                 its turn: writes            all answered
 //!   Idle ──────────────────▶ Queued ──────────────────▶ Writing ───────────────────▶ Queued
 //!    ▲                        │  ▲                        │
-//!    └─ nothing is left to do ┘  └── the time is over ────┴─ an answer was an error ─▶ BackingOff
+//!    └─ nothing is left to do ┘  └─ the back-off is over ─┴─ an answer was an error ─▶ BackingOff
 //! ```
 
 mod failures;
@@ -28,7 +28,7 @@ use crate::core::object_ref::NativeRef;
 use crate::core::plan::InFlight;
 use crate::core::rbac::NativeKind;
 
-/// What is reconciled as a whole.
+/// The unit of reconciliation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum ReconcileKey {
     /// Cluster-scoped native objects, and those of the site in the release namespace.
@@ -39,9 +39,9 @@ pub(super) enum ReconcileKey {
     User(Name),
     /// The status of an Organization.
     Organization(Name),
-    /// The list of suspended users, and the label of those who were suspended a moment ago.
+    /// The list of suspended users, and the label of newly suspended ones.
     SuspendedUsers,
-    /// The record of decisions that a backup must bring back.
+    /// The record of decisions for backups.
     DecisionRecord,
 }
 
@@ -49,8 +49,8 @@ impl ReconcileKey {
     /// The key that a native object belongs to.
     pub fn of(key: &NativeRef) -> Self {
         let cluster = matches!(key.kind, NativeKind::ClusterRole | NativeKind::ClusterRoleBinding);
-        // By name alone: an answer that could change (with the release namespace, say) would leave the object, and a write in
-        // flight, with a key that does not expect it.
+        // By name alone: an answer that could change, for example with the release namespace, would move the object,
+        // and a write in flight, to a key that does not expect it.
         let site = cluster || key.name.starts_with(RELEASE_PREFIX);
         if site { Self::Site } else { Self::Namespace(key.namespace.clone()) }
     }
@@ -61,14 +61,14 @@ impl ReconcileKey {
     }
 }
 
-/// What is known of the site or of a namespace.
+/// The state of the site or of a namespace.
 #[derive(Debug, Default)]
 pub(super) struct KeyState {
-    /// The native objects that are there.
+    /// The existing native objects.
     pub objects: NativeObjects,
-    /// Where it is between a change and the last write that follows from it.
+    /// The progress from a change to its last write.
     pub work: Work,
-    /// When nothing was left to do, the last time.
+    /// When it last converged.
     pub converged_at: Option<Instant>,
     /// The last decision.
     pub decision: Decision,
@@ -76,28 +76,28 @@ pub(super) struct KeyState {
     pub failures: ObjectFailures,
     /// Native objects that are being written.
     pub in_flight: InFlight,
-    /// The claim on the namespace that is being recorded.
+    /// The claim on the namespace, while it is being recorded.
     pub claiming: Option<Claim>,
-    /// How often the API server has refused to record it.
+    /// The API server's refusals to record it.
     pub claim_refused: Option<Streak>,
-    /// For the log.
+    /// Changes for the log.
     pub changes: Changes,
 }
 
-/// What was decided about a key.
+/// The result of deciding a key.
 #[derive(Debug, Default)]
 pub(super) struct Decision {
-    /// What should be there. Large, so it is kept only while there is something to write.
+    /// The desired state. It is large, so it is kept only while there is something to write.
     pub desired: Option<DesiredState>,
-    /// Something has changed since. It is kept nevertheless until writes are done, or something is urgent.
+    /// Something has changed since. The decision stays in use until its writes are done, or something is urgent.
     pub is_stale: bool,
-    /// What it means for the rest of the site.
+    /// The effects on the rest of the site.
     pub contribution: Contribution,
-    /// What the Organization's status counts.
+    /// The counts for the Organization's status.
     pub counts: Counts,
-    /// When it changes by itself.
+    /// When it changes without an event.
     pub next_change: Option<Timestamp>,
-    /// At which revision, and for which time, it was made.
+    /// The revision and the time of day of the decision.
     pub made_at: (u64, Timestamp),
 }
 
@@ -107,14 +107,14 @@ impl KeyState {
         self.claiming.is_some() || !self.in_flight.is_empty()
     }
 
-    /// Forgets what failed again and again: another replica may have led since.
+    /// Forgets repeated failures: another replica may have led meanwhile.
     pub fn start_over(&mut self) {
         self.claim_refused = None;
         self.failures.start_over();
         self.changes = Changes::default();
     }
 
-    /// Whether the time of something that was decided is over.
+    /// Whether the decision has expired at this time.
     pub fn ends_by(&self, now: Timestamp) -> bool {
         self.decision.next_change.is_some_and(|at| at <= now)
     }

@@ -1,7 +1,7 @@
-//! The native objects of a key: as the watches show them, and newer, as our own writes left them.
+//! The native objects of a key: as the watches show them, updated by the answers to our writes.
 //!
-//! Events can be late. A watch may show an object as it was before our last write, or one that we have deleted; UIDs and
-//! resource versions tell.
+//! Events can be late. A watch may show an object as it was before our last write, or one that we deleted; UIDs and
+//! resource versions reveal that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -11,10 +11,11 @@ use crate::core::plan::Present;
 use crate::core::rbac::{DesiredSet, NativeKind, Observed, RbacSpec};
 use crate::core::uid::Uid;
 
-/// For how long an API server may still authorize requests by an object that was deleted: it learns of that by watching.
+/// How long an API server may still authorize requests with a deleted object, because it learns of the deletion through
+/// a watch.
 const AUTHORIZER_LAG: Duration = Duration::from_millis(100);
 
-/// What a native object says before and after a change, for the log.
+/// The content of a native object before and after a change, for the log.
 pub type Changed = (Option<RbacSpec>, Option<RbacSpec>);
 
 /// The native objects of a key.
@@ -23,11 +24,11 @@ pub struct NativeObjects {
     present: Present,
     /// Objects that we deleted and the watch still shows, by UID.
     deleted: BTreeMap<Uid, NativeKind>,
-    /// Objects that the watch showed to be gone while writes were in flight, by UID: an answer brings nothing back.
+    /// Objects whose deletion the watch showed while writes were in flight, by UID: an answer must not bring them back.
     gone: BTreeSet<Uid>,
-    /// Objects that our own writes left as they are and that the watch has not shown yet.
+    /// Objects that we wrote and the watch has not shown yet.
     unconfirmed: BTreeSet<NativeRef>,
-    /// Since when there is none, as far as that was looked at.
+    /// When the last object was first found to be gone.
     empty_since: Option<Instant>,
 }
 
@@ -42,14 +43,14 @@ impl NativeObjects {
         self.present.get(key).map(|observed| &**observed)
     }
 
-    /// Takes in an object as a watch shows it. Returns what changed, and whether that is more than its version.
+    /// Takes in an object from a watch. Returns the change, and whether it is more than a new version.
     pub fn watched(&mut self, key: NativeRef, observed: Observed) -> Option<(Changed, bool)> {
         if self.deleted.contains_key(&observed.uid) {
             return None;
         }
         self.unconfirmed.remove(&key);
         let known = self.present.get(&key);
-        // The last of these: another object of this name that is older than the one we know.
+        // The last case: another object of this name that is older than the known one.
         let is_late = known.is_some_and(|known| match known.uid == observed.uid {
             true => known.version >= observed.version,
             false => known.version > observed.version,
@@ -61,7 +62,7 @@ impl NativeObjects {
         Some((self.replace(key, observed), is_news))
     }
 
-    /// A watch shows that an object is gone. Returns what changed. `writing`: answers may come that are older than this.
+    /// A watch shows that an object is gone. Returns the change. `writing`: older answers may still arrive.
     pub fn vanished(&mut self, key: &NativeRef, uid: &Uid, writing: bool) -> Option<Changed> {
         self.deleted.remove(uid);
         if writing {
@@ -71,7 +72,7 @@ impl NativeObjects {
         self.remove(key)
     }
 
-    /// Takes in what a write of ours left, or came upon. Returns what changed, unless something newer is known.
+    /// Takes in the object that our write left or found. Returns the change, unless something newer is known.
     pub fn written(&mut self, key: NativeRef, mut observed: Observed) -> Option<Changed> {
         if self.gone.contains(&observed.uid) {
             return None;
@@ -80,7 +81,8 @@ impl NativeObjects {
             Some(known) if known.version > observed.version => return None,
             Some(known) => {
                 observed.must_recreate = known.must_recreate;
-                // If the watch was faster than the answer, no more will come from it, and this would stay unconfirmed.
+                // If the watch already showed this version, it will not show it again, and the object would stay
+                // unconfirmed.
                 if known.version < observed.version {
                     self.unconfirmed.insert(key.clone());
                 }
@@ -90,19 +92,19 @@ impl NativeObjects {
         Some(self.replace(key, observed))
     }
 
-    /// We have deleted an object, or found that it is gone. Returns what changed.
+    /// We deleted an object, or found it deleted. Returns the change.
     pub fn was_deleted(&mut self, key: &NativeRef) -> Option<Changed> {
         let uid = self.get(key)?.uid.clone();
         self.deleted.insert(uid, key.kind);
         self.remove(key)
     }
 
-    /// There is an object of this name that is not ours. Returns what changed.
+    /// An object of this name is not ours. Returns the change.
     pub fn is_not_ours(&mut self, key: &NativeRef) -> Option<Changed> {
         self.remove(key)
     }
 
-    /// An update was refused, so the object has to be deleted and created again. Says whether that is news.
+    /// An update was refused, so the object has to be deleted and recreated. Returns whether that is new.
     pub fn must_recreate(&mut self, key: &NativeRef) -> bool {
         let known = self.present.get_mut(key).filter(|observed| !observed.must_recreate);
         known.map(|observed| observed.must_recreate = true).is_some()
@@ -124,32 +126,32 @@ impl NativeObjects {
         self.gone.clear();
     }
 
-    /// A list of all objects of this kind follows: it has to show what our writes have left so far, and nothing else. An answer
-    /// that came in before this event, but after the list itself, is forgotten wrongly; the watch shows it soon after.
+    /// A list of all objects of this kind begins. It shows everything that we have written so far. An answer that
+    /// arrives before this event, but after the list itself, is forgotten wrongly; the watch shows it soon after.
     pub fn list_begins(&mut self, kind: NativeKind) {
         self.unconfirmed.retain(|key| key.kind != kind);
         self.deleted.retain(|_, of| *of != kind);
     }
 
-    /// What the watch must have shown by now.
+    /// The objects that the watch must have shown by now.
     pub fn confirmed(&self) -> impl Iterator<Item = (&NativeRef, &Observed)> {
         let confirmed = self.present.iter().filter(|(key, _)| !self.unconfirmed.contains(*key));
         confirmed.map(|(key, observed)| (key, &**observed))
     }
 
-    /// When nobody has access here by one of our objects any more, if there is none.
+    /// When the last access through our objects here ends, if there are none.
     pub fn vacated_at(&mut self, now: Instant) -> Option<Instant> {
         self.empty_since = self.present.is_empty().then(|| self.empty_since.unwrap_or(now));
         self.empty_since.map(|since| since + AUTHORIZER_LAG)
     }
 
-    /// Whether nobody has access here by one of our objects any more.
+    /// Whether all access through our objects here has ended.
     pub fn is_vacated(&self, now: Instant) -> bool {
         self.present.is_empty() && self.empty_since.is_some_and(|since| since + AUTHORIZER_LAG <= now)
     }
 
-    /// Lets objects that are as they should be share the memory of what was decided. What the site gives to everybody is
-    /// large, the cache keeps it too, and one copy is compared with itself at a glance.
+    /// Lets objects in their desired state share memory with the decision. The site's grants to everybody are large,
+    /// the cache has them too, and shared values compare at once.
     pub fn share(&mut self, desired: &DesiredSet) {
         for (key, native) in desired {
             if let Some(observed) = self.present.get_mut(key)

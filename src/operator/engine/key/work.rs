@@ -1,55 +1,55 @@
-//! The state of a key, between a change and the last write that follows from it.
+//! The state of a key from a change to its last write.
 
 use std::time::{Duration, Instant};
 
 use crate::operator::retry;
 
-/// The longest pause of a key that takes access away: an API server that was gone for long may be back.
+/// The longest back-off of a key that revokes access: an API server may be back after a long outage.
 const LONGEST_WHEN_REVOKING: Duration = Duration::from_secs(5);
 
-/// What a key is doing.
+/// The current activity of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
-    /// Nothing is to be done.
+    /// There is nothing to do.
     #[default]
     Idle,
     /// It waits for its turn.
     Queued,
-    /// Writes are in flight. If one has failed, the key backs off when all are answered.
+    /// Writes are in flight. If one has failed, the key backs off once all are answered.
     Writing {
-        /// Until when.
+        /// The end of the back-off.
         back_off: Option<Instant>,
     },
-    /// A write has failed that may work another time.
+    /// A write failed that may succeed later.
     BackingOff {
-        #[allow(missing_docs)]
+        /// The end of the back-off.
         until: Instant,
     },
 }
 
-/// Whether the work may take access away.
+/// Whether the work may revoke access.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Revocation {
-    /// It only gives.
+    /// It only grants.
     #[default]
     None,
-    /// It takes access away, or has to be done before more is taken away.
+    /// It revokes access, or has to finish before more is revoked.
     Begun,
-    /// Something has changed that may take access away, and was not looked at yet.
+    /// A new change may revoke access, and has not been looked at.
     New,
 }
 
-/// What a key may do when its turn comes.
+/// What a key may do in its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// Nothing: it is idle, backs off, or waits for answers.
     Nothing,
-    /// Take access away while other writes are in flight. `new`: something has changed since the last look.
+    /// Revoke while other writes are in flight. `new`: there was a change since the last look.
     RevokeMeanwhile {
-        #[allow(missing_docs)]
+        /// Whether there was a change since the last look.
         new: bool,
     },
-    /// All that is to be done.
+    /// Everything.
     Reconcile,
 }
 
@@ -58,13 +58,13 @@ pub enum Turn {
 pub struct Work {
     phase: Phase,
     revocation: Revocation,
-    /// The revision since which there is something to do.
+    /// The revision since which there is work.
     since: Option<u64>,
     failures: u32,
 }
 
 impl Work {
-    /// Something has changed. `revokes`: it may take access away, which waits for the end of no pause.
+    /// Something changed. `revokes`: it may revoke access, which does not wait for the end of a pause.
     pub fn changed(&mut self, revision: u64, revokes: bool) {
         self.since.get_or_insert(revision);
         if revokes {
@@ -78,17 +78,17 @@ impl Work {
         };
     }
 
-    /// What is to be done anyway may take access away.
+    /// The pending work may revoke access.
     pub fn may_turn_out_to_revoke(&mut self) {
         self.revocation = Revocation::New;
     }
 
-    /// A step of it takes access away.
+    /// A step of it revokes access.
     pub fn revokes(&mut self) {
         self.revocation = self.revocation.max(Revocation::Begun);
     }
 
-    /// It turned out that it only gives.
+    /// It turned out to grant only.
     pub fn only_gives(&mut self) {
         self.revocation = Revocation::None;
     }
@@ -118,8 +118,8 @@ impl Work {
         }
     }
 
-    /// A write has failed that may work another time. Returns when to try again, unless something is new that may take access
-    /// away: that is looked at before any pause.
+    /// A write failed that may succeed later. Returns when to retry, unless a new change may revoke access, which does
+    /// not wait for any pause.
     pub fn back_off(&mut self, now: Instant) -> Option<Instant> {
         if let Phase::Writing { back_off: Some(_) } | Phase::BackingOff { .. } = self.phase {
             return None;
@@ -137,7 +137,7 @@ impl Work {
         Some(until)
     }
 
-    /// All writes are answered. Says whether it goes on at once.
+    /// All writes are answered. Returns whether it continues at once.
     pub fn all_answered(&mut self, now: Instant) -> bool {
         self.phase = match self.phase {
             Phase::Writing { back_off: Some(until) } if until > now => Phase::BackingOff { until },
@@ -147,8 +147,8 @@ impl Work {
         self.phase == Phase::Queued
     }
 
-    /// A pause is over, perhaps another one than its own. `revokes`: an object is due again that is to lose something. Says
-    /// whether it may take access away now.
+    /// A pause is over, possibly of another object. `revokes`: the revocation of an object is due again. Returns
+    /// whether the key may revoke access now.
     pub fn pause_is_over(&mut self, now: Instant, revokes: bool) -> bool {
         let over = match self.phase {
             Phase::BackingOff { until } if until <= now => {
@@ -168,12 +168,12 @@ impl Work {
         revokes
     }
 
-    /// What failed before says nothing any more.
+    /// Earlier failures no longer matter.
     pub fn forget_failures(&mut self) {
         self.failures = 0;
     }
 
-    /// The cause of what failed may be gone.
+    /// The cause of a failure may be gone.
     pub fn end_pause(&mut self) {
         self.failures = 0;
         self.phase = match self.phase {
@@ -183,7 +183,7 @@ impl Work {
         };
     }
 
-    /// Nothing is left to do. Returns the revision since which there was something.
+    /// There is nothing left to do. Returns the revision since which there was work.
     pub fn converged(&mut self) -> Option<u64> {
         self.phase = Phase::Idle;
         self.revocation = Revocation::None;
@@ -191,22 +191,22 @@ impl Work {
         self.since.take()
     }
 
-    /// The revision since which there is something to do.
+    /// The revision since which there is work.
     pub fn busy_since(&self) -> Option<u64> {
         self.since
     }
 
-    /// Whether it may take access away.
+    /// Whether it may revoke access.
     pub fn may_revoke(&self) -> bool {
         self.revocation != Revocation::None
     }
 
-    /// Whether something that may take access away was not looked at yet.
+    /// Whether a change that may revoke access has not been looked at.
     pub fn has_new_revocation(&self) -> bool {
         self.revocation == Revocation::New
     }
 
-    /// Whether it is to be in the work queue: a key with writes in flight only to take access away meanwhile.
+    /// Whether it belongs in the work queue: with writes in flight, only to revoke meanwhile.
     pub fn wants_turn(&self) -> bool {
         match self.phase {
             Phase::Queued => true,
@@ -215,12 +215,12 @@ impl Work {
         }
     }
 
-    /// Whether it waits for its turn, and nothing is in flight.
+    /// Whether it waits for its turn with nothing in flight.
     pub fn is_queued(&self) -> bool {
         self.phase == Phase::Queued
     }
 
-    /// Whether it goes before keys that only give: while it writes, not for each piece of news.
+    /// Whether it goes before keys that only grant; while writing, once for several changes.
     pub fn is_urgent(&self) -> bool {
         match self.phase {
             Phase::Writing { .. } => self.has_new_revocation(),
@@ -228,7 +228,7 @@ impl Work {
         }
     }
 
-    /// Whether it waits because something failed.
+    /// Whether it waits because of a failure.
     pub fn is_backing_off(&self) -> bool {
         matches!(self.phase, Phase::BackingOff { .. } | Phase::Writing { back_off: Some(_) })
     }

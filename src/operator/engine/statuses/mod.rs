@@ -1,8 +1,8 @@
-//! Statuses are written when what they say is true, and only if it differs from what is there.
+//! Writes statuses once they are true, and only if they differ from the stored ones.
 //!
-//! The statuses of a decision wait until the writes that they speak of are done: those of the key itself, and for what reaches
-//! beyond it those of the site, or of all keys. They are not kept meanwhile, which for all objects of a large site would be a
-//! lot, but decided once more when there is a place for them.
+//! The statuses of a decision wait for the writes that they describe: those of the key itself and, for effects beyond
+//! it, those of the site or of all keys. Drafts for all objects of a large site would take much memory, so they are not
+//! kept, but decided again when there is a place for them.
 
 mod queue;
 
@@ -27,7 +27,7 @@ use crate::operator::watch::Item;
 use crate::operator::writer::{Failure, News, WriteRequest};
 
 impl Engine {
-    /// Writes the statuses that are true by now, as far as there are places.
+    /// Writes the statuses that are true now, as far as there are places.
     pub(super) fn write_statuses(&mut self, began: Instant) {
         for draft in self.statuses.take_due() {
             self.enqueue_status(draft);
@@ -66,7 +66,7 @@ impl Engine {
         self.statuses.more = left > 0 && self.has_place_for_status();
     }
 
-    /// Since which revision a key has work to do that waits for nothing.
+    /// The oldest revision since which a key has had work that waits for nothing.
     fn oldest_busy(&self) -> Option<u64> {
         let waits = |key: &ReconcileKey| {
             self.queue.rests(key) || self.keys.get(key).is_some_and(|state| state.work.is_backing_off())
@@ -74,10 +74,10 @@ impl Engine {
         self.busy.iter().find(|(_, key)| !waits(key)).map(|(revision, _)| *revision)
     }
 
-    /// Keys whose statuses can be written: as many as are written in a turn, and one more.
+    /// Keys whose statuses can be written: as many as a turn writes, and one more.
     fn keys_with_true_statuses(&self) -> Vec<ReconcileKey> {
         let busy_since = |key: &ReconcileKey| self.keys.get(key).and_then(|state| state.work.busy_since());
-        // A key that is decided again gets its statuses when that is done.
+        // A key that is about to be decided again gets its statuses afterwards.
         let is_due = |key: &&ReconcileKey| busy_since(key).is_none() && !self.queue.rests(key);
         let keys = self.statuses.true_by_now(self.oldest_busy(), busy_since(&ReconcileKey::Site));
         keys.filter(is_due).take(KEYS_A_TURN + 1).cloned().collect()
@@ -131,14 +131,14 @@ impl Engine {
             }
             return;
         };
-        // Or else it is written when the namespace has converged.
+        // Otherwise it is written once the namespace has converged.
         if let Some(counts) = self.counts_of(organization) {
             let draft = organization_status::status(&self.cache, &self.write_failures, organization, counts);
             self.enqueue_status(draft);
         }
     }
 
-    /// What there is in the namespace of an organization, unless that is being worked on.
+    /// The counts of an organization's namespace, unless it has pending work.
     pub(super) fn counts_of(&self, organization: &Organization) -> Option<Counts> {
         let state = match claims::assignment(&self.cache, organization) {
             claims::Assignment::Holds(namespace) => self.keys.get(&ReconcileKey::Namespace(namespace)),
@@ -150,7 +150,7 @@ impl Engine {
         }
     }
 
-    /// Writes a status if it differs from what is there, now or when there is a place.
+    /// Writes a status if it differs from the stored one, now or when there is a place.
     fn enqueue_status(&mut self, draft: StatusDraft) {
         let at_once = self.makes_privileged(&draft);
         let Some(draft) = self.statuses.replace(draft, at_once) else { return };
@@ -160,7 +160,7 @@ impl Engine {
         self.not_ready.note(&draft, &self.metrics);
         let Some(document) = document else { return };
         if !at_once && !self.has_place_for_status() {
-            // Decisions wait for what these record: the default organization, and the one holder of a role.
+            // Decisions wait for records in these: the default organization, and the holder of a role.
             let first = matches!(draft.target.kind, ApiKind::Organization | ApiKind::SiteRole);
             self.statuses.wait_for_place(draft, first);
             return;
@@ -171,21 +171,21 @@ impl Engine {
         let _ = self.writer.send(WriteRequest::Status { target: draft.target, document, news, weight });
     }
 
-    /// Whether policies will refuse something from when this is written: whoever takes access away all the time, so that there
-    /// is no place for statuses, must not keep it from being said.
+    /// Whether policies will refuse requests because of this status. Such a status must be written even if continuous
+    /// revocations leave no place for statuses.
     pub(super) fn makes_privileged(&self, draft: &StatusDraft) -> bool {
         let Status::Group(status) = &draft.status else { return false };
         let Some(local) = self.cache.local.get(&draft.target.namespace) else { return false };
         let known = local.groups.get(&draft.target.name);
-        // Where bindings are left out every Group becomes privileged, which may be thousands.
+        // Where bindings are left out, every Group becomes privileged, which may be thousands.
         status.privileged && known.is_some_and(|group| !group.privileged) && !local.bindings.is_over()
     }
 
-    /// An object is gone, so it has no status.
+    /// Forgets the status of a deleted object.
     pub(super) fn forget_status(&mut self, target: &ApiRef) {
         self.rereading.remove(target);
         self.statuses.forget(target);
-        // Another one may be there by now.
+        // Another object of this name may exist by now.
         if self.cache.meta(target).is_some() {
             self.not_ready.forget(target, &self.metrics);
         }
@@ -195,7 +195,7 @@ impl Engine {
         let stored = result.as_ref().ok().and_then(|item| item.status_digest());
         let next = self.statuses.end(target, stored);
         match result {
-            // The watch may have shown by now that the object is gone: an answer brings nothing back.
+            // If the watch showed the deletion meanwhile, the answer must not bring the object back.
             Ok(item) if self.cache.meta(target).is_some() => {
                 let edited = self.edited_since(&item);
                 self.item(*item);
@@ -210,13 +210,13 @@ impl Engine {
                     Failure::Failed(error) | Failure::Refused(error) | Failure::Conflict(error) => error,
                     Failure::NotLeading | Failure::Gone => "not leading".to_owned(),
                 };
-                tracing::warn!(object = target.path(), error, "a status was not written");
+                tracing::warn!(object = target.path(), error, "cannot write a status; retrying");
                 self.requeue_status(target);
             }
         }
         let Some(draft) = next else { return };
         match target.kind {
-            // These rest on what their status recorded before: an answer that has just come in.
+            // These depend on their recorded status, which has just arrived.
             ApiKind::User | ApiKind::Organization | ApiKind::SiteRole | ApiKind::CustomRole => {
                 self.on_timer(key_of_status(target));
             }
@@ -224,23 +224,23 @@ impl Engine {
         }
     }
 
-    /// Has the status of this object decided once more, after a pause.
+    /// Decides the status of this object again after a pause.
     pub(super) fn requeue_status(&mut self, target: &ApiRef) {
         self.timers.set_earlier(key_of_status(target), self.now.time + retry_soon());
     }
 }
 
-/// Within this time a status is written again that somebody has edited.
+/// The longest delay before an edited status is written again.
 const REQUEUED: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
 impl Engine {
-    /// Whether the status of this object is decided once more soon.
+    /// Whether the status of this object will soon be decided again.
     pub(super) fn is_status_requeued(&self, target: &ApiRef) -> bool {
         self.timers.get(&key_of_status(target)).is_some_and(|at| at <= self.now.time + REQUEUED)
     }
 }
 
-/// The key by which the status of this object is decided.
+/// The key that decides the status of this object.
 fn key_of_status(target: &ApiRef) -> ReconcileKey {
     match target.kind {
         ApiKind::User => ReconcileKey::User(target.name.clone()),
@@ -252,13 +252,13 @@ fn key_of_status(target: &ApiRef) -> ReconcileKey {
     }
 }
 
-/// A status is no access: it can wait longer than a grant.
+/// A status grants no access, so it can wait longer than a grant.
 fn retry_soon() -> jiff::SignedDuration {
     jiff::SignedDuration::try_from(retry::delay(5)).unwrap_or(jiff::SignedDuration::from_secs(2))
 }
 
-/// What people should notice about a status. What is seen for the first time and is well is no news, and what is on its way is
-/// in the status, but nobody has to fix it.
+/// News for people in a status. An object that is ready from the beginning is none; nor is a pending one, which nobody
+/// has to fix.
 fn news(draft: &StatusDraft, was_ready: Option<bool>) -> Option<News> {
     let ready = draft.ready()?;
     let faulty = !ready.good && !matches!(ready.reason, Reason::ClaimPending | Reason::HolderPending);

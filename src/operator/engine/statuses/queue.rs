@@ -1,4 +1,4 @@
-//! The status queue: statuses that wait until what they say is true, for a place, or for the write before them.
+//! The status queue: statuses that wait until they are true, for a place, or for an earlier write.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -10,68 +10,68 @@ use crate::core::conditions::StatusDraft;
 use crate::core::object_ref::ApiRef;
 use crate::operator::engine::key::ReconcileKey;
 
-/// How long the counts of users wait for everything to converge.
+/// The longest time that the counts of users wait for everything to converge.
 const LONGEST_UNCOUNTED: Duration = Duration::from_secs(10);
 
-/// How long somebody who writes all the time may keep the statuses of a key from being written.
+/// The longest time that continuous writes can delay the statuses of a key.
 const LONGEST_DEFERRED: Duration = Duration::from_secs(1);
 
-/// A key whose statuses were not written since it was decided.
+/// A key whose statuses have not been written since its decision.
 #[derive(Debug)]
 struct Waiting {
-    /// At which revision it was decided last.
+    /// The revision of its last decision.
     decided_at: u64,
-    /// Since when no status was written.
+    /// When it last had a status written.
     since: Instant,
     what: Deferred,
 }
 
-/// The statuses of a key, later.
+/// The deferred statuses of a key.
 #[derive(Debug)]
 pub enum Deferred {
-    /// Of the site: these. It has few, and is decided slowly.
+    /// The site's drafts. It has few, and is slow to decide.
     Site(Vec<StatusDraft>),
-    /// Of a namespace: those that follow from the cache at the time for which it was decided.
+    /// A namespace's statuses are decided again, for this time.
     Namespace(Timestamp),
 }
 
-/// Statuses that are to be written.
+/// Statuses to write.
 #[derive(Debug, Default)]
 pub struct StatusQueue {
-    /// Users whose status is to be computed.
+    /// Users whose status has to be computed.
     pub users: BTreeSet<Name>,
-    /// Organizations whose status is to be computed.
+    /// Organizations whose status has to be computed.
     pub organizations: BTreeSet<Name>,
-    /// Users who hold more or less than before: written when everything has converged.
+    /// Users whose counts changed: written once everything has converged.
     counted: BTreeSet<Name>,
-    /// Since when the first of them waits.
+    /// When the first of them began to wait.
     counted_since: Option<Instant>,
     /// Statuses that wait for nothing.
     due: Vec<StatusDraft>,
-    /// Keys whose statuses were not written since they were decided.
+    /// Keys whose statuses have not been written since their decision.
     deferred: BTreeMap<ReconcileKey, Waiting>,
-    /// The same, by the revision at which they were decided last.
+    /// The same keys, by the revision of their last decision.
     by_revision: BTreeSet<(u64, ReconcileKey)>,
-    /// Some of them could be written now, and there is a place.
+    /// Some could be written now, and there is a place.
     pub more: bool,
-    /// By target: the digest of what is being written, and the newest draft that waits for that.
+    /// By target: the digest of the write in flight, and the newest draft that waits for it.
     in_flight: HashMap<ApiRef, (u64, Option<StatusDraft>)>,
-    /// Objects whose status the API server did not store as it was written: their CRD is of an earlier version, or they are
-    /// gone, and the watch is late.
+    /// Objects whose status the API server stored differently: their CRD is of an earlier version, or they are deleted
+    /// and the watch is late.
     stored_otherwise: HashSet<ApiRef>,
-    /// What waits for a place, in order.
+    /// Drafts that wait for a place, in order.
     order: VecDeque<ApiRef>,
     queued: HashMap<ApiRef, StatusDraft>,
 }
 
 impl StatusQueue {
-    /// Keeps the statuses of a key until what they say is true.
+    /// Defers the statuses of a key until they are true.
     pub fn defer(&mut self, key: &ReconcileKey, made_at: (u64, Timestamp), drafts: Vec<StatusDraft>, now: Instant) {
         let (decided_at, time) = made_at;
         // A newer decision replaces all of them.
         let since = self.take_waiting(key).map_or(now, |waiting| waiting.since);
         if now.saturating_duration_since(since) > LONGEST_DEFERRED {
-            // What they say about the key itself is true. The rest follows as soon as there is a moment of rest.
+            // They are true about the key itself. The rest follows in a quiet moment.
             self.due.extend(drafts);
             return;
         }
@@ -89,34 +89,34 @@ impl StatusQueue {
         Some(waiting)
     }
 
-    /// The statuses of a key that were deferred.
+    /// Takes the deferred statuses of a key.
     pub fn take_deferred(&mut self, key: &ReconcileKey) -> Option<Deferred> {
         self.take_waiting(key).map(|waiting| waiting.what)
     }
 
-    /// Keys whose statuses are true by now, because all work from before their decision is done. `oldest`: since which
-    /// revision a key has work to do that waits for nothing. `site`: the same of the site.
+    /// Keys whose statuses are true now, because all work from before their decision is done. `oldest`: the revision
+    /// since which any key has had work that waits for nothing. `site`: the same for the site.
     pub fn true_by_now(&self, oldest: Option<u64>, site: Option<u64>) -> impl Iterator<Item = &ReconcileKey> {
-        // What is said of the site is about every namespace.
+        // Statuses of the site describe every namespace.
         let is_true = move |waiting: &&Waiting| oldest.is_none_or(|since| since > waiting.decided_at);
         let of_site = self.deferred.get(&ReconcileKey::Site).filter(is_true).map(|_| &ReconcileKey::Site);
-        // What is said of a namespace is about the site's part of it, too.
+        // Statuses of a namespace describe the site's part of it too.
         let before = (site.unwrap_or(u64::MAX), ReconcileKey::Site);
         let namespaces = self.by_revision.range(..before).map(|(_, key)| key);
         of_site.into_iter().chain(namespaces.filter(|key| **key != ReconcileKey::Site))
     }
 
-    /// Writes these at the end of this turn.
+    /// Writes these drafts at the end of this turn.
     pub fn write_now(&mut self, drafts: Vec<StatusDraft>) {
         self.due.extend(drafts);
     }
 
-    /// What waits for nothing.
+    /// Takes the drafts that wait for nothing.
     pub fn take_due(&mut self) -> Vec<StatusDraft> {
         std::mem::take(&mut self.due)
     }
 
-    /// Has a draft wait for a place: before others if decisions wait for what it records.
+    /// Lets a draft wait for a place: before others if decisions wait for its record.
     pub fn wait_for_place(&mut self, draft: StatusDraft, first: bool) {
         let target = draft.target.clone();
         if first {
@@ -127,7 +127,7 @@ impl StatusQueue {
         self.queued.insert(target, draft);
     }
 
-    /// The next draft that has waited for a place.
+    /// The next draft that waits for a place.
     pub fn next_queued(&mut self) -> Option<StatusDraft> {
         while let Some(target) = self.order.pop_front() {
             if let Some(draft) = self.queued.remove(&target) {
@@ -137,8 +137,8 @@ impl StatusQueue {
         None
     }
 
-    /// Replaces the draft that waits for the write in flight, or for a place. `at_once`: it waits for no place. Returns the
-    /// draft if none was replaced.
+    /// Replaces the draft that waits for the write in flight, or for a place. `at_once`: it waits for no place. Returns
+    /// the draft if there was none to replace.
     pub fn replace(&mut self, draft: StatusDraft, at_once: bool) -> Option<StatusDraft> {
         if let Some((_, next)) = self.in_flight.get_mut(&draft.target) {
             *next = Some(draft);
@@ -153,12 +153,12 @@ impl StatusQueue {
         Some(draft)
     }
 
-    /// A status with this digest is being written.
+    /// A write of a status with this digest begins.
     pub fn begin(&mut self, target: ApiRef, digest: u64) {
         self.in_flight.insert(target, (digest, None));
     }
 
-    /// A status was written. `stored`: the digest of what is there now. Returns the draft that has waited for that.
+    /// A status was written. `stored`: the digest of the stored status. Returns the draft that waited for the write.
     pub fn end(&mut self, target: &ApiRef, stored: Option<u64>) -> Option<StatusDraft> {
         let (written, next) = self.in_flight.remove(target)?;
         if stored.is_some_and(|stored| stored != written) {
@@ -174,27 +174,27 @@ impl StatusQueue {
         self.stored_otherwise.insert(target.clone());
     }
 
-    /// Whether the API server did not store a status as it was written.
+    /// Whether the API server stored a status differently.
     pub fn is_stored_otherwise(&self, target: &ApiRef) -> bool {
         self.stored_otherwise.contains(target)
     }
 
-    /// An object is gone.
+    /// Forgets a deleted object.
     pub fn forget(&mut self, target: &ApiRef) {
         self.stored_otherwise.remove(target);
     }
 
-    /// Whether this object's status is being written.
+    /// Whether a write of this object's status is in flight.
     pub fn is_writing(&self, target: &ApiRef) -> bool {
         self.in_flight.contains_key(target)
     }
 
-    /// How many are being written.
+    /// The number of writes in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// These users hold more or less than before.
+    /// The counts of these users changed.
     pub fn count_again(&mut self, handles: impl IntoIterator<Item = Name>, now: Instant) {
         self.counted.extend(handles);
         if !self.counted.is_empty() {
@@ -202,13 +202,13 @@ impl StatusQueue {
         }
     }
 
-    /// Whether the counts of this user are not written yet.
+    /// Whether the counts of this user have not been written yet.
     pub fn is_counted_later(&self, handle: &Name) -> bool {
         self.counted.contains(handle)
     }
 
-    /// Has the counts of users written, once for all that changes while anything is written: a status for each grant would be as
-    /// many writes again. Somebody who changes something all the time does not delay them for long.
+    /// Writes the counts of users, once for all changes until everything has converged: a status for each grant would
+    /// double the writes. Continuous changes do not delay them for long.
     pub fn write_counts(&mut self, now: Instant, all_converged: bool) {
         let is_late = |since| now.saturating_duration_since(since) > LONGEST_UNCOUNTED;
         if self.counted_since.is_some_and(|since| all_converged || is_late(since)) {
@@ -217,7 +217,7 @@ impl StatusQueue {
         }
     }
 
-    /// Whether no status is to be written.
+    /// Whether there is no status to write.
     pub fn is_idle(&self) -> bool {
         let is_empty = self.users.is_empty() && self.organizations.is_empty() && self.counted.is_empty();
         is_empty
@@ -227,7 +227,7 @@ impl StatusQueue {
             && self.queued.is_empty()
     }
 
-    /// A replica that does not lead writes nothing.
+    /// Forgets all drafts: a replica that does not lead writes nothing.
     pub fn forget_pending(&mut self) {
         let in_flight = std::mem::take(&mut self.in_flight);
         *self = Self { in_flight, ..Self::default() };
