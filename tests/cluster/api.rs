@@ -370,9 +370,9 @@ fn mistakes() -> Vec<(Value, &'static str)> {
     let names: Vec<String> = (0..100).map(|i| format!("n{i}")).collect();
     let long = json!({"apiGroups": ["apps"], "resources": ["deployments"], "resourceNames": names, "verbs": (0..20).map(|i| format!("v{i}")).collect::<Vec<_>>()});
     let longer = json!({"apiGroups": ["apps", ""], "resources": ["deployments"], "resourceNames": names, "verbs": long["verbs"]});
-    mistakes.push((custom(json!({"rules": [longer]})), "at most 2,000 things"));
-    mistakes.push((site(json!({"rules": [long, longer]})), "at most 2,000 things"));
-    mistakes.push((site(json!({"clusterRules": [longer]})), "at most 2,000 things"));
+    mistakes.push((custom(json!({"rules": [longer]})), "at most 2,000 combinations"));
+    mistakes.push((site(json!({"rules": [long, longer]})), "at most 2,000 combinations"));
+    mistakes.push((site(json!({"clusterRules": [longer]})), "at most 2,000 combinations"));
     for wildcard in [rule("*", "pods", "get"), rule("", "*", "get"), rule("", "pods/*", "get"), rule("", "pods", "*")] {
         mistakes.push((custom(json!({"rules": [wildcard]})), "should match"));
         mistakes.push((site(json!({"rules": [wildcard]})), "should match"));
