@@ -1,4 +1,7 @@
-{{/* Checks that values.schema.json cannot make, because they need two values or the release namespace. Renders nothing, or fails. */}}
+{{/*
+Checks that values.schema.json cannot make, because they need two values or the release namespace. Renders nothing, or
+fails.
+*/}}
 {{- define "bailiwick.validate" -}}
 {{- $whitelist := include "bailiwick.namespaceWhitelist" . | fromJsonArray }}
 
@@ -16,7 +19,9 @@
 {{- end }}
 {{- end }}
 
-{{- /* If Helm can ask the cluster, fail before anything is installed. Otherwise the API server would refuse it halfway. */}}
+{{- /*
+If Helm can ask the cluster, fail before anything is installed. Otherwise the API server would refuse it halfway.
+*/}}
 {{- $cluster := include "bailiwick.cluster" . | fromJson }}
 {{- if $cluster.asked }}
 {{- range without $whitelist .Release.Namespace }}
@@ -29,7 +34,9 @@
 {{- end }}
 {{- end }}
 
-{{- /* Earlier charts had namespaces in the release. Helm deletes those that are no longer rendered, unless they are marked. */}}
+{{- /*
+Earlier charts had namespaces in the release. Helm deletes those that are no longer rendered, unless they are marked.
+*/}}
 {{- range $name, $live := $cluster.namespaces }}
 {{- if and (eq (include "bailiwick.isOfTheRelease" (list $ $live)) "true") (ne (get $live.annotations "helm.sh/resource-policy") "keep") }}
 {{- fail (printf "Helm would delete namespace %q with everything in it. Mark it first: kubectl annotate namespace %s helm.sh/resource-policy=keep" $name $name) }}
