@@ -35,7 +35,8 @@ macro_rules! words {
 }
 
 words! {
-    /// The types of our conditions. `True` is always the good state, except for `Default` and `LastSeen`, which are neutral.
+    /// The types of our conditions. `True` is always the good state, except for `Default` and `LastSeen`, which are
+    /// neutral.
     ConditionType {
         /// Everything that the object requests, and may have, is in effect in native RBAC.
         Ready,
@@ -59,8 +60,8 @@ words! {
         MembersKnown,
         /// RoleBinding, SiteRoleBinding: the role exists and can be assigned here.
         RoleResolved,
-        /// RoleBinding, SiteRoleBinding: every requested subject is granted the role. A Group itself reports which of its
-        /// members are withheld.
+        /// RoleBinding, SiteRoleBinding: every requested subject is granted the role. A Group itself reports which of
+        /// its members are withheld.
         SubjectsResolved,
         /// CustomRole, SiteRole: every permission has a meaning in this cluster and at this scope.
         PermissionsResolved,

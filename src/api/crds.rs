@@ -22,8 +22,8 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         SiteRoleBinding::crd(),
     ];
     for crd in &mut crds {
-        // This label finds all CRDs, however they were installed. charts/bailiwick-crds replaces it, and the commands in
-        // charts/bailiwick/README.md select by it.
+        // This label finds all CRDs, however they were installed. charts/bailiwick-crds replaces it, and the commands
+        // in charts/bailiwick/README.md select by it.
         let label = (PART_OF.to_owned(), FIELD_MANAGER.to_owned());
         crd.metadata.labels.get_or_insert_default().extend([label]);
         require_spec(crd);
@@ -52,16 +52,16 @@ fn require_spec(crd: &mut CustomResourceDefinition) {
     }
 }
 
-/// Makes `null` mean the same as an absent field, because templates leave nulls behind. The API server drops nulls by itself,
-/// except in a server-side apply, which it refuses unless the field has a default or is nullable. Lists get a default and
-/// booleans have one, so that our admission policies never see a null in them. All other fields are nullable. (Schema CEL
-/// rules treat a null as an absent field; admission policies do not.)
+/// Makes `null` mean the same as an absent field, because templates leave nulls behind. The API server drops nulls by
+/// itself, except in a server-side apply, which it refuses unless the field has a default or is nullable. Lists get a
+/// default and booleans have one, so that our admission policies never see a null in them. All other fields are
+/// nullable. (Schema CEL rules treat a null as an absent field; admission policies do not.)
 ///
 /// Kubernetes has no unsigned integers, and kubectl warns about the format.
 ///
-/// Fields inside lists get no default. The API server would write the default into the item and so change the list that a
-/// user applied: applying the same manifest again would be a write, and Argo CD, which compares our lists as a whole, would
-/// report a permanent difference. Our own types know what an absent field means.
+/// Fields inside lists get no default. The API server would write the default into the item and so change the list that
+/// a user applied: applying the same manifest again would be a write, and Argo CD, which compares our lists as a whole,
+/// would report a permanent difference. Our own types know what an absent field means.
 fn tidy(crd: &mut CustomResourceDefinition) {
     fn clean(schema: &mut JSONSchemaProps, in_list: bool) {
         schema.nullable = None;

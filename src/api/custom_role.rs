@@ -54,9 +54,9 @@ pub struct CustomRoleSpec {
     #[schemars(length(max = 20))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub inherits: Vec<RoleRef>,
-    /// If `true`, changing the members of a Group that holds this role requires the verb `bind` on that Group. Set it to
-    /// `false` only for roles that everyone who manages Groups may assign: roles that open a few named objects, or that
-    /// grant what every member of the team needs.
+    /// If `true`, changing the members of a Group that holds this role requires the verb `bind` on that Group. Set it
+    /// to `false` only for roles that everyone who manages Groups may assign: roles that open a few named objects, or
+    /// that grant what every member of the team needs.
     #[serde(default = "yes")]
     pub privileged: bool,
     /// Whether holders also hold the organization's member role. Set it to `false` for roles that must not include the
@@ -99,8 +99,8 @@ pub struct RoleStatus {
     /// (`OwnScopeNotEnabled`, `EmptyResource`, `UnsupportedAction`) are not counted.
     #[serde(default)]
     pub withheld: u32,
-    /// The organization that the role belongs to. Recorded only if the creation time does not tell, or if something in the
-    /// namespace is withheld because of its age.
+    /// The organization that the role belongs to. Recorded only if the creation time does not tell, or if something in
+    /// the namespace is withheld because of its age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
 }

@@ -43,8 +43,8 @@ pub struct GroupSpec {
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     #[x_kube(validation = Rule::new("self.all(g, !g.startsWith('system:'))").message("groups that begin with system: are Kubernetes' own"))]
     pub external_groups: Vec<String>,
-    /// Whether members of this Group also hold the organization's member role. Set it to `false` for people who must hold
-    /// only the roles that bindings grant them.
+    /// Whether members of this Group also hold the organization's member role. Set it to `false` for people who must
+    /// hold only the roles that bindings grant them.
     #[serde(default = "yes")]
     pub implies_membership: bool,
 }
@@ -83,8 +83,8 @@ pub struct GroupStatus {
     /// Number of members who are withheld.
     #[serde(default)]
     pub withheld: u32,
-    /// The organization that the group belongs to. Recorded only if the creation time does not tell, or if something in the
-    /// namespace is withheld because of its age.
+    /// The organization that the group belongs to. Recorded only if the creation time does not tell, or if something in
+    /// the namespace is withheld because of its age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
 }

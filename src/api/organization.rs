@@ -33,8 +33,8 @@ use serde::{Deserialize, Serialize};
         .message("the name of an Organization has at most 63 characters (it becomes a label on its namespace)")
 )]
 #[x_kube(
-    // Without optionalOldSelf the rule would not see a namespace that is removed and set again in two steps. Unlike `self`, the value
-    // of the optional has a null field.
+    // Without optionalOldSelf the rule would not see a namespace that is removed and set again in two steps. Unlike
+    // `self`, the value of the optional has a null field.
     validation = Rule::new("!oldSelf.hasValue() || !has(oldSelf.value().namespace) || dyn(oldSelf.value().namespace) == null || (has(self.namespace) && self.namespace == oldSelf.value().namespace)")
         .message("namespace is set once: you can never change or remove it")
         .field_path(".namespace")
@@ -47,9 +47,9 @@ pub struct OrganizationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub display_name: Option<String>,
-    /// The namespace of the organization. It must be in the chart's `namespaceWhitelist`. Once set it can never be changed or
-    /// removed. An organization without a namespace has no effect, except that the default organization takes the release
-    /// namespace if that is whitelisted and no other organization asks for it.
+    /// The namespace of the organization. It must be in the chart's `namespaceWhitelist`. Once set it can never be
+    /// changed or removed. An organization without a namespace has no effect, except that the default organization
+    /// takes the release namespace if that is whitelisted and no other organization asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,
@@ -57,8 +57,8 @@ pub struct OrganizationSpec {
     /// `status.default` shows which organization it is.
     #[serde(default)]
     pub default: bool,
-    /// The SiteRole that every member of the organization holds in the namespace. Members are everyone in one of its Groups
-    /// or with a role there, unless the Group or role sets `impliesMembership: false`. `""` means no role.
+    /// The SiteRole that every member of the organization holds in the namespace. Members are everyone in one of its
+    /// Groups or with a role there, unless the Group or role sets `impliesMembership: false`. `""` means no role.
     #[serde(default = "member_role")]
     #[schemars(length(max = 253))]
     pub member_role: String,
@@ -86,8 +86,8 @@ pub struct OrganizationStatus {
     /// Whether this is the default organization.
     #[serde(default)]
     pub default: bool,
-    /// Number of users who belong to the organization. People who belong only through an identity provider's group cannot be
-    /// counted.
+    /// Number of users who belong to the organization. People who belong only through an identity provider's group
+    /// cannot be counted.
     #[serde(default)]
     pub members: u32,
     /// Number of grants in its namespace. One subject with one native role is one grant.

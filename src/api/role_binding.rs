@@ -92,8 +92,8 @@ impl RoleKind {
         .message("the name of a ServiceAccount has only lowercase letters, digits, '-' and '.'")
 )]
 pub struct Subject {
-    /// `User` (by username), `Group` (in this namespace), `ServiceAccount` (in this namespace) or `ExternalGroup` (a group
-    /// as the identity provider asserts it).
+    /// `User` (by username), `Group` (in this namespace), `ServiceAccount` (in this namespace) or `ExternalGroup` (a
+    /// group as the identity provider asserts it).
     pub kind: SubjectKind,
     /// The name of the subject. For a User, this is the username.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[^\p{C}]+$"))]
@@ -131,8 +131,8 @@ pub struct BindingStatus {
     /// Number of subjects that are withheld.
     #[serde(default)]
     pub withheld: u32,
-    /// The organization that the binding belongs to. Recorded only if the creation time does not tell, or if something in the
-    /// namespace is withheld because of its age.
+    /// The organization that the binding belongs to. Recorded only if the creation time does not tell, or if something
+    /// in the namespace is withheld because of its age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
     /// UIDs of Groups that existed before the binding's spec was written. Recorded only if the times do not tell, or if

@@ -14,18 +14,18 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Permission {
-    /// A word of the catalog, for example `workspaces`. The ConfigMap `bailiwick-catalog` in the release namespace lists all
-    /// words.
+    /// A word of the catalog, for example `workspaces`. The ConfigMap `bailiwick-catalog` in the release namespace
+    /// lists all words.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub resource: String,
-    /// The allowed actions. `read` means get, list and watch. `list` means list and watch only. `update` means update and
-    /// patch. `delete` means delete and deletecollection. `use` means exec, attach and port-forward, which `read` never
-    /// includes.
+    /// The allowed actions. `read` means get, list and watch. `list` means list and watch only. `update` means update
+    /// and patch. `delete` means delete and deletecollection. `use` means exec, attach and port-forward, which `read`
+    /// never includes.
     #[schemars(length(min = 1, max = 6))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub actions: Vec<Action>,
-    /// `All` objects (the default), or only the `Own` objects of the holder. `Own` is not enabled yet, so a permission with it
-    /// is withheld.
+    /// `All` objects (the default), or only the `Own` objects of the holder. `Own` is not enabled yet, so a permission
+    /// with it is withheld.
     #[serde(default)]
     pub scope: Scope,
     /// Limits the permission to objects with these names. Not allowed with `create`.
@@ -112,7 +112,8 @@ pub struct PolicyRule {
     pub verbs: Vec<String>,
 }
 
-/// A native RBAC rule on cluster-scoped kinds or on non-resource URLs. The only wildcard allowed is a trailing `*` in a URL.
+/// A native RBAC rule on cluster-scoped kinds or on non-resource URLs. The only wildcard allowed is a trailing `*` in a
+/// URL.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("has(self.nonResourceURLs) ? !has(self.apiGroups) && !has(self.resources) && !has(self.resourceNames) : has(self.apiGroups) && has(self.resources)")

@@ -49,13 +49,13 @@ pub struct SiteRoleSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
-    /// Where the role can be assigned: `Site` (by SiteRoleBindings), `Organization` (by RoleBindings), or both. If empty,
-    /// nobody can assign it; users can only hold it implicitly.
+    /// Where the role can be assigned: `Site` (by SiteRoleBindings), `Organization` (by RoleBindings), or both. If
+    /// empty, nobody can assign it; users can only hold it implicitly.
     #[schemars(length(max = 2))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub assignable_to: Vec<Place>,
-    /// If `true`, only one user can hold the role at a time, and that user must not be suspended. The current holder keeps
-    /// it.
+    /// If `true`, only one user can hold the role at a time, and that user must not be suspended. The current holder
+    /// keeps it.
     #[serde(default)]
     pub single_holder: bool,
     /// What the role allows, in words of the catalog. Words for cluster-scoped kinds, or for objects in the release
@@ -79,9 +79,9 @@ pub struct SiteRoleSpec {
     #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub inherits: Vec<String>,
-    /// If `true`, changing the members of a Group that holds this role requires the verb `bind` on that Group. Set it to
-    /// `false` only for roles that everyone who manages Groups may assign: roles that open a few named objects, or that
-    /// grant what every member of the team needs.
+    /// If `true`, changing the members of a Group that holds this role requires the verb `bind` on that Group. Set it
+    /// to `false` only for roles that everyone who manages Groups may assign: roles that open a few named objects, or
+    /// that grant what every member of the team needs.
     #[serde(default = "yes")]
     pub privileged: bool,
     /// Whether holders in an organization also hold that organization's member role.

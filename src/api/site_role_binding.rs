@@ -38,7 +38,8 @@ use super::{BindingStatus, time};
 pub struct SiteRoleBindingSpec {
     /// The role. You can change it later. Subjects who keep access have no gap.
     pub role_ref: SiteRoleRef,
-    /// Who gets the role. Groups of organizations are not allowed, because organization managers must not assign site roles.
+    /// Who gets the role. Groups of organizations are not allowed, because organization managers must not assign site
+    /// roles.
     #[serde(default)]
     #[schemars(length(max = 1000))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]

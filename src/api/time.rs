@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-/// A CEL rule that accepts what [`read`] can read, except leap seconds, which the API server does not know. It is a rule and
-/// not a pattern so that the message helps. It does not use the format `date-time`: a value that makes such a rule fail to
-/// evaluate would also make the API server refuse writes that leave the field unchanged.
+/// A CEL rule that accepts what [`read`] can read, except leap seconds, which the API server does not know. It is a
+/// rule and not a pattern so that the message helps. It does not use the format `date-time`: a value that makes such a
+/// rule fail to evaluate would also make the API server refuse writes that leave the field unchanged.
 pub const RULE: &str = concat!(
     "self.matches('",
     r"^([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))",
@@ -17,8 +17,8 @@ pub const RULE: &str = concat!(
     "')"
 );
 
-/// Reads a time. Times at the end of the year 9999 that are beyond the last one that `jiff` can represent become that last
-/// one, because they mean "never".
+/// Reads a time. Times at the end of the year 9999 that are beyond the last one that `jiff` can represent become that
+/// last one, because they mean "never".
 ///
 /// # Errors
 /// If the text is not a time.

@@ -54,8 +54,8 @@ pub struct UserSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 320))]
     pub email: Option<String>,
-    /// If `true`, the user loses every grant by username and cannot write anything in organizations. The user can still read
-    /// what a group of the identity provider gives access to.
+    /// If `true`, the user loses every grant by username and cannot write anything in organizations. The user can still
+    /// read what a group of the identity provider gives access to.
     #[serde(default)]
     pub suspended: bool,
 }
@@ -64,7 +64,8 @@ pub struct UserSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub enum UserState {
-    /// The user was seen within the last `config.users.dormantAfterDays` (a chart value), or nothing reports who is seen.
+    /// The user was seen within the last `config.users.dormantAfterDays` (a chart value), or nothing reports who is
+    /// seen.
     Active,
     /// The user was not seen for that time, and keeps all grants.
     Dormant,
@@ -89,8 +90,8 @@ pub struct UserStatus {
     /// `Active`, `Dormant` or `Suspended`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<UserState>,
-    /// Whether a SiteRoleBinding grants the user a privileged role. If so, suspending the user requires the verb `update` on
-    /// SiteRoleBindings.
+    /// Whether a SiteRoleBinding grants the user a privileged role. If so, suspending the user requires the verb
+    /// `update` on SiteRoleBindings.
     #[serde(default)]
     pub privileged: bool,
     /// Number of organizations that the user belongs to, including the default one. 0 if the user is suspended.
@@ -99,9 +100,9 @@ pub struct UserStatus {
     /// Number of SiteRoles that SiteRoleBindings grant to the user.
     #[serde(default)]
     pub site_roles: u32,
-    /// Number of roles that the user holds by username: in each organization those from RoleBindings, Groups and membership,
-    /// and each SiteRoleBinding once. Roles that come only from a group of the identity provider cannot be counted. The role
-    /// `member`, which everybody holds in the site, is not counted.
+    /// Number of roles that the user holds by username: in each organization those from RoleBindings, Groups and
+    /// membership, and each SiteRoleBinding once. Roles that come only from a group of the identity provider cannot be
+    /// counted. The role `member`, which everybody holds in the site, is not counted.
     #[serde(default)]
     pub grants: u32,
     /// When the user was last seen. Empty, because nothing reports that yet.

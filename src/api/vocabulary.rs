@@ -12,12 +12,13 @@ pub const SOURCE: &str = "bailiwick.dev/source";
 pub const ORGANIZATION: &str = "bailiwick.dev/organization";
 /// Annotation on a Namespace: the UID of the Organization that holds it.
 pub const ORGANIZATION_UID: &str = "bailiwick.dev/organization-uid";
-/// Annotation on a Namespace: the last organization that held it. It stays after a release (removal of [`ORGANIZATION`]).
+/// Annotation on a Namespace: the last organization that held it. It stays after a release (removal of
+/// [`ORGANIZATION`]).
 pub const LAST_ORGANIZATION: &str = "bailiwick.dev/last-organization";
 /// Annotation on a Namespace that changed hands: Bailiwick objects that are not younger than this are withheld.
 pub const CLAIMED_AT: &str = "bailiwick.dev/claimed-at";
-/// Annotation on a released Namespace: when the last grants of its former organization ended. It becomes [`CLAIMED_AT`] of
-/// the next organization.
+/// Annotation on a released Namespace: when the last grants of its former organization ended. It becomes [`CLAIMED_AT`]
+/// of the next organization.
 pub const VACATED_AT: &str = "bailiwick.dev/vacated-at";
 /// Annotation on a Group, set by an admission policy: `"true"` if the Group's author may `bind` it.
 pub const VOUCHED: &str = "bailiwick.dev/vouched";

@@ -72,8 +72,8 @@ fn the_reference_of_conditions_is_that_of_the_code() {
     let mut text = String::from(
         "# Conditions and reasons\n\n<!-- Generated from src/api/conditions.rs by `make generate`. -->\n\n\
          Every Bailiwick object has the condition `Ready`, and most have others. Events and the metric \
-         `bailiwick_not_ready_objects` carry the reason of `Ready`. The message says who or what is withheld, and the other \
-         conditions give the reasons in detail.\n\n## Conditions\n\n\
+         `bailiwick_not_ready_objects` carry the reason of `Ready`.\nThe message says who or what is withheld, and the \
+         other conditions give the reasons in detail.\n\n## Conditions\n\n\
          | condition | `True` means |\n|---|---|\n",
     );
     for word in ConditionType::ALL {
@@ -117,8 +117,8 @@ fn the_pages_about_refusals_know_every_policy_and_quote_messages_that_exist() {
     }
 }
 
-/// One script for all seven kinds, in a folder each, as Argo CD has them; and all of them once more in a ConfigMap, as its
-/// users need them.
+/// One script for all seven kinds, in a folder each, as Argo CD has them; and all of them once more in a ConfigMap, as
+/// its users need them.
 #[test]
 fn argo_cd_has_one_health_script_for_all_kinds() {
     let folder = "examples/argocd/resource_customizations";

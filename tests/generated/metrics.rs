@@ -42,8 +42,12 @@ fn served() -> BTreeMap<String, Metric> {
     for line in metrics.text().lines() {
         let mut words = line.splitn(4, ' ');
         match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("#"), Some("HELP"), Some(name), Some(help)) => found.entry(name.to_owned()).or_default().help = help.to_owned(),
-            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => found.entry(name.to_owned()).or_default().kind = kind.to_owned(),
+            (Some("#"), Some("HELP"), Some(name), Some(help)) => {
+                found.entry(name.to_owned()).or_default().help = help.to_owned()
+            }
+            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
+                found.entry(name.to_owned()).or_default().kind = kind.to_owned()
+            }
             (Some(sample), ..) if !sample.starts_with('#') => {
                 let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
                 let of = found.iter_mut().rev().find(|(metric, _)| name.starts_with(*metric)).unwrap().1;
@@ -53,7 +57,8 @@ fn served() -> BTreeMap<String, Metric> {
             _ => {}
         }
     }
-    let undescribed: Vec<&String> = found.iter().filter(|(_, metric)| metric.help.is_empty()).map(|(name, _)| name).collect();
+    let undescribed: Vec<&String> =
+        found.iter().filter(|(_, metric)| metric.help.is_empty()).map(|(name, _)| name).collect();
     assert!(undescribed.is_empty(), "{undescribed:?}");
     found
 }

@@ -15,7 +15,8 @@ pub fn reference() -> String {
     let chart = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/bailiwick");
     let read = |name: &str| std::fs::read_to_string(chart.join(name)).unwrap();
     let values: Value = serde_yaml::from_str(&read("values.yaml")).unwrap();
-    let bounds = json!({"releaseNamespace": "bailiwick-system", "namespaceWhitelist": [], "catalog": values["catalog"]});
+    let bounds =
+        json!({"releaseNamespace": "bailiwick-system", "namespaceWhitelist": [], "catalog": values["catalog"]});
     let bounds: Bounds = serde_json::from_value(bounds).unwrap();
     let mut text = String::from(
         "# Built-in roles\n\n\
@@ -72,13 +73,16 @@ fn role(role: &SiteRole, bounds: &Bounds, text: &mut String) {
             continue;
         }
         let place = match target {
-            Target::Organization if name == "member" => "In the namespace of each organization that the user belongs to",
+            Target::Organization if name == "member" => {
+                "In the namespace of each organization that the user belongs to"
+            }
             Target::Organization if spec.assignable_to == [Place::Site] => "In the namespace of every organization",
             Target::Organization => "In the organization's namespace",
             Target::Cluster => "On cluster-scoped objects",
             Target::Release => "In the release namespace",
         };
-        write!(text, "\n{place}:\n\n| verbs | resources | API group | only these names |\n|---|---|---|---|\n").unwrap();
+        write!(text, "\n{place}:\n\n| verbs | resources | API group | only these names |\n|---|---|---|---|\n")
+            .unwrap();
         for Rule { groups, resources, names, verbs, paths } in rules {
             assert!(paths.is_empty(), "{name}: this page does not show non-resource URLs");
             let core = |group: String| if group.is_empty() { "core".to_owned() } else { group };

@@ -1,7 +1,7 @@
 //! The reference of the chart's values: what values.yaml says of each, and what values.schema.json allows.
 //!
-//! values.yaml is read by lines, because its comments are the text; it keeps to a plain form (a comment above its key, no
-//! comment behind a value), and this fails where it does not.
+//! values.yaml is read by lines, because its comments are the text; it keeps to a plain form (a comment above its key,
+//! no comment behind a value), and this fails where it does not.
 
 use std::fmt::Write as _;
 

@@ -101,7 +101,10 @@ fn an_owner_from_before_the_guard_is_no_way_to_delete_what_is_guarded() {
     let cluster = &site.cluster;
     let eve = site.person("eve");
     eve.holds("alpha", TENANT).holds(RELEASE, TENANT);
-    eve.soon_may_not(&["-n", RELEASE, "delete", "configmap", "bailiwick-bounds"], "belongs to the Bailiwick installation");
+    eve.soon_may_not(
+        &["-n", RELEASE, "delete", "configmap", "bailiwick-bounds"],
+        "belongs to the Bailiwick installation",
+    );
 
     // A guarded ServiceAccount: recreated without its label, anybody could borrow what it holds.
     for name in ["leash", "theirs"] {

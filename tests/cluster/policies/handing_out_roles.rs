@@ -211,7 +211,9 @@ fn writing_the_same_again_is_writing(site: &Site) {
 fn the_members_of_an_organization_get_no_other_role_in_passing(site: &Site) {
     let max = site.person(&who("max"));
     let refused = |role: &str| {
-        format!("spec.memberRole assigns SiteRole {role} to every member: max@example.com needs the verb \"bind\" on it")
+        format!(
+            "spec.memberRole assigns SiteRole {role} to every member: max@example.com needs the verb \"bind\" on it"
+        )
     };
     let patch = |role: &str| {
         ["patch", "organizations.bailiwick.dev", "beta", "--type=merge", "-p"]
@@ -294,7 +296,9 @@ fn custom_roles(site: &Site) {
     );
     pat.creates(&custom_role("alpha", "theirs", READS));
     let refused = |name: &str| {
-        format!("writing CustomRole {name} changes what its holders may do: pat@example.com needs the verb \"bind\" on it")
+        format!(
+            "writing CustomRole {name} changes what its holders may do: pat@example.com needs the verb \"bind\" on it"
+        )
     };
     pat.may_not_create(&custom_role("alpha", "other", READS), &refused("other"));
     pat.may_not_create(
@@ -355,7 +359,9 @@ fn site_roles(site: &Site) {
         pat.may_not_with(&["replace"], &wider, &refused);
     }
     let refused = |name: &str| {
-        format!("writing SiteRole {name} changes what its holders may do: pat@example.com needs the verb \"bind\" on it")
+        format!(
+            "writing SiteRole {name} changes what its holders may do: pat@example.com needs the verb \"bind\" on it"
+        )
     };
     pat.may_not_create(&role("other", &[]), &refused("other"));
     pat.may_not_create(&role("x", &[]).replace("name: x", "generateName: theirs-"), "writing SiteRole theirs-");

@@ -13,8 +13,7 @@ const NATIVE_ADMIN: &str = r#"[
    verbs: [get, list, create, update, patch, delete, deletecollection, bind, escalate]},
   {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions, customresourcedefinitions/status],
    verbs: [get, update, patch, delete]}]"#;
-const OPERATORS_ONLY: &str =
-    "only the Bailiwick operator creates RBAC objects named bailiwick:… or labeled";
+const OPERATORS_ONLY: &str = "only the Bailiwick operator creates RBAC objects named bailiwick:… or labeled";
 const DELETER: &str = "{permissions: [{resource: templates, actions: [delete]}]}";
 const ROLE: &str = "role.rbac.authorization.k8s.io";
 const BINDING: &str = "rolebinding.rbac.authorization.k8s.io";
@@ -74,7 +73,10 @@ fn native_objects_keep_what_they_say(site: &Site) {
     eve.may_not(&["delete", "--raw", "/apis/rbac.authorization.k8s.io/v1/namespaces/alpha/roles"], "bailiwick:");
     for kind in ["clusterroles", "clusterrolebindings"] {
         let ours = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dbailiwick";
-        eve.may_not(&["delete", "--raw", &format!("/apis/rbac.authorization.k8s.io/v1/{kind}?{ours}")], "is generated from");
+        eve.may_not(
+            &["delete", "--raw", &format!("/apis/rbac.authorization.k8s.io/v1/{kind}?{ours}")],
+            "is generated from",
+        );
     }
     assert_eq!(cluster.native().len(), native.len());
 

@@ -131,9 +131,8 @@ fn in_an_organization(site: &Site) {
     let pat = site.person("pat");
     pat.holds("alpha", &writes("customroles")).holds("alpha", &bind("customroles", "theirs"));
     let every = |kind: &str| format!("pat needs \"bind\" on every {kind}");
-    let one = |kind: &str, name: &str| {
-        format!("to write a rule with \"bind\" on {kind} {name}, pat needs \"bind\" on it")
-    };
+    let one =
+        |kind: &str, name: &str| format!("to write a rule with \"bind\" on {kind} {name}, pat needs \"bind\" on it");
     pat.soon_may_not_create(&theirs(&[rule("groups", "", "bind")]), &every("Group"));
     pat.creates(&theirs(&[rule("groups", "", "get")]));
     site.cluster.settle();

@@ -39,7 +39,8 @@ impl Own {
 
 const ADA: &str = "{apiGroup: rbac.authorization.k8s.io, kind: User, name: ada}";
 const OWN_ONLY: &str = "the Bailiwick operator changes and deletes only its own RBAC objects";
-const LABELLED: &str = "every RBAC object of the Bailiwick operator is named bailiwick:…, has its label and is owned by";
+const LABELLED: &str =
+    "every RBAC object of the Bailiwick operator is named bailiwick:…, has its label and is owned by";
 
 #[test]
 fn the_operator_writes_its_own_work_and_nothing_else_whatever_it_could() {

@@ -167,7 +167,10 @@ fn the_list_is_nobody_elses(site: &Site) {
         vec!["patch", "configmap", LIST, "--type=merge", "-p", r#"{"data":{"names-0":""}}"#],
         vec!["delete", "configmap", LIST],
     ] {
-        eve.may_not(&[vec!["-n", RELEASE], words].concat(), "bailiwick-suspended belongs to the Bailiwick installation");
+        eve.may_not(
+            &[vec!["-n", RELEASE], words].concat(),
+            "bailiwick-suspended belongs to the Bailiwick installation",
+        );
     }
 }
 
