@@ -32,7 +32,8 @@ fn describe(mut command: Command, text: &mut String) {
     }
     for argument in arguments {
         let help = argument.get_long_help().or(argument.get_help()).unwrap().to_string();
-        writeln!(text, "- **`{argument}`**: {}{}", sentence(&help), facts(argument)).unwrap();
+        let short = argument.get_short().map(|letter| format!("-{letter}, ")).unwrap_or_default();
+        writeln!(text, "- **`{short}{argument}`**: {}{}", sentence(&help), facts(argument)).unwrap();
     }
 }
 

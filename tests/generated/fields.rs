@@ -63,6 +63,9 @@ fn limits(field: &Value) -> Vec<String> {
     let mut limits = Vec::new();
     limits.extend(field["maxLength"].as_u64().map(|most| format!("at most {most} characters")));
     limits.extend(field["maxItems"].as_u64().map(|most| format!("at most {most} items")));
+    let allowed = field["enum"].as_array().or(field["items"]["enum"].as_array());
+    limits
+        .extend(allowed.map(|all| all.iter().map(|word| format!("`{}`", words(word))).collect::<Vec<_>>().join(", ")));
     limits
 }
 

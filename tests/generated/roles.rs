@@ -31,13 +31,21 @@ pub fn reference() -> String {
          - The verbs `bind` and `suspend` are Bailiwick's own: `bind` allows assigning a role or changing a privileged \
          Group, `suspend` allows suspending and activating a User.\n",
     );
-    for document in serde_yaml::Deserializer::from_str(&read("files/site-roles.yaml")) {
-        role(&SiteRole::deserialize(document).unwrap(), &bounds, &mut text);
+    let roles = read("files/site-roles.yaml");
+    let roles = serde_yaml::Deserializer::from_str(&roles).map(|role| SiteRole::deserialize(role).unwrap());
+    let roles: Vec<SiteRole> = roles.collect();
+    text.push_str("\n| role | purpose |\n|---|---|\n");
+    for role in &roles {
+        let (name, about) = (role.metadata.name.as_deref().unwrap(), role.spec.description.as_deref().unwrap());
+        writeln!(text, "| [{name}](#{name}) | {about} |").unwrap();
+    }
+    for role in &roles {
+        describe(role, &bounds, &mut text);
     }
     text
 }
 
-fn role(role: &SiteRole, bounds: &Bounds, text: &mut String) {
+fn describe(role: &SiteRole, bounds: &Bounds, text: &mut String) {
     let (name, spec) = (role.metadata.name.as_deref().unwrap(), &role.spec);
     assert!(spec.inherits.is_empty(), "{name}: this page does not resolve what a role inherits");
     let assignable: Vec<&str> = spec.assignable_to.iter().map(|place| assigned(*place)).collect();
