@@ -44,7 +44,7 @@ fn no_other_crds_are_shipped() {
     }
 }
 
-/// The default of `scope` did: a second server-side apply of a role was a write.
+/// `scope` once had a default, and a second server-side apply of a role was a write.
 #[test]
 fn no_default_stands_inside_of_a_list() {
     fn look(schema: &serde_json::Value, in_list: bool, path: &str, found: &mut Vec<String>) {
@@ -117,8 +117,8 @@ fn the_pages_about_refusals_know_every_policy_and_quote_messages_that_exist() {
     }
 }
 
-/// One script for all seven kinds, in a folder each, as Argo CD has them; and all of them once more in a ConfigMap, as
-/// its users need them.
+/// One script for all seven kinds: in a folder for each, as Argo CD expects them, and together in a ConfigMap for its
+/// users.
 #[test]
 fn argo_cd_has_one_health_script_for_all_kinds() {
     let folder = "examples/argocd/resource_customizations";
