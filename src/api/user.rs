@@ -60,7 +60,7 @@ pub struct UserSpec {
     pub suspended: bool,
 }
 
-/// The state of a user.
+/// `Active`, `Dormant` (not seen for a while, keeps all grants) or `Suspended` (holds nothing).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub enum UserState {

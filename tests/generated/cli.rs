@@ -13,7 +13,7 @@ pub fn reference() -> String {
         "# Command line\n\n\
          <!-- Generated from the binary's definition of its arguments by `make generate`. -->\n\n",
     );
-    writeln!(text, "`bailiwick`: {}\n", root.get_about().unwrap()).unwrap();
+    writeln!(text, "`bailiwick`: {}\n", sentence(&root.get_about().unwrap().to_string())).unwrap();
     text.push_str("Every subcommand also has `--help`, and `bailiwick --version` prints the version.\n");
     for command in root.get_subcommands().filter(|command| command.get_name() != "help") {
         describe(command.clone(), &mut text);

@@ -25,9 +25,12 @@ pub fn reference() -> String {
         for part in ["spec", "status"] {
             write!(text, "\n### {} `{part}`\n\n", words(&names["kind"])).unwrap();
             let part = &schema["properties"][part];
-            fields("", part, &mut text);
             text.push_str(&refusals("", part));
+            fields("", part, &mut text);
         }
+    }
+    while text.contains("\n\n\n") {
+        text = text.replace("\n\n\n", "\n\n");
     }
     text
 }
@@ -43,11 +46,11 @@ fn fields(path: &str, schema: &Value, text: &mut String) {
         facts.extend((!default.is_null() && *default != serde_json::json!([])).then(|| format!("default `{default}`")));
         writeln!(text, "- **`{path}`** ({}): {}", facts.join(", "), description(field)).unwrap();
         text.push_str(&refusals("  ", field));
+        text.push_str(&refusals("  ", &field["items"]));
         // Those of a condition are Kubernetes' own.
         if name != "conditions" {
             fields(&format!("{path}."), field, text);
             fields(&format!("{path}[]."), &field["items"], text);
-            text.push_str(&refusals("  ", &field["items"]));
         }
     }
 }
@@ -64,8 +67,9 @@ fn limits(field: &Value) -> Vec<String> {
     limits.extend(field["maxLength"].as_u64().map(|most| format!("at most {most} characters")));
     limits.extend(field["maxItems"].as_u64().map(|most| format!("at most {most} items")));
     let allowed = field["enum"].as_array().or(field["items"]["enum"].as_array());
-    limits
-        .extend(allowed.map(|all| all.iter().map(|word| format!("`{}`", words(word))).collect::<Vec<_>>().join(", ")));
+    limits.extend(
+        allowed.map(|all| all.iter().map(|word| format!("`{}`", words(word))).collect::<Vec<_>>().join(" or ")),
+    );
     limits
 }
 
@@ -73,10 +77,8 @@ fn limits(field: &Value) -> Vec<String> {
 fn refusals(indent: &str, schema: &Value) -> String {
     let rules = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
     let messages: Vec<String> = rules.map(|rule| words(&rule["message"])).collect();
-    if messages.is_empty() {
-        return String::new();
-    }
-    format!("\n{indent}Refused with: {}.\n\n", messages.join("; ")).replace("\n\n\n", "\n\n")
+    let all = messages.join("; ");
+    if all.is_empty() { all } else { format!("\n{indent}Refused with: {all}.\n\n") }
 }
 
 fn description(schema: &Value) -> String {
