@@ -1,8 +1,8 @@
-//! Condition types and reasons: the one vocabulary in which Bailiwick says why.
+//! Condition types and reasons: the one vocabulary with which Bailiwick explains itself.
 //!
-//! The tables in `docs/reference/conditions.md` are generated from here, and Events and metrics use the same words.
+//! `docs/reference/conditions.md` is generated from here. Events and metrics use the same words.
 
-/// Declares an enum of words with their documentation, so that the docs' tables and the code cannot drift apart.
+/// Declares an enum of words with their documentation, so that the tables in the docs always match the code.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])+ $word:ident,)+ }) => {
         $(#[$meta])*
@@ -13,13 +13,13 @@ macro_rules! words {
             /// Every word, in the order of declaration.
             pub const ALL: &'static [$name] = &[$($name::$word,)+];
 
-            /// The word as it stands in the API.
+            /// The word as the API has it.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $($name::$word => stringify!($word),)+ }
             }
 
-            /// What it means, for the reference tables.
+            /// The meaning of the word, for messages and for the reference tables.
             #[must_use]
             pub fn meaning(self) -> &'static str {
                 match self { $($name::$word => concat!($($doc,)+).trim_ascii(),)+ }
@@ -35,75 +35,88 @@ macro_rules! words {
 }
 
 words! {
-    /// The types of our conditions. All are positive: `True` is good news, but for `Default` and `LastSeen`, which are neutral.
+    /// The types of our conditions. `True` is always the good state, except for `Default` and `LastSeen`, which are
+    /// neutral.
     ConditionType {
-        /// Everything that the object asks for, and may have, is in effect in native RBAC.
+        /// Everything that the object requests, and may have, is in effect in native RBAC.
         Ready,
         /// Organization: it holds its namespace.
         NamespaceAssigned,
         /// Organization: it is the default organization.
         Default,
-        /// Organization: its member role resolves to a role that can be assigned there.
+        /// Organization: its member role exists and can be assigned there.
         MemberRoleResolved,
-        /// Organization: every object in its namespace counts; none is beyond a documented limit.
+        /// Organization: no object in its namespace exceeds a documented limit, so all of them count.
         WithinLimits,
-        /// The default Organization: the admission policies that the chart installed are as it installed them.
+        /// The default Organization: the admission policies are as the chart installed them.
         PoliciesInPlace,
-        /// The default Organization: the operator can read its ConfigMaps, and follows them.
+        /// The default Organization: the operator can read its ConfigMaps and follows them.
         ConfigurationRead,
-        /// User: this object is the one that speaks for its username.
+        /// User: this object represents its username.
         UsernameAccepted,
         /// User: it is known when the user was last seen. `Unknown` until something reports that.
         LastSeen,
         /// Group: every member is a known user who is not suspended.
         MembersKnown,
-        /// RoleBinding, SiteRoleBinding: the role exists and may be assigned here.
+        /// RoleBinding, SiteRoleBinding: the role exists and can be assigned here.
         RoleResolved,
-        /// RoleBinding, SiteRoleBinding: every subject that is asked for is granted the role (what a Group withholds of its members is said by the Group).
+        /// RoleBinding, SiteRoleBinding: every requested subject is granted the role. A Group itself reports which of
+        /// its members are withheld.
         SubjectsResolved,
-        /// CustomRole, SiteRole: every permission means something in this cluster and at this scope.
+        /// CustomRole, SiteRole: every permission has a meaning in this cluster and at this scope.
         PermissionsResolved,
-        /// CustomRole, SiteRole: every rule is inside of what Bailiwick may grant.
+        /// CustomRole, SiteRole: every rule is within the ceiling, the most that Bailiwick may grant.
         Ceiling,
-        /// CustomRole, SiteRole: every inherited role exists, fits and leads to no cycle.
+        /// CustomRole, SiteRole: every inherited role exists, can be inherited and causes no cycle.
         InheritsResolved,
     }
 }
 
 words! {
-    /// Why a condition has its status, and why something is withheld.
+    /// Why a condition has its status, or why something is withheld.
     Reason {
-        /// All is in effect.
+        /// Everything is in effect.
         Reconciled,
-        /// Some of what was asked for is withheld; other conditions of the object say what and why.
+        /// Some of the requested access is withheld. The other conditions of the object say what and why.
         PartlyWithheld,
-        /// Nothing of what was asked for is granted; other conditions of the object say why.
+        /// None of the requested access is granted. The other conditions of the object say why.
         NothingGranted,
-        /// The API server refused a write that this needs. Remove the cause that the message names; the write is retried by itself.
+        /// The API server refused a write that this needs. Remove the cause that the message names. The operator
+        /// retries the write.
         RefusedByApiServer,
-        /// The API server stored a native object otherwise than it was written. Exempt objects with the label `app.kubernetes.io/managed-by: bailiwick` from the webhook or policy that changes them; the write is retried by itself.
+        /// Cluster admission changed a native object while the operator wrote it. Exempt objects with the label
+        /// `app.kubernetes.io/managed-by: bailiwick` from the webhook or policy that changes them. The operator retries
+        /// the write.
         ChangedByAdmission,
-        /// A native object that is not ours already has the name that ours would have. Rename or delete one of the two.
+        /// A native object that does not belong to Bailiwick already has the name that the operator needs. Rename or
+        /// delete one of the two.
         NameTaken,
         /// It holds its namespace.
         Assigned,
-        /// The claim is being recorded on the Namespace. There is nothing to do.
+        /// The operator is recording the claim on the Namespace. You need not do anything.
         ClaimPending,
-        /// The claim cannot be recorded on the Namespace, so nothing is granted in it. Remove the cause that the API server names; the claim is retried by itself.
+        /// The operator cannot record the claim on the Namespace, so nothing is granted in it. Remove the cause that
+        /// the API server names. The operator retries the claim.
         ClaimRefused,
-        /// It has no `spec.namespace`, which can be set once.
+        /// It has no `spec.namespace`. You can set it once.
         NotSet,
-        /// The namespace is not available. Add it to the Helm value `namespaceWhitelist` and upgrade the release, or recreate the Organization with another `spec.namespace`.
+        /// The namespace is not available. Add it to the Helm value `namespaceWhitelist` and upgrade the release, or
+        /// recreate the Organization with another `spec.namespace`.
         NotWhitelisted,
-        /// There is no such namespace. Create it with `helm upgrade` of the release, which also gives the operator its rights there.
+        /// The namespace does not exist. Create it with `helm upgrade` of the release, which also gives the operator
+        /// its rights there.
         NamespaceNotFound,
-        /// The namespace is being deleted, and nothing is granted in it. Wait until it is gone, then upgrade the release to create it again.
+        /// The namespace is being deleted, and nothing is granted in it. Wait until it is gone, then upgrade the
+        /// release to recreate it.
         NamespaceTerminating,
-        /// Another organization holds the namespace. `spec.namespace` is set once: recreate this Organization with another one.
+        /// Another organization holds the namespace. `spec.namespace` is set once, so recreate this Organization with
+        /// another one.
         AlreadyClaimed,
-        /// The namespace is kept for an organization of another name that held it, until an administrator (verb `override` on the Namespace) releases it: `kubectl label namespace NAME bailiwick.dev/organization-`.
+        /// The namespace is reserved for the organization of another name that held it. An administrator (verb
+        /// `override` on the Namespace) can release it: `kubectl label namespace NAME bailiwick.dev/organization-`.
         ReservedFor,
-        /// This organization is recorded on another namespace, which an administrator (verb `override` on the Namespace) has to release first: `kubectl label namespace NAME bailiwick.dev/organization-`.
+        /// This organization is recorded on another namespace. An administrator (verb `override` on the Namespace) has
+        /// to release that one first: `kubectl label namespace NAME bailiwick.dev/organization-`.
         ReservedElsewhere,
         /// The operator has no rights in the namespace. Upgrade the release: the chart gives them back.
         OperatorNotAuthorized,
@@ -111,13 +124,15 @@ words! {
         IsDefault,
         /// It is not the default organization and does not ask to be.
         NotRequested,
-        /// Several objects ask for the same, and their creation times, which are whole seconds, do not tell which came first. Delete and recreate those that shall come later.
+        /// Several objects ask for the same thing, and their creation times, which are whole seconds, do not show which
+        /// came first. Delete the ones that should come later, then recreate them.
         Undecided,
-        /// It asks to be the default organization, but another one is. Set `spec.default: false` on one of the two.
+        /// It asks to be the default organization, but another one already is. Set `spec.default: false` on one of the
+        /// two.
         AlreadyTaken,
         /// Every reference resolves.
         Resolved,
-        /// It asks for none.
+        /// It requests none.
         NotConfigured,
         /// The username is accepted.
         Accepted,
@@ -127,69 +142,87 @@ words! {
         Reported,
         /// Nothing reports when users are seen, so nobody is `Dormant`.
         NotReported,
-        /// An older User object has the same username. Delete one of the two; a username is immutable, so create the User again to correct it.
+        /// An older User object has the same username. Delete one of the two. A username is immutable, so recreate the
+        /// User to correct it.
         UsernameTaken,
-        /// The value is not valid: a name must not be empty, begin with `system:`, contain control characters or exceed 256 characters, and a ServiceAccount needs a name that Kubernetes allows. Correct the value.
+        /// The value is not valid. A name must not be empty, begin with `system:`, contain control characters or exceed
+        /// 256 characters. A ServiceAccount needs a name that Kubernetes allows. Correct the value.
         Invalid,
-        /// The operator cannot read it. Write the field that the message names again. An object grants nothing until it can be read; of a ConfigMap, what was read last stays in effect.
+        /// The operator cannot read it. Correct the field that the message names. Until then an object grants nothing,
+        /// and of a ConfigMap the last readable content stays in effect.
         Unreadable,
         /// The operator has read it.
         Readable,
-        /// There is no such role. Create it, or correct the reference.
+        /// The role does not exist. Create it, or correct the reference.
         RoleNotFound,
-        /// The role cannot be assigned in this place. See its `assignableTo` and `singleHolder`, and choose another role or the other kind of binding.
+        /// The role cannot be assigned here. Check its `assignableTo` and `singleHolder`, then choose another role or
+        /// the other kind of binding.
         RoleNotAssignableHere,
-        /// Being a member must not hand out a privileged role: bind it to those who shall hold it.
+        /// Membership must not grant a privileged role. Bind the role to the users who need it.
         PrivilegedMemberRole,
-        /// The role, or one that it inherits, grants nothing for now. The role's own conditions say why: `kubectl describe` it.
+        /// The role, or one that it inherits, currently grants nothing. The role's own conditions say why: `kubectl
+        /// describe` it.
         RoleGrantsNothing,
-        /// The organization does not hold this namespace, so nothing in it is granted. Create an Organization with this `spec.namespace`.
+        /// No organization holds this namespace, so nothing in it is granted. Create an Organization with this
+        /// `spec.namespace`.
         NoOrganization,
-        /// There is no User with this username. Create one, or correct the username (`kubectl get users.bailiwick.dev` shows them).
+        /// No User has this username. Create one, or correct the username (`kubectl get users.bailiwick.dev` lists
+        /// them).
         UserNotFound,
-        /// There is no such Group in this namespace. Create it, or correct the name; a group of the identity provider is of kind ExternalGroup.
+        /// This namespace has no such Group. Create it, or correct the name. For a group of the identity provider, use
+        /// kind ExternalGroup.
         GroupNotFound,
-        /// The binding may be older than the Group, and whoever created the Group may not bind it. Write the binding's spec again, or delete and recreate the binding.
+        /// The binding may be older than the Group, and the author of the Group may not bind it. Write the binding's
+        /// spec again, or delete and recreate the binding.
         GroupNotVouched,
-        /// The object may be from before the namespace changed hands. Write its spec, or delete and recreate it.
+        /// The object may be older than the organization's claim on this namespace. Write its spec again, or delete and
+        /// recreate it.
         FromFormerOrganization,
-        /// More was withheld in this namespace than `bailiwick-decisions` can name, and nothing tells whether this object was among it: a backup was restored, or it was created while no operator ran. Write its spec, or delete and recreate it.
+        /// More objects in this namespace were withheld than `bailiwick-decisions` can name, and nothing shows whether
+        /// this object was one of them: a backup was restored, or the object was created while no operator ran. Write
+        /// its spec again, or delete and recreate it.
         NotOnRecord,
-        /// The binding's `expiresAt` has passed. Write a later time to give the role again, or delete the binding.
+        /// The binding's `expiresAt` has passed. Set a later time to grant the role again, or delete the binding.
         Expired,
-        /// A role with `singleHolder` has another holder. Remove that user from the bindings of the role first.
+        /// A role with `singleHolder` already has a holder. Remove that user from the bindings of the role first.
         HeldByAnother,
-        /// The holder of a role with `singleHolder` is being recorded. There is nothing to do.
+        /// The operator is recording the holder of a role with `singleHolder`. You need not do anything.
         HolderPending,
-        /// A role with `singleHolder` is held by users only. Name a subject of kind User.
+        /// Only users can hold a role with `singleHolder`. Use a subject of kind User.
         OnlyUsers,
-        /// The same subject stands in the list twice. Remove one of the two.
+        /// The same subject is in the list twice. Remove one of the two.
         Duplicate,
-        /// `scope: Own` is not enabled in this version: the permission is withheld, never widened to all. Ask for `scope: All`, or remove the permission.
+        /// `scope: Own` is not enabled in this version. The permission is withheld, never widened to all objects. Use
+        /// `scope: All`, or remove the permission.
         OwnScopeNotEnabled,
         /// The catalog has no such word. Correct it, or add it to the Helm value `catalog`.
         UnknownResource,
-        /// The catalog's word means nothing in this cluster. Give it a meaning in the Helm value `catalog`, or do without.
+        /// The word of the catalog has no meaning in this cluster. Give it one in the Helm value `catalog`, or remove
+        /// the permission.
         EmptyResource,
-        /// The catalog's word does not have this action, so nothing is granted for it; the message names those that it has. Ask for one of them, or add the action to the word in the Helm value `catalog`.
+        /// The word of the catalog does not have this action, so the action grants nothing. The message names the
+        /// actions that it has. Use one of them, or add the action to the word in the Helm value `catalog`.
         UnsupportedAction,
-        /// A CustomRole cannot reach beyond its organization's namespace. Ask for it in a SiteRole.
+        /// A CustomRole cannot grant anything outside its organization's namespace. Use a SiteRole.
         BeyondOrganization,
-        /// All rules are inside of the ceiling.
+        /// Everything is within the ceiling and the documented limits.
         Within,
-        /// Rules beyond what Bailiwick may grant are withheld. Add them to the Helm value `catalog`, or to a ClusterRole with the label `bailiwick.dev/aggregate-to-grantable: true` (`…-grantable-cluster` for `clusterRules`).
+        /// Rules beyond the ceiling are withheld. Add them to the Helm value `catalog`, or to a ClusterRole with the
+        /// label `bailiwick.dev/aggregate-to-grantable: true` (`…-grantable-cluster` for `clusterRules`).
         BeyondCeiling,
-        /// The ceiling itself is not known, so nothing is granted. Upgrade the release: the chart creates the ClusterRoles `bailiwick-grantable…`.
+        /// The ceiling is unknown, so nothing is granted. Upgrade the release: the chart creates the ClusterRoles
+        /// `bailiwick-grantable…`.
         CeilingUnknown,
         /// The object, or its organization as a whole, exceeds a documented limit. Shrink, split or delete something.
         TooLarge,
-        /// Following it leads back to the role itself. What was in force before the circle was closed stays. Remove one of the `inherits`.
+        /// The inherited role leads back to this role. What was in effect before the cycle was closed stays in effect.
+        /// Remove one of the `inherits`.
         InheritanceCycle,
-        /// Admission policies are as the chart installed them.
+        /// The admission policies are as the chart installed them.
         InPlace,
-        /// An admission policy is missing: apply the chart again, or switch it off in its values.
+        /// An admission policy is missing. Apply the chart again, or disable the policy in its values.
         PolicyMissing,
-        /// An admission policy was changed: apply the chart again.
+        /// An admission policy was changed. Apply the chart again.
         PolicyChanged,
     }
 }

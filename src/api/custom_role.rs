@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Permission, PolicyRule, RoleRef, group::yes};
 
-/// What the role may do.
+/// What a CustomRole allows.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[kube(
     group = "bailiwick.dev",
@@ -18,7 +18,7 @@ use super::{Permission, PolicyRule, RoleRef, group::yes};
     shortname = "crole",
     category = "bailiwick",
     status = "RoleStatus",
-    doc = "A role defined by and for the organization whose namespace this is. It never reaches beyond that namespace.",
+    doc = "A role that one organization defines in its own namespace. It grants nothing outside that namespace.",
     derive = "PartialEq",
     printcolumn(name = "Withheld", type_ = "integer", json_path = ".status.withheld"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
@@ -30,36 +30,37 @@ use super::{Permission, PolicyRule, RoleRef, group::yes};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CustomRoleSpec {
-    /// What people call it.
+    /// A name for people to read. Bailiwick does not use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub display_name: Option<String>,
-    /// What it is for.
+    /// The purpose of the role, for people to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
-    /// What it may do, in words of the catalog.
+    /// What the role allows, in words of the catalog.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub permissions: Vec<Permission>,
-    /// What it may do beside that, as native rules in the namespace.
+    /// What the role allows in addition, as native RBAC rules in the namespace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub rules: Vec<PolicyRule>,
-    /// Roles whose rights it includes: CustomRoles of this namespace, or SiteRoles that can be assigned in an
-    /// organization (of those the part in the namespace).
+    /// Roles whose rights this role includes: CustomRoles in this namespace, or SiteRoles that can be assigned in an
+    /// organization. Of a SiteRole, only the rights in the namespace are included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub inherits: Vec<RoleRef>,
-    /// Whether handing it out is a matter of trust. Changing the members of a Group that holds it then takes the right to `bind`
-    /// it. Say `false` for roles that people who only manage Groups may hand out too: those that open a few named objects, or
-    /// give what an ordinary member of the team needs.
+    /// If `true`, changing the members of a Group that holds this role requires the verb `bind` on that Group. Set it
+    /// to `false` only for roles that everyone who manages Groups may assign: roles that open a few named objects, or
+    /// that grant what every member of the team needs.
     #[serde(default = "yes")]
     pub privileged: bool,
-    /// Whether holders also hold the organization's member role. Say `false` for roles whose point is what they leave out.
+    /// Whether holders also hold the organization's member role. Set it to `false` for roles that must not include the
+    /// rights of a member.
     #[serde(default = "yes")]
     pub implies_membership: bool,
 }
@@ -78,27 +79,28 @@ impl Default for CustomRoleSpec {
     }
 }
 
-/// What the operator found.
+/// The state that the operator observed.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoleStatus {
-    /// The `metadata.generation` that this status is about.
+    /// The `metadata.generation` that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`, `PermissionsResolved`, `InheritsResolved`, `Ceiling`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// The roles that it inherits in effect. They stay so when an edit of another role closes a circle.
+    /// The roles that this role currently inherits. They stay in effect if a change to another role closes a cycle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub inherits: Vec<RoleRef>,
-    /// How many permissions and rules are withheld.
+    /// Number of permissions and rights that are withheld. Those that this version or this cluster does not have
+    /// (`OwnScopeNotEnabled`, `EmptyResource`, `UnsupportedAction`) are not counted.
     #[serde(default)]
     pub withheld: u32,
-    /// The organization to which the role belongs, where its creation time leaves that open, or something in the namespace is
-    /// withheld because of its age.
+    /// The organization that the role belongs to. Recorded only if the creation time does not tell, or if something in
+    /// the namespace is withheld because of its age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
 }

@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Who is in a group.
+/// The members of a Group.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[kube(
     group = "bailiwick.dev",
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
     shortname = "grp",
     category = "bailiwick",
     status = "GroupStatus",
-    doc = "Users of the organization whose namespace this is.",
+    doc = "A group of users of the organization that holds this namespace.",
     derive = "PartialEq",
     printcolumn(name = "Members", type_ = "integer", json_path = ".status.members"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
@@ -27,24 +27,24 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct GroupSpec {
-    /// What people call it.
+    /// A name for people to read. Bailiwick does not use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub display_name: Option<String>,
-    /// Usernames.
+    /// Usernames of the members.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10000), inner(length(min = 1, max = 128), regex(pattern = r"^[^\p{C}]+$")))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     #[x_kube(validation = Rule::new("self.all(m, !m.startsWith('system:'))").message("names that begin with system: are Kubernetes' own"))]
     pub members: Vec<String>,
-    /// Groups as the identity provider asserts them. Whoever is in one of them is in this group.
+    /// Group names as the identity provider asserts them. Everyone in one of these groups is a member of this Group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 256), regex(pattern = r"^[^\p{C}]+$")))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     #[x_kube(validation = Rule::new("self.all(g, !g.startsWith('system:'))").message("groups that begin with system: are Kubernetes' own"))]
     pub external_groups: Vec<String>,
-    /// Whether being in this group makes someone a member who holds the organization's member role. Say `false` for
-    /// groups of people who shall hold nothing beyond the roles that they are given.
+    /// Whether members of this Group also hold the organization's member role. Set it to `false` for people who must
+    /// hold only the roles that bindings grant them.
     #[serde(default = "yes")]
     pub implies_membership: bool,
 }
@@ -59,32 +59,32 @@ pub(super) fn yes() -> bool {
     true
 }
 
-/// What the operator found.
+/// The state that the operator observed.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupStatus {
-    /// The `metadata.generation` that this status is about.
+    /// The `metadata.generation` that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`, `MembersKnown`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// How many known users are members by name.
+    /// Number of known users who are members by name.
     #[serde(default)]
     pub members: u32,
-    /// The roles that bindings give to this group, as `Kind/name`.
+    /// The roles that bindings grant to this Group, as `Kind/name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub roles: Vec<String>,
-    /// Whether one of those roles is privileged: then changing the members is handing out roles.
+    /// Whether one of those roles is privileged. If so, changing the members requires the verb `bind` on this Group.
     #[serde(default)]
     pub privileged: bool,
-    /// How many members are withheld.
+    /// Number of members who are withheld.
     #[serde(default)]
     pub withheld: u32,
-    /// The organization to which the group belongs, where its creation time leaves that open, or something in the namespace is
-    /// withheld because of its age.
+    /// The organization that the group belongs to. Recorded only if the creation time does not tell, or if something in
+    /// the namespace is withheld because of its age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
 }

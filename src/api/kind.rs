@@ -1,4 +1,4 @@
-//! The one list of our kinds: the compiler names every place that a new kind has to be added to.
+//! The one list of our kinds. If you add a kind, the compiler shows every place that must handle it.
 
 /// Declares an enum of kinds, with a list of all of them and their names in the API.
 macro_rules! kinds {
@@ -36,19 +36,19 @@ pub(crate) use kinds;
 kinds! {
     /// A kind of `bailiwick.dev`, in the order in which the documentation names them.
     pub enum ApiKind {
-        /// Maps an organization onto a namespace.
+        /// A team with its own namespace.
         Organization,
-        /// Somebody with a username.
+        /// A person, by username.
         User,
-        /// A set of users in an organization.
+        /// A group of users in one organization.
         Group,
-        /// A role of an organization.
+        /// A role that one organization defines.
         CustomRole,
-        /// Gives a role in an organization.
+        /// Assigns a role in one organization.
         RoleBinding,
-        /// A role of the site.
+        /// A role that the site defines.
         SiteRole,
-        /// Gives a role in the whole site.
+        /// Assigns a SiteRole in the whole site.
         SiteRoleBinding,
     }
 }

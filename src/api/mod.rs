@@ -1,8 +1,8 @@
 //! The contract: the seven kinds of `bailiwick.dev/v1alpha1`, one file each, and the vocabulary that they share.
 //!
-//! Types here are *loose*: they hold whatever the API server let through. [`crate::core`] turns them into validated
-//! records before it decides anything. The CRDs in `crds/` and in the chart are generated from these types, so the
-//! doc comments below are what `kubectl explain` shows: they address the person who writes the YAML.
+//! These types are *loose*: they hold whatever the API server accepted. [`crate::core`] turns them into validated
+//! records before it decides anything. The CRDs in `crds/` and in the chart are generated from these types, and
+//! `kubectl explain` shows their doc comments. Write those for the person who writes the YAML.
 
 #![allow(clippy::duplicated_attributes, reason = "clippy takes two print columns of one type for a repetition")]
 

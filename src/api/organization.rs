@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What an organization is.
+/// The desired state of an Organization.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[kube(
     group = "bailiwick.dev",
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
     shortname = "org",
     category = "bailiwick",
     status = "OrganizationStatus",
-    doc = "A team with its own namespace. Groups, RoleBindings and CustomRoles in that namespace are the organization's.",
+    doc = "A team with its own namespace. The Groups, RoleBindings and CustomRoles in that namespace belong to the organization.",
     derive = "PartialEq",
     derive = "Default",
     printcolumn(name = "Namespace", type_ = "string", json_path = ".status.namespace"),
@@ -33,32 +33,32 @@ use serde::{Deserialize, Serialize};
         .message("the name of an Organization has at most 63 characters (it becomes a label on its namespace)")
 )]
 #[x_kube(
-    // Without optionalOldSelf the rule would not see a namespace that is removed and set again in two steps. Unlike `self`, the value
-    // of the optional has a null field.
+    // Without optionalOldSelf the rule would not see a namespace that is removed and set again in two steps. Unlike
+    // `self`, the value of the optional has a null field.
     validation = Rule::new("!oldSelf.hasValue() || !has(oldSelf.value().namespace) || dyn(oldSelf.value().namespace) == null || (has(self.namespace) && self.namespace == oldSelf.value().namespace)")
-        .message("namespace is set once: it can never be changed or unset")
+        .message("namespace is set once: you can never change or remove it")
         .field_path(".namespace")
         .reason(Reason::FieldValueForbidden)
         .optional_old_self(true)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct OrganizationSpec {
-    /// What people call it.
+    /// A name for people to read. Bailiwick does not use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub display_name: Option<String>,
-    /// The namespace that it holds. It must be in the chart's `namespaceWhitelist`. Once set it can never be changed or
-    /// unset. An organization without one has no effect. The default one takes the release namespace, if that is in the whitelist and nobody
-    /// else asks for it.
+    /// The namespace of the organization. It must be in the chart's `namespaceWhitelist`. Once set it can never be
+    /// changed or removed. An organization without a namespace has no effect, except that the default organization
+    /// takes the release namespace if that is whitelisted and no other organization asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,
-    /// Asks to be the default organization, of which users who belong to no organization are members. `status.default`
-    /// says which one is.
+    /// Asks to be the default organization. Users who belong to no organization are members of the default one.
+    /// `status.default` shows which organization it is.
     #[serde(default)]
     pub default: bool,
-    /// The SiteRole that every member holds in the namespace: everyone who is in one of its Groups, or holds a role
-    /// there that implies membership. `""` for none.
+    /// The SiteRole that every member of the organization holds in the namespace. Members are everyone in one of its
+    /// Groups or with a role there, unless the Group or role sets `impliesMembership: false`. `""` means no role.
     #[serde(default = "member_role")]
     #[schemars(length(max = 253))]
     pub member_role: String,
@@ -68,30 +68,32 @@ fn member_role() -> String {
     super::vocabulary::ORGANIZATION_MEMBER_ROLE.to_owned()
 }
 
-/// What the operator found and did.
+/// The state that the operator observed and wrote.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrganizationStatus {
-    /// The `metadata.generation` that this status is about.
+    /// The `metadata.generation` that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `NamespaceAssigned`, `Default`, `MemberRoleResolved`; of the default one also `PoliciesInPlace` and `ConfigurationRead`.
+    /// `Ready`, `NamespaceAssigned`, `Default`, `MemberRoleResolved`, `WithinLimits`; on the default organization also
+    /// `PoliciesInPlace` and `ConfigurationRead`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// The namespace that it holds.
+    /// The namespace that the organization holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Whether it is the default organization.
+    /// Whether this is the default organization.
     #[serde(default)]
     pub default: bool,
-    /// How many users belong to it. People who come by a group of the identity provider alone cannot be counted.
+    /// Number of users who belong to the organization. People who belong only through an identity provider's group
+    /// cannot be counted.
     #[serde(default)]
     pub members: u32,
-    /// How many grants its namespace holds: one subject with one native role is one.
+    /// Number of grants in its namespace. One subject with one native role is one grant.
     #[serde(default)]
     pub grants: u32,
-    /// How many things that were asked for in it are withheld.
+    /// Number of requested items in the organization that are withheld.
     #[serde(default)]
     pub withheld: u32,
 }

@@ -1,4 +1,4 @@
-//! `RoleBinding`: gives a role inside one organization.
+//! `RoleBinding`: assigns a role inside one organization.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::time;
 
-/// Who gets which role.
+/// Who gets which role in the organization.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[kube(
     group = "bailiwick.dev",
@@ -18,7 +18,7 @@ use super::time;
     shortname = "brb",
     category = "bailiwick",
     status = "BindingStatus",
-    doc = "Gives a role to users, groups and service accounts inside the organization whose namespace this is.",
+    doc = "Assigns a role to users, groups and service accounts in the organization that holds this namespace.",
     derive = "PartialEq",
     printcolumn(name = "Role", type_ = "string", json_path = ".spec.roleRef.name"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
@@ -37,14 +37,14 @@ use super::time;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RoleBindingSpec {
-    /// The role. It may be changed later: nobody who keeps access is without it for a moment.
+    /// The role. You can change it later. Subjects who keep access have no gap.
     pub role_ref: RoleRef,
-    /// Who gets it.
+    /// Who gets the role.
     #[serde(default)]
     #[schemars(length(max = 1000))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub subjects: Vec<Subject>,
-    /// When the grants end by themselves, as in `2027-01-31T18:00:00Z`.
+    /// When the grants end, for example `2027-01-31T18:00:00Z`. If no operator runs then, they end when one starts.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::option")]
     // `with`: of a field with the format `date-time` the API server does not check the type, and a list would pass.
     #[schemars(with = "Option<String>", length(max = 40))]
@@ -55,9 +55,9 @@ pub struct RoleBindingSpec {
 /// A role by kind and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
 pub struct RoleRef {
-    /// `CustomRole` (of this namespace) or `SiteRole` (the built-in ones too).
+    /// `CustomRole` (in this namespace) or `SiteRole` (including the built-in roles).
     pub kind: RoleKind,
-    /// Its name.
+    /// The name of the role.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
@@ -66,9 +66,9 @@ pub struct RoleRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub enum RoleKind {
-    #[allow(missing_docs)]
+    /// A role that the organization defines.
     CustomRole,
-    #[allow(missing_docs)]
+    /// A role that the site defines.
     SiteRole,
 }
 
@@ -83,19 +83,19 @@ impl RoleKind {
     }
 }
 
-/// Someone, or something, that gets a role.
+/// A subject that gets a role.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("!self.name.startsWith('system:')")
         .message("names that begin with system: are Kubernetes' own; for a service account use kind ServiceAccount"),
     validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")
-        .message("the name of a ServiceAccount has lower case letters, digits, '-' and '.' only")
+        .message("the name of a ServiceAccount has only lowercase letters, digits, '-' and '.'")
 )]
 pub struct Subject {
-    /// `User` (by username), `Group` (of this namespace), `ServiceAccount` (of this namespace) or `ExternalGroup` (as
-    /// the identity provider asserts it).
+    /// `User` (by username), `Group` (in this namespace), `ServiceAccount` (in this namespace) or `ExternalGroup` (a
+    /// group as the identity provider asserts it).
     pub kind: SubjectKind,
-    /// Its name; for a User the username.
+    /// The name of the subject. For a User, this is the username.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[^\p{C}]+$"))]
     pub name: String,
 }
@@ -104,39 +104,39 @@ pub struct Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub enum SubjectKind {
-    #[allow(missing_docs)]
+    /// A user, by username.
     User,
-    #[allow(missing_docs)]
+    /// A Group in the namespace of the binding.
     Group,
-    #[allow(missing_docs)]
+    /// A ServiceAccount in the namespace of the binding.
     ServiceAccount,
-    #[allow(missing_docs)]
+    /// A group as the identity provider asserts it.
     ExternalGroup,
 }
 
-/// What the operator found and did.
+/// The state that the operator observed and wrote.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BindingStatus {
-    /// The `metadata.generation` that this status is about.
+    /// The `metadata.generation` that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`, `RoleResolved`, `SubjectsResolved`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// How many subjects hold the role by this binding, those that a group brings included.
+    /// Number of subjects that hold the role through this binding, including the members of its Groups.
     #[serde(default)]
     pub grants: u32,
-    /// How many subjects are withheld.
+    /// Number of subjects that are withheld.
     #[serde(default)]
     pub withheld: u32,
-    /// The organization to which the binding belongs, where its creation time leaves that open, or something in the namespace is
-    /// withheld because of its age.
+    /// The organization that the binding belongs to. Recorded only if the creation time does not tell, or if something
+    /// in the namespace is withheld because of its age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
-    /// The UIDs of Groups that existed before the binding's spec was written, where times leave that open, or something in the
-    /// namespace is withheld because of its age.
+    /// UIDs of Groups that existed before the binding's spec was written. Recorded only if the times do not tell, or if
+    /// something in the namespace is withheld because of its age.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub older_groups: Vec<String>,

@@ -1,31 +1,34 @@
-//! What a role may say: permissions in words of the catalog, and native policy rules.
+//! The parts of a role: permissions in words of the catalog, and native RBAC rules.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One sentence of a role: these actions on this resource of the catalog.
+/// A permission: actions on one resource of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("!has(self.names) || !self.actions.exists(a, a == 'create')")
-        .message("names cannot go with create: an object has no name before it exists"),
+        .message("names cannot go with create: the API server does not know the name of a new object"),
     validation = Rule::new("!has(self.scope) || self.scope != 'Own' || !self.actions.exists(a, a == 'create' || a == 'list')")
-        .message("scope Own goes with read, update, delete and use: create is never limited to own objects, and list shows all")
+        .message("scope Own goes with read, update, delete and use only: create cannot be limited to own objects, and list shows all")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Permission {
-    /// A word of the catalog, for example `workspaces`. `kubectl get configmap bailiwick-bounds` in the release namespace shows the catalog.
+    /// A word of the catalog, for example `workspaces`. The ConfigMap `bailiwick-catalog` in the release namespace
+    /// lists all words.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub resource: String,
-    /// What may be done. `read` is get, list and watch; `list` is list and watch only; `update` is update and patch;
-    /// `delete` includes deletecollection; `use` is exec, attach and port-forward. `read` never reaches those.
+    /// The allowed actions. `read` means get, list and watch. `list` means list and watch only. `update` means update
+    /// and patch. `delete` means delete and deletecollection. `use` means exec, attach and port-forward, which `read`
+    /// never includes.
     #[schemars(length(min = 1, max = 6))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub actions: Vec<Action>,
-    /// `All` objects (which is the default), or only the holder's `Own` ones. `Own` is not enabled yet: such a permission is withheld.
+    /// `All` objects (the default), or only the `Own` objects of the holder. `Own` is not enabled yet, so a permission
+    /// with it is withheld.
     #[serde(default)]
     pub scope: Scope,
-    /// Only the objects of these names. Not with `create`.
+    /// Limits the permission to objects with these names. Not allowed with `create`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253), regex(pattern = r"^[!-~]+$")))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
@@ -37,17 +40,17 @@ pub struct Permission {
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum Action {
-    #[allow(missing_docs)]
+    /// `create`.
     Create,
-    #[allow(missing_docs)]
+    /// `get`, `list` and `watch`.
     Read,
-    #[allow(missing_docs)]
+    /// `list` and `watch`.
     List,
-    #[allow(missing_docs)]
+    /// `update` and `patch`.
     Update,
-    #[allow(missing_docs)]
+    /// `delete` and `deletecollection`.
     Delete,
-    #[allow(missing_docs)]
+    /// `get` and `create` on exec, attach and port-forward.
     Use,
 }
 
@@ -69,35 +72,35 @@ impl Action {
     }
 }
 
-/// Whose objects a permission is about.
+/// Which objects a permission covers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub enum Scope {
-    #[allow(missing_docs)]
+    /// Every object.
     #[default]
     All,
-    #[allow(missing_docs)]
+    /// Only objects that the holder owns.
     Own,
 }
 
-/// A native rule on namespaced kinds, for what the catalog does not name. No wildcards.
+/// A native RBAC rule on namespaced kinds, for anything that the catalog does not name. Wildcards are not allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("self.apiGroups.size() * self.resources.size() * (has(self.resourceNames) ? self.resourceNames.size() : 1) * self.verbs.size() <= 2000")
-        .message("a rule says at most 2,000 things (groups × resources × names × verbs): split it")
+        .message("a rule has at most 2,000 combinations (groups × resources × names × verbs): split it")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyRule {
-    /// API groups; `""` is the core group.
+    /// API groups. `""` is the core group.
     #[schemars(length(min = 1, max = 20), inner(length(max = 253), regex(pattern = r"^[a-z0-9.-]*$")))]
     pub api_groups: Vec<String>,
-    /// Resources, with `/subresource` where one is meant.
+    /// Resources, for example `deployments`, or `deployments/scale` for a subresource.
     #[schemars(
         length(min = 1, max = 50),
         inner(length(min = 1, max = 127), regex(pattern = r"^[a-zA-Z0-9][-_.:/a-zA-Z0-9]*$"))
     )]
     pub resources: Vec<String>,
-    /// Only the objects of these names.
+    /// Limits the rule to objects with these names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253), regex(pattern = r"^[!-~]+$")))]
     pub resource_names: Option<Vec<String>>,
@@ -109,32 +112,33 @@ pub struct PolicyRule {
     pub verbs: Vec<String>,
 }
 
-/// A native rule on cluster-scoped kinds, or on paths that are no resources. No wildcards but a trailing `*` of a path.
+/// A native RBAC rule on cluster-scoped kinds or on non-resource URLs. The only wildcard allowed is a trailing `*` in a
+/// URL.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[x_kube(
     validation = Rule::new("has(self.nonResourceURLs) ? !has(self.apiGroups) && !has(self.resources) && !has(self.resourceNames) : has(self.apiGroups) && has(self.resources)")
         .message("a rule names either nonResourceURLs, or apiGroups and resources"),
     validation = Rule::new("(has(self.apiGroups) ? self.apiGroups.size() : 1) * (has(self.resources) ? self.resources.size() : 1) * (has(self.resourceNames) ? self.resourceNames.size() : 1) * self.verbs.size() <= 2000")
-        .message("a rule says at most 2,000 things (groups × resources × names × verbs): split it")
+        .message("a rule has at most 2,000 combinations (groups × resources × names × verbs): split it")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterPolicyRule {
-    /// API groups; `""` is the core group.
+    /// API groups. `""` is the core group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20), inner(length(max = 253), regex(pattern = r"^[a-z0-9.-]*$")))]
     pub api_groups: Option<Vec<String>>,
-    /// Resources, with `/subresource` where one is meant.
+    /// Resources, for example `deployments`, or `deployments/scale` for a subresource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 50),
         inner(length(min = 1, max = 127), regex(pattern = r"^[a-zA-Z0-9][-_.:/a-zA-Z0-9]*$"))
     )]
     pub resources: Option<Vec<String>>,
-    /// Only the objects of these names.
+    /// Limits the rule to objects with these names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253), regex(pattern = r"^[!-~]+$")))]
     pub resource_names: Option<Vec<String>>,
-    /// Paths, for example `/healthz`.
+    /// URL paths that are not resources, for example `/healthz`.
     #[serde(default, rename = "nonResourceURLs", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 20), inner(length(min = 1, max = 253), regex(pattern = r"^(/[!-~]*|[*])$")))]
     pub non_resource_urls: Option<Vec<String>>,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ClusterPolicyRule, Permission, PolicyRule, group::yes};
 
-/// What the role may do, and where it may be assigned.
+/// What a SiteRole allows, and where it can be assigned.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[kube(
     group = "bailiwick.dev",
@@ -17,7 +17,7 @@ use super::{ClusterPolicyRule, Permission, PolicyRule, group::yes};
     shortname = "srole",
     category = "bailiwick",
     status = "SiteRoleStatus",
-    doc = "A role defined by the site. The built-in roles are SiteRoles: everything that they allow can be read here.",
+    doc = "A role that the site defines. The built-in roles are SiteRoles, so you can read here what they allow.",
     derive = "PartialEq",
     printcolumn(name = "Withheld", type_ = "integer", json_path = ".status.withheld"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
@@ -37,53 +37,54 @@ use super::{ClusterPolicyRule, Permission, PolicyRule, group::yes};
 )]
 #[x_kube(
     validation = Rule::new("!self.singleHolder || self.assignableTo.all(p, p == 'Site')")
-        .message("a role with singleHolder is assignable to the Site only")
+        .message("a role with singleHolder can be assignable to the Site only")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SiteRoleSpec {
-    /// What people call it.
+    /// A name for people to read. Bailiwick does not use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub display_name: Option<String>,
-    /// What it is for.
+    /// The purpose of the role, for people to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
-    /// Where it may be assigned: `Site` (by SiteRoleBindings), `Organization` (by RoleBindings), or both. Empty: only
-    /// implicitly.
+    /// Where the role can be assigned: `Site` (by SiteRoleBindings), `Organization` (by RoleBindings), or both. If
+    /// empty, nobody can assign it; users can only hold it implicitly.
     #[schemars(length(max = 2))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub assignable_to: Vec<Place>,
-    /// Whether only one user who is not suspended can hold it. The one who does keeps it.
+    /// If `true`, only one user can hold the role at a time, and that user must not be suspended. The current holder
+    /// keeps it.
     #[serde(default)]
     pub single_holder: bool,
-    /// What it may do, in words of the catalog. Words that mean cluster-scoped kinds, or objects of the release
-    /// namespace, reach them wherever the role is assigned.
+    /// What the role allows, in words of the catalog. Words for cluster-scoped kinds, or for objects in the release
+    /// namespace, apply there wherever the role is assigned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub permissions: Vec<Permission>,
-    /// What it may do beside that, as native rules in each namespace where it is assigned.
+    /// What the role allows in addition, as native RBAC rules in each namespace where it is assigned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub rules: Vec<PolicyRule>,
-    /// What it may do on cluster-scoped kinds and on paths that are no resources.
+    /// What the role allows on cluster-scoped kinds and on non-resource URLs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub cluster_rules: Vec<ClusterPolicyRule>,
-    /// Names of SiteRoles, assignable in the same places, whose rights it includes.
+    /// SiteRoles whose rights this role includes. They must be assignable in the same places.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub inherits: Vec<String>,
-    /// Whether handing it out is a matter of trust. Changing the members of a Group that holds it then takes the right to `bind`
-    /// it. Say `false` for roles that people who only manage Groups may hand out too: those that open a few named objects, or
-    /// give what an ordinary member of the team needs.
+    /// If `true`, changing the members of a Group that holds this role requires the verb `bind` on that Group. Set it
+    /// to `false` only for roles that everyone who manages Groups may assign: roles that open a few named objects, or
+    /// that grant what every member of the team needs.
     #[serde(default = "yes")]
     pub privileged: bool,
-    /// Whether holders of it in an organization also hold that organization's member role.
+    /// Whether holders in an organization also hold that organization's member role.
     #[serde(default = "yes")]
     pub implies_membership: bool,
 }
@@ -105,36 +106,37 @@ impl Default for SiteRoleSpec {
     }
 }
 
-/// Where a SiteRole may be assigned.
+/// Where a SiteRole can be assigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub enum Place {
-    #[allow(missing_docs)]
+    /// In every organization and on cluster-scoped objects, by a SiteRoleBinding.
     Site,
-    #[allow(missing_docs)]
+    /// In one organization, by a RoleBinding.
     Organization,
 }
 
-/// What the operator found and did.
+/// The state that the operator observed and wrote.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SiteRoleStatus {
-    /// The `metadata.generation` that this status is about.
+    /// The `metadata.generation` that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// `Ready`, `PermissionsResolved`, `InheritsResolved`, `Ceiling`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// The username of the one who holds a role with `singleHolder`.
+    /// The username of the current holder, if the role has `singleHolder`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
-    /// The SiteRoles that it inherits in effect. They stay so when an edit of another role closes a circle.
+    /// The SiteRoles that this role currently inherits. They stay in effect if a change to another role closes a cycle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub inherits: Vec<String>,
-    /// How many permissions and rules are withheld.
+    /// Number of permissions and rights that are withheld. Those that this version or this cluster does not have
+    /// (`OwnScopeNotEnabled`, `EmptyResource`, `UnsupportedAction`) are not counted.
     #[serde(default)]
     pub withheld: u32,
 }

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-/// What [`read`] can read, but for leap seconds, which the API server does not know. As a rule that is false and not as a pattern,
-/// so that the message helps; and not by the format `date-time`, because where that makes a rule fail to evaluate, the API server
-/// also refuses writes that leave the field as it was.
+/// A CEL rule that accepts what [`read`] can read, except leap seconds, which the API server does not know. It is a
+/// rule and not a pattern so that the message helps. It does not use the format `date-time`: a value that makes such a
+/// rule fail to evaluate would also make the API server refuse writes that leave the field unchanged.
 pub const RULE: &str = concat!(
     "self.matches('",
     r"^([0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))",
@@ -17,10 +17,11 @@ pub const RULE: &str = concat!(
     "')"
 );
 
-/// Reads a time. One after the last that we can count, at the end of the year 9999, is that one: it stands for never.
+/// Reads a time. Times at the end of the year 9999 that are beyond the last one that `jiff` can represent become that
+/// last one, because they mean "never".
 ///
 /// # Errors
-/// When it is no time.
+/// If the text is not a time.
 pub fn read(text: &str) -> Result<Timestamp, jiff::Error> {
     text.parse().or_else(|error| match text.strip_prefix("9999-12-") {
         // As the same day of a year that is as long.
@@ -32,7 +33,7 @@ pub fn read(text: &str) -> Result<Timestamp, jiff::Error> {
 /// Reads a field that may be absent.
 ///
 /// # Errors
-/// When it is there and no time.
+/// If the field is present and not a time.
 pub fn option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     let read = |text: String| read(&text).map(Time).map_err(|error| D::Error::custom(format!("{text:?}: {error}")));

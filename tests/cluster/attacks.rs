@@ -128,7 +128,7 @@ fn names_that_the_api_server_would_refuse_never_reach_a_shared_binding() {
             names(20)
         ))
         .unwrap_err();
-    assert!(error.contains("at most 2,000 things"), "{error}");
+    assert!(error.contains("at most 2,000 combinations"), "{error}");
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn who_leaves_very_much_behind_gets_nothing_back_by_a_restore() {
     cluster.start_operator();
     await_reason(&cluster, "left", "NotOnRecord");
     let message = await_reason(&cluster, "right", "NotOnRecord");
-    assert!(message.contains("Write its spec, or delete and recreate it"), "{message}");
+    assert!(message.contains("Write its spec again, or delete and recreate it"), "{message}");
     cluster.settle();
     cluster.is_refused(&ask("ada", "alpha"), manages);
     let patch = r#"{"spec":{"expiresAt":"2999-01-01T00:00:00Z"}}"#;

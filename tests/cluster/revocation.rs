@@ -278,7 +278,7 @@ fn a_role_with_one_holder_has_one_and_roles_stay_in_the_place_that_they_are_for(
     cluster.apply(&second);
     let two = ["siterolebindings.bailiwick.dev", "two"];
     let message = cluster.await_reason(&two, "SubjectsResolved", "HeldByAnother");
-    for word in ["subjects[0]", "bob@example.com", "admins", "users only"] {
+    for word in ["subjects[0]", "bob@example.com", "admins", "Only users can hold"] {
         assert!(message.contains(word), "{message} does not name {word}");
     }
     cluster.is_refused(&bob, power);

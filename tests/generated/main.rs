@@ -1,6 +1,10 @@
-//! Generated files are committed and up to date. `make generate` writes them.
+//! Generated files are committed and must not be stale. `make generate` writes them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cli;
+mod fields;
+mod metrics;
+mod roles;
 mod values;
 
 use std::fmt::Write as _;
@@ -9,7 +13,7 @@ use std::path::Path;
 use bailiwick::api::conditions::{ConditionType, Reason};
 use bailiwick::api::crds;
 
-/// Compares a file with its expected content; with `BAILIWICK_GENERATE` set, writes it.
+/// Compares a file with its expected text. If `BAILIWICK_GENERATE` is set, writes it first.
 #[track_caller]
 fn up_to_date(path: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -40,7 +44,7 @@ fn no_other_crds_are_shipped() {
     }
 }
 
-/// The default of `scope` did: a second server-side apply of a role changed the object.
+/// `scope` once had a default, and a second server-side apply of a role was a write.
 #[test]
 fn no_default_stands_inside_of_a_list() {
     fn look(schema: &serde_json::Value, in_list: bool, path: &str, found: &mut Vec<String>) {
@@ -64,30 +68,57 @@ fn no_default_stands_inside_of_a_list() {
 }
 
 #[test]
-fn the_table_of_conditions_is_that_of_the_code() {
+fn the_reference_of_conditions_is_that_of_the_code() {
     let mut text = String::from(
         "# Conditions and reasons\n\n<!-- Generated from src/api/conditions.rs by `make generate`. -->\n\n\
-         Every object of ours carries `Ready`, and most have conditions of their own. Events, and the metric `bailiwick_not_ready_objects`, carry the reason of `Ready`; \
-         who or what is withheld stands in the message, and the other conditions have the reason in detail.\n\n\
+         Every Bailiwick object has the condition `Ready`, and most have others. Events and the metric \
+         `bailiwick_not_ready_objects` carry the reason of `Ready`.\nThe message says who or what is withheld, and the \
+         other conditions give the reasons in detail.\n\n## Conditions\n\n\
          | condition | `True` means |\n|---|---|\n",
     );
     for word in ConditionType::ALL {
         writeln!(text, "| `{word}` | {} |", word.meaning()).unwrap();
     }
-    text.push_str("\n| reason | meaning |\n|---|---|\n");
+    text.push_str("\n## Reasons\n");
     for word in Reason::ALL {
-        writeln!(text, "| `{word}` | {} |", word.meaning()).unwrap();
+        write!(text, "\n### {word}\n\n{}\n", word.meaning()).unwrap();
     }
     up_to_date("docs/reference/conditions.md", &text);
 }
 
 #[test]
-fn the_reference_of_the_values_is_that_of_the_chart() {
+fn the_reference_pages_are_those_of_the_code_and_the_chart() {
     up_to_date("docs/reference/values.md", &values::reference());
+    up_to_date("docs/reference/fields.md", &fields::reference());
+    up_to_date("docs/reference/cli.md", &cli::reference());
+    up_to_date("docs/reference/metrics.md", &metrics::reference());
+    up_to_date("docs/reference/roles.md", &roles::reference());
 }
 
-/// One script for all seven kinds, in a folder each, as Argo CD stores them; and all of them again in a ConfigMap, as
-/// users need them.
+/// People look for the message that they got, and for the policy that it names.
+#[test]
+fn the_pages_about_refusals_know_every_policy_and_quote_messages_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let (table, refused) = (read("docs/reference/policies.md"), read("docs/refused.md"));
+    let files = std::fs::read_dir(root.join("charts/bailiwick/templates/policies")).unwrap();
+    let templates: String = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let named = regex::Regex::new(r"AdmissionPolicy\nmetadata:\n  name: (bailiwick-[a-z-]*[a-z])\n").unwrap();
+    for policy in named.captures_iter(&templates).map(|found| format!("`{}`", &found[1])) {
+        assert!(table.contains(&policy), "docs/reference/policies.md has no row for {policy}");
+        assert!(refused.contains(&policy) || policy == "`bailiwick-group-vouched`", "docs/refused.md lacks {policy}");
+    }
+    // The last message is the API server's own.
+    let rows: Vec<&str> = refused.lines().filter(|line| line.starts_with("| ") && line.contains("](#")).collect();
+    for row in &rows[..rows.len() - 1] {
+        for part in row.split('|').nth(1).unwrap().split('…').map(str::trim).filter(|part| !part.is_empty()) {
+            assert!(templates.contains(part), "no policy says {part:?}");
+        }
+    }
+}
+
+/// One script for all seven kinds: in a folder for each, as Argo CD expects them, and together in a ConfigMap for its
+/// users.
 #[test]
 fn argo_cd_has_one_health_script_for_all_kinds() {
     let folder = "examples/argocd/resource_customizations";

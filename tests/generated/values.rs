@@ -1,22 +1,22 @@
-//! Generates the reference of the chart's values, from values.yaml and values.schema.json.
+//! The reference of the chart's values: their comments in values.yaml, and their types in values.schema.json.
 //!
-//! It reads values.yaml by lines, because the comments are the text. The file keeps to a plain form (a comment above
-//! its key, none after a value), and this test fails otherwise.
+//! values.yaml is parsed by lines, because its comments are the text. It keeps to a simple form (a comment above its key,
+//! no comment behind a value), and this fails where it does not.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-/// Words of the catalog are described together, above it.
+/// The words of the catalog are described together, above it.
 const OPAQUE: &str = "catalog";
 
 #[derive(Debug)]
 struct Entry {
-    /// From the headings `# --- … ---`.
+    /// The heading `# --- … ---` above it.
     section: String,
     path: Vec<String>,
     comment: Vec<String>,
-    /// As written; empty if nested values follow.
+    /// As written in values.yaml. Empty if nested values follow.
     default: String,
 }
 
@@ -31,7 +31,7 @@ pub fn reference() -> String {
     let mut text = String::from(
         "# Values of the chart\n\n\
          <!-- Generated from charts/bailiwick/values.yaml and values.schema.json by `make generate`. -->\n\n\
-         What is not described here is refused, and so is a value of another type.\n",
+         The chart refuses values that are not described here, and values of another type.\n",
     );
     let mut section = "";
     for entry in &entries {
@@ -45,10 +45,10 @@ pub fn reference() -> String {
         }
         write!(text, "\n### `{}`\n\n", entry.path.join(".")).unwrap();
         if entry.path[0] == OPAQUE {
-            text.push_str("Object; the words that the chart brings are in values.yaml.\n");
+            text.push_str("An object. values.yaml contains the default words.\n");
         } else if !parent {
             let kind = sentence(&kind(find(&schema, &entry.path).unwrap(), &schema));
-            writeln!(text, "{kind}; by default `{}`.", entry.default).unwrap();
+            writeln!(text, "{kind}. Default: `{}`.", entry.default).unwrap();
         }
         let described = paragraphs(&entry.comment);
         if !described.is_empty() {
@@ -87,7 +87,7 @@ fn entries(yaml: &str) -> Vec<Entry> {
     entries
 }
 
-/// Every value has a comment, or its parent has; and the schema has the same values as values.yaml.
+/// Every value or its parent has a comment, and the schema has the same values as values.yaml.
 fn everything_is_described(entries: &[Entry], schema: &Value) {
     let described = |path: &[String]| entries.iter().any(|entry| entry.path == path && !entry.comment.is_empty());
     for entry in entries {
@@ -101,7 +101,7 @@ fn everything_is_described(entries: &[Entry], schema: &Value) {
     properties(schema, schema, &mut Vec::new(), &mut known);
     for path in known {
         let covered = entries.iter().any(|entry| {
-            // Below a value on a single line, such as `resources.requests: {…}`, or the catalog.
+            // Inside a value on one line, such as `resources.requests: {…}`, or inside the catalog.
             entry.path == path || (path.starts_with(&entry.path) && (!entry.default.is_empty() || path[0] == OPAQUE))
         });
         assert!(covered || path[0] == "global", "values.yaml does not have {}", path.join("."));
@@ -160,7 +160,7 @@ fn sentence(words: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// A paragraph with columns or indentation is kept as it is.
+/// Paragraphs with columns or indentation stay as they are.
 fn paragraphs(comment: &[String]) -> String {
     let mut text = String::new();
     for paragraph in comment.split(|line| line.is_empty()).filter(|paragraph| !paragraph.is_empty()) {

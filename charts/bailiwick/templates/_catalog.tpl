@@ -1,9 +1,9 @@
 {{/*
-The catalog as native PolicyRules, for the ceilings. `src/core/catalog.rs` gives the same verbs to the same actions; when
-one of the two changes alone, the operator asks for more than it holds and the API server refuses it.
+The catalog as native PolicyRules, for the ceilings. `src/core/catalog.rs` maps actions to the same verbs. If only one
+of the two changes, the operator requests more than it holds and the API server refuses it.
 */}}
 
-{{/* Actions -> verbs on one line: each verb once, always in this order. */}}
+{{/* Actions -> verbs on one line, each verb once and always in this order. */}}
 {{- define "bailiwick.verbs" -}}
 {{- $verbsOf := dict
       "create" (list "create")
@@ -27,10 +27,10 @@ one of the two changes alone, the operator asks for more than it holds and the A
 {{- end }}
 
 {{/*
-All rules of the words with one target: (dict "catalog" … "target" …). With "elsewhere": only of those that are for organizations
-everywhere but in the release namespace (true), or also there (false). Those that differ in their resources only are one
-rule, each resource once: at every write of the operator the API server compares each right that it gives with each rule
-that it holds, and that takes long for a role with many rights.
+All rules of the words with one target: (dict "catalog" … "target" …). With "elsewhere", only words for organizations
+everywhere but in the release namespace (true), or also there (false). Rules that differ only in their resources become
+one rule, with each resource once: at every write of the operator the API server compares each granted right with each
+rule that the operator holds, which takes long for roles with many rights.
 */}}
 {{- define "bailiwick.catalogRules" -}}
 {{- $rules := dict }}

@@ -1,4 +1,4 @@
-{{/* Labels of everything that the chart installs. managed-by is Helm: `bailiwick` is what the operator writes itself. */}}
+{{/* Labels of everything that the chart installs. managed-by is Helm: `bailiwick` marks what the operator writes. */}}
 {{- define "bailiwick.labels" -}}
 app.kubernetes.io/name: bailiwick
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -8,13 +8,13 @@ app.kubernetes.io/part-of: bailiwick
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- end }}
 
-{{/* The part of the labels that never changes, for selectors. */}}
+{{/* The labels that never change, for selectors. */}}
 {{- define "bailiwick.selectorLabels" -}}
 app.kubernetes.io/name: bailiwick
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
-{{/* The same for the Pod of `helm test`, which must not be taken for the operator. */}}
+{{/* The same for the Pod of `helm test`, which must not match the operator's selectors. */}}
 {{- define "bailiwick.testSelectorLabels" -}}
 app.kubernetes.io/name: bailiwick-test
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -28,7 +28,7 @@ imagePullPolicy: {{ .pullPolicy | default "IfNotPresent" }}
 {{- end }}
 {{- end }}
 
-{{/* Pod Security "restricted": the Pod's half, and the container's. */}}
+{{/* Pod Security "restricted": the settings of the Pod, and of the container. */}}
 {{- define "bailiwick.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -43,7 +43,7 @@ capabilities:
   drop: ["ALL"]
 {{- end }}
 
-{{/* The one subject that any binding of this chart has. */}}
+{{/* The only subject in the bindings of this chart. */}}
 {{- define "bailiwick.operatorSubject" -}}
 subjects:
   - kind: ServiceAccount
@@ -51,7 +51,7 @@ subjects:
     namespace: {{ .Release.Namespace | quote }}
 {{- end }}
 
-{{/* The namespaces that organizations may take, as a JSON list. */}}
+{{/* The namespaces that organizations may claim, as a JSON list. */}}
 {{- define "bailiwick.namespaceWhitelist" -}}
 {{- .Values.namespaceWhitelist | default (list .Release.Namespace) | toJson }}
 {{- end }}
@@ -66,8 +66,8 @@ subjects:
 {{- end }}
 
 {{/*
-What the cluster knows now of the namespaces that concern this release, as JSON: `asked`, whether Helm could ask at all
-(`helm template` and Argo CD cannot), and `namespaces`, the metadata by name.
+The current namespaces in the cluster that concern this release, as JSON: `asked` says whether Helm could ask the
+cluster (`helm template` and Argo CD cannot), and `namespaces` has the metadata by name.
 */}}
 {{- define "bailiwick.cluster" -}}
 {{- $items := (lookup "v1" "Namespace" "" "").items | default list }}
@@ -84,7 +84,7 @@ What the cluster knows now of the namespaces that concern this release, as JSON:
 {{- dict "asked" (not (empty $items)) "namespaces" $namespaces | toJson }}
 {{- end }}
 
-{{/* Whether Helm counts an object as part of this release: (list . metadata). */}}
+{{/* Whether Helm treats an object as part of this release: (list . metadata). */}}
 {{- define "bailiwick.isOfTheRelease" -}}
 {{- $release := (index . 0).Release }}
 {{- $annotations := (index . 1).annotations | default dict }}
@@ -93,8 +93,9 @@ What the cluster knows now of the namespaces that concern this release, as JSON:
 {{- end }}
 
 {{/*
-Annotations of what outlives the release. Argo CD heeds Helm's word only when it deletes an Application, so it gets its own: not
-to prune the object, not to delete it, and not to count it as out of sync once the chart no longer has it.
+Annotations of objects that stay when the release is uninstalled. Argo CD follows Helm's annotation only when it deletes
+an Application, so it gets its own: do not prune the object, do not delete it, and do not report it as out of sync after
+the chart no longer renders it.
 */}}
 {{- define "bailiwick.kept" -}}
 helm.sh/resource-policy: keep
@@ -102,7 +103,7 @@ argocd.argoproj.io/sync-options: Prune=false,Delete=false
 argocd.argoproj.io/compare-options: IgnoreExtraneous
 {{- end }}
 
-{{/* A list on one line, as people write it in RBAC rules. */}}
+{{/* A list on one line, as in RBAC rules. */}}
 {{- define "bailiwick.flow" -}}
 {{- toJson . | replace "\",\"" "\", \"" }}
 {{- end }}
@@ -114,12 +115,12 @@ argocd.argoproj.io/compare-options: IgnoreExtraneous
 {{- or $served $known -}}
 {{- end }}
 
-{{- /* Whether the policy that notes on Groups whether their author may bind them is part of this installation. */ -}}
+{{- /* Whether the policy bailiwick-group-vouched is part of this installation. */ -}}
 {{- define "bailiwick.groupsAreVouched" -}}
 {{- and .Values.admissionPolicies.groupVouched.enabled (eq (include "bailiwick.mutates" .) "true") -}}
 {{- end }}
 
-{{/* How the API server calls the operator. */}}
+{{/* The username of the operator. */}}
 {{- define "bailiwick.operatorUsername" -}}
 system:serviceaccount:{{ .Release.Namespace }}:bailiwick
 {{- end }}
@@ -138,8 +139,8 @@ spec:
 {{- end }}
 
 {{/*
-The control plane's own controllers (garbage collection, namespaces that go, Deployments that become Pods) and the nodes
-carry out what was admitted before. Refusing them would leave namespaces in Terminating for ever.
+The control plane's controllers (garbage collection, namespace deletion, Deployments) and the nodes carry out what was
+admitted before. Refusing them would leave namespaces in Terminating forever.
 */}}
 {{- define "bailiwick.notTheControlPlane" -}}
 - name: not-the-control-plane
@@ -153,9 +154,9 @@ carry out what was admitted before. Refusing them would leave namespaces in Term
 {{- end }}
 
 {{/*
-The same, but deletions are judged whoever asks for them. Nobody admitted those of the garbage collector: an owner reference
-may be older than the guard, and deleting the owner needs no right to the object. `deletedWithItsNamespace` lets through
-the deletions that Kubernetes cannot do without.
+The same, but deletions by the control plane are checked too. Nobody admitted those of the garbage collector: an owner
+reference may be older than the guard, and deleting the owner needs no right to the object. `deletedWithItsNamespace`
+allows the deletions that Kubernetes cannot do without.
 */}}
 {{- define "bailiwick.notTheControlPlaneUnlessItDeletes" -}}
 - name: not-the-control-plane
@@ -164,18 +165,18 @@ the deletions that Kubernetes cannot do without.
     {{- include "bailiwick.othersThanTheControlPlane" . | nindent 4 }})
 {{- end }}
 
-{{/* Without credentials of their own for its controllers, the controller manager is one user. */}}
+{{/* Without separate credentials for its controllers, the controller manager is one user. */}}
 {{- define "bailiwick.deletedWithItsNamespace" -}}
 (request.operation == 'DELETE' && request.?namespace.orValue('') != '' && has(namespaceObject.metadata.deletionTimestamp)
 && request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:kube-controller-manager'])
 {{- end }}
 
-{{/* Whether an update leaves the metadata as it is that people and controllers act on. */}}
+{{/* Whether an update leaves unchanged the metadata that people and controllers act on. */}}
 {{- define "bailiwick.sameMetadata" -}}
 ['labels', 'annotations', 'ownerReferences', 'finalizers'].all(k, object.metadata[?k] == oldObject.metadata[?k])
 {{- end }}
 
-{{/* Writes and connections; the bindings below say where. */}}
+{{/* Writes and connections. The bindings below limit the namespaces. */}}
 {{- define "bailiwick.suspendedFrom" -}}
 resourceRules:
   - apiGroups: ["*"]
@@ -185,11 +186,11 @@ resourceRules:
     scope: Namespaced
   - apiGroups: ["bailiwick.dev"]
     apiVersions: ["*"]
-    # A status says who is suspended.
+    # Statuses too, because they say who is suspended.
     resources: ["*/*"]
     operations: ["CREATE", "UPDATE", "DELETE"]
     scope: Cluster
-  # Deleting the Namespace is deleting everything in it.
+  # Deleting the Namespace deletes everything in it.
   - apiGroups: [""]
     apiVersions: ["*"]
     resources: ["namespaces", "namespaces/*"]
@@ -198,7 +199,7 @@ resourceRules:
   {{- include "bailiwick.clusterKindsOfTheCatalog" (list . "Cluster") | trim | nindent 2 }}
 {{- end }}
 
-{{/* What the catalog's words for the cluster are about beside our own kinds, with all subresources: (list . "scope"). */}}
+{{/* The kinds of the catalog's cluster words, except our own, with all subresources: (list . "scope"). */}}
 {{- define "bailiwick.clusterKindsOfTheCatalog" -}}
 {{- range $word, $entry := (index . 0).Values.catalog }}
 {{- if eq ($entry.target | default "organization") "cluster" }}
@@ -219,7 +220,7 @@ resourceRules:
 {{- end }}
 {{- end }}
 
-{{/* All of it in the namespaces of organizations, and what is in no namespace: that matches any selector. */}}
+{{/* The namespaces of organizations. Cluster-scoped kinds match any namespace selector, so they are included. */}}
 {{- define "bailiwick.inOrganizations" -}}
 namespaceSelector:
   matchExpressions:
@@ -227,7 +228,9 @@ namespaceSelector:
       operator: Exists
 {{- end }}
 
-{{/* These Namespaces themselves, also when a change takes the label off: an object's labels count before and after it. */}}
+{{/*
+These Namespaces themselves, even if a change removes the label: a selector checks the labels before and after it.
+*/}}
 {{- define "bailiwick.namespacesOfOrganizations" -}}
 objectSelector:
   matchExpressions:
@@ -241,7 +244,7 @@ resourceRules:
     scope: Cluster
 {{- end }}
 
-{{/* The release namespace, where the catalog's words for the release apply, if it is not an organization's as well. */}}
+{{/* The release namespace, where the catalog's release words apply, unless it also belongs to an organization. */}}
 {{- define "bailiwick.inTheReleaseNamespace" -}}
 namespaceSelector:
   matchExpressions:
@@ -250,7 +253,7 @@ namespaceSelector:
       values: [{{ .Release.Namespace | quote }}]
     - key: bailiwick.dev/organization
       operator: DoesNotExist
-# Not the cluster-scoped kinds: those match any selector of namespaces, and the binding for organizations has them.
+# No cluster-scoped kinds: they match any namespace selector, and the binding for organizations covers them.
 resourceRules:
   - apiGroups: ["*"]
     apiVersions: ["*"]
@@ -265,8 +268,8 @@ resourceRules:
 {{- end }}
 
 {{/*
-Elsewhere our own kinds, which grant from when an organization takes the namespace. And the kinds of the catalog's words
-for the cluster, should one of them be namespaced against the rule: it would be granted in every namespace.
+In other namespaces: our own kinds, which take effect when an organization claims the namespace. Also the kinds of the
+catalog's cluster words, in case one of them is namespaced against the rule: it would be granted in every namespace.
 */}}
 {{- define "bailiwick.ourKindsElsewhere" -}}
 namespaceSelector:
@@ -286,10 +289,10 @@ resourceRules:
 {{- end }}
 
 {{/*
-What the bindings of the policy on the freshly suspended are about, by the end of their names. RBAC that the operator wrote
-is left out: who writes that needs `override` at the cluster (policies/managed-objects.yaml) and could as well do away with
-the policies. A selector finds an object that has the label before or after a change, so no change gets around it
-but one through `namespaces/status`, which only administrators of the cluster may write.
+What the bindings of bailiwick-suspended-now match, by the end of their names. RBAC that the operator wrote is left out:
+writing it requires `override` cluster-wide (policies/managed-objects.yaml), and anyone with that could also remove the
+policies. A selector matches an object that has the label before or after a change, so only a change through
+`namespaces/status` gets around it, and only cluster administrators may write that.
 */}}
 {{- define "bailiwick.suspendedNowFrom" -}}
 -elsewhere:
@@ -321,7 +324,7 @@ but one through `namespaces/status`, which only administrators of the cluster ma
 {{- end }}
 {{- end }}
 
-{{/* Who can be suspended: no component of Kubernetes, no ServiceAccount, nobody who is exempt. */}}
+{{/* Users who can be suspended: no components of Kubernetes, no ServiceAccounts, and nobody who is exempt. */}}
 {{- define "bailiwick.people" -}}
 - name: people
   expression: "!request.userInfo.username.startsWith('system:')"
@@ -333,20 +336,20 @@ but one through `namespaces/status`, which only administrators of the cluster ma
     {{- end }}
 {{- end }}
 
-{{/* Whether the sender is not in one of the two texts with the names of suspended users. */}}
+{{/* Whether the user of the request is absent from one of the two texts with the names of suspended users. */}}
 {{- define "bailiwick.notListed" -}}
 request.userInfo.username.size() > 128
 || !params.?data[?{{ squote . }}].orValue('').contains('\n' + request.userInfo.username + '\n')
 {{- end }}
 
-{{/* A list that a request may leave out, or give as null. */}}
+{{/* A list that a request may omit or set to null. */}}
 {{- define "bailiwick.orEmpty" -}}
 optional.ofNonZeroValue({{ . }}.orValue([])).orValue([])
 {{- end }}
 
 {{/*
-A mutation that sets one label or annotation. It is a JSON patch, because the API server would apply a configuration to a
-well-typed object only, and would answer for everything else with an error of the policy instead of one of the schema.
+A mutation that sets one label or annotation. It is a JSON patch, because the API server applies a configuration only to
+a well-typed object, and otherwise answers with an error of the policy instead of one of the schema.
 */}}
 {{- define "bailiwick.setMetadata" -}}
 {{- $field := index . 0 -}}

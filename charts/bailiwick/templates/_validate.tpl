@@ -1,11 +1,14 @@
-{{/* What values.schema.json cannot say, because it takes two values or the release namespace. Gives nothing, or fails. */}}
+{{/*
+Checks that values.schema.json cannot make, because they need two values or the release namespace. Renders nothing, or
+fails.
+*/}}
 {{- define "bailiwick.validate" -}}
 {{- $whitelist := include "bailiwick.namespaceWhitelist" . | fromJsonArray }}
 
-{{- /* The schema refuses the same in namespaceWhitelist; this is for a release in kube-system. */}}
+{{- /* The schema refuses these in namespaceWhitelist. This check is for a release in such a namespace. */}}
 {{- range $whitelist }}
 {{- if regexMatch "^((kube|openshift)-|openshift$)" . }}
-{{- fail (printf "namespaceWhitelist: %s belongs to the cluster. Install Bailiwick in a namespace of its own, or name the namespaces that organizations may take." .) }}
+{{- fail (printf "namespaceWhitelist: %s belongs to the cluster. Install Bailiwick in a namespace of its own, or list the namespaces that organizations may claim." .) }}
 {{- end }}
 {{- end }}
 
@@ -16,23 +19,27 @@
 {{- end }}
 {{- end }}
 
-{{- /* Checked before anything is installed, where Helm can ask the cluster. Elsewhere the API server refuses it halfway. */}}
+{{- /*
+If Helm can ask the cluster, fail before anything is installed. Otherwise the API server would refuse it halfway.
+*/}}
 {{- $cluster := include "bailiwick.cluster" . | fromJson }}
 {{- if $cluster.asked }}
 {{- range without $whitelist .Release.Namespace }}
 {{- $live := get $cluster.namespaces . | default dict }}
 {{- if $live.deletionTimestamp }}
-{{- fail (printf "namespaceWhitelist: namespace %q is being deleted. Wait until it is gone, or leave it out." .) }}
+{{- fail (printf "namespaceWhitelist: namespace %q is being deleted. Wait until it is gone, or remove it from the list." .) }}
 {{- end }}
 {{- if not (or (hasKey $cluster.namespaces .) (has . $creatable)) }}
-{{- fail (printf "namespaceWhitelist: there is no namespace %q, and createNamespaces does not include it. Check the spelling, then create the namespace, add it to createNamespaces, or leave it out." .) }}
+{{- fail (printf "namespaceWhitelist: there is no namespace %q, and createNamespaces does not include it. Check the spelling. Then create the namespace, add it to createNamespaces, or remove it from the list." .) }}
 {{- end }}
 {{- end }}
 
-{{- /* A chart of before had namespaces in the release. Helm deletes one that is no longer there, unless it is marked. */}}
+{{- /*
+Earlier charts had namespaces in the release. Helm deletes those that are no longer rendered, unless they are marked.
+*/}}
 {{- range $name, $live := $cluster.namespaces }}
 {{- if and (eq (include "bailiwick.isOfTheRelease" (list $ $live)) "true") (ne (get $live.annotations "helm.sh/resource-policy") "keep") }}
-{{- fail (printf "Helm would delete namespace %q with all that is in it. Mark it first: kubectl annotate namespace %s helm.sh/resource-policy=keep" $name $name) }}
+{{- fail (printf "Helm would delete namespace %q with everything in it. Mark it first: kubectl annotate namespace %s helm.sh/resource-policy=keep" $name $name) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -43,7 +50,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* bailiwick-bounds is the platform team's, so no word may reach ConfigMaps of the release namespace in general. */}}
+{{- /* bailiwick-bounds belongs to the platform team, so no word may open all ConfigMaps of the release namespace. */}}
 {{- $home := has .Release.Namespace $whitelist }}
 {{- range $word, $entry := .Values.catalog }}
 {{- $target := $entry.target | default "organization" }}
@@ -53,8 +60,8 @@
 {{- $named := and $rule.resourceNames (not (has "bailiwick-bounds" $rule.resourceNames)) }}
 {{- $reaches := and (has "" $rule.apiGroups) (has "configmaps" $rule.resources) (not $named) }}
 {{- if and $writes $reaches (or (eq $target "release") (and (eq $target "organization") $home (ne (toString $entry.inReleaseNamespace) "false"))) }}
-{{- $advice := ternary "" ", or say inReleaseNamespace: false for the word" (eq $target "release") }}
-{{- fail (printf "catalog.%s.rules.%s: would open the ConfigMap bailiwick-bounds, which limits Bailiwick itself. Name the ConfigMaps that you mean (resourceNames)%s." $word $name $advice) }}
+{{- $advice := ternary "" ", or set inReleaseNamespace: false for the word" (eq $target "release") }}
+{{- fail (printf "catalog.%s.rules.%s: this would open the ConfigMap bailiwick-bounds, which limits Bailiwick itself. List the ConfigMaps that you mean in resourceNames%s." $word $name $advice) }}
 {{- end }}
 {{- end }}
 {{- end }}

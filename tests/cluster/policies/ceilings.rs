@@ -20,7 +20,7 @@ fn nobody_widens_a_ceiling_with_a_label_alone() {
     eve.holds("", WRITES_CLUSTER_ROLES);
     let refused = |name: &str| {
         format!(
-            "ClusterRole {name} says what Bailiwick can grant (label bailiwick.dev/aggregate-to-grantable…): that needs the verb \"override\" on it, which eve"
+            "ClusterRole {name} is part of a ceiling, the most that Bailiwick can grant (label bailiwick.dev/aggregate-to-grantable…): to write it, eve needs the verb \"override\" on it"
         )
     };
     let secrets = "rules: [{apiGroups: [''], resources: [secrets], verbs: [get]}]";

@@ -6,8 +6,8 @@ use crate::support::manifests::{site_binding, users};
 use crate::support::{Question, RELEASE, text};
 
 const CONFIG: &str = "bailiwick-config";
-const REFUSED: &str = "bailiwick-config belongs to the installation of Bailiwick: change data[\"config.yaml\"] only, to at most \
-                       16384 bytes, or have the verb \"override\" on it";
+const REFUSED: &str = "bailiwick-config belongs to the Bailiwick installation: change only data[\"config.yaml\"], to at most \
+                       16384 bytes. For anything else, ";
 
 fn change(patch: &str) -> Vec<String> {
     ["-n", RELEASE, "patch", "configmap", CONFIG, "--type=merge", "-p", patch].map(str::to_owned).to_vec()

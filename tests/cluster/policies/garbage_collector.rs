@@ -101,7 +101,10 @@ fn an_owner_from_before_the_guard_is_no_way_to_delete_what_is_guarded() {
     let cluster = &site.cluster;
     let eve = site.person("eve");
     eve.holds("alpha", TENANT).holds(RELEASE, TENANT);
-    eve.soon_may_not(&["-n", RELEASE, "delete", "configmap", "bailiwick-bounds"], "belongs to the installation");
+    eve.soon_may_not(
+        &["-n", RELEASE, "delete", "configmap", "bailiwick-bounds"],
+        "belongs to the Bailiwick installation",
+    );
 
     // A guarded ServiceAccount: recreated without its label, anybody could use its rights.
     for name in ["leash", "theirs"] {
@@ -165,7 +168,7 @@ fn no_finalizer_keeps_the_garbage_collector_from_taking_access_away() {
     site.cluster.stop_operator();
     let cluster = &site.cluster;
     let zoe = site.person("zoe@example.com");
-    let refused = "a finalizer would keep what this gives when it is deleted: that needs the verb \"override\" on it";
+    let refused = "a finalizer would keep the grants of this object after it is deleted: to add one, zoe@example.com needs the verb \"override\" on it";
     let binding = ["-n", "alpha", "patch", "rolebindings.bailiwick.dev", "managers", "-p"];
     for finalizer in ["orphan", "foregroundDeletion", "example.com/keep"] {
         let patch = format!(r#"{{"metadata":{{"finalizers":["{finalizer}"]}}}}"#);

@@ -12,7 +12,7 @@ fn who(name: &str) -> String {
 }
 
 fn needs_bind(kind: &str, role: &str, name: &str) -> String {
-    format!("handing out {kind} {role} needs the verb \"bind\" on it, which {} does not have", who(name))
+    format!("to assign {kind} {role}, {} needs the verb \"bind\" on it", who(name))
 }
 
 /// An organization with a manager, and the site's people.
@@ -211,7 +211,9 @@ fn writing_the_same_again_is_writing(site: &Site) {
 fn the_members_of_an_organization_get_no_other_role_in_passing(site: &Site) {
     let max = site.person(&who("max"));
     let refused = |role: &str| {
-        format!("spec.memberRole hands out SiteRole {role} to every member: it needs the verb \"bind\" on it, which")
+        format!(
+            "spec.memberRole assigns SiteRole {role} to every member: max@example.com needs the verb \"bind\" on it"
+        )
     };
     let patch = |role: &str| {
         ["patch", "organizations.bailiwick.dev", "beta", "--type=merge", "-p"]
@@ -264,7 +266,7 @@ fn custom_roles(site: &Site) {
     for position in [0, 19] {
         let mut twenty = twenty.clone();
         twenty[position].clone_from(&site_wide);
-        let refused = format!("spec.inherits[{position}]: inheriting wide is handing it out");
+        let refused = format!("spec.inherits[{position}]: to inherit wide, mia@example.com needs the verb");
         mia.may_not_create(&custom_role("alpha", "trial", &inherits(&twenty)), &refused);
         mia.may_not_with(
             &["apply", "--server-side", "--force-conflicts"],
@@ -276,7 +278,7 @@ fn custom_roles(site: &Site) {
     let rule = |names: &str| {
         format!("{{rules: [{{apiGroups: [bailiwick.dev], resources: [siteroles]{names}, verbs: [bind]}}]}}")
     };
-    let refused = "needs \"bind\" on every SiteRole, which mia@example.com does not have";
+    let refused = "mia@example.com needs \"bind\" on every SiteRole";
     mia.may_not_create(&custom_role("alpha", "trial", &rule("")), refused);
     mia.may_not_create(&custom_role("alpha", "trial", &rule(", resourceNames: [organization-member, wide]")), refused);
     mia.creates(&custom_role("alpha", "inviter", &rule(", resourceNames: [organization-member]")));
@@ -294,7 +296,9 @@ fn custom_roles(site: &Site) {
     );
     pat.creates(&custom_role("alpha", "theirs", READS));
     let refused = |name: &str| {
-        format!("writing CustomRole {name} is handing it out: it needs the verb \"bind\" on it, which pat@example.com")
+        format!(
+            "writing CustomRole {name} changes what its holders may do: pat@example.com needs the verb \"bind\" on it"
+        )
     };
     pat.may_not_create(&custom_role("alpha", "other", READS), &refused("other"));
     pat.may_not_create(
@@ -321,7 +325,7 @@ fn custom_roles(site: &Site) {
     );
     pat.may_not_create(
         &custom_role("alpha", "theirs", &rule(", resourceNames: [organization-member]")),
-        "a rule with \"bind\" on SiteRole organization-member needs \"bind\" on it",
+        "to write a rule with \"bind\" on SiteRole organization-member, pat@example.com needs \"bind\" on it",
     );
     pat.does(&["-n", "alpha", "label", "customroles.bailiwick.dev", "lead", "a=b"]);
 }
@@ -348,14 +352,16 @@ fn site_roles(site: &Site) {
         let mut names = names.clone();
         names[position] = "owner".into();
         let wider = role("theirs", &names);
-        let refused = format!("spec.inherits[{position}]: inheriting owner is handing it out");
-        // (An apply would merge it with the existing list.)
+        let refused = format!("spec.inherits[{position}]: to inherit owner, pat@example.com needs the verb");
+        // (Applied, it would be merged with what is there.)
         let patch = format!(r#"[{{"op":"replace","path":"/spec/inherits/{position}","value":"owner"}}]"#);
         pat.may_not(&["patch", "siteroles.bailiwick.dev", "theirs", "--type=json", "-p", &patch], &refused);
         pat.may_not_with(&["replace"], &wider, &refused);
     }
     let refused = |name: &str| {
-        format!("writing SiteRole {name} is handing it out: it needs the verb \"bind\" on it, which pat@example.com")
+        format!(
+            "writing SiteRole {name} changes what its holders may do: pat@example.com needs the verb \"bind\" on it"
+        )
     };
     pat.may_not_create(&role("other", &[]), &refused("other"));
     pat.may_not_create(&role("x", &[]).replace("name: x", "generateName: theirs-"), "writing SiteRole theirs-");
@@ -374,11 +380,11 @@ fn site_roles(site: &Site) {
     let binds = "[{apiGroups: [bailiwick.dev], resources: [siteroles], resourceNames: [owner], verbs: [bind]}]";
     for field in ["rules", "clusterRules"] {
         let up = site_role("theirs", &format!("{{assignableTo: [Site], {field}: {binds}}}"));
-        pat.may_not_create(&up, "needs \"bind\" on every SiteRole, which pat@example.com");
+        pat.may_not_create(&up, "pat@example.com needs \"bind\" on every SiteRole");
         pat.creates(&role("theirs", &[]));
-        pat.may_not_with(&["replace"], &up, "needs \"bind\" on every SiteRole, which pat@example.com");
+        pat.may_not_with(&["replace"], &up, "pat@example.com needs \"bind\" on every SiteRole");
         let apply = ["apply", "--server-side", "--force-conflicts"];
-        pat.may_not_with(&apply, &up, "needs \"bind\" on every SiteRole, which pat@example.com");
+        pat.may_not_with(&apply, &up, "pat@example.com needs \"bind\" on every SiteRole");
         sid.does_with(&["replace"], &up);
         let named = r#"{"spec":{"displayName":"Theirs"}}"#;
         pat.does(&["patch", "siteroles.bailiwick.dev", "theirs", "--type=merge", "-p", named]);
@@ -401,7 +407,7 @@ fn who_is_in_a_group_that_holds_a_privileged_role_is_for_who_may_bind_it() {
     });
     cluster.settle();
     let (uma, mia, otto) = (site.person(&who("uma")), site.person(&who("mia")), site.person(&who("otto")));
-    let refused = "Group crew holds privileged roles: changing who is in it needs the verb \"bind\" on it, which uma@example.com does not have in namespace alpha";
+    let refused = "Group crew holds privileged roles: to change or delete it, uma@example.com needs the verb \"bind\" on it in namespace alpha";
     let change = |name: &'static str, patch: &'static str| {
         ["-n", "alpha", "patch", "groups.bailiwick.dev", name, "--type=merge", "-p", patch]
     };

@@ -13,8 +13,7 @@ const NATIVE_ADMIN: &str = r#"[
    verbs: [get, list, create, update, patch, delete, deletecollection, bind, escalate]},
   {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions, customresourcedefinitions/status],
    verbs: [get, update, patch, delete]}]"#;
-const OPERATORS_ONLY: &str =
-    "only the operator of Bailiwick makes RBAC objects that are named bailiwick:… or have the label";
+const OPERATORS_ONLY: &str = "only the Bailiwick operator creates RBAC objects named bailiwick:… or labeled";
 const DELETER: &str = "{permissions: [{resource: templates, actions: [delete]}]}";
 const ROLE: &str = "role.rbac.authorization.k8s.io";
 const BINDING: &str = "rolebinding.rbac.authorization.k8s.io";
@@ -53,8 +52,8 @@ fn native_objects_keep_what_they_say(site: &Site) {
             .to_owned()
     };
     let (role, bound) = (named("Role", "deleter"), named("RoleBinding", "deleters"));
-    eve.soon_may_not(&["-n", "alpha", "delete", BINDING, &bound], &format!("{bound} follows from "));
-    let refused = |name: &str| format!("{name} follows from ");
+    eve.soon_may_not(&["-n", "alpha", "delete", BINDING, &bound], &format!("{bound} is generated from "));
+    let refused = |name: &str| format!("{name} is generated from ");
     let add = r#"[{"op":"add","path":"/subjects/-","value":{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"eve"}}]"#;
     eve.may_not(&["-n", "alpha", "patch", BINDING, &bound, "--type=json", "-p", add], &refused(&bound));
     // Not the label first and the rest later, and not with another verb.
@@ -74,7 +73,10 @@ fn native_objects_keep_what_they_say(site: &Site) {
     eve.may_not(&["delete", "--raw", "/apis/rbac.authorization.k8s.io/v1/namespaces/alpha/roles"], "bailiwick:");
     for kind in ["clusterroles", "clusterrolebindings"] {
         let ours = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dbailiwick";
-        eve.may_not(&["delete", "--raw", &format!("/apis/rbac.authorization.k8s.io/v1/{kind}?{ours}")], "follows from");
+        eve.may_not(
+            &["delete", "--raw", &format!("/apis/rbac.authorization.k8s.io/v1/{kind}?{ours}")],
+            "is generated from",
+        );
     }
     assert_eq!(cluster.native().len(), native.len());
 
@@ -82,7 +84,7 @@ fn native_objects_keep_what_they_say(site: &Site) {
     eve.does(&["-n", "alpha", "create", "role", "own", "--verb=get", "--resource=pods"]);
     eve.does(&["-n", "alpha", "annotate", ROLE, "own", "a=b"]);
     let label = ["-n", "alpha", "label", ROLE, "own", "app.kubernetes.io/managed-by=bailiwick"];
-    eve.may_not(&label, "own follows from an object of Bailiwick");
+    eve.may_not(&label, "own is generated from a Bailiwick object");
     let forged = empty
         .replace(&role, "forged")
         .replace("namespace: alpha", "namespace: alpha, labels: {app.kubernetes.io/managed-by: bailiwick}");
@@ -125,7 +127,7 @@ fn what_the_chart_installs_is_changed_through_the_chart_only() {
     eve.holds("", NATIVE_ADMIN);
     eve.soon_may_not(
         &["-n", RELEASE, "delete", "configmap", "bailiwick-bounds"],
-        "bailiwick-bounds belongs to the installation of Bailiwick: change it through the values of its chart, or have the verb \"override\" on it",
+        "bailiwick-bounds belongs to the Bailiwick installation: change it through the values of the chart. To change it directly, eve needs the verb \"override\" on it",
     );
     every_object_of_the_chart_is_kept(&eve);
     nobody_imitates_it(&eve);
@@ -136,8 +138,8 @@ fn what_the_chart_installs_is_changed_through_the_chart_only() {
         r#"[{apiGroups: [apps], resources: [deployments], resourceNames: [bailiwick], verbs: [override]}]"#,
     );
     eve.does(&["-n", RELEASE, "annotate", "deployment", "bailiwick", "a=b"]);
-    eve.may_not(&["-n", RELEASE, "delete", "configmap", "bailiwick-bounds"], "belongs to the installation");
-    // Helm, as a user with all rights.
+    eve.may_not(&["-n", RELEASE, "delete", "configmap", "bailiwick-bounds"], "belongs to the Bailiwick installation");
+    // Helm, by who has everything.
     let output =
         cluster.helm_upgrade("{namespaceWhitelist: [alpha, beta], replicas: 1, defaultOrganization: {create: false}}");
     assert!(output.status.success(), "{}", text(&output));
@@ -162,17 +164,17 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
             vec!["label", kind, name, "app.kubernetes.io/part-of=x", "--overwrite"],
             vec!["annotate", kind, name, "a=b"],
         ] {
-            eve.may_not(&[&place[..], &words].concat(), &format!("{name} belongs to the installation of Bailiwick"));
+            eve.may_not(&[&place[..], &words].concat(), &format!("{name} belongs to the Bailiwick installation"));
         }
     }
     // If two policies refuse, either may answer.
     let all = |kind: &str| format!("/api/v1/namespaces/{RELEASE}/{kind}");
     eve.may_not(&["delete", "--raw", &all("serviceaccounts")], "bailiwick");
     let ours = "?labelSelector=app.kubernetes.io%2Fpart-of%3Dbailiwick";
-    eve.may_not(&["delete", "--raw", &(all("configmaps") + ours)], "belongs to the installation");
+    eve.may_not(&["delete", "--raw", &(all("configmaps") + ours)], "belongs to the Bailiwick installation");
     eve.may_not(
         &["-n", RELEASE, "scale", "deployment", "bailiwick", "--replicas=0"],
-        "bailiwick belongs to the operator of Bailiwick: eve needs",
+        "bailiwick belongs to the Bailiwick operator: eve needs",
     );
     // The metadata, through a subresource.
     let owned = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"gone","uid":"u"}]}}"#;
@@ -184,31 +186,31 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
     ] {
         let (place, kind, name) = at_home("poddisruptionbudget", "bailiwick");
         let patch = ["patch", kind, name, "--subresource=status", "--type=merge", "-p", metadata];
-        eve.may_not(&[&place[..], &patch].concat(), &format!("{name} belongs to the installation"));
+        eve.may_not(&[&place[..], &patch].concat(), &format!("{name} belongs to the Bailiwick installation"));
     }
     let deployment = ["patch", "deployment", "bailiwick", "--subresource=status", "--type=merge", "-p", owned];
-    eve.may_not(&[&at_home("", "").0[..], &deployment].concat(), "bailiwick belongs to the installation");
+    eve.may_not(&[&at_home("", "").0[..], &deployment].concat(), "bailiwick belongs to the Bailiwick installation");
     let release = ["patch", "namespace", RELEASE, "--subresource=status", "--type=merge", "-p", owned];
-    eve.may_not(&release, "bailiwick-system belongs to the operator");
-    // Without its finalizer a namespace would be gone before its contents.
+    eve.may_not(&release, "bailiwick-system belongs to the Bailiwick operator");
+    // Without its finalizer a namespace is gone before what is in it.
     let mut namespace = eve.site.cluster.get(&["namespace", RELEASE]);
     namespace["spec"]["finalizers"] = serde_json::json!([]);
     let path = format!("/api/v1/namespaces/{RELEASE}/finalize");
-    let refused = format!("{RELEASE} belongs to the operator of Bailiwick");
+    let refused = format!("{RELEASE} belongs to the Bailiwick operator");
     eve.may_not_with(&["replace", "--raw", &path], &namespace.to_string(), &refused);
     // The status of a definition controls whether its kind is served at all.
     for patch in
         [r#"{"status":{"acceptedNames":{"kind":"User","plural":"others"}}}"#, r#"{"status":{"conditions":[]}}"#]
     {
         let words = ["patch", "crd", "users.bailiwick.dev", "--subresource=status", "--type=merge", "-p", patch];
-        eve.may_not(&words, "users.bailiwick.dev belongs to the installation of Bailiwick");
+        eve.may_not(&words, "users.bailiwick.dev belongs to the Bailiwick installation");
     }
     // Controllers write statuses.
     let status = ["patch", "deployment", "bailiwick", "--subresource=status", "--type=merge", "-p"];
     eve.does(&[&at_home("", "").0[..], &status, &[r#"{"status":{"replicas":0}}"#]].concat());
     // A rollback applies the state that Helm stored.
     let memory = "sh.helm.release.v1.bailiwick.v1";
-    let helms = format!("{memory} belongs to the operator of Bailiwick");
+    let helms = format!("{memory} belongs to the Bailiwick operator");
     eve.may_not(
         &["-n", RELEASE, "patch", "secret", memory, "--type=merge", "-p", r#"{"data":{"release":"eA=="}}"#],
         &helms,
@@ -217,7 +219,7 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
     eve.may_not(&["delete", "--raw", &all("secrets")], &helms);
     eve.may_not(
         &["-n", RELEASE, "create", "secret", "generic", "sh.helm.release.v1.bailiwick.v9"],
-        "belongs to the operator of Bailiwick",
+        "belongs to the Bailiwick operator",
     );
     eve.does(&["-n", RELEASE, "create", "secret", "generic", "sh.helm.release.v1.theirs.v1"]);
     // Other objects beside it work as before.
@@ -232,7 +234,7 @@ fn every_object_of_the_chart_is_kept(eve: &Person) {
 /// adopt one with its selector's labels.
 fn nobody_imitates_it(eve: &Person) {
     let label = "labels: {app.kubernetes.io/part-of: bailiwick}, ";
-    let posing = "the label app.kubernetes.io/part-of: bailiwick is for the installation of Bailiwick";
+    let posing = "the label app.kubernetes.io/part-of: bailiwick is reserved for the Bailiwick installation";
     let config =
         |name: &str| format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{{label}{name}, namespace: alpha}}}}");
     eve.may_not_create(&config("name: x"), posing);
@@ -240,14 +242,14 @@ fn nobody_imitates_it(eve: &Person) {
     eve.creates(&config("name: x").replace(label, ""));
     eve.may_not(
         &["-n", "alpha", "label", "configmap", "x", "app.kubernetes.io/part-of=bailiwick"],
-        "x belongs to the installation",
+        "x belongs to the Bailiwick installation",
     );
     let selected = "labels: {app.kubernetes.io/name: bailiwick, app.kubernetes.io/instance: bailiwick, pod-template-hash: x}, name: ";
     let stray = pod(RELEASE, "stray", "serviceAccountName: default");
-    eve.may_not_create(&stray.replacen("name: ", selected, 1), "stray belongs to the operator of Bailiwick");
+    eve.may_not_create(&stray.replacen("name: ", selected, 1), "stray belongs to the Bailiwick operator");
     eve.may_not_create(
         &stray.replacen("name: ", selected, 1).replace("name: stray", "generateName: stray-"),
-        "belongs to the operator of Bailiwick",
+        "belongs to the Bailiwick operator",
     );
     eve.creates(&stray);
     eve.may_not(
@@ -260,7 +262,7 @@ fn nobody_imitates_it(eve: &Person) {
             "app.kubernetes.io/name=bailiwick",
             "app.kubernetes.io/instance=bailiwick",
         ],
-        "stray belongs to the operator of Bailiwick",
+        "stray belongs to the Bailiwick operator",
     );
     eve.creates(&stray.replacen("name: ", selected, 1).replace(RELEASE, "alpha"));
     nobody_has_a_controller_imitate_it(eve);
@@ -268,7 +270,7 @@ fn nobody_imitates_it(eve: &Person) {
     let memory = format!(
         "{{apiVersion: v1, kind: Secret, metadata: {{name: theirs, namespace: {RELEASE}, labels: {{owner: helm, name: bailiwick}}}}}}"
     );
-    eve.may_not_create(&memory, "theirs belongs to the operator of Bailiwick");
+    eve.may_not_create(&memory, "theirs belongs to the Bailiwick operator");
     eve.creates(&memory.replace("name: bailiwick", "name: theirs"));
 }
 
@@ -300,7 +302,7 @@ fn nobody_has_a_controller_imitate_it(eve: &Person) {
         ("batch/v1", "CronJob"),
         ("v1", "PodTemplate"),
     ] {
-        let refusal = format!("stray-{} belongs to the operator of Bailiwick", kind.to_lowercase());
+        let refusal = format!("stray-{} belongs to the Bailiwick operator", kind.to_lowercase());
         let imitating =
             workload(version, kind, "app.kubernetes.io/name: bailiwick, app.kubernetes.io/instance: bailiwick");
         eve.may_not_create(&imitating, &refusal);
@@ -340,16 +342,16 @@ fn a_namespace_is_its_teams_but_for_the_release_namespace(site: &Site) {
     // Kubernetes lets an administrator of a namespace change the Namespace itself, except for the operator's.
     let nat = site.person("nat");
     site.cluster.run(&["-n", RELEASE, "create", "rolebinding", "nat", "--clusterrole=cluster-admin", "--user=nat"]);
-    nat.may_not(&["delete", "namespace", RELEASE], "bailiwick-system belongs to the operator of Bailiwick: nat needs");
+    nat.may_not(&["delete", "namespace", RELEASE], "bailiwick-system belongs to the Bailiwick operator: nat needs");
     let owned = r#"{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"gone","uid":"u"}]}}"#;
     nat.may_not(
         &["patch", "namespace", RELEASE, "--type=merge", "-p", owned],
-        "bailiwick-system belongs to the operator of Bailiwick: nat needs",
+        "bailiwick-system belongs to the Bailiwick operator: nat needs",
     );
     nat.does(&["label", "namespace", RELEASE, "a=b"]);
     // As before, one with the chart's label is guarded as a whole.
     site.cluster.run(&["label", "namespace", RELEASE, "app.kubernetes.io/part-of=bailiwick"]);
-    nat.may_not(&["label", "namespace", RELEASE, "a=c", "--overwrite"], "belongs to the installation of Bailiwick");
+    nat.may_not(&["label", "namespace", RELEASE, "a=c", "--overwrite"], "belongs to the Bailiwick installation");
 }
 
 #[test]
@@ -360,14 +362,14 @@ fn the_operators_pods_and_its_lease_are_left_alone() {
     eve.holds("", NATIVE_ADMIN);
     eve.soon_may_not(
         &["-n", RELEASE, "scale", "deployment", "bailiwick", "--replicas=0"],
-        "bailiwick belongs to the operator",
+        "bailiwick belongs to the Bailiwick operator",
     );
     let labelled = "labels: {app.kubernetes.io/part-of: bailiwick}, name: ";
     cluster.apply(&pod(RELEASE, "bailiwick-1", "serviceAccountName: default").replacen("name: ", labelled, 1));
     cluster.apply(&pod(RELEASE, "other", "serviceAccountName: default"));
     cluster.apply(&pod("alpha", "bailiwick-1", "serviceAccountName: default"));
     for subresource in ["exec?command=ls&container=c", "attach?container=c", "portforward", "proxy"] {
-        let refusal = "bailiwick-1 belongs to the operator of Bailiwick: eve needs the verb \"override\" on it";
+        let refusal = "bailiwick-1 belongs to the Bailiwick operator: eve needs the verb \"override\" on it";
         super::refused(eve.connects(RELEASE, "bailiwick-1", subresource), refusal, subresource);
         for (namespace, pod) in [(RELEASE, "other"), ("alpha", "bailiwick-1")] {
             let answer = eve.connects(namespace, pod, subresource).unwrap_err();
@@ -375,11 +377,11 @@ fn the_operators_pods_and_its_lease_are_left_alone() {
         }
     }
     let proxied = eve.tries(&["get", "--raw", &format!("/api/v1/namespaces/{RELEASE}/pods/bailiwick-1/proxy/metrics")]);
-    super::refused(proxied, "bailiwick-1 belongs to the operator", "proxy");
+    super::refused(proxied, "bailiwick-1 belongs to the Bailiwick operator", "proxy");
     for words in
         [vec!["delete", "pod", "bailiwick-1"], vec!["label", "pod", "bailiwick-1", "app.kubernetes.io/part-of-"]]
     {
-        eve.may_not(&[vec!["-n", RELEASE], words].concat(), "bailiwick-1 belongs to the installation");
+        eve.may_not(&[vec!["-n", RELEASE], words].concat(), "bailiwick-1 belongs to the Bailiwick installation");
     }
     let debug = r#"{"spec":{"ephemeralContainers":[{"name":"d","image":"example"}]}}"#;
     let strip = r#"{"metadata":{"labels":{"app.kubernetes.io/part-of":null}}}"#;
@@ -396,18 +398,18 @@ fn the_operators_pods_and_its_lease_are_left_alone() {
             "-p",
             patch,
         ];
-        eve.may_not(&words, "bailiwick-1 belongs to the installation");
+        eve.may_not(&words, "bailiwick-1 belongs to the Bailiwick installation");
     }
     eve.does(&["-n", RELEASE, "delete", "pod", "other", "--force"]);
 
     // The Lease, which the operator writes itself, without labels.
     let lease = "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: bailiwick, namespace: bailiwick-system}, spec: {holderIdentity: eve}}";
-    eve.may_not_create(lease, "bailiwick belongs to the operator of Bailiwick");
+    eve.may_not_create(lease, "bailiwick belongs to the Bailiwick operator");
     cluster.apply(lease);
     let all = format!("/apis/coordination.k8s.io/v1/namespaces/{RELEASE}/leases");
-    eve.may_not(&["delete", "--raw", &all], "bailiwick belongs to the operator");
+    eve.may_not(&["delete", "--raw", &all], "bailiwick belongs to the Bailiwick operator");
     for words in [vec!["delete", "lease", "bailiwick"], vec!["annotate", "lease", "bailiwick", "a=b"]] {
-        eve.may_not(&[vec!["-n", RELEASE], words].concat(), "bailiwick belongs to the operator");
+        eve.may_not(&[vec!["-n", RELEASE], words].concat(), "bailiwick belongs to the Bailiwick operator");
     }
     eve.creates(&lease.replace("name: bailiwick,", "name: theirs,"));
     eve.does(&["-n", RELEASE, "delete", "lease", "theirs"]);
@@ -424,7 +426,7 @@ fn the_managers_of_the_default_organization_work_beside_the_operator_and_not_on_
     let ada = site.person(username);
     let at_home = |words: &[&'static str]| [&["-n", RELEASE][..], words].concat();
     for words in [&["delete", "deployment", "bailiwick"][..], &["delete", "deployments", "--all"]] {
-        ada.may_not(&at_home(words), "bailiwick belongs to the installation of Bailiwick");
+        ada.may_not(&at_home(words), "bailiwick belongs to the Bailiwick installation");
     }
     // Two policies refuse these, and either may answer.
     for words in [
@@ -442,7 +444,7 @@ fn the_managers_of_the_default_organization_work_beside_the_operator_and_not_on_
     ada.holds(RELEASE, "[{apiGroups: [''], resources: [pods/exec], verbs: [get, create]}]");
     super::refused(
         ada.connects(RELEASE, "bailiwick-1", "exec?command=ls"),
-        "bailiwick-1 belongs to the operator",
+        "bailiwick-1 belongs to the Bailiwick operator",
         "exec",
     );
     // Their own work continues.

@@ -9,7 +9,7 @@ const EDITOR: &str = "[{apiGroups: [''], resources: [namespaces, namespaces/stat
 
 fn refusal(namespace: &str) -> String {
     format!(
-        "which organization holds namespace {namespace} is on record: changing that needs the verb \"override\" on the namespace, which eve does not have"
+        "to change the record of which organization holds namespace {namespace}, eve needs the verb \"override\" on the namespace"
     )
 }
 
@@ -91,5 +91,5 @@ fn the_record_of_a_claim_is_the_operators() {
     eve.may_not(&["label", "namespace", "beta", "bailiwick.dev/organization-"], "beta");
     root.does(&["label", "namespace", "beta", "bailiwick.dev/organization-"]);
     cluster.await_reason(&["organizations.bailiwick.dev", "heir"], "NamespaceAssigned", "Assigned");
-    root.may_not(&["label", "namespace", RELEASE, "bailiwick.dev/organization=x"], "which root does not have");
+    root.may_not(&["label", "namespace", RELEASE, "bailiwick.dev/organization=x"], "root needs the verb \"override\"");
 }

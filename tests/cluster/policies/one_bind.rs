@@ -47,8 +47,8 @@ fn who_may_hand_out_one_role_takes_no_other_role_away() {
 
     // Otherwise a status write could conflict with the object's replacement.
     cluster.settle();
-    let refused = "exchanging SiteRole organization-manager for another role takes it away: that needs the verb \"bind\" on it, which ned \
-                   does not have in namespace alpha";
+    let refused = "replacing SiteRole organization-manager with another role revokes it: ned needs the verb \"bind\" on it in namespace \
+                   alpha";
     let own = r#"{"spec":{"roleRef":{"kind":"CustomRole","name":"own"}}}"#;
     let kind = "rolebindings.bailiwick.dev";
     ned.soon_may_not(&patch(kind, "managers", own), refused);
@@ -57,12 +57,12 @@ fn who_may_hand_out_one_role_takes_no_other_role_away() {
     ned.may_not_with(&APPLY, &exchanged, refused);
     ned.may_not_with(&["replace"], &binding("alpha", "managers", "CustomRole/own", &[]), refused);
     let auditor = r#"{"spec":{"roleRef":{"kind":"SiteRole","name":"auditor"}}}"#;
-    let owners = "exchanging SiteRole owner for another role takes it away: that needs the verb \"bind\" on it, which ned does not have";
+    let owners = "replacing SiteRole owner with another role revokes it: ned needs the verb \"bind\" on it";
     ned.may_not(&patch("siterolebindings.bailiwick.dev", "owners", auditor), owners);
     // They decide about roles that they may assign. The kind is part of the role.
     ned.creates(&binding("alpha", "own", "CustomRole/own", &["zoe"]));
     let named_alike = r#"{"spec":{"roleRef":{"kind":"SiteRole","name":"own"}}}"#;
-    ned.may_not(&patch(kind, "own", named_alike), "handing out SiteRole own");
+    ned.may_not(&patch(kind, "own", named_alike), "to assign SiteRole own, ned");
     ned.holds("alpha", &bind("customroles", "other"));
     ned.does(&patch(kind, "own", r#"{"spec":{"roleRef":{"kind":"CustomRole","name":"other"}}}"#));
 
@@ -75,7 +75,7 @@ fn who_may_hand_out_one_role_takes_no_other_role_away() {
         ("organizations.bailiwick.dev", "beta"),
     ] {
         let refused = format!(
-            "an owner of {name} that is gone has it deleted: naming owners needs the verb \"delete\" on it, which ned"
+            "an owner reference can get {name} deleted by garbage collection: to change its owners, ned needs the verb \"delete\" on it"
         );
         ned.may_not(&patch(kind, name, owner), &refused);
     }
@@ -92,7 +92,7 @@ fn who_may_hand_out_one_role_takes_no_other_role_away() {
         let patch = format!("{{\"spec\":{{\"memberRole\":{role}}}}}");
         ned.may_not(
             &["patch", "organizations.bailiwick.dev", "beta", "--type=merge", "-p", &patch],
-            "spec.memberRole takes SiteRole wide from every member: it needs the verb \"bind\" on it, which ned",
+            "changing spec.memberRole revokes SiteRole wide from every member: ned needs the verb \"bind\" on it",
         );
     }
     ned.holds("", &bind("siteroles", "wide"));
@@ -130,10 +130,9 @@ fn theirs(rules: &[String]) -> String {
 fn in_an_organization(site: &Site) {
     let pat = site.person("pat");
     pat.holds("alpha", &writes("customroles")).holds("alpha", &bind("customroles", "theirs"));
-    let every = |kind: &str| format!("needs \"bind\" on every {kind}, which pat does not have");
-    let one = |kind: &str, name: &str| {
-        format!("a rule with \"bind\" on {kind} {name} needs \"bind\" on it, which pat does not have")
-    };
+    let every = |kind: &str| format!("pat needs \"bind\" on every {kind}");
+    let one =
+        |kind: &str, name: &str| format!("to write a rule with \"bind\" on {kind} {name}, pat needs \"bind\" on it");
     pat.soon_may_not_create(&theirs(&[rule("groups", "", "bind")]), &every("Group"));
     pat.creates(&theirs(&[rule("groups", "", "get")]));
     site.cluster.settle();
@@ -149,7 +148,7 @@ fn in_an_organization(site: &Site) {
             );
         }
         pat.may_not_with(write, &theirs(&[rule("siteroles", "", "bind")]), &every("SiteRole"));
-        let elsewhere = "a rule with \"bind\" on anything but siteroles, customroles and groups of bailiwick.dev needs \"bind\" on everything";
+        let elsewhere = "a rule with \"bind\" on anything but siteroles, customroles and groups of bailiwick.dev, pat needs \"bind\" on everything";
         pat.may_not_with(write, &theirs(&[rule("rolebindings", "", "bind")]), elsewhere);
         let native = rule("roles", "", "bind").replace("bailiwick.dev", "rbac.authorization.k8s.io");
         pat.may_not_with(write, &theirs(&[native]), elsewhere);
@@ -190,12 +189,12 @@ fn at_the_site(site: &Site) {
     for field in ["rules", "clusterRules"] {
         // Rights in one organization do not apply at the site.
         for (resource, kind) in [("groups", "Group"), ("customroles", "CustomRole")] {
-            let refused = format!("needs \"bind\" on every {kind}, which pat does not have");
+            let refused = format!("pat needs \"bind\" on every {kind}");
             pat.may_not_with(&APPLY, &role(field, &[rule(resource, "", "bind")]), &refused);
-            let refused = format!("a rule with \"bind\" on {kind} crew needs \"bind\" on it, which pat does not have");
+            let refused = format!("to write a rule with \"bind\" on {kind} crew, pat needs \"bind\" on it");
             pat.may_not_with(&APPLY, &role(field, &[rule(resource, "crew", "bind")]), &refused);
         }
-        let refused = "a rule with \"suspend\" needs \"suspend\" on every User, which pat does not have";
+        let refused = "to write a rule with \"suspend\", pat needs \"suspend\" on every User";
         pat.may_not_with(&APPLY, &role(field, &[rule("users", "zoe", "suspend")]), refused);
     }
     // Rights that another user wrote into it are not theirs.
@@ -204,7 +203,7 @@ fn at_the_site(site: &Site) {
     site.cluster.run(&["patch", "siteroles.bailiwick.dev", "theirs", "--type=merge", "-p", &patch]);
     let named = r#"{"spec":{"displayName":"Theirs"}}"#;
     pat.does(&["patch", "siteroles.bailiwick.dev", "theirs", "--type=merge", "-p", named]);
-    pat.may_not_with(&APPLY, &role("rules", &given), "which pat does not have");
+    pat.may_not_with(&APPLY, &role("rules", &given), "pat needs ");
     pat.holds("", &bind("groups", ""))
         .holds("", "[{apiGroups: [bailiwick.dev], resources: [users], verbs: [suspend]}]");
     pat.does_with(&APPLY, &role("rules", &given));

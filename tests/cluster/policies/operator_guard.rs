@@ -38,8 +38,9 @@ impl Own {
 }
 
 const ADA: &str = "{apiGroup: rbac.authorization.k8s.io, kind: User, name: ada}";
-const OWN_ONLY: &str = "the operator of Bailiwick changes and deletes RBAC objects of its own only";
-const LABELLED: &str = "what the operator of Bailiwick writes is named bailiwick:…, labelled, and owned by one of";
+const OWN_ONLY: &str = "the Bailiwick operator changes and deletes only its own RBAC objects";
+const LABELLED: &str =
+    "every RBAC object of the Bailiwick operator is named bailiwick:…, has its label and is owned by";
 
 #[test]
 fn the_operator_writes_its_own_work_and_nothing_else_whatever_it_could() {
@@ -51,7 +52,7 @@ fn the_operator_writes_its_own_work_and_nothing_else_whatever_it_could() {
     let own = Own { uid: alpha["metadata"]["uid"].as_str().unwrap().to_owned() };
     operator.soon_may_not(
         &["-n", "alpha", "create", "configmap", "trial"],
-        "the operator of Bailiwick never writes /configmaps (CREATE)",
+        "the Bailiwick operator never writes /configmaps (CREATE)",
     );
     it_writes_rbac_that_is_its_own_only(&operator, &own);
     it_gives_no_right_that_is_every_right(&operator, &own);
@@ -120,7 +121,7 @@ const LABELLED_OR_ANNOTATED: [&str; 2] =
     [r#"{"metadata":{"labels":{"a":"b"}}}"#, r#"{"metadata":{"annotations":{"a":"b"}}}"#];
 
 fn it_puts_no_finalizer_on_its_rbac(operator: &Person, own: &Own) {
-    let refused = "the operator of Bailiwick puts no finalizer on RBAC objects";
+    let refused = "the Bailiwick operator never changes the finalizers of RBAC objects";
     let role = ["-n", "alpha", "patch", "role.rbac.authorization.k8s.io", "bailiwick:trial", "--type=merge", "-p"];
     operator.may_not(&[&role[..], &[FINALIZER]].concat(), refused);
     let more = own.role("").replace("trial'", "more'");
@@ -144,12 +145,12 @@ fn it_gives_no_right_that_is_every_right(operator: &Person, own: &Own) {
         // Hidden behind a harmless one.
         r#"{apiGroups: [apps], resources: [deployments], verbs: [get]}, {apiGroups: [""], resources: [users], verbs: [impersonate]}"#,
     ] {
-        operator.may_not_create(&own.role(rule), "writes no wildcard, escalate or impersonate");
+        operator.may_not_create(&own.role(rule), "never grants wildcards, escalate or impersonate");
     }
     let cluster_role = |rule: &str| own.object("ClusterRole", "", "bailiwick:trial", &format!("rules: [{rule}]"));
     for path in ["*", "/*"] {
         let rule = format!("{{nonResourceURLs: ['{path}'], verbs: [get]}}");
-        operator.may_not_create(&cluster_role(&rule), "writes no wildcard, escalate or impersonate");
+        operator.may_not_create(&cluster_role(&rule), "never grants wildcards, escalate or impersonate");
     }
     operator.creates(&cluster_role("{nonResourceURLs: [/metrics], verbs: [get]}"));
     operator.does(&["delete", "clusterrole", "bailiwick:trial"]);
@@ -160,7 +161,7 @@ fn it_gives_no_right_that_is_every_right(operator: &Person, own: &Own) {
         "{apiGroups: [apps, rbac.authorization.k8s.io], resources: [rolebindings], verbs: [get, patch]}",
         "{apiGroups: [rbac.authorization.k8s.io], resources: [clusterroles], verbs: [deletecollection]}",
     ] {
-        operator.may_not_create(&own.role(rule), "gives nobody a right to write native RBAC");
+        operator.may_not_create(&own.role(rule), "never grants the right to write native RBAC");
     }
     // Rights for its own work.
     for rule in [
@@ -172,7 +173,7 @@ fn it_gives_no_right_that_is_every_right(operator: &Person, own: &Own) {
         r#"{apiGroups: [""], resources: [configmaps], resourceNames: [bailiwick-decisions], verbs: [get, update]}"#,
         "{apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [other, bailiwick], verbs: [patch]}",
     ] {
-        operator.may_not_create(&own.role(rule), "gives nobody a right to write statuses of its kinds, Namespaces");
+        operator.may_not_create(&own.role(rule), "never grants the right to write statuses of its kinds, Namespaces");
     }
     operator.creates(&own.role(
         "{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: [get, list, watch]}, \
@@ -186,21 +187,21 @@ fn it_gives_no_right_that_is_every_right(operator: &Person, own: &Own) {
         r#"[{"op":"add","path":"/rules/-","value":{"apiGroups":[""],"resources":["users"],"verbs":["impersonate"]}}]"#;
     operator.may_not(
         &["-n", "alpha", "patch", "role.rbac.authorization.k8s.io", "bailiwick:trial", "--type=json", "-p", widen],
-        "writes no wildcard, escalate or impersonate",
+        "never grants wildcards, escalate or impersonate",
     );
     operator.does(&["-n", "alpha", "delete", "role.rbac.authorization.k8s.io", "bailiwick:trial"]);
     // Rules that come through another role, or from others.
     let selector = "aggregationRule: {clusterRoleSelectors: [{matchLabels: {a: b}}]}";
     let collecting = own.object("ClusterRole", "", "bailiwick:trial", selector);
-    operator.may_not_create(&collecting, "the operator of Bailiwick aggregates no roles");
+    operator.may_not_create(&collecting, "the Bailiwick operator never aggregates roles");
     for label in ["rbac.authorization.k8s.io/aggregate-to-view", "bailiwick.dev/aggregate-to-grantable"] {
         let lent = cluster_role("").replace("labels: {", &format!("labels: {{{label}: 'true', "));
-        operator.may_not_create(&lent, "the operator of Bailiwick aggregates no roles");
+        operator.may_not_create(&lent, "the Bailiwick operator never aggregates roles");
     }
 }
 
 fn it_gives_nothing_to_the_system_and_binds_no_foreign_role(operator: &Person, own: &Own) {
-    let refused = "the operator of Bailiwick gives nothing to system: users and groups";
+    let refused = "the Bailiwick operator never grants anything to system: users and groups";
     for (kind, name) in [
         ("User", "system:anonymous"),
         ("User", "system:serviceaccount:kube-system:default"),
@@ -211,7 +212,7 @@ fn it_gives_nothing_to_the_system_and_binds_no_foreign_role(operator: &Person, o
         operator.may_not_create(&own.binding("Role", "bailiwick:trial", &subject), refused);
     }
     for (kind, role) in [("ClusterRole", "cluster-admin"), ("ClusterRole", "bailiwick-grantable"), ("Role", "theirs")] {
-        operator.may_not_create(&own.binding(kind, role, ADA), "the operator of Bailiwick binds roles of its own only");
+        operator.may_not_create(&own.binding(kind, role, ADA), "the Bailiwick operator binds only its own roles");
     }
     operator.creates(&own.role(""));
     let account = "{kind: ServiceAccount, name: default, namespace: kube-system}";
@@ -265,7 +266,7 @@ fn nobody_acts_in_its_name(operator: &Person, own: &Own) {
     let site = operator.site;
     site.cluster.run(&["-n", RELEASE, "create", "rolebinding", "ed", "--clusterrole=edit", "--user=ed"]);
     let ed = site.person("ed");
-    let refused = "the operator of Bailiwick acts with a token of its own, and nobody acts in its name";
+    let refused = "the Bailiwick operator uses only its own token, and nobody else may act in its name";
     let as_operator = ["--as", "system:serviceaccount:bailiwick-system:bailiwick"];
     ed.may_not_with(&[&as_operator[..], &["create", "--validate=false"]].concat(), &own.role(""), refused);
     let status = ["patch", "users.bailiwick.dev", "ada", "--subresource=status", "--type=merge", "-p", "{}"];
@@ -310,7 +311,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     operator.may_not(&["delete", "--raw", "/apis/bailiwick.dev/v1alpha1/users"], "never writes bailiwick.dev/users");
     // Applying a missing object would create it.
     operator.may_not_with(&["apply", "--server-side"], &users(&["eve"]), "never writes bailiwick.dev/users (CREATE)");
-    let user = "of a User the operator of Bailiwick writes the status, and takes off the label";
+    let user = "in a User, the Bailiwick operator changes only the status, and removes the label";
     for patch in [
         r#"{"spec":{"suspended":true}}"#,
         r#"{"spec":{"email":"a@b"}}"#,
@@ -342,7 +343,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     assert_eq!(metadata(), before);
 
     // Namespaces: the record.
-    let record = "of a Namespace the operator of Bailiwick writes the record of the claim only";
+    let record = "in a Namespace, the Bailiwick operator changes only the record of the claim";
     for patch in [
         r#"{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}"#,
         r#"{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":null}}}"#,
@@ -368,7 +369,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     // Its Lease and its lists in the release namespace.
     let lease = "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: trial}}";
     operator.may_not_with(&["-n", "alpha", "create"], lease, "never writes coordination.k8s.io/leases (CREATE)");
-    let leases = "the operator of Bailiwick writes the Lease bailiwick only, without owners and finalizers";
+    let leases = "the Bailiwick operator writes only the Lease bailiwick, without owners or finalizers";
     operator.may_not_with(&["-n", RELEASE, "create"], lease, leases);
     let lease = lease.replace("trial", "bailiwick");
     let kept = lease.replace("name: bailiwick", "name: bailiwick, finalizers: [a.example/b]");
@@ -383,7 +384,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     let names = ["--type=merge", "-p", r#"{"data":{"names-0":"\nx\n"}}"#];
     let at_home = |name: &'static str| [&["-n", RELEASE, "patch", "configmap", name][..], &names].concat();
     operator.does(&at_home("bailiwick-suspended"));
-    operator.may_not(&at_home("bailiwick-decisions"), "writes its own keys only");
+    operator.may_not(&at_home("bailiwick-decisions"), "changes only its own keys");
     let decisions = r#"{"data":{"decisions.json":"{}"}}"#;
     operator.does(&["-n", RELEASE, "patch", "configmap", "bailiwick-decisions", "--type=merge", "-p", decisions]);
     let list = |patch| ["-n", RELEASE, "patch", "configmap", "bailiwick-suspended", "--type=merge", "-p", patch];
@@ -392,7 +393,7 @@ fn of_other_objects_it_writes_what_is_its_own(operator: &Person) {
     for patch in LABELLED_OR_ANNOTATED.into_iter().chain(rest).chain([FINALIZER, OWNED, unlabelled]) {
         operator.may_not(
             &list(patch),
-            "of the ConfigMaps bailiwick-suspended and bailiwick-decisions the operator of Bailiwick writes its own keys only",
+            "in the ConfigMaps bailiwick-suspended and bailiwick-decisions, the Bailiwick operator changes only its own keys",
         );
     }
     for name in ["bailiwick-bounds", "bailiwick-config"] {
@@ -419,7 +420,7 @@ fn its_events_are_events_and_nothing_else(operator: &Person) {
              reason: Trial, type: Warning, regarding: {{apiVersion: bailiwick.dev/v1alpha1, kind: Group, name: g, namespace: alpha}}}}"
         )
     };
-    let refused = "the operator of Bailiwick puts no owners and finalizers on Events, and deletes none";
+    let refused = "the Bailiwick operator never deletes Events, and never adds owners or finalizers to them";
     operator.may_not_create(&event(", finalizers: [a.example/b]"), refused);
     operator.creates(&event(""));
     let patch = |patch| ["-n", "alpha", "patch", "events.events.k8s.io", "trial", "--type=merge", "-p", patch];

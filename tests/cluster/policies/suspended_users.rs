@@ -167,7 +167,10 @@ fn the_list_is_nobody_elses(site: &Site) {
         vec!["patch", "configmap", LIST, "--type=merge", "-p", r#"{"data":{"names-0":""}}"#],
         vec!["delete", "configmap", LIST],
     ] {
-        eve.may_not(&[vec!["-n", RELEASE], words].concat(), "bailiwick-suspended belongs to the installation");
+        eve.may_not(
+            &[vec!["-n", RELEASE], words].concat(),
+            "bailiwick-suspended belongs to the Bailiwick installation",
+        );
     }
 }
 
@@ -247,7 +250,7 @@ fn a_suspension_acts_at_once_with_no_operator_running() {
         let patch = r#"{"status":{"conditions":[]}}"#;
         ["patch", "users.bailiwick.dev", name, "--subresource=status", "--type=merge", "-p", patch]
     };
-    ada.may_not(&status("ada"), "nobody else writes its status");
+    ada.may_not(&status("ada"), "nobody else may write the status");
     super::refused(ada.connects("alpha", "none", "exec?command=ls"), because, "exec");
     ada.does(&config("beta"));
     // Objects with the operator's labels are exempt: writing those requires more than rights in a namespace.
@@ -258,7 +261,7 @@ fn a_suspension_acts_at_once_with_no_operator_running() {
     dan.may_not_create(
         "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, rules: [], metadata: {name: hers, namespace: alpha, \
          labels: {app.kubernetes.io/managed-by: bailiwick}}}",
-        "only the operator of Bailiwick makes RBAC objects",
+        "only the Bailiwick operator creates RBAC objects",
     );
     // Somebody else activates her again.
     site.cluster.run(&["patch", "users.bailiwick.dev", "ada", "--type=merge", "-p", r#"{"spec":{"suspended":false}}"#]);

@@ -10,7 +10,7 @@ const WRITE: &str = "[{apiGroups: [bailiwick.dev], resources: [users], verbs: [g
 const SUSPEND: &str = "[{apiGroups: [bailiwick.dev], resources: [users], verbs: [suspend]}]";
 
 fn refusal(name: &str, who: &str) -> String {
-    format!("suspending or activating User {name} needs the verb \"suspend\" on it, which {who} does not have")
+    format!("to suspend or activate User {name}, {who} needs the verb \"suspend\" on it")
 }
 
 fn suspend(name: &str, suspended: &str) -> Vec<String> {
@@ -69,7 +69,7 @@ fn every_way_of_writing_it_is_the_same(eve: &Person) {
     eve.may_not_create(&of("new", "", ", suspended: true"), &refusal("new", "eve"));
     eve.may_not_create(
         &of("new", "", ", suspended: true").replace("name: new", "generateName: new-"),
-        "suspending or activating User",
+        "to suspend or activate User",
     );
     // Deleting and recreating does not activate a user, nor does having it deleted.
     eve.may_not(&["delete", "users.bailiwick.dev", "sue"], &refusal("sue", "eve"));
@@ -191,8 +191,8 @@ fn nobody_locks_an_administrator_out() {
     uma.holds("", WRITE).holds("", SUSPEND);
     let refused = |name: &str| {
         format!(
-            "User {name} holds privileged site roles: suspending, activating or deleting them needs the right to update \
-             siterolebindings, which uma does not have"
+            "User {name} holds privileged site roles: to suspend, activate or delete it, uma needs the verb \"update\" on \
+             every SiteRoleBinding"
         )
     };
     uma.soon_may_not(&words(&suspend("root", "true")), &refused("root"));
