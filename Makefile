@@ -6,8 +6,10 @@ SHELL := bash
 CACHE ?= $(or $(BAILIWICK_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bailiwick)
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+MDBOOK_VERSION := 0.5.4
+MDBOOK := $(CACHE)/mdbook-$(MDBOOK_VERSION)/bin/mdbook
 
-.PHONY: help demo test test-versions e2e check lint audit image bench bench-full bench-neighbors bench-policies generate tools
+.PHONY: help demo test test-versions e2e check lint docs audit image bench bench-full bench-neighbors bench-policies generate tools
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,7 +21,7 @@ demo: ## A cluster with the quickstart, until Ctrl-C (ONESHOT=1: ends by itself;
 CORES := $(shell getconf _NPROCESSORS_ONLN)
 test test-versions: export RUST_TEST_THREADS ?= $(shell echo $$(($(CORES) < 4 ? 2 * $(CORES) : $(CORES) + 4)))
 
-test: lint tools ## Everything: format, lints, licences, unit, property, golden, chart and cluster tests
+test: lint docs tools ## Everything: format, lints, licences, links, unit, property, golden, chart and cluster tests
 	@hack/e2e/run --whether
 	cargo test --workspace --all-targets --no-fail-fast
 
@@ -45,6 +47,10 @@ lint: $(CARGO_DENY) ## Format, clippy, licences and sources of what we depend on
 	cargo clippy --workspace --all-targets -- -D warnings
 	# Advisories need a database from outside of the package registries: `make audit`, where that can be reached.
 	$(CARGO_DENY) --log-level error check bans licenses sources
+
+docs: $(MDBOOK) ## The documentation as a site, in target/book, after its links are checked
+	cargo run --quiet --package book -- check
+	$(MDBOOK) build
 
 audit: $(CARGO_DENY) ## Known vulnerabilities in what we depend on (reaches the advisory database)
 	$(CARGO_DENY) check advisories
@@ -82,3 +88,8 @@ tools: ## Build (once) or find etcd, kube-apiserver, kube-controller-manager, ku
 # Not optimized, and not for a debugger: that takes minutes and saves none.
 $(CARGO_DENY):
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --debug --version $(CARGO_DENY_VERSION) --locked --root $(dir $(@D))
+
+# Without its server and its file watcher. To read along while writing: `make docs`, and reload the page.
+$(MDBOOK):
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install mdbook --debug --version $(MDBOOK_VERSION) --locked --no-default-features \
+	  --features search --root $(dir $(@D))
