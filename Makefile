@@ -40,7 +40,7 @@ test-versions: ## The core of the cluster tests on the oldest and the newest Kub
 	done; [ -z "$$failed" ] || { echo "failed on$$failed"; exit 1; }
 
 check: ## The quick part of `make test`: no cluster
-	cargo test --workspace --lib --bins --test core --test generated --test render
+	cargo test --workspace --lib --bins --test core --test docs --test generated --test render
 
 lint: $(CARGO_DENY) ## Format, clippy, licences and sources of what we depend on
 	cargo fmt --all --check
