@@ -20,7 +20,7 @@ pub fn problems(files: &Files) -> Vec<String> {
             let Some((path, anchor)) = link.local() else { continue };
             if let Some(problem) = problem(files, &pages, name, path, anchor) {
                 let before = files.get(*name).and_then(|text| text.get(..link.span.start)).unwrap_or_default();
-                problems.push(format!("{name}:{}: {}: {problem}", before.lines().count().max(1), link.destination));
+                problems.push(format!("{name}:{}: {}: {problem}", before.matches('\n').count() + 1, link.destination));
             }
         }
     }
@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn what_leads_somewhere_is_no_problem() {
-        let text = "[a](docs/a.md#first) [b](docs/) [c](https://example.com/gone) [d](#top) [e](examples/x.yaml)\n\n# Top\n";
+        let text =
+            "[a](docs/a.md#first) [b](docs/) [c](https://example.com/gone) [d](#top) [e](examples/x.yaml)\n\n# Top\n";
         let all = files(&[
             ("README.md", text),
             ("docs/SUMMARY.md", "- [A](a.md)\n"),

@@ -1,5 +1,5 @@
-//! What the documentation needs beside mdBook: `book check` checks the links of every page, and without arguments this is
-//! the preprocessor that `book.toml` names.
+//! What the documentation needs beside mdBook: `book check` checks the links of every page. Without arguments, this is the
+//! preprocessor that `book.toml` names.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ enum Error {
     Usage,
     #[error("git ls-files failed: {0}")]
     Git(String),
-    #[error("cannot read {}: {1}", .0.display())]
-    Read(PathBuf, std::io::Error),
+    #[error("cannot read {}: {error}", path.display())]
+    Read { path: PathBuf, error: std::io::Error },
     #[error("cannot read what mdBook sends, or answer it: {0}")]
     Pipe(#[from] std::io::Error),
     #[error(transparent)]
@@ -70,7 +70,7 @@ fn check_all() -> Result<(), Error> {
             continue;
         }
         let text = if name.ends_with(".md") {
-            std::fs::read_to_string(path).map_err(|error| Error::Read(path.to_owned(), error))?
+            std::fs::read_to_string(path).map_err(|error| Error::Read { path: path.to_owned(), error })?
         } else {
             String::new()
         };

@@ -25,7 +25,9 @@ pub fn run(input: impl Read) -> Result<String, Error> {
     let setting = |pointer, name| context.pointer(pointer).and_then(Value::as_str).ok_or(Error::Setting(name));
     let repository = setting("/config/output/html/git-repository-url", "git-repository-url")?;
     let folder = setting("/config/book/src", "src")?;
-    chapters(&mut book, &mut |path, content| links_to_repository(&format!("{folder}/{path}"), content, folder, repository))?;
+    chapters(&mut book, &mut |path, content| {
+        links_to_repository(&format!("{folder}/{path}"), content, folder, repository)
+    })?;
     Ok(serde_json::to_string(&book)?)
 }
 
@@ -76,7 +78,8 @@ mod tests {
     fn processed(content: &str) -> Result<String, Error> {
         let chapter = json!({"Chapter": {"name": "A", "content": content, "source_path": "x/a.md", "sub_items": []}});
         let parent = json!({"Chapter": {"name": "P", "content": "", "source_path": null, "sub_items": [chapter]}});
-        let context = json!({"config": {"book": {"src": "docs"}, "output": {"html": {"git-repository-url": "https://r"}}}});
+        let context =
+            json!({"config": {"book": {"src": "docs"}, "output": {"html": {"git-repository-url": "https://r"}}}});
         let book = run(json!([context, {"items": [parent]}]).to_string().as_bytes())?;
         let book: Value = serde_json::from_str(&book)?;
         let text = book.pointer("/items/0/Chapter/sub_items/0/Chapter/content").and_then(Value::as_str);
