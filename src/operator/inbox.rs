@@ -1,31 +1,37 @@
-//! The queue of what the watches saw, on its way to the engine: bounded by the number of objects and by what they weigh, so
-//! that a busy engine does not have the memory filled with objects that it has not looked at.
+//! What the watches saw, on its way to the engine. Each watch has a queue of its own, and the engine takes from all of them in
+//! turn: many large objects of one kind hold up no other kind. A queue is bounded by the number of objects and by what they
+//! weigh, so that a busy engine does not have the memory filled with objects that it has not looked at.
 
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::stream::{BoxStream, SelectAll};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::watch::{Item, WatchEvent};
 use crate::core::records::Record;
 
-/// How many objects may wait before the watches wait.
-const OBJECTS: usize = 4096;
+/// How many objects may wait in a queue before its watch waits.
+const OBJECTS: usize = 1024;
 /// What they may weigh together, in KiB.
-const KIB: u32 = 16 * 1024;
+const KIB: u32 = 4 * 1024;
 
-/// Where the watches send to.
+/// Where a watch sends to.
 #[derive(Clone)]
 pub(super) struct Sender {
     queue: mpsc::Sender<Letter>,
     room: Arc<Semaphore>,
 }
 
-/// Where the engine receives.
-pub(super) type Receiver = mpsc::Receiver<Letter>;
+/// Where the engine receives. It ends when all senders are gone.
+#[derive(Default)]
+pub(super) struct Inbox {
+    queues: SelectAll<BoxStream<'static, Letter>>,
+}
 
 /// Something that was seen, and the room that it takes while it waits.
-pub(super) struct Letter {
-    pub seen: WatchEvent,
+struct Letter {
+    seen: WatchEvent,
     _room: OwnedSemaphorePermit,
 }
 
@@ -33,9 +39,19 @@ pub(super) struct Letter {
 #[derive(Debug)]
 pub(super) struct Closed;
 
-pub(super) fn channel() -> (Sender, Receiver) {
-    let (queue, receiver) = mpsc::channel(OBJECTS);
-    (Sender { queue, room: Arc::new(Semaphore::new(KIB as usize)) }, receiver)
+impl Inbox {
+    /// A new queue.
+    pub fn sender(&mut self) -> Sender {
+        let (queue, letters) = mpsc::channel(OBJECTS);
+        let letters = futures::stream::unfold(letters, async |mut letters| Some((letters.recv().await?, letters)));
+        self.queues.push(letters.boxed());
+        Sender { queue, room: Arc::new(Semaphore::new(KIB as usize)) }
+    }
+
+    /// What was seen next, in one of the queues.
+    pub async fn next(&mut self) -> Option<WatchEvent> {
+        self.queues.next().await.map(|letter| letter.seen)
+    }
 }
 
 impl Sender {

@@ -36,6 +36,7 @@ use tower::util::MapRequestLayer;
 
 use self::engine::{Engine, Now};
 use self::history::History;
+use self::inbox::Inbox;
 use self::lease::Lease;
 use self::metrics::Metrics;
 use self::writer::Applier;
@@ -165,18 +166,19 @@ impl Parts {
     fn start(client: &Client, options: &Options, metrics: &Arc<Metrics>) -> Result<Self, Error> {
         let history = Arc::new(History::default());
         let lease = Lease::start(client.clone(), options, &history);
-        let (seen_in, seen) = inbox::channel();
+        let mut inbox = Inbox::default();
         let (jobs, jobs_out) = mpsc::unbounded_channel();
         let (done_in, done) = mpsc::unbounded_channel();
         let mut watches = JoinSet::new();
         let namespace = &options.namespace;
         let resync = Duration::from_secs(options.resync_seconds.into());
-        watch::spawn_all(&mut watches, client, namespace, &seen_in, metrics, &history, resync * comparison::PERIODS);
-        let policies = policies::follow(client.clone(), namespace.clone(), seen_in, metrics.clone(), history.clone());
+        watch::spawn_all(&mut watches, client, namespace, &mut inbox, metrics, &history, resync * comparison::PERIODS);
+        let policies =
+            policies::follow(client.clone(), namespace.clone(), inbox.sender(), metrics.clone(), history.clone());
         watches.spawn(policies);
         let in_flight = usize::from(options.writes_in_flight);
         let engine = Engine::new(metrics.clone(), jobs, in_flight, Now::read()).with_resync(resync);
-        let engine = on_a_thread("engine", engine.run(seen, done, lease.leading(), history.clone()))?;
+        let engine = on_a_thread("engine", engine.run(inbox, done, lease.leading(), history.clone()))?;
         let applier = Applier::new(client.clone(), namespace.clone(), lease.gate(), metrics.clone());
         let writer = tokio::spawn(writer::run(applier, in_flight, jobs_out, done_in, history.clone()));
         Ok(Self { history, lease, watches, engine, writer })

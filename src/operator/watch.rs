@@ -21,7 +21,7 @@ use super::comparison::{self, Comparison};
 use super::configuration::{self, News};
 use super::guarded::Guarded;
 use super::history::{self, History};
-use super::inbox::Sender;
+use super::inbox::{Inbox, Sender};
 use super::metrics::Metrics;
 use crate::api::conditions::Reason;
 use crate::api::kind::kinds;
@@ -286,13 +286,13 @@ pub(super) fn spawn_all(
     tasks: &mut JoinSet<()>,
     client: &Client,
     release_namespace: &str,
-    sender: &Sender,
+    inbox: &mut Inbox,
     metrics: &Arc<Metrics>,
     history: &Arc<History>,
     comparisons: Duration,
 ) {
     let c = || client.clone();
-    let mut start = Start { tasks, sender, metrics, history, comparisons };
+    let mut start = Start { tasks, inbox, metrics, history, comparisons };
     start.ours::<api::Organization, _>(Kind::Organization, Api::all(c()), Item::Organization);
     start.ours::<api::User, _>(Kind::User, Api::all(c()), Item::User);
     start.ours::<api::Group, _>(Kind::Group, Api::all(c()), Item::Group);
@@ -326,7 +326,7 @@ pub(super) fn spawn_all(
     }
 
     for source in [configuration::BOUNDS, configuration::SETTINGS] {
-        let (sender, metrics) = (sender.clone(), metrics.clone());
+        let (sender, metrics) = (start.inbox.sender(), metrics.clone());
         let events = configuration::watch(client, release_namespace, source.map, history.clone());
         start.tasks.spawn(configuration::follow(events, source, metrics, async move |news: News<Item>| {
             let items = [Some(news.report()), news.read.ok()];
@@ -363,7 +363,7 @@ fn only(name: &str) -> watcher::Config {
 
 struct Start<'a> {
     tasks: &'a mut JoinSet<()>,
-    sender: &'a Sender,
+    inbox: &'a mut Inbox,
     metrics: &'a Arc<Metrics>,
     history: &'a Arc<History>,
     /// The time between two comparisons of a kind.
@@ -408,25 +408,25 @@ impl Start<'_> {
     ) where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
-        let relist = self.any(kind, api.clone(), watcher::Config::default(), item);
-        let (sender, metrics) = (self.sender.clone(), self.metrics.clone());
+        let (sender, relist) = self.any(kind, api.clone(), watcher::Config::default(), item);
+        let metrics = self.metrics.clone();
         self.tasks.spawn(comparison::run(kind, api, is_known, self.comparisons, sender, metrics, relist));
     }
 
-    /// Returns what has everything listed again.
+    /// Returns the queue of what is seen, and what has everything listed again.
     fn any<K>(
         &mut self,
         kind: Kind,
         api: Api<K>,
         config: watcher::Config,
         item: impl Fn(K) -> Option<Item> + Send + Sync + 'static,
-    ) -> Arc<Notify>
+    ) -> (Sender, Arc<Notify>)
     where
         K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     {
-        let (sender, metrics, history) = (self.sender.clone(), self.metrics.clone(), self.history.clone());
+        let (sender, metrics, history) = (self.inbox.sender(), self.metrics.clone(), self.history.clone());
         let relist = Arc::new(Notify::new());
-        let relists = relist.clone();
+        let others = (sender.clone(), relist.clone());
         self.tasks.spawn(async move {
             let config = config.timeout(LIFE);
             let watch = |config| history::events(api.clone(), config, history.clone());
@@ -438,7 +438,7 @@ impl Start<'_> {
             loop {
                 let event = tokio::select! {
                     event = events.next() => event,
-                    () = relists.notified() => {
+                    () = relist.notified() => {
                         floor = history.floor(kind);
                         let config = config.clone();
                         events = watch(if streams { config.streaming_lists() } else { config.page_size(PAGE) });
@@ -495,7 +495,7 @@ impl Start<'_> {
                 }
             }
         });
-        relist
+        others
     }
 }
 

@@ -39,6 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
@@ -55,7 +56,7 @@ use self::suspended_users::SuspendedUsers;
 use self::work_queue::{Priority, WorkQueue};
 use self::write_budget::WriteBudget;
 use super::history::History;
-use super::inbox;
+use super::inbox::Inbox;
 use super::metrics::Metrics;
 use super::watch::WatchEvent;
 use super::writer::{WriteRequest, WriteResult};
@@ -66,9 +67,9 @@ use crate::core::write_failures::WriteFailures;
 
 /// How many keys are reconciled before new events are looked at.
 const KEYS_A_TURN: usize = 32;
-/// How many events are taken in before keys are reconciled.
-const EVENTS_A_TURN: usize = 1024;
-/// After this time in one turn, new events are looked at, however much there is to decide.
+/// How many results of writes are taken in before keys are reconciled.
+const RESULTS_A_TURN: usize = 1024;
+/// After this time in one turn, the other of the two goes on, however many events there are to take in, or keys to decide.
 const LONGEST_TURN: Duration = Duration::from_millis(5);
 
 /// All state of the operator. Only [`Engine::run`] looks at a clock and does I/O, so tests can simulate everything else.
@@ -147,16 +148,17 @@ impl Engine {
     /// Runs until the watches and the writer are gone.
     pub(super) async fn run(
         mut self,
-        mut events_in: inbox::Receiver,
+        mut inbox: Inbox,
         mut results_in: mpsc::UnboundedReceiver<WriteResult>,
         mut leading: watch::Receiver<bool>,
         history: Arc<History>,
     ) {
-        let (mut events, mut results) = (Vec::new(), Vec::new());
+        let mut results = Vec::new();
         let mut state = history.state();
         loop {
             let (time, clock) = self.wakes_at();
             let clock = [clock, self.resyncs_at()].into_iter().flatten().min();
+            let mut event = None;
             tokio::select! {
                 biased;
                 changed = leading.changed() => {
@@ -165,17 +167,24 @@ impl Engine {
                     self.lead(leads);
                 }
                 _ = state.changed() => {}
-                n = results_in.recv_many(&mut results, EVENTS_A_TURN) => if n == 0 { return },
-                n = events_in.recv_many(&mut events, EVENTS_A_TURN) => if n == 0 { return },
+                n = results_in.recv_many(&mut results, RESULTS_A_TURN) => if n == 0 { return },
+                seen = inbox.next() => {
+                    event = seen;
+                    if event.is_none() { return; }
+                }
                 () = sleep_until_time(time), if time.is_some() => {}
                 () = sleep_until(clock), if clock.is_some() => {}
                 () = std::future::ready(()), if self.has_work() => {}
             }
             // Both are looked at in every turn, so that neither starves the other.
-            while results.len() < EVENTS_A_TURN && results_in.try_recv().map(|r| results.push(r)).is_ok() {}
-            while events.len() < EVENTS_A_TURN && events_in.try_recv().map(|e| events.push(e)).is_ok() {}
+            while results.len() < RESULTS_A_TURN && results_in.try_recv().map(|r| results.push(r)).is_ok() {}
+            let began = Instant::now();
+            let more = || {
+                let is_time = began.elapsed() < LONGEST_TURN;
+                if is_time { inbox.next().now_or_never().flatten() } else { None }
+            };
             self.hold(state.borrow_and_update().is_in_doubt());
-            self.turn(Now::read(), results.drain(..), events.drain(..).map(|letter| letter.seen));
+            self.turn(Now::read(), results.drain(..), event.into_iter().chain(std::iter::from_fn(more)));
             if let Some(evidence) = self.gone_back() {
                 history.gone_back(evidence.to_owned());
             }

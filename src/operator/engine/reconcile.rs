@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::key::{KeyState, ReconcileKey, Turn};
-use super::{Engine, WriteRequest};
+use super::{Engine, WriteRequest, work_queue};
 use crate::api::ApiKind;
 use crate::core::Name;
 use crate::core::cache::{Change, ContributionChange};
@@ -227,13 +227,12 @@ impl Engine {
         }
     }
 
-    /// Charges a namespace for the time that its decision took. The site is nobody's in particular, and whatever others do may
-    /// concern the default organization.
+    /// Charges a namespace for the time that its decision took. The site is nobody's in particular.
     pub(super) fn charge(&mut self, key: &ReconcileKey, spent: Duration) {
-        let is_default = |name: &Name| self.cache.default_namespaces().any(|default| default == *name);
-        if key.namespace().is_some_and(|name| !is_default(name)) {
-            self.queue.charge(key, spent, self.now.clock);
-        }
+        let Some(name) = key.namespace() else { return };
+        let is_default = self.cache.default_namespaces().any(|default| default == *name);
+        let rest = if is_default { work_queue::REST_OF_DEFAULT } else { work_queue::REST };
+        self.queue.charge(key, spent, rest, self.now.clock);
     }
 
     fn next_step(&self, key: &ReconcileKey) -> Step {

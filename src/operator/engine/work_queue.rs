@@ -12,8 +12,10 @@ use super::write_budget::Room;
 
 /// A decision that takes longer than this is slow.
 const FREE: Duration = Duration::from_millis(20);
-/// How many times as long a key rests as its decision took.
-const REST: u32 = 9;
+/// How many times as long a namespace rests as its decision took.
+pub(super) const REST: u32 = 9;
+/// The same for the default organization: what others do may concern it, so it takes half of the time, and no more.
+pub(super) const REST_OF_DEFAULT: u32 = 1;
 /// How long it rests at most.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
@@ -165,9 +167,9 @@ impl WorkQueue {
         self.lanes[..Priority::Last as usize].iter().all(|lane| lane.keys.is_empty())
     }
 
-    /// A key was decided in this time. If that is slow, time after time, it rests, so that it leaves most of the time to the
-    /// others.
-    pub fn charge(&mut self, key: &ReconcileKey, spent: Duration, now: Instant) {
+    /// A key was decided in this time. If that is slow, time after time, it rests (so many times as long), so that it leaves time
+    /// to the others.
+    pub fn charge(&mut self, key: &ReconcileKey, spent: Duration, rest: u32, now: Instant) {
         if spent <= FREE {
             match self.slow.get_mut(key) {
                 Some(slow) if slow.rests_until.is_some() => slow.again = false,
@@ -175,7 +177,7 @@ impl WorkQueue {
                 None => {}
             }
         } else if let Some(slow) = self.slow.get_mut(key) {
-            let until = now + spent + (spent * REST).min(LONGEST_REST);
+            let until = now + spent + (spent * rest).min(LONGEST_REST);
             (slow.again, slow.rests_until) = (true, Some(until));
             self.resting.insert((until, key.clone()));
         } else {
@@ -277,17 +279,17 @@ mod tests {
     #[test]
     fn a_key_that_is_slow_time_after_time_rests_and_misses_no_turn() {
         let (mut queue, now, long) = (WorkQueue::default(), Instant::now(), 2 * FREE);
-        queue.charge(&key("a"), long, now);
+        queue.charge(&key("a"), long, REST, now);
         assert!(!queue.rests(&key("a")), "once may be the machine's fault");
-        queue.charge(&key("a"), long, now);
+        queue.charge(&key("a"), long, REST, now);
         assert!(queue.rests(&key("a")));
         queue.add(key("a"), true);
         assert_eq!(queue.take(ROOM), None);
         let until = queue.next_at().unwrap();
         queue.end_rests(until);
         assert_eq!((queue.take(ROOM), queue.next_at()), (Some(key("a")), None));
-        queue.charge(&key("a"), FREE, now);
-        queue.charge(&key("a"), long, now);
+        queue.charge(&key("a"), FREE, REST, now);
+        queue.charge(&key("a"), long, REST, now);
         assert!(!queue.rests(&key("a")), "it was quick in between");
     }
 

@@ -169,6 +169,7 @@ fn it_gives_no_right_that_is_every_right(operator: &Person, own: &Own) {
         "{apiGroups: [bailiwick.dev], resources: [users, users/status], verbs: [patch]}",
         r#"{apiGroups: ["", bailiwick.dev], resources: [groups/status], verbs: [get, patch]}"#,
         r#"{apiGroups: [""], resources: [configmaps], resourceNames: [bailiwick-suspended], verbs: [patch]}"#,
+        r#"{apiGroups: [""], resources: [configmaps], resourceNames: [bailiwick-decisions], verbs: [get, update]}"#,
         "{apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [other, bailiwick], verbs: [patch]}",
     ] {
         operator.may_not_create(&own.role(rule), "gives nobody a right to write statuses of its kinds, Namespaces");
