@@ -16,11 +16,19 @@ pub fn problems(files: &Files) -> Vec<String> {
     let pages: BTreeMap<&str, Page> = markdown.map(|(name, text)| (name.as_str(), Page::read(text))).collect();
     let mut problems = Vec::new();
     for (name, page) in &pages {
+        let line = |offset| {
+            let before = files.get(*name).and_then(|text| text.get(..offset)).unwrap_or_default();
+            before.matches('\n').count() + 1
+        };
+        if name.starts_with(BOOK) {
+            let lines = page.mermaid.iter().map(|offset| line(*offset));
+            problems
+                .extend(lines.map(|line| format!("{name}:{line}: the book cannot draw Mermaid offline: add an SVG")));
+        }
         for link in &page.links {
             let Some((path, anchor)) = link.local() else { continue };
             if let Some(problem) = problem(files, &pages, name, path, anchor) {
-                let before = files.get(*name).and_then(|text| text.get(..link.span.start)).unwrap_or_default();
-                problems.push(format!("{name}:{}: {}: {problem}", before.matches('\n').count() + 1, link.destination));
+                problems.push(format!("{name}:{}: {}: {problem}", line(link.span.start), link.destination));
             }
         }
     }
@@ -96,6 +104,13 @@ mod tests {
             "docs/a.md:7: f.svg: there is no such file",
         ];
         assert_eq!(problems(&all), expected);
+    }
+
+    #[test]
+    fn what_the_book_cannot_draw_is_a_problem() {
+        let text = "# A\n\n```mermaid\nflowchart TB\n```\n";
+        let all = files(&[("docs/SUMMARY.md", "- [A](a.md)\n"), ("docs/a.md", text), ("README.md", text)]);
+        assert_eq!(problems(&all), ["docs/a.md:3: the book cannot draw Mermaid offline: add an SVG"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{CodeBlockKind, Event, LinkType, Options, Parser, Tag, TagEnd};
 
 /// What a page refers to, and what can be referred to in it.
 #[derive(Debug, Default)]
@@ -12,6 +12,8 @@ pub struct Page {
     pub links: Vec<Link>,
     /// The ids of its headings, and of its HTML elements.
     pub anchors: HashSet<String>,
+    /// Where blocks of Mermaid begin.
+    pub mermaid: Vec<usize>,
 }
 
 /// A link or an image.
@@ -52,6 +54,9 @@ impl Page {
             match event {
                 Event::Start(Tag::Link { link_type, dest_url, .. }) => page.link(link_type, &dest_url, span, false),
                 Event::Start(Tag::Image { link_type, dest_url, .. }) => page.link(link_type, &dest_url, span, true),
+                Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))) if &*language == "mermaid" => {
+                    page.mermaid.push(span.start);
+                }
                 Event::Start(Tag::Heading { id, .. }) => heading = Some((id, String::new())),
                 Event::Text(part) | Event::Code(part) => {
                     if let Some((_, title)) = &mut heading {
