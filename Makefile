@@ -10,8 +10,10 @@ CARGO_CYCLONEDX_VERSION := 0.5.9
 CARGO_CYCLONEDX := $(CACHE)/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)/bin/cargo-cyclonedx
 ACTIONLINT_VERSION := $(shell sed -n 's|.*rhysd/actionlint v\([^ ]*\).*|\1|p' hack/actionlint/go.mod)
 ACTIONLINT := $(CACHE)/actionlint-$(ACTIONLINT_VERSION)/actionlint
+MDBOOK_VERSION := 0.5.4
+MDBOOK := $(CACHE)/mdbook-$(MDBOOK_VERSION)/bin/mdbook
 
-.PHONY: help demo test test-versions e2e check lint audit image bench bench-full bench-neighbors bench-policies generate tools
+.PHONY: help demo test test-versions e2e check lint docs audit image bench bench-full bench-neighbors bench-policies generate tools
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,7 +25,7 @@ demo: ## A cluster with the quickstart, until Ctrl-C (ONESHOT=1: ends by itself;
 CORES := $(shell getconf _NPROCESSORS_ONLN)
 test test-versions: export RUST_TEST_THREADS ?= $(shell echo $$(($(CORES) < 4 ? 2 * $(CORES) : $(CORES) + 4)))
 
-test: lint tools ## Everything: format, lints, licences, unit, property, golden, chart and cluster tests
+test: lint docs tools ## Everything: format, lints, licences, links, unit, property, golden, chart and cluster tests
 	@hack/e2e/run --whether
 	cargo test --workspace --all-targets --no-fail-fast
 
@@ -42,7 +44,7 @@ test-versions: ## The core of the cluster tests on the oldest and the newest Kub
 	done; [ -z "$$failed" ] || { echo "failed on$$failed"; exit 1; }
 
 check: ## The quick part of `make test`: no cluster
-	cargo test --workspace --lib --bins --test core --test generated --test render
+	cargo test --workspace --lib --bins --test core --test docs --test generated --test render
 
 lint: $(CARGO_DENY) $(ACTIONLINT) ## Format, clippy, workflows, licences and sources of what we depend on
 	cargo fmt --all --check
@@ -51,6 +53,10 @@ lint: $(CARGO_DENY) $(ACTIONLINT) ## Format, clippy, workflows, licences and sou
 	cargo clippy --workspace --all-targets -- -D warnings
 	# Advisories need a database from outside of the package registries: `make audit`, where that can be reached.
 	$(CARGO_DENY) --log-level error check bans licenses sources
+
+docs: $(MDBOOK) ## The documentation as a site, in target/book, after its links are checked
+	cargo run --quiet --package book -- check
+	$(MDBOOK) build
 
 audit: $(CARGO_DENY) ## Known vulnerabilities in what we depend on (reaches the advisory database)
 	$(CARGO_DENY) check advisories
@@ -103,3 +109,8 @@ $(CARGO_CYCLONEDX):
 
 $(ACTIONLINT):
 	cd hack/actionlint && CGO_ENABLED=0 GOWORK=off go build -mod=readonly -trimpath -o $@ github.com/rhysd/actionlint/cmd/actionlint
+
+# Without its server and its file watcher. To read along while writing: `make docs`, and reload the page.
+$(MDBOOK):
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install mdbook --debug --version $(MDBOOK_VERSION) --locked --no-default-features \
+	  --features search --root $(dir $(@D))
