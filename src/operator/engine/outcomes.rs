@@ -107,7 +107,7 @@ impl Engine {
                 }
             }
             Outcome::Failed { message, answered } => {
-                tracing::warn!(key = %object, message, "a write failed; retrying");
+                tracing::warn!(key = %object, error = message, "a write failed; retrying");
                 // Repeated failures count as a refusal: subjects that should get this in place of something else keep
                 // the old grant meanwhile, and subjects that should lose it do not keep it forever.
                 if answered && state.failures.err(&object, revokes, self.now.clock) {
@@ -172,7 +172,7 @@ impl Engine {
         let there = || state.objects.get(&object).and_then(Observed::source).map(|source| source.uid);
         let source = desired.or_else(there).unwrap_or_default();
         if is_first {
-            tracing::warn!(key = %object, %reason, message, "the API server refuses or changes an object; retrying");
+            tracing::warn!(key = %object, %reason, error = message, "the API server refuses or changes an object; retrying");
         }
         let failure = WriteFailure { source, reason, message };
         if !self.write_failures.get(&object).is_some_and(|known| known.is_as(&failure)) {

@@ -406,7 +406,7 @@ impl Applier {
         if changes {
             let (object, said) = (target.path(), &message[..message.floor_char_boundary(LONGEST_NOTE)]);
             let ready = if good { "ready" } else { "not ready" };
-            tracing::info!(object, reason, message = said, "an object is {ready}");
+            tracing::info!(object, reason, details = said, "an object is {ready}");
         }
         if event {
             let kind = if good { EventType::Normal } else { EventType::Warning };
