@@ -496,8 +496,8 @@ impl<'a> Plan<'a> {
 /// The role that a binding with this key refers to.
 fn role_of(binding: &NativeRef, role: &Name) -> NativeRef {
     let kind = match binding.kind {
-        NativeKind::ClusterRoleBinding => NativeKind::ClusterRole,
-        _ => NativeKind::Role,
+        NativeKind::ClusterRole | NativeKind::ClusterRoleBinding => NativeKind::ClusterRole,
+        NativeKind::Role | NativeKind::RoleBinding => NativeKind::Role,
     };
     NativeRef::new(kind, binding.namespace.clone(), role.clone())
 }

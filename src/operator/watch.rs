@@ -26,6 +26,7 @@ use super::metrics::Metrics;
 use crate::api::conditions::Reason;
 use crate::api::kind::kinds;
 use crate::api::{self, ApiKind, vocabulary as v};
+use crate::core::cache::CeilingScope;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::kept::Kept;
 use crate::core::object_ref::{NativeRef, ObjectRef};
@@ -101,7 +102,7 @@ pub enum Class {
     /// A native Namespace.
     Namespace,
     /// A ClusterRole that says what may be granted at most.
-    Ceiling,
+    Ceiling(CeilingScope),
     /// A ConfigMap, or what it names.
     Configuration,
 }
@@ -123,8 +124,22 @@ impl Kind {
             Self::NativeClusterRole => Class::Native(NativeKind::ClusterRole),
             Self::NativeClusterRoleBinding => Class::Native(NativeKind::ClusterRoleBinding),
             Self::Namespace => Class::Namespace,
-            Self::Ceiling | Self::CeilingHome | Self::CeilingCluster | Self::CeilingRelease => Class::Ceiling,
+            Self::Ceiling => Class::Ceiling(CeilingScope::Organization),
+            Self::CeilingHome => Class::Ceiling(CeilingScope::Home),
+            Self::CeilingCluster => Class::Ceiling(CeilingScope::Cluster),
+            Self::CeilingRelease => Class::Ceiling(CeilingScope::Release),
             Self::Bounds | Self::Settings | Self::Suspended | Self::Kept | Self::Policies => Class::Configuration,
+        }
+    }
+}
+
+impl From<CeilingScope> for Kind {
+    fn from(scope: CeilingScope) -> Self {
+        match scope {
+            CeilingScope::Organization => Self::Ceiling,
+            CeilingScope::Home => Self::CeilingHome,
+            CeilingScope::Cluster => Self::CeilingCluster,
+            CeilingScope::Release => Self::CeilingRelease,
         }
     }
 }
@@ -186,7 +201,7 @@ pub enum Item {
     Namespace(records::Namespace),
     Native(NativeRef, Observed),
     /// With the UID of its ClusterRole.
-    Ceiling(Kind, Ceiling, Uid),
+    Ceiling(CeilingScope, Ceiling, Uid),
     Bounds(Bounds),
     Settings(Settings),
     /// Whether a ConfigMap of the chart can be read.
@@ -226,6 +241,28 @@ impl Item {
             | Item::Kept(..)
             | Item::PolicyFaults(_) => return None,
         })
+    }
+
+    /// Its resource version; `None` if it does not matter.
+    pub(super) fn version(&self) -> Option<u64> {
+        match self {
+            Item::Namespace(namespace) => Some(namespace.version),
+            Item::Native(_, observed) => Some(observed.version),
+            Item::Suspended(list) => Some(list.version),
+            Item::Organization(_)
+            | Item::User(_)
+            | Item::Group(_)
+            | Item::RoleBinding(_)
+            | Item::CustomRole(_)
+            | Item::SiteRole(_)
+            | Item::SiteRoleBinding(_)
+            | Item::Ceiling(..)
+            | Item::Bounds(_)
+            | Item::Settings(_)
+            | Item::Configuration { .. }
+            | Item::Kept(..)
+            | Item::PolicyFaults(_) => self.meta().map(|(_, meta)| meta.version),
+        }
     }
 
     /// The digest of its status.
@@ -312,16 +349,16 @@ pub(super) fn spawn_all(
     start.native(Kind::NativeClusterRoleBinding, Api::all(c()), Object::ClusterRoleBinding);
 
     let ceilings = [
-        (Kind::Ceiling, v::CEILING),
-        (Kind::CeilingHome, v::CEILING_HOME),
-        (Kind::CeilingCluster, v::CEILING_CLUSTER),
-        (Kind::CeilingRelease, v::CEILING_RELEASE),
+        (CeilingScope::Organization, v::CEILING),
+        (CeilingScope::Home, v::CEILING_HOME),
+        (CeilingScope::Cluster, v::CEILING_CLUSTER),
+        (CeilingScope::Release, v::CEILING_RELEASE),
     ];
-    for (kind, name) in ceilings {
-        start.any(kind, Api::all(c()), only(name), move |o: Guarded<v1::ClusterRole>| {
+    for (scope, name) in ceilings {
+        start.any(scope.into(), Api::all(c()), only(name), move |o: Guarded<v1::ClusterRole>| {
             let role = o.whole()?;
             let ceiling = Ceiling::new(rbac::from_rules(&role.rules.unwrap_or_default()));
-            Some(Item::Ceiling(kind, ceiling, role.metadata.uid.as_ref().into()))
+            Some(Item::Ceiling(scope, ceiling, role.metadata.uid.as_ref().into()))
         });
     }
 

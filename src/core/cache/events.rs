@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 use super::store::Swapped;
-use super::{Affected, Cache, Ceilings, Local, Rank, Standing, folded, rank};
+use super::{Affected, Cache, CeilingScope, Local, Rank, Standing, folded, rank};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::core::catalog::{Bounds, Settings};
@@ -478,13 +478,9 @@ impl Cache {
         Affected { organizations: default.into_iter().collect(), ..Affected::default() }
     }
 
-    /// Takes in a ceiling, chosen by `which`.
-    pub fn set_ceiling(
-        &mut self,
-        which: impl Fn(&mut Ceilings) -> &mut Option<Ceiling>,
-        ceiling: Option<Ceiling>,
-    ) -> Affected {
-        let place = which(&mut self.ceilings);
+    /// Takes in a ceiling.
+    pub fn set_ceiling(&mut self, scope: CeilingScope, ceiling: Option<Ceiling>) -> Affected {
+        let place = self.ceilings.get_mut(scope);
         if *place == ceiling {
             return Affected::default();
         }

@@ -148,6 +148,28 @@ pub struct Ceilings {
     pub release: Option<Ceiling>,
 }
 
+/// Where a ceiling applies: the fields of [`Ceilings`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum CeilingScope {
+    Organization,
+    Home,
+    Cluster,
+    Release,
+}
+
+impl Ceilings {
+    /// The ceiling of this scope.
+    pub fn get_mut(&mut self, scope: CeilingScope) -> &mut Option<Ceiling> {
+        match scope {
+            CeilingScope::Organization => &mut self.organization,
+            CeilingScope::Home => &mut self.home,
+            CeilingScope::Cluster => &mut self.cluster,
+            CeilingScope::Release => &mut self.release,
+        }
+    }
+}
+
 /// The keys that a change may affect.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Affected {

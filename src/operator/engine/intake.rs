@@ -8,7 +8,7 @@ use super::key::ReconcileKey;
 use crate::api::ApiKind;
 use crate::api::vocabulary as v;
 use crate::core::Name;
-use crate::core::cache::Affected;
+use crate::core::cache::CeilingScope;
 use crate::core::object_ref::{ApiRef, NativeRef, ObjectRef};
 use crate::core::rbac::Observed;
 use crate::core::records::Meta;
@@ -29,7 +29,8 @@ impl Engine {
             WatchEvent::Synced(kind) => self.listing_complete(kind),
             WatchEvent::Item(item) => {
                 if let Some(id) = id(&item) {
-                    self.listings.shows(id, version_of(&item), self.known_version(&item));
+                    let known = self.known_by_name(&id).map(|(_, version)| version);
+                    self.listings.shows(id, item.version(), known);
                 }
                 let edited = self.edited_status(&item);
                 self.item(*item);
@@ -43,16 +44,26 @@ impl Engine {
         }
     }
 
-    /// The newest known version of the object of this name.
-    fn known_version(&self, item: &Item) -> Option<u64> {
-        match item {
-            Item::Namespace(n) => self.cache.namespaces.get(&n.name).map(|known| known.version),
-            Item::Native(key, _) => self.keys.get(&ReconcileKey::of(key))?.objects.get(key).map(|known| known.version),
-            Item::Suspended(_) => self.suspended.version(),
-            _ => {
-                let (kind, new) = item.meta()?;
-                self.cache.meta_of_name(&new.source(kind)).map(|known| known.version)
+    /// The known object of this name: its UID and version.
+    pub(super) fn known_by_name(&self, id: &WatchedRef) -> Option<(Uid, u64)> {
+        match id.kind.class() {
+            Class::Api(kind) => {
+                let meta = self.cache.meta_of_name(&id.clone().with_kind(kind))?;
+                Some((meta.uid.clone(), meta.version))
             }
+            Class::Native(kind) => {
+                let object = id.by_name().with_kind(kind);
+                let known = self.keys.get(&ReconcileKey::of(&object))?.objects.get(&object)?;
+                Some((known.uid.clone(), known.version))
+            }
+            Class::Namespace => {
+                let known = self.cache.namespaces.get(&id.name)?;
+                Some((known.uid.clone(), known.version))
+            }
+            Class::Configuration if id.kind == Kind::Suspended => {
+                Some((self.suspended.uid()?, self.suspended.version()?))
+            }
+            Class::Ceiling(_) | Class::Configuration => None,
         }
     }
 
@@ -120,13 +131,14 @@ impl Engine {
                 }
                 affected
             }
-            Item::Ceiling(kind, ceiling, uid) => {
+            Item::Ceiling(scope, ceiling, uid) => {
+                let affected = cache.set_ceiling(scope, Some(ceiling));
                 // None of our roles allows reading a ClusterRole. While it is missing, the last one stays in effect.
-                if kind == Kind::CeilingCluster {
-                    let affected = cache.set_seed(&uid);
-                    self.affected(affected);
+                if scope == CeilingScope::Cluster {
+                    let seeded = cache.set_seed(&uid);
+                    self.affected(seeded);
                 }
-                self.ceiling(kind, Some(ceiling))
+                affected
             }
             Item::Bounds(bounds) => {
                 if self.listings.has_shown(Kind::Bounds) {
@@ -153,22 +165,13 @@ impl Engine {
         }
     }
 
-    fn ceiling(&mut self, kind: Kind, ceiling: Option<crate::core::rules::Ceiling>) -> Affected {
-        match kind {
-            Kind::CeilingHome => self.cache.set_ceiling(|c| &mut c.home, ceiling),
-            Kind::CeilingCluster => self.cache.set_ceiling(|c| &mut c.cluster, ceiling),
-            Kind::CeilingRelease => self.cache.set_ceiling(|c| &mut c.release, ceiling),
-            _ => self.cache.set_ceiling(|c| &mut c.organization, ceiling),
-        }
-    }
-
     fn gone(&mut self, id: &WatchedRef) {
         self.rights_may_be_back(id);
         let affected = match id.kind.class() {
             Class::Api(kind) => return self.api_object_gone(&id.clone().with_kind(kind)),
             Class::Native(kind) => return self.vanished(&id.by_name().with_kind(kind), &id.uid),
             Class::Namespace => self.cache.namespace(&id.name, None, Some(&id.uid)),
-            Class::Ceiling => self.ceiling(id.kind, None),
+            Class::Ceiling(scope) => self.cache.set_ceiling(scope, None),
             Class::Configuration => {
                 self.suspended.take_out(&id.uid);
                 // For the others, the last readable version stays in effect.
@@ -286,7 +289,7 @@ impl Engine {
             Class::Namespace => {
                 self.cache.namespaces.values().map(|known| cluster(known.name.clone(), known.uid.clone())).collect()
             }
-            Class::Ceiling => vec![cluster(Name::default(), Uid::default())],
+            Class::Ceiling(_) => vec![cluster(Name::default(), Uid::default())],
             Class::Configuration => {
                 let uid = match kind {
                     Kind::Suspended => self.suspended.uid(),
@@ -306,7 +309,7 @@ fn id(item: &Item) -> Option<WatchedRef> {
     Some(match item {
         Item::Namespace(namespace) => cluster(Kind::Namespace, namespace.name.clone(), namespace.uid.clone()),
         Item::Native(object, known) => object.clone().with_kind(object.kind.into()).with_uid(known.uid.clone()),
-        Item::Ceiling(kind, ..) => cluster(*kind, Name::default(), Uid::default()),
+        Item::Ceiling(scope, ..) => cluster((*scope).into(), Name::default(), Uid::default()),
         Item::Suspended(list) => cluster(Kind::Suspended, Name::default(), list.uid.clone()),
         Item::Kept(map, _) => cluster(Kind::Kept, Name::default(), map.uid.clone()),
         Item::Bounds(_) | Item::Settings(_) | Item::Configuration { .. } | Item::PolicyFaults(_) => return None,
@@ -325,16 +328,7 @@ fn id(item: &Item) -> Option<WatchedRef> {
 
 /// The object's kind and resource version; `None` if its version does not matter.
 pub(in crate::operator) fn kind_and_version(item: &Item) -> Option<(Kind, u64)> {
-    Some((id(item)?.kind, version_of(item)?))
-}
-
-fn version_of(item: &Item) -> Option<u64> {
-    match item {
-        Item::Namespace(n) => Some(n.version),
-        Item::Native(_, observed) => Some(observed.version),
-        Item::Suspended(list) => Some(list.version),
-        _ => item.meta().map(|(_, meta)| meta.version),
-    }
+    Some((id(item)?.kind, item.version()?))
 }
 
 /// Whether the newer of the two has another status.

@@ -13,7 +13,7 @@ use crate::core::desired::DesiredState;
 use crate::core::{organization, organization_status, plan, site, user};
 use crate::operator::comparison::{Comparison, Versions};
 use crate::operator::metrics::KindLabels;
-use crate::operator::watch::{Class, Kind, WatchedRef};
+use crate::operator::watch::{Kind, WatchedRef};
 
 /// The default period in which every key is decided again.
 const PERIOD: Duration = Duration::from_mins(10);
@@ -148,19 +148,7 @@ impl Engine {
     }
 
     fn version_of(&self, id: &WatchedRef) -> Option<u64> {
-        match id.kind.class() {
-            Class::Api(kind) => self.cache.meta(&id.clone().with_kind(kind)).map(|meta| meta.version),
-            Class::Native(kind) => {
-                let object = id.by_name().with_kind(kind);
-                let known = self.keys.get(&ReconcileKey::of(&object))?.objects.get(&object)?;
-                (known.uid == id.uid).then_some(known.version)
-            }
-            Class::Namespace => {
-                let known = self.cache.namespaces.get(&id.name)?;
-                (known.uid == id.uid).then_some(known.version)
-            }
-            Class::Ceiling | Class::Configuration => None,
-        }
+        self.known_by_name(id).filter(|(uid, _)| *uid == id.uid).map(|(_, version)| version)
     }
 
     fn enqueue_again(&mut self, key: ReconcileKey) {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::core::Name;
+use bailiwick::core::cache::CeilingScope;
 use bailiwick::core::rbac::{NativeKind, Observed, RbacSpec};
 use bailiwick::operator::watch::{Item, WatchEvent};
 use rstest::rstest;
@@ -81,7 +82,7 @@ fn another_seed_renames_all_shards_and_takes_nothing_from_anybody() {
     story.server.fault = creations_fail;
     story.server.seed = "7b1a6cbb-9d0c-4c07-8f6e-0d4b6f5a2c11".into();
     let ceiling = story.server.store.ceilings[&Kind::CeilingCluster].clone();
-    let item = Item::Ceiling(Kind::CeilingCluster, ceiling, story.server.seed.clone());
+    let item = Item::Ceiling(CeilingScope::Cluster, ceiling, story.server.seed.clone());
     story.events.push(WatchEvent::Item(Box::new(item)));
     story.wait(60);
     assert_eq!(bound(&story), all, "the old shards stay until the new ones are there");

@@ -2,12 +2,12 @@
 //! puts the same into a bare cache.
 
 use bailiwick::core::Name;
-use bailiwick::core::cache::{Affected, Cache, Ceilings};
+use bailiwick::core::cache::{Affected, Cache, CeilingScope};
 use bailiwick::core::catalog::{Bounds, Settings};
 use bailiwick::core::object_ref::ObjectRef;
 use bailiwick::core::rules::Ceiling;
 use bailiwick::core::uid::Uid;
-use bailiwick::operator::watch::{Item, WatchEvent};
+use bailiwick::operator::watch::{Class, Item, WatchEvent};
 
 use super::Kind;
 use super::object::{Object, Slot};
@@ -46,7 +46,9 @@ impl Event {
             Event::Gone(slot, uid) => gone(slot.clone(), uid.clone()),
             Event::Bounds(bounds) => is(Kind::Bounds, Item::Bounds(bounds.clone())),
             Event::Settings(settings) => is(Kind::Settings, Item::Settings(settings.clone())),
-            Event::Ceiling(kind, Some(ceiling)) => is(*kind, Item::Ceiling(*kind, ceiling.clone(), Uid::default())),
+            Event::Ceiling(kind, Some(ceiling)) => {
+                is(*kind, Item::Ceiling(scope(*kind), ceiling.clone(), Uid::default()))
+            }
             Event::Ceiling(kind, None) => gone((*kind, String::new(), String::new()), Uid::default()),
         }
     }
@@ -58,7 +60,7 @@ impl Event {
             Event::Gone(slot, uid) => (slot.clone(), None, Some(uid)),
             Event::Bounds(bounds) => return cache.set_bounds(bounds.clone()),
             Event::Settings(settings) => return cache.set_settings(settings.clone()),
-            Event::Ceiling(kind, ceiling) => return cache.set_ceiling(|all| of_kind(all, *kind), ceiling.clone()),
+            Event::Ceiling(kind, ceiling) => return cache.set_ceiling(scope(*kind), ceiling.clone()),
         };
         let (ns, name) = (&Name::from(ns), &Name::from(name));
         macro_rules! record {
@@ -80,12 +82,9 @@ impl Event {
     }
 }
 
-fn of_kind(all: &mut Ceilings, kind: Kind) -> &mut Option<Ceiling> {
-    match kind {
-        Kind::Ceiling => &mut all.organization,
-        Kind::CeilingHome => &mut all.home,
-        Kind::CeilingCluster => &mut all.cluster,
-        Kind::CeilingRelease => &mut all.release,
+fn scope(kind: Kind) -> CeilingScope {
+    match kind.class() {
+        Class::Ceiling(scope) => scope,
         other => panic!("no ceiling: {other:?}"),
     }
 }
