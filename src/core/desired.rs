@@ -4,12 +4,12 @@ use jiff::Timestamp;
 
 use super::cache::Contribution;
 use super::conditions::StatusDraft;
-use super::names::{self, Shard};
-use super::object_ref::{ApiRef, NativeRef};
+use super::names::{self, Seed, Shard};
+use super::object_ref::{ApiRef, NativeKind, NativeRef};
 use super::observed_state::ObservedState;
-use super::rbac::{Desired, DesiredSet, NativeKind, RbacSpec, Subject};
+use super::rbac::{Desired, DesiredSet, RbacSpec, Subject};
 use super::rules::Rule;
-use super::shards::{Lists, Seed};
+use super::shards::Lists;
 use super::{Name, shards};
 use crate::api::RoleKind;
 use std::collections::BTreeSet;

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::Name;
-use super::object_ref::NativeRef;
+use super::object_ref::{NativeKind, NativeRef};
 use super::observed_state::ObservedState;
-use super::rbac::{DesiredSet, NativeKind, Observed, Owner, RbacSpec, Subject};
+use super::rbac::{DesiredSet, Observed, Owner, RbacSpec, Subject};
 use super::uid::Uid;
 use crate::api::conditions::Reason;
 

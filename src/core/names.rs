@@ -4,13 +4,42 @@
 //! All begin with `bailiwick:`. RBAC names may contain a colon and our names may not, so the parts of a name cannot run
 //! into each other.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use sha2::{Digest, Sha256};
 
 use super::Name;
-use super::shards::Seed;
+use super::uid::Uid;
 use crate::api::RoleKind;
+
+/// Decides, together with a subject's name, its shard. It depends on a secret only; a new secret renames all shards.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seed([u8; 16]);
+
+impl From<&Uid> for Seed {
+    /// The UID must be unreadable for people that may name subjects. The empty one makes a publicly known seed.
+    fn from(uid: &Uid) -> Self {
+        let mut seed = Self::default();
+        if *uid != Uid::default() {
+            seed.0.copy_from_slice(&Sha256::digest(uid.to_string())[..16]);
+        }
+        seed
+    }
+}
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed")
+    }
+}
+
+impl Seed {
+    /// Bytes for the names of shards, which do not reveal the seed.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
 
 /// The prefix of all our native objects. The operator deletes nothing without it.
 pub const PREFIX: &str = "bailiwick:";

@@ -13,9 +13,23 @@
 use std::fmt;
 
 use super::Name;
-use super::rbac::NativeKind;
 use super::uid::Uid;
 use crate::api::ApiKind;
+use crate::api::kind::kinds;
+
+kinds! {
+    /// The native kinds that we write.
+    pub enum NativeKind {
+        /// Namespaced rules.
+        Role,
+        /// Namespaced grants.
+        RoleBinding,
+        /// Cluster-scoped rules.
+        ClusterRole,
+        /// Cluster-scoped grants.
+        ClusterRoleBinding,
+    }
+}
 
 /// An object, by kind, namespace and name. With `U = Uid`, only the object with this UID and no other of its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,9 +1,9 @@
 //! The native side as decisions see it: our existing objects, and the writes that the API server refuses.
 
 use super::Name;
-use super::object_ref::NativeRef;
+use super::object_ref::{NativeKind, NativeRef};
 use super::plan::Present;
-use super::rbac::{NativeKind, Observed};
+use super::rbac::Observed;
 use super::write_failures::WriteFailures;
 
 /// The observed state of our native objects.

@@ -15,9 +15,9 @@
 //!
 //! ```
 //! use bailiwick::api::ApiKind;
-//! use bailiwick::core::object_ref::{NativeRef, ObjectRef};
+//! use bailiwick::core::object_ref::{NativeKind, NativeRef, ObjectRef};
 //! use bailiwick::core::plan::{self, GivenUp, Present, Write};
-//! use bailiwick::core::rbac::{Desired, DesiredSet, NativeKind, RbacSpec, Subject};
+//! use bailiwick::core::rbac::{Desired, DesiredSet, RbacSpec, Subject};
 //!
 //! let source = ObjectRef::new(ApiKind::RoleBinding, "data-science", "readers").with_uid("1");
 //! let role = NativeRef::new(NativeKind::Role, "data-science", "bailiwick:reader");
@@ -38,8 +38,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Name;
 use super::names::RELEASE_PREFIX;
-use super::object_ref::{ApiRef, NativeRef};
-use super::rbac::{Desired, DesiredSet, NativeKind, Observed, Owner, RbacSpec, Subject};
+use super::object_ref::{ApiRef, NativeKind, NativeRef};
+use super::rbac::{Desired, DesiredSet, Observed, Owner, RbacSpec, Subject};
 use super::rules::RuleSet;
 use super::uid::Uid;
 

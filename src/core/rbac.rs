@@ -10,29 +10,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use super::Name;
 use super::intern;
 use super::names::PREFIX;
-use super::object_ref::{ApiRef, NativeRef, ObjectRef};
+use super::object_ref::{ApiRef, NativeKind, NativeRef, ObjectRef};
 use super::rules::Rule;
 use super::uid::Uid;
 use crate::api::ApiKind;
-use crate::api::kind::kinds;
 use crate::api::vocabulary::{FIELD_MANAGER, MANAGED_BY, SOURCE};
 use crate::api::{GROUP, VERSION};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
-
-kinds! {
-    /// The native kinds that we write.
-    pub enum NativeKind {
-        /// Namespaced rules.
-        Role,
-        /// Namespaced grants.
-        RoleBinding,
-        /// Cluster-scoped rules.
-        ClusterRole,
-        /// Cluster-scoped grants.
-        ClusterRoleBinding,
-    }
-}
 
 /// One native subject.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,7 +9,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use serde::Serialize;
 
 use super::Name;
-use super::cache::UserCounts;
 use super::compact_time::CompactTime;
 use super::intern;
 use super::object_ref::{ApiRef, ObjectRef};
@@ -586,4 +585,16 @@ fn written(metadata: &ObjectMeta) -> Option<CompactTime> {
     let spec = fields.filter(|f| f.fields_v1.as_ref().is_some_and(|v1| v1.0.get("f:spec").is_some()));
     let newest = spec.filter_map(|f| f.time.as_ref()).map(|t| t.0).max();
     newest.max(metadata.creation_timestamp.as_ref().map(|t| t.0)).map(CompactTime::from)
+}
+
+/// Counts for one username everywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserCounts {
+    /// Organizations that the user is a member of.
+    pub organizations: u32,
+    /// SiteRoles that SiteRoleBindings grant to the user by name.
+    pub site_roles: u32,
+    /// Roles granted to the user by name: one for each granting object in each organization, and one for each
+    /// SiteRoleBinding.
+    pub grants: u32,
 }

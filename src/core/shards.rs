@@ -7,16 +7,13 @@
 use std::cell::OnceCell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::hash::Hasher as _;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use siphasher::sip::SipHasher24;
 
-use super::names::Shard;
+use super::names::{Seed, Shard};
 use super::rbac::Subject;
-use super::uid::Uid;
 
 /// The most subjects of one native binding before it is split.
 pub const SHARD_SIZE: usize = 128;
@@ -24,34 +21,7 @@ pub const SHARD_SIZE: usize = 128;
 /// The nonempty shards of a grant, each with its subjects; sorted.
 pub type Lists = Vec<(Shard, Arc<[Subject]>)>;
 
-/// Decides, together with a subject's name, its shard. It depends on a secret only; a new secret renames all shards.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Seed([u8; 16]);
-
-impl From<&Uid> for Seed {
-    /// The UID must be unreadable for people that may name subjects. The empty one makes a publicly known seed.
-    fn from(uid: &Uid) -> Self {
-        let mut seed = Self::default();
-        if *uid != Uid::default() {
-            seed.0.copy_from_slice(&Sha256::digest(uid.to_string())[..16]);
-        }
-        seed
-    }
-}
-
-impl fmt::Debug for Seed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Seed")
-    }
-}
-
 impl Seed {
-    /// Bytes for the names of shards, which do not reveal the seed.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
     /// The shard of a subject, out of so many.
     fn index(self, grantee: &Subject, count: usize) -> usize {
         let parts: [&str; 3] = match grantee {
@@ -60,7 +30,7 @@ impl Seed {
             Subject::ServiceAccount { namespace, name } => ["s", namespace, name],
         };
         // Not the standard hasher, which may differ between versions of Rust.
-        let mut hasher = SipHasher24::new_with_key(&self.0);
+        let mut hasher = SipHasher24::new_with_key(self.bytes());
         for part in parts {
             hasher.write(part.as_bytes());
             hasher.write(&[0]);
@@ -211,6 +181,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::core::uid::Uid;
 
     fn user(n: u16) -> Subject {
         Subject::User(format!("user-{n}@example.com").into())

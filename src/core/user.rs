@@ -3,10 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::cache::{Cache, UserCounts};
+use super::cache::Cache;
 use super::conditions::{Finding, Status, StatusDraft, bad, good};
 use super::findings;
-use super::records::{Meta, User};
+use super::records::{Meta, User, UserCounts};
 use super::subjects::valid_name;
 use super::withheld::short;
 use crate::api::ApiKind;

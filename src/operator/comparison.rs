@@ -18,7 +18,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::inbox::Sender;
 use super::metrics::Metrics;
-use super::watch::{Kind, WatchEvent, WatchedRef};
+use super::watch_event::{Comparison, Kind, Versions, WatchEvent};
 use crate::core::object_ref::ObjectRef;
 use crate::core::records::version;
 
@@ -28,22 +28,6 @@ pub(super) const PERIODS: u32 = 6;
 const GRACE: Duration = Duration::from_secs(20);
 /// The number of objects on a page, which has only their metadata.
 const PAGE: u32 = 500;
-
-/// The resource versions of objects that differ; zero for a missing one.
-pub type Versions = HashMap<WatchedRef, u64>;
-
-/// A list of a kind for the engine to compare.
-#[derive(Debug)]
-pub struct Comparison {
-    /// The listed kind.
-    pub kind: Kind,
-    /// Every listed object.
-    pub listed: Versions,
-    /// The differences from the first list, if this is the second.
-    pub before: Option<Versions>,
-    /// Returns the differences; for the second list, those that remain.
-    pub answer: oneshot::Sender<Versions>,
-}
 
 /// Compares a kind periodically. `is_known`: whether the engine watches objects with this metadata.
 pub(super) async fn run<K>(

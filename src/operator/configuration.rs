@@ -13,9 +13,10 @@ use kube::{Api, Client};
 use tokio::task::JoinHandle;
 
 use super::guarded::Guarded;
+use super::history::LIFE;
 use super::history::{self, History};
 use super::metrics::{MapLabels, Metrics};
-use super::watch::{Item, Kind, LIFE};
+use super::watch_event::{Item, Kind};
 use crate::api::vocabulary as v;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::policies::{self, Policies};

@@ -25,8 +25,12 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::retry;
-use super::watch::Kind;
+use super::watch_event::Kind;
 use crate::core::records;
+
+/// How many seconds a watch lasts before it resumes. If its connection ended silently, it misses events for at most
+/// five more; kube's own default is five minutes.
+pub(super) const LIFE: u32 = 55;
 
 /// How often the Lease is listed.
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::stream::{BoxStream, SelectAll};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::watch::{Item, WatchEvent};
+use super::watch_event::{Item, WatchEvent};
 use crate::core::records::Record;
 
 /// How many objects may wait in a queue before its watch waits.
@@ -90,7 +90,7 @@ fn weight(seen: &WatchEvent) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::watch::Kind;
+    use crate::operator::watch_event::Kind;
 
     #[tokio::test]
     async fn many_objects_of_one_watch_hold_up_no_other_watch() {

@@ -21,8 +21,8 @@ use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::history::LIFE;
 use super::history::{self, History};
-use super::watch::LIFE;
 use super::{Options, retry};
 
 /// The name of the Lease.

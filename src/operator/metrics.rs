@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use super::watch::Kind;
+use super::watch_event::Kind;
 use crate::api::vocabulary as v;
 
 /// A broken watch fails again within this time: its longest pause, plus the time to detect that nobody answers. A watch

@@ -20,7 +20,8 @@ pub mod metrics;
 mod policies;
 mod retry;
 mod stop;
-pub mod watch;
+mod watch;
+pub mod watch_event;
 pub mod writer;
 
 use std::net::SocketAddr;
@@ -40,7 +41,6 @@ use self::inbox::Inbox;
 use self::lease::Lease;
 use self::metrics::Metrics;
 use self::writer::Applier;
-use crate::api::vocabulary::FIELD_MANAGER;
 
 /// How long releasing the Lease may take when this replica stops. The process ends at most a second later.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -212,7 +212,7 @@ async fn client() -> Result<Client, Error> {
     // A connection may end without a word. A watch that lives says something before that, or is ended by the API
     // server. It is an error before kube's own end of a watch, five seconds after its life, which is none: everything
     // is listed again.
-    config.read_timeout = Some(Duration::from_secs(u64::from(watch::LIFE) + 3));
+    config.read_timeout = Some(Duration::from_secs(u64::from(history::LIFE) + 3));
     config.reset_reader_on_write = true;
     let builder = ClientBuilder::try_from(config).map_err(|e| Error::Client(Box::new(e)))?;
     Ok(builder.with_layer(&MapRequestLayer::new(watch::consistent)).build())
@@ -229,6 +229,3 @@ fn on_a_thread(name: &str, task: impl Future<Output = ()> + Send + 'static) -> R
     });
     thread.map(|_| ended).map_err(Error::Thread)
 }
-
-/// The name under which Events are reported.
-const REPORTER: &str = FIELD_MANAGER;

@@ -16,10 +16,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::configuration;
+use super::history::LIFE;
 use super::history::{self, History};
 use super::inbox::Sender;
 use super::metrics::{Metrics, StateLabels};
-use super::watch::{Item, LIFE, WatchEvent};
+use super::watch_event::{Item, WatchEvent};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary as v;
 use crate::core::policies::{self, Policies};

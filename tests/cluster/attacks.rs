@@ -6,8 +6,9 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bailiwick::core::names::Seed;
 use bailiwick::core::rbac::Subject;
-use bailiwick::core::shards::{self, Seed};
+use bailiwick::core::shards::{self};
 
 use crate::support::manifests::{binding, group, user as user_of};
 use crate::support::{Cluster, Question};

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::core::Name;
-use bailiwick::core::object_ref::NativeRef;
+use bailiwick::core::object_ref::{NativeKind, NativeRef};
 use bailiwick::core::plan::Present;
-use bailiwick::core::rbac::{DesiredSet, NativeKind, Owner, RbacSpec, Subject};
+use bailiwick::core::rbac::{DesiredSet, Owner, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, RuleSet};
 use bailiwick::core::uid::Uid;
 

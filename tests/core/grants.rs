@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::api::ApiKind;
 use bailiwick::api::{self, Action, RoleKind, Scope, SiteSubjectKind, SubjectKind};
-use bailiwick::core::object_ref::{ApiRef, NativeRef};
-use bailiwick::core::rbac::{NativeKind, RbacSpec, Subject};
+use bailiwick::core::object_ref::{ApiRef, NativeKind, NativeRef};
+use bailiwick::core::rbac::{RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, Rule};
 use jiff::Timestamp;
 use proptest::prelude::*;

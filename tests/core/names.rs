@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use bailiwick::api::RoleKind;
 use bailiwick::core::Name;
-use bailiwick::core::names::{self, Shard};
-use bailiwick::core::shards::Seed;
+use bailiwick::core::names::{self, Seed, Shard};
 use proptest::prelude::*;
 
 use crate::cases;

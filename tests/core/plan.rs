@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bailiwick::api::ApiKind;
 use bailiwick::core::Name;
 use bailiwick::core::names::RELEASE_PREFIX;
-use bailiwick::core::object_ref::{ApiRef, NativeRef, ObjectRef};
+use bailiwick::core::object_ref::{ApiRef, NativeKind, NativeRef, ObjectRef};
 use bailiwick::core::plan::{self, GivenUp, InFlight, Present, Write};
-use bailiwick::core::rbac::{Desired, DesiredSet, NativeKind, Observed, Owner, RbacSpec, Subject};
+use bailiwick::core::rbac::{Desired, DesiredSet, Observed, Owner, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, Rule, RuleSet, words};
 use bailiwick::core::uid::Uid;
 use bailiwick::operator::writer::Outcome;
@@ -672,7 +672,7 @@ proptest! {
         before in 1usize..1200, after in 1usize..1200, reseeded in any::<bool>(), shuffle in any::<u64>(),
     ) {
         use bailiwick::api::RoleKind;
-        use bailiwick::core::shards::Seed;
+        use bailiwick::core::names::Seed;
         use bailiwick::core::uid::Uid;
         use bailiwick::core::{names, shards};
         let seeds = [Seed::default(), if reseeded { Seed::from(&Uid::from("a secret")) } else { Seed::default() }];

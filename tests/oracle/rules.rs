@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use bailiwick::api::ApiKind;
 use bailiwick::core::Name;
-use bailiwick::core::object_ref::{NativeRef, ObjectRef};
-use bailiwick::core::rbac::{Desired, DesiredSet, NativeKind, RbacSpec, Subject};
+use bailiwick::core::object_ref::{NativeKind, NativeRef, ObjectRef};
+use bailiwick::core::rbac::{Desired, DesiredSet, RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, Ceiling, Rule, RuleSet, words};
 use bailiwick::core::uid::Uid;
 use proptest::prelude::*;

@@ -9,10 +9,11 @@ use super::{Affected, Cache, CeilingScope, Local, Rank, Standing, folded, rank};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::core::catalog::{Bounds, Settings};
+use crate::core::names::Seed;
 use crate::core::rbac::Subject;
 use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, SubjectRef, User};
 use crate::core::rules::Ceiling;
-use crate::core::shards::{Seed, Shards};
+use crate::core::shards::Shards;
 use crate::core::uid::Uid;
 use crate::core::{Name, claims, intern, roles, subjects};
 

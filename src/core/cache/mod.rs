@@ -20,12 +20,13 @@ use crate::api::conditions::Reason;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::compact_time::CompactTime;
 use crate::core::kept::Kept;
+use crate::core::names::Seed;
 use crate::core::order::{self, First};
 use crate::core::rbac::Subject;
-use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, SubjectRef, User, by_age};
+use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, SubjectRef, User, UserCounts, by_age};
 use crate::core::roles::{self, Resolved};
 use crate::core::rules::Ceiling;
-use crate::core::shards::{self, Lists, Seed, Shards};
+use crate::core::shards::{self, Lists, Shards};
 use crate::core::uid::Uid;
 use crate::core::{Name, claims};
 
@@ -497,18 +498,6 @@ pub struct Held {
     pub site_roles: u16,
     /// Whether it is a member of the organization, and not suspended.
     pub is_member: bool,
-}
-
-/// Counts for one username everywhere.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UserCounts {
-    /// Organizations that the user is a member of.
-    pub organizations: u32,
-    /// SiteRoles that SiteRoleBindings grant to the user by name.
-    pub site_roles: u32,
-    /// Roles granted to the user by name: one for each granting object in each organization, and one for each
-    /// SiteRoleBinding.
-    pub grants: u32,
 }
 
 impl UserCounts {

@@ -10,7 +10,7 @@ use crate::core::kept::Kept;
 use crate::core::records::digest;
 use crate::core::uid::Uid;
 use crate::operator::retry;
-use crate::operator::watch::OwnConfigMap;
+use crate::operator::watch_event::OwnConfigMap;
 use crate::operator::writer::Failure;
 
 /// The pause between two writes.

@@ -13,7 +13,7 @@ use crate::core::object_ref::{ApiRef, NativeRef, ObjectRef};
 use crate::core::rbac::Observed;
 use crate::core::records::Meta;
 use crate::core::uid::Uid;
-use crate::operator::watch::{Class, Item, Kind, WatchEvent, WatchedRef};
+use crate::operator::watch_event::{Class, Item, Kind, WatchEvent, WatchedRef};
 use crate::operator::writer::WriteRequest;
 
 impl Engine {
@@ -28,7 +28,7 @@ impl Engine {
             }
             WatchEvent::Synced(kind) => self.listing_complete(kind),
             WatchEvent::Item(item) => {
-                if let Some(id) = id(&item) {
+                if let Some(id) = item.id() {
                     let known = self.known_by_name(&id).map(|(_, version)| version);
                     self.listings.shows(id, item.version(), known);
                 }
@@ -301,34 +301,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// The object's reference; `None` if its version does not matter.
-fn id(item: &Item) -> Option<WatchedRef> {
-    let cluster = |kind, name: Name, uid: Uid| ObjectRef::new(kind, Name::default(), name).with_uid(uid);
-    Some(match item {
-        Item::Namespace(namespace) => cluster(Kind::Namespace, namespace.name.clone(), namespace.uid.clone()),
-        Item::Native(object, known) => object.clone().with_kind(object.kind.into()).with_uid(known.uid.clone()),
-        Item::Ceiling(scope, ..) => cluster((*scope).into(), Name::default(), Uid::default()),
-        Item::Suspended(list) => cluster(Kind::Suspended, Name::default(), list.uid.clone()),
-        Item::Kept(map, _) => cluster(Kind::Kept, Name::default(), map.uid.clone()),
-        Item::Bounds(_) | Item::Settings(_) | Item::Configuration { .. } | Item::PolicyFaults(_) => return None,
-        Item::Organization(_)
-        | Item::User(_)
-        | Item::Group(_)
-        | Item::RoleBinding(_)
-        | Item::CustomRole(_)
-        | Item::SiteRole(_)
-        | Item::SiteRoleBinding(_) => {
-            let (kind, meta) = item.meta()?;
-            meta.source(kind).with_kind(kind.into())
-        }
-    })
-}
-
-/// The object's kind and resource version; `None` if its version does not matter.
-pub(in crate::operator) fn kind_and_version(item: &Item) -> Option<(Kind, u64)> {
-    Some((id(item)?.kind, item.version()?))
 }
 
 /// Whether the newer of the two has another status.

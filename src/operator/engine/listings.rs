@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::operator::watch::{Kind, WatchedRef};
+use crate::operator::watch_event::{Kind, WatchedRef};
 
 /// A list that is being read.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::core::Name;
 use crate::core::claims::Claim;
 use crate::core::rbac::{RbacSpec, Subject};
 use crate::core::records::Binding;
-use crate::operator::watch::Item;
+use crate::operator::watch_event::Item;
 
 /// Changes of a key since it last converged.
 #[derive(Debug, Default)]

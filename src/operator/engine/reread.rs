@@ -4,7 +4,7 @@ use super::key::ReconcileKey;
 use super::{Engine, WriteRequest};
 use crate::api::ApiKind;
 use crate::core::object_ref::ApiRef;
-use crate::operator::watch::Item;
+use crate::operator::watch_event::Item;
 use crate::operator::writer::Failure;
 
 impl Engine {

@@ -11,9 +11,8 @@ use super::reconcile::Observations;
 use crate::core::conditions::StatusDraft;
 use crate::core::desired::DesiredState;
 use crate::core::{organization, organization_status, plan, site, user};
-use crate::operator::comparison::{Comparison, Versions};
 use crate::operator::metrics::KindLabels;
-use crate::operator::watch::{Kind, WatchedRef};
+use crate::operator::watch_event::{Comparison, Kind, Versions, WatchedRef};
 
 /// The default period in which every key is decided again.
 const PERIOD: Duration = Duration::from_mins(10);
@@ -232,7 +231,7 @@ mod tests {
     use super::*;
     use crate::api;
     use crate::operator::engine::Now;
-    use crate::operator::watch::{Item, Kind, WatchEvent};
+    use crate::operator::watch_event::{Item, Kind, WatchEvent};
     use crate::operator::writer::{WriteRequest, WriteResult};
 
     #[test]

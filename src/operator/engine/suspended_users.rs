@@ -13,7 +13,7 @@ use crate::core::Name;
 use crate::core::records::{User, digest};
 use crate::core::suspended;
 use crate::core::uid::Uid;
-use crate::operator::watch::OwnConfigMap;
+use crate::operator::watch_event::OwnConfigMap;
 use crate::operator::writer::Failure;
 
 /// The known list and labels, and the writes in flight.

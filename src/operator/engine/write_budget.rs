@@ -131,7 +131,7 @@ impl WriteBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::rbac::NativeKind;
+    use crate::core::object_ref::NativeKind;
 
     fn key(n: usize) -> NativeRef {
         NativeRef::new(NativeKind::RoleBinding, "alpha", format!("b{n}"))

@@ -22,17 +22,16 @@ use crate::api::vocabulary as v;
 use crate::api::{self, GROUP, VERSION};
 use crate::core::Name;
 use crate::core::claims::Claim;
-use crate::core::object_ref::{ApiRef, NativeRef};
+use crate::core::object_ref::{ApiRef, NativeKind, NativeRef};
 use crate::core::plan::Write;
-use crate::core::rbac::{self, Desired, NativeKind, Object, Observed, Owner};
+use crate::core::rbac::{self, Desired, Object, Observed, Owner};
 use crate::core::salvage::Withhold;
 use crate::core::uid::Uid;
-use crate::operator::REPORTER;
 use crate::operator::guarded::Guarded;
 use crate::operator::lease::Gate;
 use crate::operator::metrics::{Metrics, WriteLabels};
 use crate::operator::retry;
-use crate::operator::watch::{Item, OwnConfigMap};
+use crate::operator::watch_event::{Item, OwnConfigMap};
 
 /// The time limit of a write. It exceeds a webhook's longest timeout of 30 seconds, so that the API server itself
 /// reports a webhook that does not answer.
@@ -72,7 +71,7 @@ pub(in crate::operator) struct Applier {
 
 impl Applier {
     pub fn new(client: Client, namespace: String, gate: Gate, metrics: Arc<Metrics>) -> Self {
-        let reporter = Reporter { controller: REPORTER.into(), instance: None };
+        let reporter = Reporter { controller: v::FIELD_MANAGER.into(), instance: None };
         let recorder = Recorder::new(client.clone(), reporter);
         Self { client, namespace, recorder, events: Arc::new(Semaphore::new(EVENTS_IN_A_WINDOW)), gate, metrics }
     }

@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub(super) use self::apply::Applier;
-use super::engine::kind_and_version;
+
 use super::history::History;
-use super::watch::{Item, Kind, OwnConfigMap};
+use super::watch_event::{Item, Kind, OwnConfigMap};
 use crate::core::Name;
 use crate::core::claims::Claim;
 use crate::core::object_ref::{ApiRef, NativeRef};
@@ -177,7 +177,7 @@ impl WriteResult {
                 Some((key.kind.into(), observed.version))
             }
             WriteResult::Claim(_, Ok(namespace)) => Some((Kind::Namespace, namespace.version)),
-            WriteResult::Read(_, Ok(item)) | WriteResult::Status(_, Ok(item)) => kind_and_version(item),
+            WriteResult::Read(_, Ok(item)) | WriteResult::Status(_, Ok(item)) => item.kind_and_version(),
             WriteResult::Suspended(Ok(list)) => Some((Kind::Suspended, list.version)),
             _ => None,
         }

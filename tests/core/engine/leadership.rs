@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bailiwick::operator::watch::{Item, WatchEvent};
+use bailiwick::operator::watch_event::{Item, WatchEvent};
 use bailiwick::operator::writer::WriteRequest;
 
 use super::Story;

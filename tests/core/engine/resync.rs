@@ -1,8 +1,7 @@
 //! The resync finds events that a watch has lost.
 
 use bailiwick::core::object_ref::ObjectRef;
-use bailiwick::operator::comparison::{Comparison, Versions};
-use bailiwick::operator::watch::WatchEvent;
+use bailiwick::operator::watch_event::{Comparison, Versions, WatchEvent};
 use tokio::sync::oneshot;
 
 use super::Story;

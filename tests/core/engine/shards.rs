@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::core::Name;
 use bailiwick::core::cache::CeilingScope;
-use bailiwick::core::rbac::{NativeKind, Observed, RbacSpec};
-use bailiwick::operator::watch::{Item, WatchEvent};
+use bailiwick::core::object_ref::NativeKind;
+use bailiwick::core::rbac::{Observed, RbacSpec};
+use bailiwick::operator::watch_event::{Item, WatchEvent};
 use rstest::rstest;
 
 use super::words::{ACME, binding, creations_fail};

@@ -8,7 +8,7 @@ use bailiwick::core::object_ref::NativeRef;
 use bailiwick::core::plan::Write;
 use bailiwick::operator::engine::Engine;
 use bailiwick::operator::metrics::Metrics;
-use bailiwick::operator::watch::WatchEvent;
+use bailiwick::operator::watch_event::WatchEvent;
 use bailiwick::operator::writer::{WriteRequest, WriteResult};
 use jiff::Timestamp;
 use tokio::sync::mpsc;

@@ -7,7 +7,7 @@ use bailiwick::core::catalog::{Bounds, Settings};
 use bailiwick::core::object_ref::ObjectRef;
 use bailiwick::core::rules::Ceiling;
 use bailiwick::core::uid::Uid;
-use bailiwick::operator::watch::{Class, Item, WatchEvent};
+use bailiwick::operator::watch_event::{Class, Item, WatchEvent};
 
 use super::Kind;
 use super::object::{Object, Slot};

@@ -19,7 +19,7 @@ mod store;
 mod update;
 mod watches;
 
-pub use bailiwick::operator::watch::Kind;
+pub use bailiwick::operator::watch_event::Kind;
 
 pub use self::event::Event;
 pub use self::object::{ODD, Object, Slot, slot, slot_of};

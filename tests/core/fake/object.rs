@@ -4,7 +4,7 @@ use bailiwick::api;
 use bailiwick::core::object_ref::ApiRef;
 use bailiwick::core::salvage::{self, Found, Withhold};
 use bailiwick::core::uid::Uid;
-use bailiwick::operator::watch::Item;
+use bailiwick::operator::watch_event::Item;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 

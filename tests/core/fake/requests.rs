@@ -4,7 +4,7 @@ use bailiwick::api::ApiKind;
 use bailiwick::core::plan::Write;
 use bailiwick::core::rbac::RbacSpec;
 use bailiwick::core::records::digest;
-use bailiwick::operator::watch::{Item, OwnConfigMap};
+use bailiwick::operator::watch_event::{Item, OwnConfigMap};
 use bailiwick::operator::writer::{Failure, Outcome, WriteRequest, WriteResult};
 
 use super::answers::{Claims, error};

@@ -7,7 +7,7 @@ use bailiwick::core::object_ref::{NativeRef, ObjectRef};
 use bailiwick::core::plan::Write;
 use bailiwick::core::uid::Uid;
 use bailiwick::operator::engine::Now;
-use bailiwick::operator::watch::{Item, OwnConfigMap, WatchEvent};
+use bailiwick::operator::watch_event::{Item, OwnConfigMap, WatchEvent};
 use bailiwick::operator::writer::Outcome;
 
 use super::answers::Claims;

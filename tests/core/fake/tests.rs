@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bailiwick::api::ApiKind;
-use bailiwick::core::object_ref::{NativeRef, ObjectRef};
+use bailiwick::core::object_ref::{NativeKind, NativeRef, ObjectRef};
 use bailiwick::core::plan::Write;
-use bailiwick::core::rbac::{Desired, NativeKind, RbacSpec, Subject};
-use bailiwick::operator::watch::{Item, WatchEvent};
+use bailiwick::core::rbac::{Desired, RbacSpec, Subject};
+use bailiwick::operator::watch_event::{Item, WatchEvent};
 use bailiwick::operator::writer::{WriteRequest, WriteResult};
 use rstest::rstest;
 

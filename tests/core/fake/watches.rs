@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bailiwick::operator::watch::{Item, WatchEvent};
+use bailiwick::operator::watch_event::{Item, WatchEvent};
 
 use super::Kind;
 

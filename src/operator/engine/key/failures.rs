@@ -141,7 +141,7 @@ impl ObjectFailures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::rbac::NativeKind;
+    use crate::core::object_ref::NativeKind;
 
     fn key() -> NativeRef {
         NativeRef::new(NativeKind::Role, "alpha", "r")

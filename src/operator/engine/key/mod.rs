@@ -24,9 +24,8 @@ use crate::core::cache::Contribution;
 use crate::core::claims::Claim;
 use crate::core::desired::{Counts, DesiredState};
 use crate::core::names::RELEASE_PREFIX;
-use crate::core::object_ref::NativeRef;
+use crate::core::object_ref::{NativeKind, NativeRef};
 use crate::core::plan::InFlight;
-use crate::core::rbac::NativeKind;
 
 /// The unit of reconciliation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::core::object_ref::NativeRef;
+use crate::core::object_ref::{NativeKind, NativeRef};
 use crate::core::plan::Present;
-use crate::core::rbac::{DesiredSet, NativeKind, Observed, RbacSpec};
+use crate::core::rbac::{DesiredSet, Observed, RbacSpec};
 use crate::core::uid::Uid;
 
 /// How long an API server may still authorize requests with a deleted object, because it learns of the deletion through

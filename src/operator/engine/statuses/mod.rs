@@ -23,7 +23,7 @@ use crate::core::records::{Organization, digest};
 use crate::core::{Name, claims, organization, organization_status, user};
 use crate::operator::metrics::{Metrics, ReasonLabels};
 use crate::operator::retry;
-use crate::operator::watch::Item;
+use crate::operator::watch_event::Item;
 use crate::operator::writer::{Failure, News, WriteRequest};
 
 impl Engine {
