@@ -27,6 +27,7 @@ test test-versions: export RUST_TEST_THREADS ?= $(shell echo $$(($(CORES) < 4 ? 
 
 test: lint docs tools ## Everything: format, lints, licences, links, unit, property, golden, chart and cluster tests
 	@hack/e2e/run --whether
+	cargo test --package bailiwick --doc
 	cargo test --workspace --all-targets --no-fail-fast
 
 e2e: ## The image in Pods of the chart on a real node: take-over, upgrade, rollback (root, Linux)
@@ -45,6 +46,7 @@ test-versions: ## The core of the cluster tests on the oldest and the newest Kub
 
 check: ## The quick part of `make test`: no cluster
 	cargo test --workspace --lib --bins --test core --test docs --test generated --test render
+	cargo test --package bailiwick --doc
 
 lint: $(CARGO_DENY) $(ACTIONLINT) ## Format, clippy, workflows, licences and sources of what we depend on
 	cargo fmt --all --check
