@@ -16,7 +16,10 @@ fn later_version() -> tempfile::TempDir {
     for directory in ["bailiwick/crds", "bailiwick-crds/files"] {
         let file = later.path().join("charts").join(directory).join("users.bailiwick.dev.yaml");
         let text = std::fs::read_to_string(&file).unwrap();
-        let changed = text.replace("description: What people call them.", "description: How it is called later.");
+        let changed = text.replace(
+            "description: A name for people to read. Bailiwick does not use it.",
+            "description: A later text.",
+        );
         assert_ne!(text, changed);
         std::fs::write(&file, changed).unwrap();
     }
@@ -24,7 +27,7 @@ fn later_version() -> tempfile::TempDir {
 }
 
 fn users_crd_is_later(cluster: &Cluster) -> bool {
-    cluster.run(&["get", "crd", "users.bailiwick.dev", "-o", "yaml"]).contains("How it is called later.")
+    cluster.run(&["get", "crd", "users.bailiwick.dev", "-o", "yaml"]).contains("A later text.")
 }
 
 #[rstest]

@@ -446,7 +446,7 @@ fn large_objects_are_no_hindrance(operator: &Person, own: &Own) {
     operator.creates(&own.binding("Role", "bailiwick:trial", &subjects.join(", ")));
     // Even with a refused item at the very end.
     let last = format!("{}, {}", subjects.join(", "), ADA.replace("ada", "system:admin"));
-    operator.may_not_create(&own.binding("Role", "bailiwick:trial", &last), "gives nothing to system:");
+    operator.may_not_create(&own.binding("Role", "bailiwick:trial", &last), "never grants anything to system:");
 }
 
 #[test]
