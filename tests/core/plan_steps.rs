@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bailiwick::core::plan::{self, GivenUp, Write};
+use bailiwick::core::plan::{self, GivenUp, InFlight, Write};
 use rstest::rstest;
 
 use crate::build::given;
@@ -125,4 +125,30 @@ fn a_role_that_cannot_be_shrunk_keeps_nobody_in_a_binding() {
     assert_eq!(next(&GivenUp { objects: objects.clone(), ..GivenUp::default() }), "shrink role c, shrink binding b");
     // Until it is, the others lose what they should.
     assert_eq!(next(&GivenUp { resisting: objects.clone(), objects }), "shrink binding b");
+}
+
+#[test]
+fn an_obsolete_role_does_not_outlive_a_binding_that_is_being_written() {
+    let mut shell = given(START);
+    let mut cluster = Rbac::default();
+    let create_all = plan::next(&shell.all.units["n0"].decision.desired, &cluster.present, &GivenUp::default()).writes;
+    assert_eq!(step(&create_all), "create role c");
+    create_all.iter().for_each(|write| cluster.execute(write));
+    let bind = plan::next(&shell.all.units["n0"].decision.desired, &cluster.present, &GivenUp::default()).writes;
+    assert_eq!(step(&bind), "create binding b");
+    let mut in_flight = InFlight::default();
+    in_flight.begin(&bind[0]);
+
+    // The binding is written and unanswered; its source is gone.
+    shell.apply(
+        "{kind: RoleBinding, metadata: {name: b, namespace: n0}, spec: {roleRef: {kind: CustomRole, name: d}, subjects: []}}",
+    );
+    let desired = &shell.all.units["n0"].decision.desired;
+    let meanwhile = |in_flight: &InFlight, cluster: &Rbac| {
+        step(&in_flight.concurrent_revocations(desired, &cluster.present, &GivenUp::default()))
+    };
+    assert_eq!(meanwhile(&in_flight, &cluster), "delete role c");
+    assert_eq!(meanwhile(&InFlight::default(), &cluster), "", "nothing can refer to it, so it is no hurry");
+    cluster.execute(&bind[0]);
+    assert_eq!(meanwhile(&InFlight::default(), &cluster), "delete binding b", "the binding is known: it goes first");
 }
