@@ -229,7 +229,7 @@ fn successors<'a>(
         }
         let is_losing = !losing.is_empty() && (losing.contains(key) || losing.contains(&role));
         let there = match present.get(key).and_then(|o| o.content.as_ref()) {
-            _ if is_losing => &[],
+            _ if is_losing || !present.contains_key(&role) => &[],
             // Most objects are as desired, and the largest are very large.
             Some(content) if *content == native.content => continue,
             Some(RbacSpec::Binding { subjects, .. }) => subjects.as_ref(),
