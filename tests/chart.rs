@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use bailiwick::core::catalog::{Bounds, Target};
+use bailiwick::core::own_objects::Ownership;
 use bailiwick::core::rbac::from_rules;
 use bailiwick::core::rules::RuleSet;
 use k8s_openapi::api::rbac::v1::PolicyRule;
@@ -423,7 +424,9 @@ fn the_ceilings_are_those_that_render_reckons_with(
 )]
 #[case("groupVouched", &["bailiwick-group-vouched"])]
 #[case("defaultOrganization", &["bailiwick-default-organization"])]
-#[case("namespaceClaims", &["bailiwick-namespace-claims"])]
+// It protects the label by which the policies about own objects select namespaces.
+#[case("namespaceClaims", &["bailiwick-namespace-claims", "bailiwick-owner", "bailiwick-owner-in-templates", "bailiwick-own-fence", "bailiwick-own-user"])]
+#[case("ownObjects", &["bailiwick-owner", "bailiwick-owner-in-templates", "bailiwick-own-fence", "bailiwick-own-user"])]
 #[case("suspending", &["bailiwick-suspending"])]
 #[case(
     "suspendedUsers",
@@ -455,6 +458,33 @@ fn a_policy_is_switched_off_by_its_value(#[case] value: &str, #[case] policies: 
         policies.contains(&name) || lists || looks_alike
     };
     assert!(gone.iter().all(|object| expected(object)), "{gone:?}");
+}
+
+/// `bailiwick render` has the same rule as the chart, because it has no policies to look at.
+#[rstest]
+#[case::default("{}")]
+#[case::own_kinds(
+    "{catalog: {workspaces: {rules: {rays: {apiGroups: [ray.io], resources: [rayclusters], templates: [spec.template]}}}}}"
+)]
+#[case::read_only(
+    "{catalog: {workspaces: {rules: {pods: {apiGroups: [''], resources: [pods], actions: [read, create]}}}}}"
+)]
+#[case::secrets(
+    "{catalog: {private: {rules: {all: {apiGroups: ['', secrets.io], resources: [secrets, secrets/status]}}}}}"
+)]
+fn owners_are_recorded_and_fenced_for_the_same_kinds(#[case] values: &str) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), values).unwrap();
+    let objects = objects(&["--values", file.path().to_str().unwrap()]);
+    let find =
+        |kind: &str, name: &str| objects.iter().find(|o| o["kind"] == kind && o["metadata"]["name"] == name).unwrap();
+    let bounds = find("ConfigMap", "bailiwick-bounds")["data"]["bounds.yaml"].as_str().unwrap();
+    let expected = Bounds::parse(bounds).unwrap().own_kinds();
+    let text = find("ConfigMap", "bailiwick-policies")["data"]["own-objects.yaml"].as_str().unwrap();
+    let policies = bailiwick::core::policies::parse(text).unwrap();
+    // Nothing but the kinds themselves is in both: the policy that records owners also matches statuses.
+    assert_eq!(Ownership::new(&policies, &Default::default(), &policies), Ownership::Enforced(expected.clone()));
+    assert!(expected.iter().all(|(group, kind)| &**kind != "secrets" || !group.is_empty()), "{expected:?}");
 }
 
 /// A policy that fails open, or only warns, would refuse nothing. Two of them would refuse too much, for everybody,

@@ -192,9 +192,13 @@ words! {
         OnlyUsers,
         /// The same subject is in the list twice. Remove one of the two.
         Duplicate,
-        /// `scope: Own` is not enabled in this version. The permission is withheld, never widened to all objects. Use
-        /// `scope: All`, or remove the permission.
+        /// `scope: Own` is not available for this. It needs Kubernetes 1.36, the admission policies `ownObjects` and
+        /// `namespaceClaims`, and a role that may read every object of the type. Entering Pods, scaling, reading, and
+        /// kinds of Bailiwick's own but users, are not available yet. It is withheld, never widened to all objects.
         OwnScopeNotEnabled,
+        /// The admission policies that protect objects of other owners are missing, changed or unknown, so rights on own
+        /// objects are withheld. Apply the chart again.
+        OwnershipNotEnforced,
         /// The catalog has no such word. Correct it, or add it to the Helm value `catalog`.
         UnknownResource,
         /// The word of the catalog has no meaning in this cluster. Give it one in the Helm value `catalog`, or remove

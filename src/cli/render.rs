@@ -21,6 +21,7 @@ use crate::core::cache::Cache;
 use crate::core::conditions::StatusDraft;
 use crate::core::fixpoint::{Settled, settle};
 use crate::core::object_ref::ApiRef;
+use crate::core::policies::Report;
 use crate::core::rbac::{self, Object};
 use crate::core::records;
 
@@ -109,6 +110,7 @@ fn intake(
     }
     cache.set_settings(values.settings.clone());
     cache.set_bounds(values.bounds.clone());
+    cache.set_policies(Some(Report { faults: Vec::new(), ownership: values.ownership.clone() }));
     Ok(intake)
 }
 

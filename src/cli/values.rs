@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::core::cache::Ceilings;
 use crate::core::catalog::{Bounds, Settings, Target, Word};
+use crate::core::own_objects::Ownership;
 use crate::core::rbac::from_rules;
 use crate::core::rules::Ceiling;
 use k8s_openapi::api::rbac::v1::PolicyRule;
@@ -24,6 +25,8 @@ pub struct Values {
     pub bounds: Bounds,
     /// Settings that site managers may tune.
     pub settings: Settings,
+    /// Whether the chart would install the policies about own objects. Old clusters, which lack them, are left out.
+    pub ownership: Ownership,
     /// The manifest of the default organization that the chart creates.
     pub default_organization: Option<Value>,
 }
@@ -35,6 +38,20 @@ struct Shape {
     default_organization: DefaultOrganization,
     config: Settings,
     catalog: std::collections::BTreeMap<String, Word>,
+    admission_policies: AdmissionPolicies,
+}
+
+/// The policies on which access depends.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AdmissionPolicies {
+    own_objects: Policy,
+    namespace_claims: Policy,
+}
+
+#[derive(Deserialize)]
+struct Policy {
+    enabled: bool,
 }
 
 #[derive(Deserialize)]
@@ -105,17 +122,17 @@ impl Values {
                 "spec": spec,
             })
         });
-        Self {
-            bounds: Bounds {
-                release_namespace: release_namespace.to_owned(),
-                namespace_whitelist,
-                // Files cannot contain forged notes: nobody but their author wrote them.
-                groups_are_vouched: true,
-                catalog: shape.catalog,
-            },
-            settings: shape.config,
-            default_organization: manifest,
-        }
+        let bounds = Bounds {
+            release_namespace: release_namespace.to_owned(),
+            namespace_whitelist,
+            // Files cannot contain forged notes: nobody but their author wrote them.
+            groups_are_vouched: true,
+            catalog: shape.catalog,
+        };
+        let policies = shape.admission_policies;
+        let are_installed = policies.own_objects.enabled && policies.namespace_claims.enabled;
+        let ownership = if are_installed { Ownership::Enforced(bounds.own_kinds()) } else { Ownership::NotInstalled };
+        Self { bounds, settings: shape.config, ownership, default_organization: manifest }
     }
 
     /// The ceilings that the chart would create from these values.

@@ -115,6 +115,9 @@ pub struct Entry {
     /// Only these objects.
     #[serde(default)]
     pub resource_names: Vec<String>,
+    /// Where these kinds have templates of other objects. Only the chart's admission policies use it.
+    #[serde(default)]
+    pub templates: Vec<String>,
     /// The actions that may be granted at all.
     #[serde(default = "everything_but_use")]
     pub actions: BTreeSet<Action>,
@@ -178,23 +181,32 @@ impl Settings {
 }
 
 impl Entry {
-    fn rule(&self, permission: &Permission) -> Rule {
+    /// Its kinds, by API group and resource.
+    pub fn kinds(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.api_groups.iter().flat_map(|group| self.resources.iter().map(|kind| (group.as_str(), kind.as_str())))
+    }
+
+    /// The objects that a permission covers; empty is every object. `None` if it covers none.
+    pub(super) fn names(&self, permission: &Permission) -> Option<Vec<Name>> {
         let asked = permission.names.as_deref().unwrap_or_default();
         let names: Vec<&String> = match (asked, self.resource_names.as_slice()) {
             ([], names) | (names, []) => names.iter().collect(),
             (asked, bound) => asked.iter().filter(|name| bound.contains(name)).collect(),
         };
         let named = !asked.is_empty() || !self.resource_names.is_empty();
-        if named && names.is_empty() {
-            return Rule::default();
-        }
+        (!named || !names.is_empty()).then(|| names.into_iter().map(|name| Name::from(name.as_str())).collect())
+    }
+
+    fn rule(&self, permission: &Permission) -> Rule {
+        let Some(names) = self.names(permission) else { return Rule::default() };
+        let named = !names.is_empty();
         let verbs: BTreeSet<&str> =
             permission.actions.iter().filter(|a| self.allows(**a)).flat_map(|a| verbs(*a, named)).copied().collect();
         let list = |strings: &[String]| strings.iter().map(|s| Name::from(s.as_str())).collect();
         Rule {
             groups: list(&self.api_groups),
             resources: list(&self.resources),
-            names: names.into_iter().map(|n| Name::from(n.as_str())).collect(),
+            names,
             paths: Vec::new(),
             verbs: verbs.into_iter().map(Name::from).collect(),
         }
@@ -212,7 +224,7 @@ impl Entry {
         }
     }
 
-    fn allows(&self, action: Action) -> bool {
+    pub(super) fn allows(&self, action: Action) -> bool {
         self.actions.contains(&action) || (action == Action::List && self.actions.contains(&Action::Read))
     }
 }

@@ -24,6 +24,7 @@ pub mod observed_state;
 pub mod order;
 pub mod organization;
 pub mod organization_status;
+pub mod own_objects;
 pub mod plan;
 pub mod policies;
 pub mod rbac;

@@ -1,10 +1,11 @@
-//! Checks whether the chart's admission policies are in place. No grant depends on them, but people do, so missing and
-//! changed policies are reported.
+//! Checks whether the chart's admission policies are in place. Missing and changed ones are reported, because people
+//! depend on them. Of the grants, only those on own objects do (see [`super::own_objects`]).
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::own_objects::Ownership;
 use super::text;
 use crate::api::conditions::Reason;
 
@@ -16,6 +17,23 @@ const LONGEST: usize = 512 * 1024;
 
 /// Policies and bindings, by kind and name.
 pub type Policies = BTreeMap<(String, String), Value>;
+
+/// The state of the policies in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Those that are missing or changed.
+    pub faults: Vec<(Reason, String)>,
+    /// Whether admission protects objects of other owners.
+    pub ownership: Ownership,
+}
+
+impl Report {
+    /// `trusted`: the policies as last expected and found in place.
+    #[must_use]
+    pub fn new(expected: &Policies, trusted: &Policies, live: &Policies) -> Self {
+        Self { faults: faults(expected, live), ownership: Ownership::new(expected, trusted, live) }
+    }
+}
 
 /// The policies in a text of several YAML documents; other objects are left out.
 ///
@@ -49,7 +67,7 @@ pub fn faults(expected: &Policies, live: &Policies) -> Vec<(Reason, String)> {
 
 /// Whether a value contains all of another one. The API server adds fields (its defaults), but neither removes any nor
 /// changes lists.
-fn says(is: &Value, expected: &Value) -> bool {
+pub(super) fn says(is: &Value, expected: &Value) -> bool {
     match (is, expected) {
         (Value::Object(is), Value::Object(expected)) => {
             expected.iter().all(|(key, value)| is.get(key).is_some_and(|is| says(is, value)) || empty(value))

@@ -11,6 +11,7 @@ use petgraph::visit::EdgeRef;
 use super::Name;
 use super::cache::{Cache, Store};
 use super::catalog::Target;
+use super::own_objects::OwnRights;
 use super::records::Role;
 use super::rules::{Ceiling, Rule, RuleSet};
 use super::uid::Uid;
@@ -68,8 +69,11 @@ impl Resolved {
         let mut resolved = Resolved { privileged: role.privileged, ..Resolved::default() };
         let mut sets: BTreeMap<Target, Vec<&Rule>> = BTreeMap::new();
         let mut room = LARGEST;
-        let meant: Vec<_> = role.permissions.iter().map(|p| resolved.meaning(cache, role.kind, p)).collect();
+        let meant: Vec<_> = role.permissions.iter().map(|p| meaning(cache, role.kind, p)).collect();
         for (index, (permission, meaning)) in role.permissions.iter().zip(&meant).enumerate() {
+            if permission.scope == Scope::Own && meaning.is_ok() {
+                continue;
+            }
             let lacks = unsupported(cache, permission);
             let reason = match meaning {
                 Ok((_, rules)) if !fits_in(&mut room, rules) => Some(Reason::TooLarge),
@@ -107,18 +111,37 @@ impl Resolved {
         resolved
     }
 
-    fn meaning(&self, cache: &Cache, kind: RoleKind, permission: &Permission) -> Result<(Target, Vec<Rule>), Reason> {
-        match cache.bounds.rules(permission) {
-            None => Err(Reason::UnknownResource),
-            Some(_) if permission.scope == Scope::Own => Err(Reason::OwnScopeNotEnabled),
-            Some((target, _)) if target != Target::Organization && kind == RoleKind::CustomRole => {
-                Err(Reason::BeyondOrganization)
+    /// Adds the rights on own objects, which depend on the role's other rights.
+    fn add_own(&mut self, cache: &Cache, role: &Role, ceiling: Option<&Ceiling>) {
+        for (index, permission) in role.permissions.iter().enumerate().filter(|(_, p)| p.scope == Scope::Own) {
+            let (Ok((target, _)), Some(word)) =
+                (meaning(cache, role.kind, permission), cache.bounds.catalog.get(&permission.resource))
+            else {
+                continue;
+            };
+            let item = || Item::Permission(index, permission.resource.as_str().into());
+            let (granted, ceiling) = match target {
+                Target::Organization => (&mut self.namespaced, ceiling),
+                Target::Cluster => (&mut self.cluster, cache.ceilings.cluster.as_ref()),
+                Target::Release => (&mut self.release, cache.ceilings.release.as_ref()),
+            };
+            let rights = OwnRights::new(cache, word, permission, granted);
+            let asked = RuleSet::from_rules(&rights.rules);
+            let reason = if let Some(reason) = OwnRights::reason(cache) {
+                Some((reason, None))
+            } else if granted.len() + asked.len() > LARGEST {
+                Some((Reason::TooLarge, None))
+            } else if !asked.iter().all(|right| ceiling.is_some_and(|ceiling| ceiling.covers(right))) {
+                // Without the marker the rest must not be granted either.
+                Some((Reason::BeyondCeiling, None))
+            } else {
+                *granted = std::mem::take(granted).union(&asked);
+                let lacking = (!rights.lacking.is_empty()).then(|| rights.lacking.join(", "));
+                lacking.map(|lacking| (Reason::OwnScopeNotEnabled, Some(lacking)))
+            };
+            if let Some((reason, hint)) = reason {
+                self.withheld.add(reason, || item().with(hint));
             }
-            Some((_, rules)) if rules.is_empty() && unsupported(cache, permission).is_some() => {
-                Err(Reason::UnsupportedAction)
-            }
-            Some((_, rules)) if rules.is_empty() => Err(Reason::EmptyResource),
-            Some(meaning) => Ok(meaning),
         }
     }
 
@@ -159,6 +182,7 @@ impl Resolved {
             resolved.privileged |= reason == Reason::Unreadable;
             resolved.withheld.add(reason, || Item::Inherits(index, *kind, name.clone()));
         }
+        resolved.add_own(cache, role, ceiling);
         resolved.written()
     }
 
@@ -182,6 +206,21 @@ impl Resolved {
             release: self.release.to_rules().into(),
         };
         self
+    }
+}
+
+/// What a permission on all objects means, and where it applies.
+fn meaning(cache: &Cache, kind: RoleKind, permission: &Permission) -> Result<(Target, Vec<Rule>), Reason> {
+    match cache.bounds.rules(permission) {
+        None => Err(Reason::UnknownResource),
+        Some((target, _)) if target != Target::Organization && kind == RoleKind::CustomRole => {
+            Err(Reason::BeyondOrganization)
+        }
+        Some((_, rules)) if rules.is_empty() && unsupported(cache, permission).is_some() => {
+            Err(Reason::UnsupportedAction)
+        }
+        Some((_, rules)) if rules.is_empty() => Err(Reason::EmptyResource),
+        Some(meaning) => Ok(meaning),
     }
 }
 

@@ -82,7 +82,7 @@ fn weight(seen: &WatchEvent) -> usize {
         | Item::Settings(_)
         | Item::Suspended(_)
         | Item::Kept(..)
-        | Item::PolicyFaults(_)
+        | Item::Policies(_)
         | Item::Configuration { .. } => 0,
     }
 }

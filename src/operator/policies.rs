@@ -23,10 +23,10 @@ use super::metrics::{Metrics, StateLabels};
 use super::watch_event::{Item, WatchEvent};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary as v;
-use crate::core::policies::{self, Policies};
+use crate::core::policies::{Policies, Report};
 
-/// How long decisions wait for the state of the policies, so that a start does not write a status twice. No grant
-/// depends on the policies.
+/// How long decisions wait for the state of the policies, so that a start neither revokes rights on own objects nor
+/// writes a status twice.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An event of one of the watches.
@@ -57,9 +57,11 @@ pub(super) async fn follow(
     }));
     let (mut watched, mut listed) = (BTreeSet::new(), BTreeSet::new());
     let (mut expected, mut live) = (None::<Policies>, Policies::new());
+    // The policies as last expected and found in place.
+    let mut trusted = Policies::new();
     let mut relisting: BTreeMap<String, Policies> = BTreeMap::new();
     let (mut known, mut told) = (false, false);
-    let tell = async |faults| sender.send(WatchEvent::Item(Box::new(Item::PolicyFaults(faults)))).await;
+    let tell = async |report| sender.send(WatchEvent::Item(Box::new(Item::Policies(report)))).await;
     let patience = tokio::time::sleep(PATIENCE);
     tokio::pin!(patience);
     loop {
@@ -106,10 +108,16 @@ pub(super) async fn follow(
         }
         // Until every kind has been listed, policies would seem to be missing.
         if known && watched.is_subset(&listed) && relisting.is_empty() {
-            let faults = expected.as_ref().map(|expected| policies::faults(expected, &live));
-            count(&metrics, expected.as_ref().map_or(0, BTreeMap::len), faults.as_deref().unwrap_or_default());
+            let report = expected.as_ref().map(|expected| Report::new(expected, &trusted, &live));
+            if let (Some(report), Some(expected)) = (&report, &expected)
+                && report.faults.is_empty()
+            {
+                trusted.clone_from(expected);
+            }
+            let faults = report.as_ref().map_or(&[][..], |report| &report.faults);
+            count(&metrics, expected.as_ref().map_or(0, BTreeMap::len), faults);
             told = true;
-            if tell(faults).await.is_err() {
+            if tell(report).await.is_err() {
                 return;
             }
         }

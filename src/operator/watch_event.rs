@@ -6,13 +6,13 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use tokio::sync::oneshot;
 
 use crate::api::ApiKind;
-use crate::api::conditions::Reason;
 use crate::api::kind::kinds;
 use crate::core::Name;
 use crate::core::cache::CeilingScope;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::kept::Kept;
 use crate::core::object_ref::{NativeKind, NativeRef, ObjectRef};
+use crate::core::policies;
 use crate::core::rbac::Observed;
 use crate::core::records::{self, Meta};
 use crate::core::rules::Ceiling;
@@ -189,8 +189,8 @@ pub enum Item {
     Suspended(OwnConfigMap),
     /// The record of decisions, and what it says.
     Kept(OwnConfigMap, Kept),
-    /// Admission policies that are not as they should be; `None` when nothing says how they should be.
-    PolicyFaults(Option<Vec<(Reason, String)>>),
+    /// The state of the admission policies; `None` when nothing says how they should be.
+    Policies(Option<policies::Report>),
 }
 
 impl Item {
@@ -213,7 +213,7 @@ impl Item {
             | Item::Configuration { .. }
             | Item::Suspended(_)
             | Item::Kept(..)
-            | Item::PolicyFaults(_) => return None,
+            | Item::Policies(_) => return None,
         })
     }
 
@@ -235,7 +235,7 @@ impl Item {
             | Item::Settings(_)
             | Item::Configuration { .. }
             | Item::Kept(..)
-            | Item::PolicyFaults(_) => self.meta().map(|(_, meta)| meta.version),
+            | Item::Policies(_) => self.meta().map(|(_, meta)| meta.version),
         }
     }
 
@@ -248,7 +248,7 @@ impl Item {
             Item::Ceiling(scope, ..) => cluster((*scope).into(), Name::default(), Uid::default()),
             Item::Suspended(list) => cluster(Kind::Suspended, Name::default(), list.uid.clone()),
             Item::Kept(map, _) => cluster(Kind::Kept, Name::default(), map.uid.clone()),
-            Item::Bounds(_) | Item::Settings(_) | Item::Configuration { .. } | Item::PolicyFaults(_) => return None,
+            Item::Bounds(_) | Item::Settings(_) | Item::Configuration { .. } | Item::Policies(_) => return None,
             Item::Organization(_)
             | Item::User(_)
             | Item::Group(_)
@@ -289,7 +289,7 @@ impl Item {
             | Item::Configuration { .. }
             | Item::Suspended(_)
             | Item::Kept(..)
-            | Item::PolicyFaults(_) => return,
+            | Item::Policies(_) => return,
         };
         meta.written_version = meta.version;
     }

@@ -1,8 +1,8 @@
 //! The built-in roles allow exactly the rights in the table: every word of the catalog, every verb, in an
 //! organization's namespace, elsewhere, on the cluster and in the release namespace, for a real holder of the role.
 //!
-//! The table is `tests/role-permissions.yaml`. A cell `all` (or `true`) has to be allowed; a cell `own` alone must not
-//! be allowed for all, and is refused altogether while ownership is not enabled.
+//! The table is `tests/role-permissions.yaml`. A cell `all` (or `true`) has to be allowed. A cell `own` alone allows
+//! `patch` and `delete` on types that the role may read; policies/own_objects.rs tests that they reach only own objects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,6 +88,7 @@ fn the_table_and_the_catalog_use_the_same_words(facts: &Facts, catalog: &Catalog
 
 fn every_cell_is_as_in_the_table(cluster: &Cluster, facts: &Facts, catalog: &Catalog, actors: &[Actor]) {
     let cells = facts.cells();
+    let own = if cluster.has_mutating_policies() { facts.own_cells() } else { Cells::new() };
     let mut expected = Vec::new();
     for (target, places) in [
         // Rights refused in the release namespace as well are also refused on the cluster.
@@ -100,7 +101,7 @@ fn every_cell_is_as_in_the_table(cluster: &Cluster, facts: &Facts, catalog: &Cat
         for actor in actors {
             // ServiceAccounts are bound in alpha, or everywhere in the same way.
             for place in places.iter().filter(|place| actor.is_user || **place != BETA) {
-                let granted = granted(&cells, catalog, actor, place);
+                let granted = granted(&cells, &own, catalog, actor, place);
                 for atom in &universe {
                     let unnamed = Atom { name: String::new(), ..atom.clone() };
                     let allowed = granted.contains(atom) || granted.contains(&unnamed);
@@ -335,12 +336,20 @@ type Cells<'a> = BTreeMap<&'a str, BTreeSet<(&'a String, &'a String)>>;
 type Catalog = BTreeMap<String, Word>;
 
 /// The rights of an actor in a place, according to the table.
-fn granted(cells: &Cells<'_>, catalog: &Catalog, actor: &Actor, place: &str) -> BTreeSet<Atom> {
+fn granted(cells: &Cells<'_>, own: &Cells<'_>, catalog: &Catalog, actor: &Actor, place: &str) -> BTreeSet<Atom> {
     let mut granted = BTreeSet::new();
+    let none = BTreeSet::new();
     let mut give = |roles: &BTreeSet<&str>, target: &str| {
-        let cells = roles.iter().filter_map(|role| cells.get(role)).flatten();
-        let meant = cells.filter(|(word, _)| catalog[*word].target == target);
-        granted.extend(meant.flat_map(|(word, action)| catalog[*word].atoms(action)));
+        for role in roles {
+            let all = cells.get(role).unwrap_or(&none);
+            let here = |(word, _): &&(&String, &String)| catalog[*word].target == target;
+            granted.extend(all.iter().filter(here).flat_map(|(word, action)| catalog[*word].atoms(action)));
+            let readable = |(word, _): &&(&String, &String)| {
+                all.iter().any(|(w, action)| w == word && ["read", "list"].contains(&action.as_str()))
+            };
+            let own = own.get(role).unwrap_or(&none).iter().filter(here).filter(readable);
+            granted.extend(own.flat_map(|(word, action)| catalog[*word].own_atoms(word, action)));
+        }
     };
     give(&actor.roles_in(place), "organization");
     give(&actor.roles(), "cluster");
@@ -426,6 +435,19 @@ impl Word {
             atoms.extend(entry.atoms(verbs));
         }
         atoms
+    }
+
+    /// The rights of an action on own objects, for a role that may read all of them.
+    fn own_atoms(&self, word: &str, action: &str) -> BTreeSet<Atom> {
+        let verbs: &[&str] = match (word, action) {
+            // Everybody may list all users.
+            ("users", "read") => &["get"],
+            (_, "update") => &["patch"],
+            (_, "delete") => &["delete"],
+            _ => &[],
+        };
+        let entries = self.rules.values().filter(|entry| entry.answers(action));
+        entries.flat_map(|entry| entry.atoms(verbs)).filter(|atom| !atom.resource.contains('/')).collect()
     }
 
     /// Every verb on everything, by name and without.
@@ -529,6 +551,18 @@ impl Cell {
 }
 
 impl Facts {
+    /// For each role, the words and actions that it allows on own objects alone.
+    fn own_cells(&self) -> Cells<'_> {
+        let mut cells = Cells::new();
+        for (role, words) in self.site_roles.iter().chain(&self.organization_roles) {
+            for (word, actions) in words {
+                let own = actions.iter().filter(|(_, cell)| matches!(cell, Cell::Scopes(_)) && !cell.all());
+                cells.entry(role).or_default().extend(own.map(|(action, _)| (word, action)));
+            }
+        }
+        cells
+    }
+
     fn read() -> Self {
         serde_yaml::from_str(include_str!("../role-permissions.yaml")).unwrap()
     }

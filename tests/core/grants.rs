@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bailiwick::api::ApiKind;
 use bailiwick::api::{self, Action, RoleKind, Scope, SiteSubjectKind, SubjectKind};
 use bailiwick::core::object_ref::{ApiRef, NativeKind, NativeRef};
+use bailiwick::core::own_objects::Ownership;
 use bailiwick::core::rbac::{RbacSpec, Subject};
 use bailiwick::core::rules::{Atom, Rule};
 use jiff::Timestamp;
@@ -287,6 +288,9 @@ impl<'a> Oracle<'a> {
             }
         };
         rules.extend(permissions.iter().filter(|p| p.scope == Scope::All).flat_map(|p| catalog(p, which)));
+        if matches!(self.store.ownership, Ownership::Enforced(_)) {
+            rules.extend(permissions.iter().filter(|p| p.scope == Scope::Own).flat_map(|p| own(p, which)));
+        }
         for (kind, name) in inherits {
             rules.extend(self.asked(kind, ns, &name, which, seen));
         }
@@ -342,6 +346,36 @@ fn catalog(p: &api::Permission, which: Kind) -> Vec<Rule> {
             rules
         }
         ("users", Kind::CeilingCluster) => vec![rule(&["bailiwick.dev"], "users", &names, &verbs)],
+        _ => Vec::new(),
+    }
+}
+
+/// The most that a permission on own objects grants.
+fn own(p: &api::Permission, which: Kind) -> Vec<Rule> {
+    let names: Vec<bailiwick::core::Name> = p.names.iter().flatten().map(|name| name.as_str().into()).collect();
+    let rule = |group: &str, resource: &str, names, verbs: Vec<&str>| Rule {
+        groups: vec![group.into()],
+        resources: vec![resource.into()],
+        names,
+        paths: Vec::new(),
+        verbs: verbs.into_iter().map(Into::into).collect(),
+    };
+    let verbs = |action: &Action| match action {
+        Action::Update => vec!["patch"],
+        Action::Delete => vec!["delete"],
+        _ => vec![],
+    };
+    let changes: Vec<&str> = p.actions.iter().flat_map(verbs).collect();
+    match (p.resource.as_str(), which) {
+        ("workspaces", Kind::Ceiling | Kind::CeilingHome) => vec![
+            rule("apps", "deployments", names.clone(), changes.clone()),
+            rule("", "pods", names, changes),
+            rule("bailiwick.dev", "ownobjects", Vec::new(), vec!["own"]),
+        ],
+        ("users", Kind::CeilingCluster) => vec![
+            rule("bailiwick.dev", "users", names, vec!["get", "patch"]),
+            rule("bailiwick.dev", "users", Vec::new(), vec!["own"]),
+        ],
         _ => Vec::new(),
     }
 }

@@ -29,6 +29,7 @@ mod membership;
 mod names;
 mod nulls;
 mod order;
+mod own_objects;
 mod plan;
 mod plan_steps;
 mod policies;

@@ -257,7 +257,7 @@ fn a_right_for_all_that_is_withheld_takes_the_right_for_one_with_it() {
 }
 
 #[test]
-fn own_scope_is_withheld_and_never_widened() {
+fn own_scope_without_reading_is_withheld_and_never_widened() {
     let role = custom_role("c0", "permissions: [{resource: workspaces, actions: [read, delete], scope: Own}]");
     let shell = given(&(START.to_owned() + &role + &bind("b", "CustomRole", "c0", "ada")));
     assert!(shell.all.desired().is_empty());

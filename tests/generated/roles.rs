@@ -26,10 +26,12 @@ pub fn reference() -> String {
          release namespace shows the meaning of its words.\n\n\
          - Roles only add up. Every User who is not suspended also holds [member](#member), and everyone in an \
          organization also holds its member role, by default [organization-member](#organization-member).\n\
-         - Permissions with `scope: Own` are withheld in this version. They are listed, but grant nothing.\n\
+         - Permissions on own objects are listed in the first table only. Of these, `update` and `delete` on types that \
+         the role may read take effect: see [own objects](../tasks/own-objects.md).\n\
          - An organization that lives in the release namespace gets no words with `inReleaseNamespace: false`.\n\
-         - The verbs `bind` and `suspend` are Bailiwick's own: `bind` allows assigning a role or changing a privileged \
-         Group, `suspend` allows suspending and activating a User.\n",
+         - The verbs `bind`, `suspend` and `transfer` are Bailiwick's own: `bind` allows assigning a role or changing a \
+         privileged Group, `suspend` allows suspending and activating a User, and `transfer` allows giving an object to \
+         another owner.\n",
     );
     let roles = read("files/site-roles.yaml");
     let roles = serde_yaml::Deserializer::from_str(&roles).map(|role| SiteRole::deserialize(role).unwrap());
@@ -64,7 +66,7 @@ fn describe(role: &SiteRole, bounds: &Bounds, text: &mut String) {
         let actions: Vec<&str> = actions.iter().map(|action| action.as_str()).collect();
         let (target, rules) = bounds.rules(permission).unwrap();
         let objects = match (own, rules.is_empty()) {
-            (true, _) => "own (withheld)",
+            (true, _) => "own",
             (false, true) => "none in this version",
             (false, false) => "all",
         };

@@ -62,6 +62,9 @@ fn cases() -> Vec<Case> {
     let ours = "bailiwick.dev/v1alpha1";
     let config_map = || Write { what: "ConfigMap", object: object("v1", "ConfigMap", Some(TEAM), json!({})) };
     let pod = json!({"spec": {"containers": [{"name": "c", "image": "c"}]}});
+    let labels = json!({"app": "measured"});
+    let template = json!({"metadata": {"labels": labels}, "spec": pod["spec"]});
+    let deployment = json!({"spec": {"selector": {"matchLabels": labels}, "template": template}});
     let binding = json!({"spec": {"roleRef": {"kind": "SiteRole", "name": "organization-member"}, "subjects": []}});
     let role = json!({"spec": {"inherits": [{"kind": "SiteRole", "name": "organization-member"}]}});
     let write = |what, object| Write { what, object };
@@ -75,6 +78,8 @@ fn cases() -> Vec<Case> {
         case("handingOutRoles", write("CustomRole that inherits one", object(ours, "CustomRole", Some(TEAM), role))),
         case("groupVouched", write("Group", object(ours, "Group", Some(TEAM), json!({"spec": {}})))),
         case("namespaceClaims", write("Namespace", object("v1", "Namespace", None, json!({})))),
+        case("ownObjects", config_map()),
+        case("ownObjects", write("Deployment", object("apps/v1", "Deployment", Some(TEAM), deployment))),
         case("suspending", write("User", object(ours, "User", None, json!({"spec": {}})))),
         suspended(0, 0),
         suspended(0, 1_000),

@@ -6,10 +6,11 @@ use std::hash::Hash;
 
 use super::store::Swapped;
 use super::{Affected, Cache, CeilingScope, Local, Rank, Standing, folded, rank};
-use crate::api::conditions::Reason;
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::names::Seed;
+use crate::core::own_objects::Ownership;
+use crate::core::policies::Report;
 use crate::core::rbac::Subject;
 use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, SubjectRef, User};
 use crate::core::rules::Ceiling;
@@ -459,12 +460,21 @@ impl Cache {
         self.everything()
     }
 
-    /// Takes in the faults of the admission policies.
-    pub fn set_policy_faults(&mut self, faults: Option<Vec<(Reason, String)>>) -> Affected {
-        if faults == self.policy_faults {
+    /// Takes in the state of the admission policies; `None` when the expected policies are unknown.
+    pub fn set_policies(&mut self, report: Option<Report>) -> Affected {
+        let (faults, ownership) = match report {
+            Some(report) => (Some(report.faults), report.ownership),
+            None => (None, Ownership::default()),
+        };
+        let have_changed = faults != self.policy_faults;
+        self.policy_faults = faults;
+        if ownership != self.ownership {
+            self.ownership = ownership;
+            return self.rules_changed();
+        }
+        if !have_changed {
             return Affected::default();
         }
-        self.policy_faults = faults;
         let default = claims::default_organization(self).map(|o| o.meta.name.clone());
         Affected { organizations: default.into_iter().collect(), ..Affected::default() }
     }

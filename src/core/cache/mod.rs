@@ -22,6 +22,7 @@ use crate::core::compact_time::CompactTime;
 use crate::core::kept::Kept;
 use crate::core::names::Seed;
 use crate::core::order::{self, First};
+use crate::core::own_objects::Ownership;
 use crate::core::rbac::Subject;
 use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, SubjectRef, User, UserCounts, by_age};
 use crate::core::roles::{self, Resolved};
@@ -55,6 +56,8 @@ pub struct Cache {
     pub local: BTreeMap<Name, Local>,
     /// Admission policies that differ from the chart's. `None` when the expected policies are unknown.
     pub policy_faults: Option<Vec<(Reason, String)>>,
+    /// Whether admission protects objects of other owners.
+    pub ownership: Ownership,
     /// The chart's unreadable ConfigMaps, by name, each with the error.
     pub unread: BTreeMap<&'static str, String>,
     /// The record of earlier decisions in the release namespace.
@@ -93,7 +96,7 @@ pub struct Cache {
     resolved_site_roles: roles::ResolvedRoles,
     /// Resolved roles in the release namespace, if another ceiling applies there.
     resolved_at_home: roles::ResolvedRoles,
-    /// Counts changes of the catalog and the ceilings, on which every resolved role depends.
+    /// Counts changes of the catalog, the ceilings and [`Cache::ownership`], on which every resolved role depends.
     pub(crate) rules_version: u64,
 }
 

@@ -115,8 +115,8 @@ impl Engine {
             Item::Native(key, observed) => return self.observe(key, observed),
             Item::Suspended(list) => return self.suspended.take_in(list),
             Item::Kept(map, kept) => return self.see_record(map, kept),
-            Item::PolicyFaults(faults) => {
-                let affected = cache.set_policy_faults(faults);
+            Item::Policies(report) => {
+                let affected = cache.set_policies(report);
                 self.synced_with(Kind::Policies);
                 affected
             }

@@ -263,7 +263,7 @@ mod tests {
         let synced = Kind::ALL.iter().map(|kind| WatchEvent::Synced(*kind));
         // The configuration has to be read before the engine acts.
         let configured = [Item::Bounds(Default::default()), Item::Settings(Default::default())];
-        let configured = configured.into_iter().chain([Item::PolicyFaults(None)]).map(Box::new).map(WatchEvent::Item);
+        let configured = configured.into_iter().chain([Item::Policies(None)]).map(Box::new).map(WatchEvent::Item);
         engine.turn(Now::read(), std::iter::empty(), [user].into_iter().chain(configured).chain(synced));
         (engine, requests)
     }

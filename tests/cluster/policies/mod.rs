@@ -17,6 +17,7 @@ mod managed_objects;
 mod namespace_claims;
 mod one_bind;
 mod operator_guard;
+mod own_objects;
 mod suspended_everywhere;
 mod suspended_users;
 mod suspending;

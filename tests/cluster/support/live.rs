@@ -8,6 +8,8 @@ use bailiwick::core::Name;
 use bailiwick::core::cache::Cache;
 use bailiwick::core::catalog::{Bounds, Settings};
 use bailiwick::core::fixpoint::settle;
+use bailiwick::core::own_objects::Ownership;
+use bailiwick::core::policies::Report;
 use bailiwick::core::rbac::{self, Object};
 use bailiwick::core::records;
 use bailiwick::core::rules::Ceiling;
@@ -84,6 +86,10 @@ impl Cluster {
             self.runtime.block_on(maps.get(map)).unwrap().data.unwrap_or_default().remove(key).unwrap()
         };
         cache.set_bounds(Bounds::parse(&text(v::BOUNDS_CONFIG_MAP, v::BOUNDS_KEY)).unwrap());
+        if self.has_mutating_policies() {
+            let ownership = Ownership::Enforced(cache.bounds.own_kinds());
+            cache.set_policies(Some(Report { faults: Vec::new(), ownership }));
+        }
         cache.set_settings(Settings::parse(&text(v::SETTINGS_CONFIG_MAP, v::SETTINGS_KEY)).unwrap());
         for role in self.list::<v1::ClusterRole>() {
             let ceiling = Some(Ceiling::new(rbac::from_rules(role.rules.as_deref().unwrap_or_default())));

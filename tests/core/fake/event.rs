@@ -5,6 +5,8 @@ use bailiwick::core::Name;
 use bailiwick::core::cache::{Affected, Cache, CeilingScope};
 use bailiwick::core::catalog::{Bounds, Settings};
 use bailiwick::core::object_ref::ObjectRef;
+use bailiwick::core::own_objects::Ownership;
+use bailiwick::core::policies::Report;
 use bailiwick::core::rules::Ceiling;
 use bailiwick::core::uid::Uid;
 use bailiwick::operator::watch_event::{Class, Item, WatchEvent};
@@ -19,6 +21,8 @@ pub enum Event {
     Gone(Slot, Uid),
     Bounds(Bounds),
     Settings(Settings),
+    /// Whether the policies about own objects are in place.
+    Policies(Ownership),
     /// A ceiling of this kind.
     Ceiling(Kind, Option<Ceiling>),
 }
@@ -31,6 +35,7 @@ impl Event {
             Event::Gone(slot, _) => format!("{slot:?}"),
             Event::Bounds(_) => "bounds".to_owned(),
             Event::Settings(_) => "settings".to_owned(),
+            Event::Policies(_) => "policies".to_owned(),
             Event::Ceiling(kind, _) => format!("{kind:?}"),
         }
     }
@@ -46,6 +51,7 @@ impl Event {
             Event::Gone(slot, uid) => gone(slot.clone(), uid.clone()),
             Event::Bounds(bounds) => is(Kind::Bounds, Item::Bounds(bounds.clone())),
             Event::Settings(settings) => is(Kind::Settings, Item::Settings(settings.clone())),
+            Event::Policies(ownership) => is(Kind::Policies, Item::Policies(Some(report(ownership)))),
             Event::Ceiling(kind, Some(ceiling)) => {
                 is(*kind, Item::Ceiling(scope(*kind), ceiling.clone(), Uid::default()))
             }
@@ -60,6 +66,7 @@ impl Event {
             Event::Gone(slot, uid) => (slot.clone(), None, Some(uid)),
             Event::Bounds(bounds) => return cache.set_bounds(bounds.clone()),
             Event::Settings(settings) => return cache.set_settings(settings.clone()),
+            Event::Policies(ownership) => return cache.set_policies(Some(report(ownership))),
             Event::Ceiling(kind, ceiling) => return cache.set_ceiling(scope(*kind), ceiling.clone()),
         };
         let (ns, name) = (&Name::from(ns), &Name::from(name));
@@ -87,4 +94,9 @@ fn scope(kind: Kind) -> CeilingScope {
         Class::Ceiling(scope) => scope,
         other => panic!("no ceiling: {other:?}"),
     }
+}
+
+/// What the operator reports of the policies.
+pub fn report(ownership: &Ownership) -> Report {
+    Report { faults: Vec::new(), ownership: ownership.clone() }
 }

@@ -47,15 +47,18 @@ pub fn ceiling(kind: Kind, full: bool) -> Ceiling {
     let read = ["get", "list", "watch"];
     let all = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "bind"];
     let verbs: &[&str] = if full { &all } else { &read };
+    let own: &[&str] = if full { &["own"] } else { &[] };
     Ceiling::new(match kind {
         Kind::Ceiling => vec![
             rule(&["", "apps"], &["pods", "deployments", "configmaps"], verbs),
             rule(&[""], &["*/exec"], if full { &["get", "create"] } else { &["get"] }),
+            rule(&["bailiwick.dev"], &["ownobjects"], own),
             Rule { names: words(&["one"]), ..rule(&[""], &["secrets"], &["get"]) },
         ],
-        Kind::CeilingHome => vec![rule(&[""], &["pods"], verbs)],
+        Kind::CeilingHome => vec![rule(&[""], &["pods"], verbs), rule(&["bailiwick.dev"], &["ownobjects"], own)],
         Kind::CeilingCluster => vec![
             rule(&["bailiwick.dev"], &["users", "organizations"], verbs),
+            rule(&["bailiwick.dev"], &["users"], own),
             Rule { paths: words(&["/healthz", "/healthz/*"]), verbs: words(&["get"]), ..Rule::default() },
         ],
         Kind::CeilingRelease => vec![rule(&["", "templates.dev"], &["configmaps", "templates"], verbs)],

@@ -131,10 +131,8 @@ impl ApiServer {
         let natives = self.rbac.present.iter().filter(|(key, _)| Kind::from(key.kind) == kind);
         let mut items: Vec<Item> =
             natives.map(|(key, observed)| Item::Native(key.clone(), (**observed).clone())).collect();
-        match kind {
-            Kind::Suspended => items.push(Item::Suspended(self.suspended.clone())),
-            Kind::Policies => items.push(Item::PolicyFaults(None)),
-            _ => {}
+        if kind == Kind::Suspended {
+            items.push(Item::Suspended(self.suspended.clone()));
         }
         list.extend(items.into_iter().map(|item| WatchEvent::Item(Box::new(item))));
         let floor = self.floor(kind);

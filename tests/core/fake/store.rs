@@ -7,6 +7,7 @@ use bailiwick::api::vocabulary as v;
 use bailiwick::core::cache::Cache;
 use bailiwick::core::catalog::{Bounds, Settings};
 use bailiwick::core::claims::Claim;
+use bailiwick::core::own_objects::Ownership;
 use bailiwick::core::rules::Ceiling;
 use bailiwick::core::uid::Uid;
 use jiff::{SignedDuration, Timestamp};
@@ -43,6 +44,8 @@ pub enum Op {
     Bounds(Vec<&'static str>, bool),
     /// Whether users who belong nowhere join the default organization.
     Join(bool),
+    /// Whether the policies about own objects are in place.
+    Ownership(bool),
     /// A ceiling of this kind: none, one that lacks rules (`false`), or the full one.
     Ceiling(Kind, Option<bool>),
     /// Lets so many half seconds pass.
@@ -59,6 +62,7 @@ pub struct Store {
     pub uids: u64,
     pub bounds: Bounds,
     pub settings: Settings,
+    pub ownership: Ownership,
     pub ceilings: BTreeMap<Kind, Ceiling>,
     pub objects: BTreeMap<Slot, Object>,
 }
@@ -68,7 +72,7 @@ impl Store {
     pub fn new() -> (Self, Vec<Event>) {
         let mut store = Self::default();
         let mut events = Vec::new();
-        let mut ops = vec![Op::Bounds(vec!["n0", "n1", RELEASE], false)];
+        let mut ops = vec![Op::Bounds(vec!["n0", "n1", RELEASE], false), Op::Ownership(true)];
         for which in [Kind::Ceiling, Kind::CeilingCluster, Kind::CeilingRelease] {
             ops.push(Op::Ceiling(which, Some(true)));
         }
@@ -112,6 +116,11 @@ impl Store {
             Op::Join(join) => {
                 self.settings.users.join_default_organization = *join;
                 vec![Event::Settings(self.settings.clone())]
+            }
+            Op::Ownership(enforced) => {
+                let kinds = [("apps", "deployments"), ("", "pods")].map(|(g, r)| (g.into(), r.into())).into();
+                self.ownership = if *enforced { Ownership::Enforced(kinds) } else { Ownership::NotEnforced };
+                vec![Event::Policies(self.ownership.clone())]
             }
             Op::Ceiling(kind, full) => {
                 let ceiling = full.map(|full| ceiling(*kind, full));
@@ -208,7 +217,11 @@ impl Store {
 
     /// The newest version of every object, as a list shows it.
     pub fn list(&self) -> Vec<Event> {
-        let mut events = vec![Event::Bounds(self.bounds.clone()), Event::Settings(self.settings.clone())];
+        let mut events = vec![
+            Event::Bounds(self.bounds.clone()),
+            Event::Settings(self.settings.clone()),
+            Event::Policies(self.ownership.clone()),
+        ];
         events.extend(self.ceilings.iter().map(|(kind, c)| Event::Ceiling(*kind, Some(c.clone()))));
         events.extend(self.objects.values().map(|o| Event::Is(Box::new(o.clone()))));
         events

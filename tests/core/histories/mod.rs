@@ -43,6 +43,7 @@ pub fn op() -> impl Strategy<Value = Op> {
         1 => select(&SPACES[..]).prop_map(Op::Terminate),
         1 => (subsequence(&SPACES[..], 0..=4), any::<bool>()).prop_map(|(list, vouched)| Op::Bounds(list, vouched)),
         1 => any::<bool>().prop_map(Op::Join),
+        1 => any::<bool>().prop_map(Op::Ownership),
         1 => (ceiling(), prop::option::of(any::<bool>())).prop_map(|(kind, full)| Op::Ceiling(kind, full)),
         4 => (1i64..12).prop_map(Op::Wait),
     ]

@@ -1,0 +1,154 @@
+//! Rights on own objects (`scope: Own`). Native RBAC knows no owners, so they are rights on a whole type, together with a
+//! marker. Admission policies record the owner of each object, and limit subjects with the marker to their own.
+//!
+//! So these rights depend on the policies: see [`Ownership`].
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::Name;
+use super::cache::Cache;
+use super::catalog::{Bounds, Entry, Target, Word};
+use super::policies::{self, Policies};
+use super::rules::{Atom, Rule, RuleSet, words};
+use crate::api::conditions::Reason;
+use crate::api::{Action, GROUP, Permission};
+
+/// The policies that rights on own objects depend on. The last one protects the label by which the others select
+/// namespaces.
+const POLICIES: [&str; 5] =
+    ["bailiwick-owner", "bailiwick-owner-in-templates", "bailiwick-own-fence", "bailiwick-own-user", CLAIMS];
+const CLAIMS: &str = "bailiwick-namespace-claims";
+/// The policy that records owners, and the one that limits subjects to own objects.
+const RECORD: (&str, &str) = ("MutatingAdmissionPolicy", "bailiwick-owner");
+const FENCE: (&str, &str) = ("ValidatingAdmissionPolicy", "bailiwick-own-fence");
+
+/// Kinds of objects, by API group and resource.
+pub type Kinds = BTreeSet<(Name, Name)>;
+
+/// Whether admission protects objects of other owners.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ownership {
+    /// The chart does not install the policies: the cluster is too old for them, or its values disable them.
+    NotInstalled,
+    /// They are missing or changed, or it is unknown how they should be.
+    #[default]
+    NotEnforced,
+    /// They are in place, for these kinds.
+    Enforced(Kinds),
+}
+
+impl Ownership {
+    /// `expected`: the policies of the chart. `trusted`: those last seen in place, which still hold until an upgrade has
+    /// replaced each of them. `live`: those in the cluster.
+    #[must_use]
+    pub fn new(expected: &Policies, trusted: &Policies, live: &Policies) -> Self {
+        let key = |(kind, name): (&str, &str)| (kind.to_owned(), name.to_owned());
+        if !expected.contains_key(&key(RECORD)) || !expected.contains_key(&key(FENCE)) {
+            return Self::NotInstalled;
+        }
+        let mut required = expected.iter().filter(|((_, name), _)| POLICIES.contains(&name.as_str()));
+        let in_place = required.all(|(key, spec)| {
+            let is = live.get(key);
+            is.is_some_and(|is| {
+                [Some(spec), trusted.get(key)].into_iter().flatten().any(|spec| policies::says(is, spec))
+            })
+        });
+        match (in_place, live.get(&key(RECORD)), live.get(&key(FENCE))) {
+            (true, Some(record), Some(fence)) => Self::Enforced(&kinds(record) & &kinds(fence)),
+            _ => Self::NotEnforced,
+        }
+    }
+}
+
+/// The kinds that a policy matches.
+fn kinds(policy: &Value) -> Kinds {
+    let list = |value: &Value| -> Vec<Name> {
+        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(Name::from).collect()
+    };
+    let rules = policy["matchConstraints"]["resourceRules"].as_array().into_iter().flatten();
+    rules
+        .flat_map(|rule| {
+            let resources = list(&rule["resources"]);
+            list(&rule["apiGroups"])
+                .into_iter()
+                .flat_map(move |group| resources.clone().into_iter().map(move |resource| (group.clone(), resource)))
+        })
+        .collect()
+}
+
+impl Bounds {
+    /// The kinds for which the chart installs the policies. The chart has the same rule in `_own-objects.tpl`.
+    #[must_use]
+    pub fn own_kinds(&self) -> Kinds {
+        let words = self.catalog.values().filter(|word| word.target == Target::Organization);
+        let entries = words.flat_map(|word| word.rules.values());
+        let changeable = entries.filter(|e| e.actions.contains(&Action::Update) || e.actions.contains(&Action::Delete));
+        let kinds = changeable.flat_map(Entry::kinds).filter(|(group, resource)| {
+            !resource.contains('/') && *group != GROUP && (*group, *resource) != ("", "secrets")
+        });
+        kinds.map(|(group, resource)| (group.into(), resource.into())).collect()
+    }
+}
+
+/// The rights that a permission on own objects grants.
+#[derive(Debug, Default)]
+pub struct OwnRights {
+    /// The rights on the types, with the markers of those whose holders are limited to own objects.
+    pub rules: Vec<Rule>,
+    /// The rights that are withheld, in words.
+    pub lacking: Vec<String>,
+}
+
+impl OwnRights {
+    /// `granted`: the other rights of the same role. A right to change objects is granted only on types that the role
+    /// may read: the API server's answer to a patch that fails shows the whole object, whoever owns it.
+    #[must_use]
+    pub fn new(cache: &Cache, word: &Word, permission: &Permission, granted: &RuleSet) -> Self {
+        let mut own = Self::default();
+        let Ownership::Enforced(kinds) = &cache.ownership else { return own };
+        let named = word.rules.values().filter_map(|entry| Some((entry, entry.names(permission)?)));
+        for ((entry, names), (group, resource)) in named.flat_map(|n| n.0.kinds().map(move |kind| (n.clone(), kind))) {
+            let may = |verb: &str| granted.contains(&atom(group, resource, verb));
+            let is_user = word.target == Target::Cluster && (group, resource) == (GROUP, "users");
+            let enforced = is_user || kinds.contains(&(group.into(), resource.into()));
+            let readable = enforced && (may("get") || may("list"));
+            for action in permission.actions.iter().filter(|action| entry.allows(**action)) {
+                let verb = match action {
+                    // Whoever may list all users can read each of them anyway.
+                    Action::Read if is_user && may("list") => "get",
+                    Action::Update if readable => "patch",
+                    Action::Delete if readable && !is_user => "delete",
+                    _ => {
+                        own.lacking.push(format!("{} {resource}", action.as_str()));
+                        continue;
+                    }
+                };
+                own.rules.push(rule(group, resource, names.clone(), verb));
+                if verb != "get" {
+                    own.rules.push(rule(GROUP, if is_user { "users" } else { "ownobjects" }, Vec::new(), "own"));
+                }
+            }
+        }
+        own
+    }
+
+    /// Why nothing is granted, if nothing of the kind is in this cluster.
+    #[must_use]
+    pub fn reason(cache: &Cache) -> Option<Reason> {
+        match cache.ownership {
+            Ownership::NotInstalled => Some(Reason::OwnScopeNotEnabled),
+            Ownership::NotEnforced => Some(Reason::OwnershipNotEnforced),
+            Ownership::Enforced(_) => None,
+        }
+    }
+}
+
+fn atom(group: &str, resource: &str, verb: &str) -> Atom {
+    Atom::Resource { group: group.into(), resource: resource.into(), name: None, verb: verb.into() }
+}
+
+fn rule(group: &str, resource: &str, names: Vec<Name>, verb: &str) -> Rule {
+    Rule { groups: words(&[group]), resources: words(&[resource]), names, paths: Vec::new(), verbs: words(&[verb]) }
+}

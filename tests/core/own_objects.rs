@@ -1,0 +1,201 @@
+//! Rights on own objects: `patch` and `delete` on the type together with the marker, and only while admission policies
+//! limit holders of the marker to their own objects.
+
+use bailiwick::core::own_objects::Ownership;
+use bailiwick::core::policies::{Policies, parse};
+use rstest::rstest;
+
+use crate::build::given;
+use crate::fake::{Kind, Op};
+use crate::shell::Shell;
+
+const START: &str = "
+{kind: Organization, metadata: {name: o}, spec: {namespace: n0, memberRole: ''}}
+---
+{kind: User, metadata: {name: ada}}
+";
+
+/// Ada holds a role with these permissions in namespace n0.
+fn ada_holds(permissions: &str) -> Shell {
+    given(&format!(
+        "{START}---
+{{kind: CustomRole, metadata: {{name: c0, namespace: n0}}, spec: {{permissions: [{permissions}]}}}}
+---
+{{kind: RoleBinding, metadata: {{name: b, namespace: n0}}, spec: {{roleRef: {{kind: CustomRole, name: c0}}, subjects: [{{kind: User, name: ada}}]}}}}"
+    ))
+}
+
+const READ: &str = "{resource: workspaces, actions: [read]}";
+const OWN: &str = "{resource: workspaces, actions: [update, delete, use], scope: Own}";
+const MARKER: &str = "own bailiwick.dev/ownobjects";
+
+#[test]
+fn own_rights_are_patch_and_delete_with_the_marker() {
+    let shell = ada_holds(&format!("{READ}, {OWN}"));
+    for what in ["patch apps/deployments", "delete apps/deployments", "patch pods", "delete pods", MARKER] {
+        assert!(shell.can("ada", "n0", what), "{what}");
+    }
+    for what in [
+        "update apps/deployments",
+        "deletecollection apps/deployments",
+        "create apps/deployments",
+        "get pods/exec",
+        "create pods/exec",
+        "transfer bailiwick.dev/ownobjects",
+    ] {
+        assert!(!shell.can("ada", "n0", what), "{what}");
+    }
+    assert!(!shell.can("ada", "n1", MARKER));
+}
+
+/// The answer to a patch that fails shows the object to somebody who may not read it.
+#[test]
+fn nothing_is_granted_on_types_that_the_role_may_not_read() {
+    let shell = ada_holds(OWN);
+    assert!(!shell.can("ada", "n0", "patch pods"));
+    assert!(!shell.can("ada", "n0", MARKER));
+    assert_eq!(shell.says(Kind::CustomRole, "c0", "PermissionsResolved"), "False OwnScopeNotEnabled");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let shell = ada_holds(&format!("{READ}, {OWN}"));
+    let message = shell.condition(Kind::CustomRole, "c0", "PermissionsResolved").message.to_string();
+    assert!(message.contains("permissions[1] (workspaces) [") && message.contains("use pods/exec"), "{message}");
+}
+
+#[test]
+fn own_rights_end_when_a_policy_is_missing_and_return_with_it() {
+    let mut shell = ada_holds(&format!("{READ}, {OWN}"));
+    shell.play(&[Op::Ownership(false)]);
+    shell.check();
+    for what in ["patch pods", "delete apps/deployments", MARKER] {
+        assert!(!shell.can("ada", "n0", what), "{what}");
+    }
+    assert!(shell.can("ada", "n0", "get pods"), "other rights stay");
+    assert_eq!(shell.says(Kind::CustomRole, "c0", "PermissionsResolved"), "False OwnershipNotEnforced");
+    assert_eq!(shell.says(Kind::CustomRole, "c0", "Ready"), "False PartlyWithheld");
+    shell.play(&[Op::Ownership(true)]);
+    shell.check();
+    assert!(shell.can("ada", "n0", "patch pods"));
+}
+
+/// A chart of an earlier version has no marker in its ceiling. Without it, the rights would reach all objects.
+#[test]
+fn without_the_marker_nothing_is_granted() {
+    let mut shell = ada_holds(&format!("{READ}, {OWN}"));
+    shell.play(&[Op::Ceiling(Kind::Ceiling, Some(false))]);
+    shell.check();
+    assert!(!shell.can("ada", "n0", "patch pods"));
+    assert_eq!(shell.says(Kind::CustomRole, "c0", "Ceiling"), "False BeyondCeiling");
+}
+
+#[test]
+fn a_role_inherits_own_rights_with_their_marker() {
+    let mut shell = ada_holds(&format!("{READ}, {OWN}"));
+    shell.apply(
+        "{kind: CustomRole, metadata: {name: c1, namespace: n0}, spec: {inherits: [{kind: CustomRole, name: c0}]}}
+---
+{kind: User, metadata: {name: bob}}
+---
+{kind: RoleBinding, metadata: {name: b1, namespace: n0}, spec: {roleRef: {kind: CustomRole, name: c1}, subjects: [{kind: User, name: bob}]}}",
+    );
+    assert!(shell.can("bob", "n0", "patch pods"));
+    assert!(shell.can("bob", "n0", MARKER));
+}
+
+#[test]
+fn names_limit_own_rights_too() {
+    let own = "{resource: workspaces, actions: [update], scope: Own, names: [web]}";
+    let shell = ada_holds(&format!("{READ}, {own}"));
+    assert!(shell.can("ada", "n0", "patch pods:web"));
+    assert!(!shell.can("ada", "n0", "patch pods"));
+}
+
+/// Whoever may list all users sees each of them whole, so `get` adds nothing.
+#[rstest]
+#[case::with_list("{resource: users, actions: [list]}, {resource: users, actions: [read, update], scope: Own}", true)]
+#[case::without("{resource: users, actions: [read, update], scope: Own}", false)]
+fn people_may_change_their_own_user_where_they_may_list_users(#[case] permissions: &str, #[case] granted: bool) {
+    let shell = given(&format!(
+        "{START}---
+{{kind: SiteRole, metadata: {{name: s}}, spec: {{assignableTo: [Site], permissions: [{permissions}]}}}}
+---
+{{kind: SiteRoleBinding, metadata: {{name: b}}, spec: {{roleRef: {{name: s}}, subjects: [{{kind: User, name: ada}}]}}}}"
+    ));
+    for what in ["get bailiwick.dev/users", "patch bailiwick.dev/users", "own bailiwick.dev/users"] {
+        assert_eq!(shell.can("ada", "", what), granted, "{what}");
+    }
+    for what in ["update bailiwick.dev/users", "delete bailiwick.dev/users"] {
+        assert!(!shell.can("ada", "", what), "{what}");
+    }
+}
+
+/// The two central policies, for these resources of the group apps; `spec` also has this note.
+fn policies(resources: &str, note: &str) -> Policies {
+    let policy = |kind: &str, name: &str| {
+        format!(
+            "apiVersion: admissionregistration.k8s.io/v1\nkind: {kind}\nmetadata: {{name: {name}}}\n\
+             spec: {{note: {note}, matchConstraints: {{resourceRules: [{{apiGroups: [apps], resources: [{resources}]}}]}}}}\n---\n"
+        )
+    };
+    let all = [
+        ("MutatingAdmissionPolicy", "bailiwick-owner"),
+        ("ValidatingAdmissionPolicy", "bailiwick-own-fence"),
+        ("ValidatingAdmissionPolicyBinding", "bailiwick-own-fence"),
+        ("ValidatingAdmissionPolicy", "bailiwick-namespace-claims"),
+        ("ValidatingAdmissionPolicy", "bailiwick-suspending"),
+    ];
+    parse(&all.map(|(kind, name)| policy(kind, name)).concat()).unwrap()
+}
+
+fn enforced(resources: &[&str]) -> Ownership {
+    Ownership::Enforced(resources.iter().map(|resource| ("apps".into(), (*resource).into())).collect())
+}
+
+/// Takes a policy of this name out.
+fn without(mut policies: Policies, kind: &str, name: &str) -> Policies {
+    assert!(policies.remove(&(kind.to_owned(), name.to_owned())).is_some());
+    policies
+}
+
+#[rstest]
+#[case::the_fence("ValidatingAdmissionPolicy", "bailiwick-own-fence", false)]
+#[case::its_binding("ValidatingAdmissionPolicyBinding", "bailiwick-own-fence", false)]
+#[case::the_record_of_owners("MutatingAdmissionPolicy", "bailiwick-owner", false)]
+#[case::what_protects_the_label_of_namespaces("ValidatingAdmissionPolicy", "bailiwick-namespace-claims", false)]
+#[case::another_policy("ValidatingAdmissionPolicy", "bailiwick-suspending", true)]
+fn ownership_depends_on_each_policy_about_it(#[case] kind: &str, #[case] name: &str, #[case] is_enforced: bool) {
+    let expected = policies("deployments, statefulsets", "a");
+    let all = Ownership::new(&expected, &Policies::new(), &expected);
+    assert_eq!(all, enforced(&["deployments", "statefulsets"]));
+    let live = without(expected.clone(), kind, name);
+    let without_one = Ownership::new(&expected, &expected, &live);
+    assert_eq!(without_one, if is_enforced { all } else { Ownership::NotEnforced });
+}
+
+#[test]
+fn a_changed_policy_does_not_enforce_ownership() {
+    let (expected, changed) = (policies("deployments", "a"), policies("deployments", "b"));
+    assert_eq!(Ownership::new(&expected, &expected, &changed), Ownership::NotEnforced);
+}
+
+/// Helm replaces the policies one after the other, after it has changed what the operator expects.
+#[test]
+fn during_an_upgrade_what_both_policies_cover_stays_enforced() {
+    let (old, new) = (policies("deployments", "a"), policies("deployments, jobs", "b"));
+    assert_eq!(Ownership::new(&new, &old, &old), enforced(&["deployments"]));
+    let mut half = old.clone();
+    let fence = ("ValidatingAdmissionPolicy".to_owned(), "bailiwick-own-fence".to_owned());
+    half.insert(fence.clone(), new[&fence].clone());
+    assert_eq!(Ownership::new(&new, &old, &half), enforced(&["deployments"]));
+    assert_eq!(Ownership::new(&new, &old, &new), enforced(&["deployments", "jobs"]));
+    // Nothing is known of before this process.
+    assert_eq!(Ownership::new(&new, &Policies::new(), &half), Ownership::NotEnforced);
+}
+
+#[test]
+fn without_the_policies_in_the_chart_nothing_is_enforced() {
+    let expected = without(policies("deployments", "a"), "MutatingAdmissionPolicy", "bailiwick-owner");
+    assert_eq!(Ownership::new(&expected, &expected, &expected), Ownership::NotInstalled);
+}
