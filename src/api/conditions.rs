@@ -192,9 +192,9 @@ words! {
         OnlyUsers,
         /// The same subject is in the list twice. Remove one of the two.
         Duplicate,
-        /// `scope: Own` is not available for this. It needs Kubernetes 1.36, the admission policies `ownObjects` and
-        /// `namespaceClaims`, and a role that may read every object of the type. Entering Pods, scaling, reading, and
-        /// kinds of Bailiwick's own but users, are not available yet. It is withheld, never widened to all objects.
+        /// `scope: Own` is not available for this, so it is withheld, and never widened to all objects. It needs
+        /// Kubernetes 1.36 and the admission policies `ownObjects` and `namespaceClaims`. It covers kinds that people
+        /// create in organizations, and `read` and `update` on `users` for roles that may list all users.
         OwnScopeNotEnabled,
         /// The admission policies that protect objects of other owners are missing, changed or unknown, so rights on own
         /// objects are withheld. Apply the chart again.

@@ -24,8 +24,7 @@ pub struct Permission {
     #[schemars(length(min = 1, max = 6))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub actions: Vec<Action>,
-    /// `All` objects (the default), or only those that the holder owns (`Own`), which the holder may `update` and
-    /// `delete`. See docs/tasks/own-objects.md.
+    /// `All` objects (the default), or only those that the holder owns (`Own`). See docs/tasks/own-objects.md.
     #[serde(default)]
     pub scope: Scope,
     /// Limits the permission to objects with these names. Not allowed with `create`.

@@ -22,6 +22,8 @@ pub const CLAIMED_AT: &str = "bailiwick.dev/claimed-at";
 pub const VACATED_AT: &str = "bailiwick.dev/vacated-at";
 /// Annotation on a Group, set by an admission policy: `"true"` if the Group's author may `bind` it.
 pub const VOUCHED: &str = "bailiwick.dev/vouched";
+/// Annotation on objects of the catalog's kinds, set by an admission policy: the username of the owner.
+pub const OWNER: &str = "bailiwick.dev/owner";
 /// Label on a User, set by an admission policy: the User is suspended, and the operator has not seen it yet.
 pub const SUSPENSION: &str = "bailiwick.dev/suspension";
 /// The ConfigMap with the names of suspended users.

@@ -231,7 +231,7 @@ impl Entry {
 
 /// The native verbs of an action. With a name there is no create (the object has no name yet) and no deletecollection
 /// (a name would not limit it).
-fn verbs(action: Action, named: bool) -> &'static [&'static str] {
+pub(super) fn verbs(action: Action, named: bool) -> &'static [&'static str] {
     match (action, named) {
         (Action::Create, true) => &[],
         (Action::Create, false) => &["create"],

@@ -7,6 +7,7 @@ use super::conditions::StatusDraft;
 use super::names::{self, Seed, Shard};
 use super::object_ref::{ApiRef, NativeKind, NativeRef};
 use super::observed_state::ObservedState;
+use super::own_objects::Kinds;
 use super::rbac::{Desired, DesiredSet, RbacSpec, Subject};
 use super::rules::Rule;
 use super::shards::Lists;
@@ -28,6 +29,8 @@ pub struct DesiredState {
     pub counts: Counts,
     /// When the result changes without any event.
     pub next_change: Option<Timestamp>,
+    /// The kinds of objects whose owners have to be known here.
+    pub owned_kinds: Kinds,
 }
 
 /// Counts for an organization's status.

@@ -25,6 +25,8 @@ pub mod order;
 pub mod organization;
 pub mod organization_status;
 pub mod own_objects;
+pub mod own_roles;
+pub mod owned;
 pub mod plan;
 pub mod policies;
 pub mod rbac;

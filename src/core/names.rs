@@ -98,6 +98,16 @@ pub struct Shard {
     pub seed: Seed,
 }
 
+/// The native Role with one subject's rights on own objects by name, and its binding. One of `count` parts.
+#[must_use]
+pub fn own(subject: &str, index: usize, count: usize) -> Name {
+    let hash = short_hex(&Sha256::digest(subject.as_bytes()));
+    join(&["own", &hash, &format!("{index}-of-{count}")])
+}
+
+/// The prefix of the names of [`own`].
+pub const OWN_PREFIX: &str = "bailiwick:own:";
+
 fn word(kind: RoleKind) -> &'static str {
     match kind {
         RoleKind::CustomRole => "custom-role",

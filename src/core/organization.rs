@@ -20,6 +20,7 @@ use super::object_ref::{ApiRef, NativeRef};
 use super::observed_state::ObservedState;
 use super::order::{self, Handover};
 use super::organization_status::member_role;
+use super::own_roles::OwnRoles;
 use super::rbac::Subject;
 use super::records::{Binding, Group, Meta, Organization, Role, SubjectRef};
 use super::roles::{self, Resolved};
@@ -147,6 +148,7 @@ struct Namespace<'a> {
     /// The roles that bindings grant to each Group.
     group_roles: BTreeMap<&'a Name, GroupRoles<'a>>,
     holders: BTreeSet<(Name, Subject)>,
+    own: OwnRoles<'a>,
     /// Counts of what each username holds here.
     held: HashMap<Name, Held>,
     /// Whether anything here is withheld because of its age.
@@ -184,6 +186,7 @@ impl<'a> Namespace<'a> {
             members: Members::default(),
             group_roles: BTreeMap::new(),
             holders: BTreeSet::new(),
+            own: OwnRoles::new(cache, name, observed),
             held: HashMap::new(),
             has_doubts: false,
             decision: DesiredState::default(),
@@ -214,6 +217,8 @@ impl<'a> Namespace<'a> {
         }
         self.beyond_limits();
         self.implicit();
+        self.own.write(&mut self.decision.desired, &self.organization.meta.source(ApiKind::Organization));
+        self.decision.owned_kinds = std::mem::take(&mut self.own.kinds);
         let belong = std::mem::take(&mut self.members).belong(self.local);
         for name in belong.iter().filter(|name| subjects::user(self.cache, name).is_ok()) {
             self.held.entry(name.clone()).or_default().is_member = true;
@@ -477,6 +482,7 @@ impl<'a> Namespace<'a> {
             effect = Effect::of(self.observed, &grant, &self.decision.desired, &who.granted);
             self.decision.counts.grants += count(effect.count(who.granted.len()));
         }
+        self.own.hold(&who.granted, &role.resolved.by_name);
         let beyond = !role.resolved.cluster.is_empty() || !role.resolved.release.is_empty();
         if beyond && source.kind != ApiKind::SiteRoleBinding {
             self.holders.extend(who.granted.iter().map(|grantee| (role.id.1.clone(), grantee.clone())));

@@ -1,5 +1,9 @@
-//! Rights on own objects (`scope: Own`). Native RBAC knows no owners, so they are rights on a whole type, together with a
-//! marker. Admission policies record the owner of each object, and limit subjects with the marker to their own.
+//! Rights on own objects (`scope: Own`). Native RBAC knows no owners. Admission policies record the owner of each object.
+//!
+//! - Changing and deleting are rights on a whole type, together with a marker. A policy limits subjects with the marker
+//!   to their own objects.
+//! - What that policy cannot see (entering Pods, scaling), or cannot limit (reading), is granted by name, for the objects
+//!   that [`super::owned`] knows.
 //!
 //! So these rights depend on the policies: see [`Ownership`].
 
@@ -9,11 +13,12 @@ use serde_json::Value;
 
 use super::Name;
 use super::cache::Cache;
-use super::catalog::{Bounds, Entry, Target, Word};
+use super::catalog::{self, Bounds, Entry, Target, Word};
 use super::policies::{self, Policies};
 use super::rules::{Atom, Rule, RuleSet, words};
 use crate::api::conditions::Reason;
-use crate::api::{Action, GROUP, Permission};
+use crate::api::vocabulary::MEMBER_ROLE;
+use crate::api::{Action, GROUP, Permission, Scope};
 
 /// The policies that rights on own objects depend on. The last one protects the label by which the others select
 /// namespaces.
@@ -24,8 +29,35 @@ const CLAIMS: &str = "bailiwick-namespace-claims";
 const RECORD: (&str, &str) = ("MutatingAdmissionPolicy", "bailiwick-owner");
 const FENCE: (&str, &str) = ("ValidatingAdmissionPolicy", "bailiwick-own-fence");
 
-/// Kinds of objects, by API group and resource.
-pub type Kinds = BTreeSet<(Name, Name)>;
+/// A kind of objects: API group and resource.
+pub type Kind = (Name, Name);
+/// Several of them.
+pub type Kinds = BTreeSet<Kind>;
+
+/// A right that is granted by name, for each object of a kind that the holder owns.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByName {
+    /// The kind of the owned objects.
+    pub of: Kind,
+    /// What the right is on: this kind, a subresource of it, or another kind with the same names.
+    pub on: Kind,
+    /// The verb.
+    pub verb: &'static str,
+}
+
+impl ByName {
+    /// Whether admission limits it to own objects too, for subjects with the marker.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        self.of == self.on && matches!(self.verb, "patch" | "delete")
+    }
+
+    /// The right on these objects, with the marker if admission should limit it too.
+    pub fn rules(&self, names: Vec<Name>) -> impl Iterator<Item = Rule> {
+        let marker = self.is_fenced().then(|| rule(GROUP, "ownobjects", Vec::new(), "own"));
+        [rule(&self.on.0, &self.on.1, names, self.verb)].into_iter().chain(marker)
+    }
+}
 
 /// Whether admission protects objects of other owners.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +129,8 @@ impl Bounds {
 pub struct OwnRights {
     /// The rights on the types, with the markers of those whose holders are limited to own objects.
     pub rules: Vec<Rule>,
+    /// The rights by name.
+    pub by_name: BTreeSet<ByName>,
     /// The rights that are withheld, in words.
     pub lacking: Vec<String>,
 }
@@ -118,10 +152,17 @@ impl OwnRights {
                 let verb = match action {
                     // Whoever may list all users can read each of them anyway.
                     Action::Read if is_user && may("list") => "get",
+                    Action::Read if is_user && everybody_lists_users(cache) => continue,
                     Action::Update if readable => "patch",
                     Action::Delete if readable && !is_user => "delete",
                     _ => {
-                        own.lacking.push(format!("{} {resource}", action.as_str()));
+                        let of = (word.target == Target::Organization && names.is_empty())
+                            .then(|| owned_kind(group, resource))
+                            .filter(|of| kinds.contains(of));
+                        match of {
+                            Some(of) => own.by_name.extend(by_name(&of, (group, resource), *action)),
+                            None => own.lacking.push(format!("{} {resource}", action.as_str())),
+                        }
                         continue;
                     }
                 };
@@ -143,6 +184,35 @@ impl OwnRights {
             Ownership::Enforced(_) => None,
         }
     }
+}
+
+/// Whether the role that everybody holds lists all users, so that reading one's own adds nothing to other roles.
+fn everybody_lists_users(cache: &Cache) -> bool {
+    let lists = |p: &Permission| {
+        p.resource == "users"
+            && p.scope == Scope::All
+            && p.actions.iter().any(|a| matches!(a, Action::List | Action::Read))
+    };
+    cache.site_roles.get(MEMBER_ROLE).is_some_and(|role| role.permissions.iter().any(lists))
+}
+
+/// The kind of the objects that the names of such objects come from.
+fn owned_kind(group: &str, resource: &str) -> Kind {
+    match (group, resource.split_once('/')) {
+        (_, Some((parent, _))) => (group.into(), parent.into()),
+        // Metrics have the names of their Pods.
+        ("metrics.k8s.io", None) => ("".into(), resource.into()),
+        (_, None) => (group.into(), resource.into()),
+    }
+}
+
+/// The rights of an action by name. Never `update` on the kind itself: to admission that shows a right on all objects.
+fn by_name(of: &Kind, on: (&str, &str), action: Action) -> impl Iterator<Item = ByName> {
+    let on: Kind = (on.0.into(), on.1.into());
+    let is_itself = *of == on;
+    let verbs = catalog::verbs(action, true).iter().filter(move |verb| !is_itself || **verb != "update");
+    let of = of.clone();
+    verbs.map(move |verb| ByName { of: of.clone(), on: on.clone(), verb })
 }
 
 fn atom(group: &str, resource: &str, verb: &str) -> Atom {

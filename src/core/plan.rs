@@ -37,7 +37,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Name;
-use super::names::RELEASE_PREFIX;
+use super::names::{OWN_PREFIX, RELEASE_PREFIX};
 use super::object_ref::{ApiRef, NativeKind, NativeRef};
 use super::rbac::{Desired, DesiredSet, Observed, Owner, RbacSpec, Subject};
 use super::rules::RuleSet;
@@ -191,11 +191,17 @@ enum ReplacementGroup<'a> {
     /// The parts of SiteRoles beyond organizations' namespaces, on the cluster or in this namespace. All holders of a
     /// role share one binding there, so a subject with a new role moves between the bindings of two sources.
     Beyond(&'a Name),
+    /// The rights by name of the subjects of this namespace.
+    Own(&'a Name),
 }
 
 impl<'a> ReplacementGroup<'a> {
     fn of(key: &'a NativeRef, source: &'a Uid) -> Self {
-        if Self::is_beyond(key) { Self::Beyond(&key.namespace) } else { Self::Source(source) }
+        match &key.name {
+            _ if Self::is_beyond(key) => Self::Beyond(&key.namespace),
+            name if name.starts_with(OWN_PREFIX) => Self::Own(&key.namespace),
+            _ => Self::Source(source),
+        }
     }
 
     fn is_beyond(key: &NativeRef) -> bool {

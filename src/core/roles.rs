@@ -11,9 +11,9 @@ use petgraph::visit::EdgeRef;
 use super::Name;
 use super::cache::{Cache, Store};
 use super::catalog::Target;
-use super::own_objects::OwnRights;
+use super::own_objects::{ByName, OwnRights};
 use super::records::Role;
-use super::rules::{Ceiling, Rule, RuleSet};
+use super::rules::{Atom, Ceiling, Rule, RuleSet};
 use super::uid::Uid;
 use super::withheld::{Item, Withheld};
 use crate::api::conditions::Reason;
@@ -40,6 +40,8 @@ pub struct Resolved {
     pub rules: Written,
     /// Assigning it requires trust: it is marked privileged, or inherits a role that is.
     pub privileged: bool,
+    /// Rights in the namespace of an organization on each object that the holder owns.
+    pub by_name: BTreeSet<ByName>,
     /// The roles that it effectively inherits.
     pub inherits: Vec<(RoleKind, Name)>,
     /// What is withheld.
@@ -61,7 +63,7 @@ impl Resolved {
     /// Whether it grants nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.namespaced.is_empty() && self.cluster.is_empty() && self.release.is_empty()
+        self.namespaced.is_empty() && self.cluster.is_empty() && self.release.is_empty() && self.by_name.is_empty()
     }
 
     /// The role's own rights, without inherited ones.
@@ -127,15 +129,24 @@ impl Resolved {
             };
             let rights = OwnRights::new(cache, word, permission, granted);
             let asked = RuleSet::from_rules(&rights.rules);
+            let covers = |right: &Atom| ceiling.is_some_and(|ceiling| ceiling.covers(right));
             let reason = if let Some(reason) = OwnRights::reason(cache) {
                 Some((reason, None))
             } else if granted.len() + asked.len() > LARGEST {
                 Some((Reason::TooLarge, None))
-            } else if !asked.iter().all(|right| ceiling.is_some_and(|ceiling| ceiling.covers(right))) {
+            } else if !asked.iter().all(covers) {
                 // Without the marker the rest must not be granted either.
                 Some((Reason::BeyondCeiling, None))
             } else {
                 *granted = std::mem::take(granted).union(&asked);
+                // The ceiling has no names, so it covers all of them or none.
+                let within = |right: &ByName| right.rules(Vec::new()).all(|rule| rule.atoms().all(|a| covers(&a)));
+                let (within, beyond) = rights.by_name.into_iter().partition(within);
+                self.by_name.extend::<BTreeSet<ByName>>(within);
+                let beyond: BTreeSet<ByName> = beyond;
+                let rules = beyond.iter().flat_map(|right| right.rules(Vec::new()));
+                let rules: Vec<_> = rules.flat_map(|rule| rule.atoms().collect::<Vec<_>>()).collect();
+                self.withheld.add_many(Reason::BeyondCeiling, rules.len(), rules.into_iter().map(Item::Right));
                 let lacking = (!rights.lacking.is_empty()).then(|| rights.lacking.join(", "));
                 lacking.map(|lacking| (Reason::OwnScopeNotEnabled, Some(lacking)))
             };
@@ -192,6 +203,7 @@ impl Resolved {
             self.cluster = std::mem::take(&mut self.cluster).union(&other.cluster);
             self.release = std::mem::take(&mut self.release).union(&other.release);
         }
+        self.by_name.extend(other.by_name.iter().cloned());
         self.privileged |= other.privileged;
     }
 

@@ -67,7 +67,11 @@ impl Sender {
 }
 
 fn weight(seen: &WatchEvent) -> usize {
-    let WatchEvent::Item(item) = seen else { return 0 };
+    let item = match seen {
+        WatchEvent::Item(item) => item,
+        WatchEvent::Owners(seen) => return seen.weight(),
+        _ => return 0,
+    };
     match &**item {
         Item::Organization(organization) => organization.weight(),
         Item::User(user) => user.weight(),

@@ -12,11 +12,11 @@ use crate::core::cache::CeilingScope;
 use crate::core::catalog::{Bounds, Settings};
 use crate::core::kept::Kept;
 use crate::core::object_ref::{NativeKind, NativeRef, ObjectRef};
-use crate::core::policies;
 use crate::core::rbac::Observed;
 use crate::core::records::{self, Meta};
 use crate::core::rules::Ceiling;
 use crate::core::uid::Uid;
+use crate::core::{own_objects, owned, policies};
 
 kinds! {
     /// What is watched.
@@ -159,6 +159,32 @@ pub enum WatchEvent {
     Gone(WatchedRef),
     /// A list of what is there, to be compared with what was seen.
     Compared(Comparison),
+    /// Owners of objects.
+    Owners(Box<OwnersSeen>),
+}
+
+/// Owners of objects of one kind in a namespace.
+#[derive(Debug)]
+pub struct OwnersSeen {
+    /// The namespace.
+    pub namespace: Name,
+    /// The request to watch them.
+    pub request: u64,
+    /// The kind.
+    pub kind: own_objects::Kind,
+    /// What has changed.
+    pub change: owned::Change,
+}
+
+impl OwnersSeen {
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match &self.change {
+            owned::Change::List(list) => list.iter().map(|(name, owner)| name.len() + owner.len() + 64).sum(),
+            owned::Change::One(name, _) => name.len(),
+        }
+    }
 }
 
 /// An object, parsed.

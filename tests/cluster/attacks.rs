@@ -102,7 +102,7 @@ fn roles_that_inherit_each_other_in_layers_keep_nobody_waiting() {
     }
     cluster.apply(&roles);
     suspend(&cluster, "bob");
-    cluster.cannot(&Question::of("bob", "beta"), &["delete deployments.apps"]);
+    cluster.cannot(&Question::of("bob", "beta"), &["update deployments.apps"]);
     cluster.settle();
     let top = ["-n", "alpha", "customroles.bailiwick.dev", "l0-a"];
     cluster.await_reason(&top, "Ready", "Reconciled");
@@ -182,7 +182,7 @@ fn a_binding_is_never_made_to_a_role_that_somebody_else_put_there() {
         "-p",
         r#"{"spec":{"roleRef":{"kind":"CustomRole","name":"view"}}}"#,
     ]);
-    cluster.cannot(&Question::of("ada", "alpha"), &["delete deployments.apps", "get secrets"]);
+    cluster.cannot(&Question::of("ada", "alpha"), &["update deployments.apps", "get secrets"]);
 }
 
 #[test]
@@ -197,12 +197,12 @@ fn a_finalizer_keeps_no_access_alive() {
     let keep = r#"{"metadata":{"finalizers":["example.com/keep"]}}"#;
     cluster.run(&["-n", "alpha", "patch", "rolebindings.rbac.authorization.k8s.io", name, "--type=merge", "-p", keep]);
     suspend(&cluster, "ada");
-    cluster.cannot(&Question::of("ada", "alpha"), &["delete deployments.apps"]);
+    cluster.cannot(&Question::of("ada", "alpha"), &["update deployments.apps"]);
 
     // Nor one on an object of ours.
     cluster.run(&["-n", "beta", "patch", "rolebindings.bailiwick.dev", "managers", "--type=merge", "-p", keep]);
     cluster.run(&["-n", "beta", "delete", "rolebindings.bailiwick.dev", "managers", "--wait=false"]);
-    cluster.cannot(&Question::of("bob", "beta"), &["delete deployments.apps"]);
+    cluster.cannot(&Question::of("bob", "beta"), &["update deployments.apps"]);
     assert!(
         cluster.exists(&["-n", "beta", "rolebindings.bailiwick.dev", "managers"]),
         "the finalizer keeps the object"
@@ -257,7 +257,7 @@ fn a_label_that_was_taken_off_while_no_operator_ran_hides_nothing() {
     let member = r#"{"spec":{"roleRef":{"kind":"SiteRole","name":"organization-member"}}}"#;
     cluster.run(&["-n", "alpha", "patch", "rolebindings.bailiwick.dev", "managers", "--type=merge", "-p", member]);
     cluster.start_operator();
-    cluster.cannot(&Question::of("ada", "alpha"), &["delete deployments.apps"]);
+    cluster.cannot(&Question::of("ada", "alpha"), &["update deployments.apps"]);
     cluster.can(&Question::of("ada", "alpha"), &["create deployments.apps"]);
     assert!(!cluster.exists(&["-n", "alpha", "rolebindings.rbac.authorization.k8s.io", name]));
 }
@@ -350,9 +350,9 @@ fn invented_subjects_keep_nobody_elsewhere_out_of_a_role() {
     cluster.eventually("the crowd is bound", || bound(&cluster).iter().sum::<usize>() > CROWD);
     cluster.apply(&user_of(victim));
     let question = Question::of(&format!("{victim}@example.com"), "");
-    cluster.cannot(&question, &["get users.bailiwick.dev"]);
+    cluster.cannot(&question, &["get organizations.bailiwick.dev"]);
     cluster.apply(&binding("beta", "new", "SiteRole/organization-manager", &[victim]));
-    cluster.can(&question, &["get users.bailiwick.dev"]);
+    cluster.can(&question, &["get organizations.bailiwick.dev"]);
     let bound = bound(&cluster);
     assert!(bound.iter().all(|subjects| *subjects < 2 * shards::SHARD_SIZE), "{bound:?}");
 }
@@ -376,7 +376,7 @@ fn who_can_connect_to_the_operator_neither_fills_its_memory_nor_keeps_others_out
     let closed = open.iter_mut().filter_map(|stream| stream.write_all(&[b'a'; 300_000]).err()).count();
     assert!(operator.is_ready());
     suspend(&cluster, "ada");
-    cluster.cannot(&Question::of("ada", "alpha"), &["delete deployments.apps"]);
+    cluster.cannot(&Question::of("ada", "alpha"), &["update deployments.apps"]);
     let more = operator.highest_memory() - before;
     assert!(more < 64, "{more} MiB more, and {closed} of {} connections were closed", open.len());
 }

@@ -296,7 +296,7 @@ fn a_role_with_one_holder_has_one_and_roles_stay_in_the_place_that_they_are_for(
     patch(&cluster, &["users.bailiwick.dev", "ada"], r#"{"spec":{"suspended":false}}"#);
     cluster.await_reason(&["siterolebindings.bailiwick.dev", "one"], "SubjectsResolved", "HeldByAnother");
     cluster.is_refused(&ada, power);
-    cluster.is_refused(&in_alpha("ada"), &["delete deployments.apps"]);
+    cluster.is_refused(&in_alpha("ada"), &["update deployments.apps"]);
     assert!(cluster.allowed(&bob, power[0]));
 
     // Whatever admission accepted, the operator assigns a role only where it may.

@@ -65,7 +65,7 @@ fn the_api_server_refuses_times_that_cannot_be_read() {
     }
     for time in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999999999-23:59", "2999-01-31T18:00:00.5+14:00"] {
         cluster.apply(&(expiring(&one, time) + &expiring(&all, time)));
-        cluster.can(&Question::of("ada@example.com", "alpha"), &["delete pods", "list events"]);
+        cluster.can(&Question::of("ada@example.com", "alpha"), &["update pods", "list events"]);
         cluster.await_reason(&["-n", "alpha", "rolebindings.bailiwick.dev", "b"], "Ready", "Reconciled");
         cluster.settle();
     }
@@ -86,7 +86,7 @@ fn an_unreadable_binding_is_never_ready_and_its_group_stays_guarded() {
         binding("alpha", "leads", "CustomRole/lead", &["bob"]),
     ];
     cluster.apply(&world.concat());
-    cluster.can(&Question::of("ada@example.com", "alpha"), &["delete pods"]);
+    cluster.can(&Question::of("ada@example.com", "alpha"), &["update pods"]);
     cluster.can(&Question::of("uma@example.com", "alpha"), &["update groups.bailiwick.dev"]);
     cluster.settle();
     // As in the previous version's schema.
@@ -108,7 +108,7 @@ fn an_unreadable_binding_is_never_ready_and_its_group_stays_guarded() {
         cluster.eventually("the operator says which time it cannot read", || {
             unreadable(&cluster, &managers).contains(time)
         });
-        cluster.cannot(&Question::of("ada@example.com", "alpha"), &["delete pods"]);
+        cluster.cannot(&Question::of("ada@example.com", "alpha"), &["update pods"]);
         let status = &cluster.get(&managers)["status"];
         assert_eq!((&status["grants"], &status["withheld"]), (&json!(0), &json!(1)));
         cluster.settle();
@@ -137,7 +137,7 @@ fn an_unreadable_binding_is_never_ready_and_its_group_stays_guarded() {
     unreadable(&cluster, &managers);
     assert_eq!(cluster.get(&managers)["status"]["withheld"], json!(2));
     make_odd(&cluster, &managers, &json!({"expiresAt": null}));
-    cluster.can(&Question::of("ada@example.com", "alpha"), &["delete pods"]);
+    cluster.can(&Question::of("ada@example.com", "alpha"), &["update pods"]);
     cluster.await_reason(&managers, "Ready", "Reconciled");
 }
 
@@ -170,7 +170,7 @@ fn each_kind_withholds_what_it_gives_and_keeps_what_it_guards() {
         ask("ada", "alpha", "get jobs.batch", true),
         ask("bob", "alpha", "get jobs.batch", true),
         ask("cyd", "", "delete organizations.bailiwick.dev", true),
-        ask("ada", "beta", "delete pods", true),
+        ask("ada", "beta", "update pods", true),
         ask("bob", "beta", "create pods", true),
         ask("dan", "alpha", "get jobs.batch", false),
     ];
@@ -201,7 +201,7 @@ fn each_kind_withholds_what_it_gives_and_keeps_what_it_guards() {
         ask("ada", "alpha", "get jobs.batch", true),
         ask("bob", "alpha", "get jobs.batch", false),
         ask("cyd", "", "delete organizations.bailiwick.dev", false),
-        ask("ada", "beta", "delete pods", false),
+        ask("ada", "beta", "update pods", false),
         ask("bob", "beta", "create pods", false),
         ask("dan", "alpha", "get jobs.batch", false),
     ];

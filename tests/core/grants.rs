@@ -298,6 +298,85 @@ impl<'a> Oracle<'a> {
     }
 }
 
+impl Oracle<'_> {
+    /// The actions on own workspaces that a role gives itself or through inheritance.
+    fn own_actions(
+        &self,
+        kind: RoleKind,
+        ns: &str,
+        name: &str,
+        seen: &mut BTreeSet<(RoleKind, String)>,
+    ) -> BTreeSet<Action> {
+        if !seen.insert((kind, name.to_owned())) {
+            return BTreeSet::new();
+        }
+        let (permissions, inherits): (_, Vec<_>) = match kind {
+            RoleKind::CustomRole => {
+                let Some(Object::CustomRole(r)) = self.get(Kind::CustomRole, ns, name) else { return BTreeSet::new() };
+                (&r.spec.permissions, r.spec.inherits.iter().map(|i| (i.kind, i.name.clone())).collect())
+            }
+            RoleKind::SiteRole => {
+                let Some(Object::SiteRole(r)) = self.get(Kind::SiteRole, "", name) else { return BTreeSet::new() };
+                (&r.spec.permissions, r.spec.inherits.iter().map(|i| (RoleKind::SiteRole, i.clone())).collect())
+            }
+        };
+        let own =
+            permissions.iter().filter(|p| p.scope == Scope::Own && p.resource == "workspaces" && p.names.is_none());
+        let mut actions: BTreeSet<Action> = own.flat_map(|p| p.actions.iter().copied()).collect();
+        for (kind, name) in inherits {
+            actions.extend(self.own_actions(kind, ns, &name, seen));
+        }
+        actions
+    }
+
+    /// The actions on own workspaces that a subject has in a namespace, through any role.
+    fn own_actions_of(&self, subject: &Subject, ns: &str) -> BTreeSet<Action> {
+        let mut roles: Vec<(RoleKind, String)> = Vec::new();
+        for ((_, place, name), object) in &self.store.objects {
+            match object {
+                Object::RoleBinding(b) if place == ns && self.by_binding(ns, name).contains(subject) => {
+                    roles.push((b.spec.role_ref.kind, b.spec.role_ref.name.clone()));
+                }
+                Object::SiteRoleBinding(b) if self.by_site_binding(name).contains(subject) => {
+                    roles.push((RoleKind::SiteRole, b.spec.role_ref.name.clone()));
+                }
+                _ => {}
+            }
+        }
+        if let Some((organization, _)) = self.holder(ns).filter(|_| self.by_membership(ns).contains(subject)) {
+            roles.extend(self.implicit(organization).into_iter().map(|role| (RoleKind::SiteRole, role)));
+        }
+        roles.iter().flat_map(|(kind, name)| self.own_actions(*kind, ns, name, &mut BTreeSet::new())).collect()
+    }
+
+    /// Rights by name are on Pods that the subject owns, and no more than its roles give it.
+    fn assert_own(&self, key: &NativeRef, subject: &Subject, rules: &[Rule]) {
+        assert!(matches!(self.store.ownership, Ownership::Enforced(_)), "{key}");
+        let owner = match subject {
+            Subject::User(name) => name.to_string(),
+            Subject::ServiceAccount { namespace, name } => format!("system:serviceaccount:{namespace}:{name}"),
+            Subject::Group(_) => panic!("{key} reaches a group"),
+        };
+        let actions = self.own_actions_of(subject, &key.namespace);
+        for atom in rules.iter().flat_map(Rule::atoms) {
+            let Atom::Resource { group, resource, name, verb } = &atom else { panic!("{key} allows {atom}") };
+            let needed = match (&**group, &**resource, &**verb) {
+                ("bailiwick.dev", "ownobjects", "own") => continue,
+                ("", "pods/exec", "get" | "create") => Action::Use,
+                ("", "pods", "get" | "list" | "watch") => Action::Read,
+                ("", "pods", "patch") => Action::Update,
+                ("", "pods", "delete") => Action::Delete,
+                _ => panic!("{key} allows {atom}"),
+            };
+            let list = needed == Action::Read && actions.contains(&Action::List) && &**verb != "get";
+            assert!(actions.contains(&needed) || list, "{key} allows {atom}, which no role of {subject:?} gives");
+            let name = name.as_deref().unwrap_or_else(|| panic!("{key} allows {atom} on everything"));
+            let owners = self.store.owners.get(&*key.namespace);
+            assert_eq!(owners.and_then(|owners| owners.get(name)), Some(&owner), "{key} allows {atom}");
+        }
+    }
+}
+
 /// The words of `fake::bounds`, spelled out by hand.
 fn catalog(p: &api::Permission, which: Kind) -> Vec<Rule> {
     let verbs: Vec<&str> = p
@@ -429,6 +508,15 @@ fn assert_nothing_beyond(shell: &Shell) {
             NativeKind::ClusterRole | NativeKind::ClusterRoleBinding => assert!(site.contains(&key)),
             _ if site.contains(&key) => assert_eq!(&*key.namespace, RELEASE),
             _ => assert!(oracle.holder(&key.namespace).is_some(), "{key} where nobody holds the namespace"),
+        }
+        if key.name.starts_with("bailiwick:own:") {
+            if let RbacSpec::Binding { role, subjects } = &native.content {
+                let [subject] = &subjects[..] else { panic!("{key} has not one subject") };
+                let role = NativeRef::new(NativeKind::Role, key.namespace.clone(), role.clone());
+                let RbacSpec::Rules(rules) = &all[&role].content else { panic!("{role} is no role") };
+                oracle.assert_own(&key, subject, rules);
+            }
+            continue;
         }
         // The source exists, in the same place unless it has none.
         let object = shell.store.objects.values().find(|o| o.uid() == source.uid).expect("the source exists");

@@ -39,7 +39,6 @@ fn own_rights_are_patch_and_delete_with_the_marker() {
         "update apps/deployments",
         "deletecollection apps/deployments",
         "create apps/deployments",
-        "get pods/exec",
         "create pods/exec",
         "transfer bailiwick.dev/ownobjects",
     ] {
@@ -59,17 +58,64 @@ fn nothing_is_granted_on_types_that_the_role_may_not_read() {
 
 #[test]
 fn what_is_missing_is_named() {
-    let shell = ada_holds(&format!("{READ}, {OWN}"));
+    // The API group metrics is no kind of objects that people create.
+    let shell = ada_holds("{resource: workspaces, actions: [read], scope: Own}");
     let message = shell.condition(Kind::CustomRole, "c0", "PermissionsResolved").message.to_string();
-    assert!(message.contains("permissions[1] (workspaces) [") && message.contains("use pods/exec"), "{message}");
+    assert!(message.contains("permissions[0] (workspaces) [read pods]"), "{message}");
+}
+
+/// Admission cannot see who owns the Pod that somebody enters.
+#[test]
+fn entering_is_granted_by_name() {
+    let mut shell = ada_holds(&format!("{READ}, {OWN}"));
+    shell.play(&[Op::Own("n0", "p0", Some("ada")), Op::Own("n0", "p1", Some("bob")), Op::Own("n1", "p2", Some("ada"))]);
+    shell.check();
+    for what in ["get pods/exec:p0", "create pods/exec:p0"] {
+        assert!(shell.can("ada", "n0", what), "{what}");
+    }
+    for what in ["create pods/exec:p1", "create pods/exec", "create pods/exec:p2"] {
+        assert!(!shell.can("ada", "n0", what), "{what}");
+    }
+    assert!(!shell.can("ada", "n1", "create pods/exec:p2"), "no role there");
+    assert!(!shell.can("bob", "n0", "create pods/exec:p1"), "an owner without a role");
+    // It changes hands, or is gone.
+    shell.play(&[Op::Own("n0", "p0", Some("bob")), Op::Own("n0", "p1", None)]);
+    shell.check();
+    assert!(!shell.can("ada", "n0", "create pods/exec:p0"));
+    assert!(shell.all.desired().keys().all(|key| !key.name.starts_with("bailiwick:own:")));
+}
+
+#[test]
+fn where_reading_is_own_changing_is_by_name_too() {
+    let mut shell = ada_holds("{resource: workspaces, actions: [read, update, delete], scope: Own}");
+    shell.play(&[Op::Own("n0", "p0", Some("ada"))]);
+    shell.check();
+    for what in ["get pods:p0", "list pods:p0", "patch pods:p0", "delete pods:p0", MARKER] {
+        assert!(shell.can("ada", "n0", what), "{what}");
+    }
+    // A right to `update` would show admission a right on all objects.
+    for what in ["update pods:p0", "patch pods", "get pods:p1"] {
+        assert!(!shell.can("ada", "n0", what), "{what}");
+    }
+}
+
+#[test]
+fn many_names_are_split_and_stay_so() {
+    let mut shell = ada_holds(&format!("{READ}, {OWN}"));
+    let pods: Vec<&'static str> = (0..400).map(|n| &*Box::leak(format!("p{n}").into_boxed_str())).collect();
+    shell.play(&pods.iter().map(|pod| Op::Own("n0", pod, Some("ada"))).collect::<Vec<_>>());
+    shell.check();
+    let roles = |shell: &Shell| shell.all.desired().keys().filter(|k| k.name.starts_with("bailiwick:own:")).count() / 2;
+    assert_eq!(roles(&shell), 2);
+    assert!(pods.iter().all(|pod| shell.can("ada", "n0", &format!("create pods/exec:{pod}"))));
 }
 
 #[test]
 fn own_rights_end_when_a_policy_is_missing_and_return_with_it() {
     let mut shell = ada_holds(&format!("{READ}, {OWN}"));
-    shell.play(&[Op::Ownership(false)]);
+    shell.play(&[Op::Own("n0", "p0", Some("ada")), Op::Ownership(false)]);
     shell.check();
-    for what in ["patch pods", "delete apps/deployments", MARKER] {
+    for what in ["patch pods", "delete apps/deployments", "create pods/exec:p0", MARKER] {
         assert!(!shell.can("ada", "n0", what), "{what}");
     }
     assert!(shell.can("ada", "n0", "get pods"), "other rights stay");

@@ -26,8 +26,7 @@ pub fn reference() -> String {
          release namespace shows the meaning of its words.\n\n\
          - Roles only add up. Every User who is not suspended also holds [member](#member), and everyone in an \
          organization also holds its member role, by default [organization-member](#organization-member).\n\
-         - Permissions on own objects are listed in the first table only. Of these, `update` and `delete` on types that \
-         the role may read take effect: see [own objects](../tasks/own-objects.md).\n\
+         - Permissions on [own objects](../tasks/own-objects.md) are in the first table only.\n\
          - An organization that lives in the release namespace gets no words with `inReleaseNamespace: false`.\n\
          - The verbs `bind`, `suspend` and `transfer` are Bailiwick's own: `bind` allows assigning a role or changing a \
          privileged Group, `suspend` allows suspending and activating a User, and `transfer` allows giving an object to \

@@ -16,7 +16,7 @@ use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, 
 use crate::core::rules::Ceiling;
 use crate::core::shards::Shards;
 use crate::core::uid::Uid;
-use crate::core::{Name, claims, intern, roles, subjects};
+use crate::core::{Name, claims, intern, own_objects, owned, roles, subjects};
 
 /// Moves `value` from one key of an index to another.
 fn reindex(index: &mut HashMap<Name, BTreeSet<Name>>, value: &Name, before: Option<&Name>, after: Option<&Name>) {
@@ -477,6 +477,14 @@ impl Cache {
         }
         let default = claims::default_organization(self).map(|o| o.meta.name.clone());
         Affected { organizations: default.into_iter().collect(), ..Affected::default() }
+    }
+
+    /// Takes in owners of objects.
+    pub fn set_owned(&mut self, namespace: &Name, kind: &own_objects::Kind, change: owned::Change) -> Affected {
+        match self.owned.entry(namespace.clone()).or_default().set(kind, change) {
+            Some(urgent) => Affected { namespaces: [namespace.clone()].into(), urgent, ..Affected::default() },
+            None => Affected::default(),
+        }
     }
 
     /// Takes in why one of the chart's ConfigMaps cannot be read, or that it can.

@@ -23,6 +23,7 @@ use crate::core::kept::Kept;
 use crate::core::names::Seed;
 use crate::core::order::{self, First};
 use crate::core::own_objects::Ownership;
+use crate::core::owned::Owned;
 use crate::core::rbac::Subject;
 use crate::core::records::{Binding, Group, Meta, Namespace, Organization, Role, SubjectRef, User, UserCounts, by_age};
 use crate::core::roles::{self, Resolved};
@@ -58,6 +59,8 @@ pub struct Cache {
     pub policy_faults: Option<Vec<(Reason, String)>>,
     /// Whether admission protects objects of other owners.
     pub ownership: Ownership,
+    /// The owners of objects in each namespace, where a right depends on them.
+    pub owned: HashMap<Name, Owned>,
     /// The chart's unreadable ConfigMaps, by name, each with the error.
     pub unread: BTreeMap<&'static str, String>,
     /// The record of earlier decisions in the release namespace.

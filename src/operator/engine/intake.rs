@@ -10,10 +10,11 @@ use crate::api::vocabulary as v;
 use crate::core::Name;
 use crate::core::cache::CeilingScope;
 use crate::core::object_ref::{ApiRef, NativeRef, ObjectRef};
+use crate::core::owned::Change;
 use crate::core::rbac::Observed;
 use crate::core::records::Meta;
 use crate::core::uid::Uid;
-use crate::operator::watch_event::{Class, Item, Kind, WatchEvent, WatchedRef};
+use crate::operator::watch_event::{Class, Item, Kind, OwnersSeen, WatchEvent, WatchedRef};
 use crate::operator::writer::WriteRequest;
 
 impl Engine {
@@ -41,7 +42,20 @@ impl Engine {
             }
             WatchEvent::Gone(id) => self.gone(&id),
             WatchEvent::Compared(comparison) => self.compare(comparison),
+            WatchEvent::Owners(seen) => self.owners(*seen),
         }
+    }
+
+    fn owners(&mut self, OwnersSeen { namespace, request, kind, change }: OwnersSeen) {
+        if !self.own_watches.is_current(&namespace, request) {
+            return;
+        }
+        if let Change::One(name, _) = &change {
+            self.cause = Some(format!("{}/{namespace}/{name}", kind.1));
+        }
+        let affected = self.cache.set_owned(&namespace, &kind, change);
+        self.affected(affected);
+        self.cause = None;
     }
 
     /// The known object of this name: its UID and version.

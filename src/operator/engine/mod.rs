@@ -28,6 +28,7 @@ mod listings;
 mod log;
 mod new_namespaces;
 mod outcomes;
+mod own_watches;
 mod reconcile;
 mod reread;
 mod resync;
@@ -51,6 +52,8 @@ use self::decision_record::DecisionRecord;
 use self::key::{KeyState, ReconcileKey};
 use self::listings::Listings;
 use self::new_namespaces::NewNamespaces;
+pub use self::own_watches::OwnWatch;
+use self::own_watches::OwnWatches;
 use self::resync::Resync;
 use self::statuses::{NotReady, StatusQueue};
 use self::suspended_users::SuspendedUsers;
@@ -91,6 +94,7 @@ pub struct Engine {
     listings: Listings,
     timers: Timers,
     new_namespaces: NewNamespaces,
+    own_watches: OwnWatches,
     resync: Resync,
     /// ConfigMaps of the chart that cannot be read, and why not.
     unread: BTreeMap<&'static str, (Uid, String)>,
@@ -133,6 +137,7 @@ impl Engine {
             listings: Listings::default(),
             timers: Timers::default(),
             new_namespaces: NewNamespaces::default(),
+            own_watches: OwnWatches::default(),
             resync: Resync::new(now.clock),
             unread: BTreeMap::new(),
             rereading: HashSet::new(),
@@ -144,6 +149,12 @@ impl Engine {
             metrics,
             writer,
         }
+    }
+
+    /// `out` gets requests to watch the owners of objects.
+    #[must_use]
+    pub fn with_own_watches(self, out: mpsc::UnboundedSender<OwnWatch>) -> Self {
+        Self { own_watches: OwnWatches::new(out), ..self }
     }
 
     /// Runs until the watches and the writer are gone.

@@ -174,6 +174,12 @@ impl Engine {
             | ReconcileKey::SuspendedUsers
             | ReconcileKey::DecisionRecord => return,
         };
+        if let Some(name) = key.namespace()
+            && self.own_watches.need(name, &decided.owned_kinds)
+        {
+            // What the watches of before have shown says nothing about what comes.
+            self.cache.owned.remove(name);
+        }
         let spent = started.elapsed();
         self.metrics.decide_seconds.observe(spent.as_secs_f64());
         self.charge(key, spent);

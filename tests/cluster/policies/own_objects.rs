@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 use super::{Person, Site};
 use crate::support::manifests::{binding, custom_role, group, organization, users};
 
-const VALUES: &str = "{namespaceWhitelist: [alpha], defaultOrganization: {create: false}}";
+const VALUES: &str = "
+namespaceWhitelist: [alpha]
+defaultOrganization: {create: false}
+config: {users: {joinDefaultOrganization: false}}
+";
 const OWNER: &str = "bailiwick.dev/owner";
 
 fn deployment(name: &str) -> String {
@@ -102,7 +106,7 @@ fn a_teammate_cannot_touch_them_and_others_can() {
     ben.may_not(&["-n", "alpha", "scale", "deployment/web", "--replicas=9"], "deployments/scale");
     ben.may_not_with(&["replace"], &deployment("web"), "cannot update resource");
     let status = ["-n", "alpha", "patch", "deployment/web", "--subresource=status", "-p", "{}"];
-    ben.may_not(&status, "cannot patch resource \"deployments/status\"");
+    ben.may_not(&status, "resource \"deployments/status\"");
     // Rights that do not come from Bailiwick, and those on all objects, are as before.
     assert!(eve.patch("deployment/web", &scale).is_ok());
     assert!(max.patch("deployment/web", &scale).is_ok());
@@ -327,9 +331,13 @@ fn people_change_name_and_address_of_their_own_user() {
     user(&ada, harmless.clone()).unwrap();
     assert_eq!(site.cluster.get(&["users.bailiwick.dev", "ada"])["spec"]["email"], "ada@example.org");
     let refusal = "may change only displayName and email of their own User";
-    super::refused(user(&ben, harmless), &format!("ben@example.com {refusal}, not User ada"), "somebody else's");
-    let suspended = user(&ada, json!({"spec": {"suspended": true}}));
-    super::refused(suspended, "needs the verb \"suspend\"", "suspending oneself");
+    super::refused(
+        user(&ben, harmless),
+        &format!("ben@example.com {refusal}, and User ada is somebody else"),
+        "somebody else's",
+    );
+    // Two policies refuse this.
+    super::refused(user(&ada, json!({"spec": {"suspended": true}})), "denied request", "suspending oneself");
     for more in [
         json!({"metadata": {"labels": {"a": "b"}}}),
         json!({"metadata": {"annotations": {"a": "b"}}}),
@@ -341,4 +349,61 @@ fn people_change_name_and_address_of_their_own_user() {
     let owners = user(&ada, json!({"metadata": {"ownerReferences": [reference]}}));
     super::refused(owners, "an owner reference can get ada deleted", "an owner reference");
     ada.may_not(&["delete", "users.bailiwick.dev", "ada"], "cannot delete");
+}
+
+/// Admission sees no owner when somebody enters a Pod, scales or reads metrics, so that is granted by name.
+#[test]
+fn a_member_enters_and_scales_what_is_theirs() {
+    let site = team();
+    let [ada, ben] = ["ada", "ben"].map(|name| site.member(name));
+    let enter = |person: &Person<'_>, pod: &str| person.connects("alpha", pod, "exec?command=sh&container=c");
+    let admitted = |outcome: Result<String, String>| outcome.is_err_and(|error| error.contains("does not have a host"));
+    for name in ["one", "two"] {
+        ada.creates(&super::pod("alpha", name, "serviceAccountName: default"));
+        let created = Instant::now();
+        site.cluster.eventually("ada enters her Pod", || admitted(enter(&ada, name)));
+        println!("ada enters her Pod after at most {:?}", created.elapsed());
+        super::refused(enter(&ben, name), "cannot create resource \"pods/exec\"", "ben enters ada's Pod");
+    }
+    ada.creates(&deployment("web"));
+    let scale = ["-n", "alpha", "scale", "deployment/web", "--replicas=2"];
+    site.cluster.eventually("ada scales her Deployment", || ada.tries(&scale).is_ok());
+    ben.may_not(&scale, "cannot patch resource \"deployments/scale\"");
+
+    // A Pod of the same name that somebody else creates afterwards is not ada's.
+    ada.does(&["-n", "alpha", "delete", "pod/one", "--grace-period=0", "--force"]);
+    ben.creates(&super::pod("alpha", "one", "serviceAccountName: default"));
+    site.cluster.eventually("ben enters his Pod", || admitted(enter(&ben, "one")));
+    site.cluster.eventually("ada does not", || enter(&ada, "one").is_err_and(|e| e.contains("cannot create resource")));
+    assert!(admitted(enter(&ada, "two")));
+
+    // Leaving the organization ends it, and does not change the owner.
+    site.cluster.apply(&group("alpha", "team", &["ben"]));
+    site.cluster.eventually("ada is out", || enter(&ada, "two").is_err_and(|e| e.contains("cannot create resource")));
+    assert_eq!(site.owner("pod/two", "/metadata"), "ada@example.com");
+}
+
+/// An operator that starts takes nothing away, and notices what happened meanwhile.
+#[test]
+fn rights_by_name_outlast_a_restart_and_follow_what_happened_meanwhile() {
+    let mut site = team();
+    let pod = |name: &str| super::pod("alpha", name, "serviceAccountName: default");
+    let kept = |site: &Site| {
+        let review = ["-n", "alpha", "auth", "can-i", "create", "pods/kept", "--subresource=exec"];
+        site.member("ada").tries(&review).is_ok()
+    };
+    site.member("ada").creates(&(pod("kept") + "---\n" + &pod("gone")));
+    site.cluster.eventually("ada may enter", || kept(&site));
+    site.cluster.kill_operator();
+    site.cluster.run(&["-n", "alpha", "delete", "pod/gone", "--grace-period=0", "--force"]);
+    let before = site.cluster.native_writes();
+    site.cluster.start_operator();
+    site.cluster.eventually("the name is off the list", || {
+        let roles = site.cluster.native().into_iter();
+        let roles = roles.filter(|o| o["metadata"]["name"].as_str().unwrap().starts_with("bailiwick:own:"));
+        assert!(kept(&site));
+        !roles.map(|role| role["rules"].to_string()).collect::<String>().contains("gone")
+    });
+    site.cluster.quiet();
+    assert_eq!(site.cluster.native_writes(), before + 1);
 }

@@ -10,6 +10,7 @@ mod chaos;
 mod checks;
 mod claims;
 mod leadership;
+mod own_objects;
 mod replacements;
 mod restores;
 mod resync;

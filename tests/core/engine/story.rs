@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bailiwick::core::object_ref::NativeRef;
 use bailiwick::core::plan::Write;
-use bailiwick::operator::engine::Engine;
+use bailiwick::operator::engine::{Engine, OwnWatch};
 use bailiwick::operator::metrics::Metrics;
 use bailiwick::operator::watch_event::WatchEvent;
 use bailiwick::operator::writer::{WriteRequest, WriteResult};
@@ -25,6 +25,7 @@ pub struct Story {
     pub engine: Engine,
     pub metrics: Arc<Metrics>,
     requests: mpsc::UnboundedReceiver<WriteRequest>,
+    own_watches: mpsc::UnboundedReceiver<OwnWatch>,
     pub in_flight: Vec<WriteRequest>,
     /// Requests that stay unanswered until [`Story::release`], with the answers of those that were carried out.
     pub held: Vec<(WriteRequest, Option<WriteResult>)>,
@@ -45,15 +46,29 @@ pub fn key_of(request: &WriteRequest) -> Option<&NativeRef> {
 impl Story {
     /// An empty cluster with a leading engine.
     pub fn new() -> Self {
+        Self::with(ApiServer::new())
+    }
+
+    /// This operator ends, and another one starts.
+    pub fn start_again(self) -> Self {
+        let mut server = self.server;
+        server.all_watches_begin_again();
+        Self::with(server)
+    }
+
+    fn with(server: ApiServer) -> Self {
         let (sender, requests) = mpsc::unbounded_channel();
-        let (server, metrics) = (ApiServer::new(), Arc::new(Metrics::default()));
-        let mut engine = Engine::new(metrics.clone(), sender, AT_ONCE, server.began()).with_resync(RESYNC);
+        let (own_watches, own_watches_out) = mpsc::unbounded_channel();
+        let metrics = Arc::new(Metrics::default());
+        let engine = Engine::new(metrics.clone(), sender, AT_ONCE, server.began()).with_resync(RESYNC);
+        let mut engine = engine.with_own_watches(own_watches);
         engine.lead(true);
         Self {
             server,
             engine,
             metrics,
             requests,
+            own_watches: own_watches_out,
             in_flight: Vec::new(),
             held: Vec::new(),
             hold: |_| false,
@@ -71,6 +86,9 @@ impl Story {
             assert!(self.goes_back || self.engine.gone_back().is_none(), "{:?}", self.engine.gone_back());
             while let Ok(request) = self.requests.try_recv() {
                 self.send(request);
+            }
+            while let Ok(watch) = self.own_watches.try_recv() {
+                self.server.watch_owners(watch);
             }
             if !self.engine.has_work() {
                 return;

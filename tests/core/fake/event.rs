@@ -5,7 +5,8 @@ use bailiwick::core::Name;
 use bailiwick::core::cache::{Affected, Cache, CeilingScope};
 use bailiwick::core::catalog::{Bounds, Settings};
 use bailiwick::core::object_ref::ObjectRef;
-use bailiwick::core::own_objects::Ownership;
+use bailiwick::core::own_objects::{self, Ownership};
+use bailiwick::core::owned::Change;
 use bailiwick::core::policies::Report;
 use bailiwick::core::rules::Ceiling;
 use bailiwick::core::uid::Uid;
@@ -23,6 +24,8 @@ pub enum Event {
     Settings(Settings),
     /// Whether the policies about own objects are in place.
     Policies(Ownership),
+    /// Owners of Pods in a namespace.
+    Owners(String, Change),
     /// A ceiling of this kind.
     Ceiling(Kind, Option<Ceiling>),
 }
@@ -36,17 +39,19 @@ impl Event {
             Event::Bounds(_) => "bounds".to_owned(),
             Event::Settings(_) => "settings".to_owned(),
             Event::Policies(_) => "policies".to_owned(),
+            Event::Owners(namespace, _) => format!("owners in {namespace}"),
             Event::Ceiling(kind, _) => format!("{kind:?}"),
         }
     }
 
-    /// The watch that delivers it, and its form there.
-    pub fn shown(&self) -> (Kind, WatchEvent) {
+    /// The watch that delivers it, and its form there. Owners are watched only where the engine asks for it.
+    pub fn shown(&self) -> Option<(Kind, WatchEvent)> {
         let is = |kind, item| (kind, WatchEvent::Item(Box::new(item)));
         let gone = |(kind, namespace, name): Slot, uid| {
             (kind, WatchEvent::Gone(ObjectRef::new(kind, namespace, name).with_uid(uid)))
         };
-        match self {
+        Some(match self {
+            Event::Owners(..) => return None,
             Event::Is(object) => is(object.kind(), object.item()),
             Event::Gone(slot, uid) => gone(slot.clone(), uid.clone()),
             Event::Bounds(bounds) => is(Kind::Bounds, Item::Bounds(bounds.clone())),
@@ -56,7 +61,7 @@ impl Event {
                 is(*kind, Item::Ceiling(scope(*kind), ceiling.clone(), Uid::default()))
             }
             Event::Ceiling(kind, None) => gone((*kind, String::new(), String::new()), Uid::default()),
-        }
+        })
     }
 
     /// Feeds a cache as the engine's intake does.
@@ -67,6 +72,14 @@ impl Event {
             Event::Bounds(bounds) => return cache.set_bounds(bounds.clone()),
             Event::Settings(settings) => return cache.set_settings(settings.clone()),
             Event::Policies(ownership) => return cache.set_policies(Some(report(ownership))),
+            Event::Owners(namespace, change) => {
+                let namespace = &namespace.as_str().into();
+                if matches!(change, Change::List(_)) {
+                    let deployments = (Name::from("apps"), Name::from("deployments"));
+                    drop(cache.set_owned(namespace, &deployments, Change::List(Vec::new())));
+                }
+                return cache.set_owned(namespace, &pods(), change.clone());
+            }
             Event::Ceiling(kind, ceiling) => return cache.set_ceiling(scope(*kind), ceiling.clone()),
         };
         let (ns, name) = (&Name::from(ns), &Name::from(name));
@@ -99,4 +112,9 @@ fn scope(kind: Kind) -> CeilingScope {
 /// What the operator reports of the policies.
 pub fn report(ownership: &Ownership) -> Report {
     Report { faults: Vec::new(), ownership: ownership.clone() }
+}
+
+/// The kind of owned objects in these tests.
+pub fn pods() -> own_objects::Kind {
+    (Name::from(""), Name::from("pods"))
 }

@@ -1,16 +1,19 @@
 //! The whole API server: its contents, watches, clock, and snapshots of its etcd. For its answers to the operator see
 //! `requests`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bailiwick::core::object_ref::{NativeRef, ObjectRef};
+use bailiwick::core::owned::Change;
 use bailiwick::core::plan::Write;
 use bailiwick::core::uid::Uid;
-use bailiwick::operator::engine::Now;
-use bailiwick::operator::watch_event::{Item, OwnConfigMap, WatchEvent};
+use bailiwick::operator::engine::{Now, OwnWatch};
+use bailiwick::operator::watch_event::{Item, OwnConfigMap, OwnersSeen, WatchEvent};
 use bailiwick::operator::writer::Outcome;
 
 use super::answers::Claims;
+use super::event::pods;
 use super::{Event, Kind, Op, RELEASE, Rbac, Store, Watches, base};
 
 pub struct ApiServer {
@@ -21,6 +24,8 @@ pub struct ApiServer {
     /// The UID of the cluster's ceiling, which decides how shards are split.
     pub seed: Uid,
     pub watches: Watches,
+    /// Where the engine watches owners, by namespace.
+    own_watches: BTreeMap<String, OwnWatch>,
     /// The fate of claims in admission, and how many there were.
     pub claims: Claims,
     pub claims_tried: usize,
@@ -44,6 +49,7 @@ impl ApiServer {
             rbac: Rbac::default(),
             suspended: OwnConfigMap { uid: "list".into(), version: 1, digest: 0 },
             seed: Uid::default(),
+            own_watches: BTreeMap::new(),
             watches: Watches::default(),
             claims: Claims::Records,
             claims_tried: 0,
@@ -86,7 +92,30 @@ impl ApiServer {
 
     /// Queues events for the watches.
     pub fn show(&mut self, events: Vec<Event>) {
-        events.iter().for_each(|event| self.watches.show(event.shown()));
+        for event in events {
+            match event {
+                Event::Owners(namespace, change) => self.show_owners(&namespace, change),
+                event => event.shown().into_iter().for_each(|shown| self.watches.show(shown)),
+            }
+        }
+    }
+
+    fn show_owners(&mut self, namespace: &str, change: Change) {
+        if let Some(watch) = self.own_watches.get(namespace).filter(|watch| watch.kinds.contains(&pods())) {
+            let (namespace, request) = (watch.namespace.clone(), watch.request);
+            self.watches.show_owners(OwnersSeen { namespace, request, kind: pods(), change });
+        }
+    }
+
+    /// The engine asks for owners. The kinds other than Pods have no objects here.
+    pub fn watch_owners(&mut self, watch: OwnWatch) {
+        for kind in watch.kinds.iter().filter(|kind| **kind != pods()) {
+            let (namespace, request, kind) = (watch.namespace.clone(), watch.request, kind.clone());
+            self.watches.show_owners(OwnersSeen { namespace, request, kind, change: Change::List(Vec::new()) });
+        }
+        let namespace = watch.namespace.to_string();
+        self.own_watches.insert(namespace.clone(), watch);
+        self.show_owners(&namespace, self.store.owners_in(&namespace));
     }
 
     /// The keys of the native objects of a namespace.
@@ -126,7 +155,7 @@ impl ApiServer {
 
     /// A watch restarts with a list of the current objects.
     pub fn relist(&mut self, kind: Kind) {
-        let shown = self.store.list().into_iter().map(|event| event.shown());
+        let shown = self.store.list().into_iter().filter_map(|event| event.shown());
         let mut list: Vec<WatchEvent> = shown.filter(|(of, _)| *of == kind).map(|(_, event)| event).collect();
         let natives = self.rbac.present.iter().filter(|(key, _)| Kind::from(key.kind) == kind);
         let mut items: Vec<Item> =
@@ -139,8 +168,16 @@ impl ApiServer {
         self.watches.relist(kind, floor, list);
     }
 
+    /// For an operator that has not seen anything.
+    pub fn all_watches_begin_again(&mut self) {
+        self.watches.lose_all();
+        self.own_watches.clear();
+        self.relist_all();
+    }
+
     pub fn relist_all(&mut self) {
         Kind::ALL.into_iter().for_each(|kind| self.relist(kind));
+        std::mem::take(&mut self.own_watches).into_values().for_each(|watch| self.watch_owners(watch));
     }
 
     pub fn snapshot(&self) -> Snapshot {

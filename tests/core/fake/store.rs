@@ -8,6 +8,7 @@ use bailiwick::core::cache::Cache;
 use bailiwick::core::catalog::{Bounds, Settings};
 use bailiwick::core::claims::Claim;
 use bailiwick::core::own_objects::Ownership;
+use bailiwick::core::owned::Change;
 use bailiwick::core::rules::Ceiling;
 use bailiwick::core::uid::Uid;
 use jiff::{SignedDuration, Timestamp};
@@ -46,6 +47,8 @@ pub enum Op {
     Join(bool),
     /// Whether the policies about own objects are in place.
     Ownership(bool),
+    /// A Pod (namespace, name) gets another owner, or none.
+    Own(&'static str, &'static str, Option<&'static str>),
     /// A ceiling of this kind: none, one that lacks rules (`false`), or the full one.
     Ceiling(Kind, Option<bool>),
     /// Lets so many half seconds pass.
@@ -63,6 +66,8 @@ pub struct Store {
     pub bounds: Bounds,
     pub settings: Settings,
     pub ownership: Ownership,
+    /// The owners of Pods, by namespace and name.
+    pub owners: BTreeMap<String, BTreeMap<String, String>>,
     pub ceilings: BTreeMap<Kind, Ceiling>,
     pub objects: BTreeMap<Slot, Object>,
 }
@@ -80,6 +85,7 @@ impl Store {
         for op in ops {
             events.extend(store.act(&op));
         }
+        events.extend(SPACES.map(|namespace| Event::Owners(namespace.to_owned(), store.owners_in(namespace))));
         store.now = 2;
         (store, events)
     }
@@ -121,6 +127,14 @@ impl Store {
                 let kinds = [("apps", "deployments"), ("", "pods")].map(|(g, r)| (g.into(), r.into())).into();
                 self.ownership = if *enforced { Ownership::Enforced(kinds) } else { Ownership::NotEnforced };
                 vec![Event::Policies(self.ownership.clone())]
+            }
+            Op::Own(namespace, name, owner) => {
+                let owners = self.owners.entry((*namespace).to_owned()).or_default();
+                match owner {
+                    Some(owner) => drop(owners.insert((*name).to_owned(), (*owner).to_owned())),
+                    None => drop(owners.remove(*name)),
+                }
+                vec![Event::Owners((*namespace).to_owned(), Change::One((*name).into(), owner.map(Into::into)))]
             }
             Op::Ceiling(kind, full) => {
                 let ceiling = full.map(|full| ceiling(*kind, full));
@@ -224,7 +238,14 @@ impl Store {
         ];
         events.extend(self.ceilings.iter().map(|(kind, c)| Event::Ceiling(*kind, Some(c.clone()))));
         events.extend(self.objects.values().map(|o| Event::Is(Box::new(o.clone()))));
+        events.extend(SPACES.map(|namespace| Event::Owners(namespace.to_owned(), self.owners_in(namespace))));
         events
+    }
+
+    /// The list of Pods with owners.
+    pub fn owners_in(&self, namespace: &str) -> Change {
+        let owners = self.owners.get(namespace).into_iter().flatten();
+        Change::List(owners.map(|(name, owner)| (name.as_str().into(), owner.as_str().into())).collect())
     }
 
     /// A cache that has seen exactly these objects.

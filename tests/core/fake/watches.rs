@@ -3,17 +3,22 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bailiwick::operator::watch_event::{Item, WatchEvent};
+use bailiwick::operator::watch_event::{Item, OwnersSeen, WatchEvent};
 
 use super::Kind;
 
 /// Events that the watches have yet to deliver.
 #[derive(Default)]
-pub struct Watches(BTreeMap<Kind, VecDeque<WatchEvent>>);
+pub struct Watches(BTreeMap<Option<Kind>, VecDeque<WatchEvent>>);
 
 impl Watches {
     pub fn show(&mut self, (kind, event): (Kind, WatchEvent)) {
-        self.0.entry(kind).or_default().push_back(event);
+        self.0.entry(Some(kind)).or_default().push_back(event);
+    }
+
+    /// Of a watch of owners.
+    pub fn show_owners(&mut self, seen: OwnersSeen) {
+        self.0.entry(None).or_default().push_back(WatchEvent::Owners(Box::new(seen)));
     }
 
     pub fn show_item(&mut self, kind: Kind, item: Item) {
@@ -23,7 +28,7 @@ impl Watches {
     /// A watch restarts: a list of the current objects, no older than version `floor`, replaces the undelivered events.
     pub fn relist(&mut self, kind: Kind, floor: u64, items: impl IntoIterator<Item = WatchEvent>) {
         let begin = WatchEvent::Restarted(kind, floor);
-        self.0.insert(kind, [begin].into_iter().chain(items).chain([WatchEvent::Synced(kind)]).collect());
+        self.0.insert(Some(kind), [begin].into_iter().chain(items).chain([WatchEvent::Synced(kind)]).collect());
     }
 
     /// The next event of a watch that has any: `choose` picks one out of so many.

@@ -44,9 +44,16 @@ pub fn op() -> impl Strategy<Value = Op> {
         1 => (subsequence(&SPACES[..], 0..=4), any::<bool>()).prop_map(|(list, vouched)| Op::Bounds(list, vouched)),
         1 => any::<bool>().prop_map(Op::Join),
         1 => any::<bool>().prop_map(Op::Ownership),
+        4 => own(),
         1 => (ceiling(), prop::option::of(any::<bool>())).prop_map(|(kind, full)| Op::Ceiling(kind, full)),
         4 => (1i64..12).prop_map(Op::Wait),
     ]
+}
+
+/// A Pod changes hands. Some owners may not do anything, and some are no users.
+fn own() -> impl Strategy<Value = Op> {
+    let owner = prop::option::of(select(&["ada", "bob", "cyd", "system:serviceaccount:n0:ci", "nobody"][..]));
+    (select(&SPACES[..]), select(&["p0", "p1"][..]), owner).prop_map(|(ns, name, owner)| Op::Own(ns, name, owner))
 }
 
 /// A history: first actions that make a lively cluster, then any others.

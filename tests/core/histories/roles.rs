@@ -14,14 +14,9 @@ const ACTIONS: [Action; 6] = [Action::Create, Action::Read, Action::List, Action
 pub fn permission() -> impl Strategy<Value = Permission> {
     let word = select(&["workspaces", "workspaces", "templates", "users", "nothing", "unheard-of"][..]);
     let names = prop_oneof![3 => Just(None), 1 => few(&["t0", "one", "two"], 2).prop_map(|n| (!n.is_empty()).then(|| strings(n)))];
-    (word, subsequence(&ACTIONS[..], 1..4), prop::bool::weighted(0.15), names).prop_map(
-        |(word, actions, own, names)| Permission {
-            resource: word.to_owned(),
-            actions,
-            scope: if own { Scope::Own } else { Scope::All },
-            names,
-        },
-    )
+    (word, subsequence(&ACTIONS[..], 1..4), prop::bool::weighted(0.3), names).prop_map(|(word, actions, own, names)| {
+        Permission { resource: word.to_owned(), actions, scope: if own { Scope::Own } else { Scope::All }, names }
+    })
 }
 
 fn policy_rule() -> impl Strategy<Value = PolicyRule> {

@@ -1,0 +1,178 @@
+//! Watches the metadata of objects for their owners, where the engine asks for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher::Event;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, ResourceExt, discovery};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::engine::OwnWatch;
+use super::history::LIFE;
+use super::inbox::Sender;
+use super::watch_event::{OwnersSeen, WatchEvent};
+use crate::api::vocabulary::OWNER;
+use crate::core::Name;
+use crate::core::own_objects::Kind;
+use crate::core::owned::Change;
+
+/// How long it counts whether the API server serves a kind. Its CustomResourceDefinition may come and go.
+const SERVED_FOR: Duration = Duration::from_secs(30);
+
+/// Follows the requests until the engine is gone.
+pub(super) async fn follow(client: Client, mut requests: mpsc::UnboundedReceiver<OwnWatch>, sender: Sender) {
+    let served = Arc::new(Served { client: client.clone(), known: Mutex::default() });
+    let mut running: HashMap<Name, JoinSet<()>> = HashMap::new();
+    while let Some(request) = requests.recv().await {
+        // This ends those of before.
+        running.remove(&request.namespace);
+        let mut watches = JoinSet::new();
+        for kind in request.kinds {
+            let watch = OneKind {
+                client: client.clone(),
+                served: served.clone(),
+                sender: sender.clone(),
+                namespace: request.namespace.clone(),
+                request: request.request,
+                kind,
+            };
+            watches.spawn(watch.run());
+        }
+        if !watches.is_empty() {
+            running.insert(request.namespace, watches);
+        }
+    }
+}
+
+struct OneKind {
+    client: Client,
+    served: Arc<Served>,
+    sender: Sender,
+    namespace: Name,
+    request: u64,
+    kind: Kind,
+}
+
+impl OneKind {
+    async fn run(self) {
+        let mut is_told = false;
+        loop {
+            match self.served.get(&self.kind).await {
+                Ok(Some(resource)) => {
+                    is_told = false;
+                    if self.watch(&resource).await.is_none() {
+                        return;
+                    }
+                }
+                Ok(None) if is_told => {}
+                Ok(None) => {
+                    is_told = true;
+                    if self.tell(Change::List(Vec::new())).await.is_none() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(kind = ?self.kind, %error, "cannot ask whether the API server serves a kind")
+                }
+            }
+            tokio::time::sleep(SERVED_FOR).await;
+        }
+    }
+
+    /// Watches until the kind is not served any more. `None` when nobody listens any more.
+    async fn watch(&self, resource: &ApiResource) -> Option<()> {
+        let api: Api<PartialObjectMeta<DynamicObject>> =
+            Api::namespaced_with(self.client.clone(), &self.namespace, resource);
+        let config = watcher::Config::default().timeout(LIFE);
+        let mut events = watcher(api, config).default_backoff().boxed();
+        let mut list = Vec::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => list.clear(),
+                Ok(Event::InitApply(object)) => {
+                    list.extend(owner(&object.metadata).map(|owner| (object.name_any().into(), owner)));
+                }
+                Ok(Event::InitDone) => self.tell(Change::List(std::mem::take(&mut list))).await?,
+                Ok(Event::Apply(object)) => {
+                    self.tell(Change::One(object.name_any().into(), owner(&object.metadata))).await?;
+                }
+                Ok(Event::Delete(object)) => self.tell(Change::One(object.name_any().into(), None)).await?,
+                Err(error) => {
+                    tracing::warn!(kind = ?self.kind, namespace = %self.namespace, %error, "a watch of owners broke; it starts again");
+                    if is_not_served(&error) {
+                        self.served.forget(&self.kind);
+                        return Some(());
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+
+    async fn tell(&self, change: Change) -> Option<()> {
+        let (namespace, kind) = (self.namespace.clone(), self.kind.clone());
+        let seen = OwnersSeen { namespace, request: self.request, kind, change };
+        self.sender.send(WatchEvent::Owners(Box::new(seen))).await.ok()
+    }
+}
+
+/// The owner of an object. One that is being deleted has none, so nobody can enter it when another one has its name.
+fn owner(metadata: &ObjectMeta) -> Option<Name> {
+    let owner = metadata.annotations.as_ref()?.get(OWNER)?;
+    (metadata.deletion_timestamp.is_none() && !owner.is_empty()).then(|| owner.as_str().into())
+}
+
+fn is_not_served(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    let (InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error)) = error else { return false };
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+/// The kinds that the API server serves, as far as it was asked.
+struct Served {
+    client: Client,
+    known: Mutex<HashMap<Kind, (Instant, Option<ApiResource>)>>,
+}
+
+impl Served {
+    async fn get(&self, kind: &Kind) -> kube::Result<Option<ApiResource>> {
+        let known = self.lock().get(kind).filter(|(at, _)| at.elapsed() < SERVED_FOR).cloned();
+        if let Some((_, resource)) = known {
+            return Ok(resource);
+        }
+        let resource = self.ask(kind).await?;
+        self.lock().insert(kind.clone(), (Instant::now(), resource.clone()));
+        Ok(resource)
+    }
+
+    async fn ask(&self, (group, plural): &Kind) -> kube::Result<Option<ApiResource>> {
+        if group.is_empty() {
+            let api_version = "v1".to_owned();
+            let (group, kind, plural) = (String::new(), String::new(), plural.to_string());
+            return Ok(Some(ApiResource { group, version: api_version.clone(), api_version, kind, plural }));
+        }
+        match discovery::group(&self.client, group).await {
+            Ok(found) => {
+                let resources = found.recommended_resources().into_iter().map(|(resource, _)| resource);
+                Ok(resources.into_iter().find(|resource| *resource.plural == **plural))
+            }
+            Err(kube::Error::Discovery(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn forget(&self, kind: &Kind) {
+        self.lock().remove(kind);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Kind, (Instant, Option<ApiResource>)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
