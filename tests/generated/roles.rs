@@ -10,6 +10,10 @@ use bailiwick::core::rules::{Rule, RuleSet};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
+/// What runs Pods, of Kubernetes' own kinds. To create a Pod is to choose which Secrets of its namespace it mounts.
+const WORKLOADS: [&str; 8] =
+    ["pods", "deployments", "statefulsets", "daemonsets", "replicasets", "replicationcontrollers", "jobs", "cronjobs"];
+
 /// The whole page.
 pub fn reference() -> String {
     let chart = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/bailiwick");
@@ -89,8 +93,10 @@ fn describe(role: &SiteRole, bounds: &Bounds, text: &mut String) {
             Target::Cluster => "On cluster-scoped objects",
             Target::Release => "In the release namespace",
         };
-        write!(text, "\n{place}:\n\n| verbs | resources | API group | only these names |\n|---|---|---|---|\n")
-            .unwrap();
+        let named = rules.iter().any(|rule| !rule.names.is_empty());
+        let (heading, line) = if named { (" only these names |", "---|") } else { ("", "") };
+        write!(text, "\n{place}:\n\n| verbs | resources | API group |{heading}\n|---|---|---|{line}\n").unwrap();
+        let workloads = workloads(&rules);
         for Rule { groups, resources, names, verbs, paths } in rules {
             assert!(paths.is_empty(), "{name}: this page does not show non-resource URLs");
             let core = |group: String| if group.is_empty() { "core".to_owned() } else { group };
@@ -98,9 +104,20 @@ fn describe(role: &SiteRole, bounds: &Bounds, text: &mut String) {
             let each = |words: &[bailiwick::core::Name]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
             let (verbs, resources, names) = (list(each(&verbs)), list(each(&resources)), list(each(&names)));
             let groups = list(each(&groups).into_iter().map(core).collect());
-            writeln!(text, "| {verbs} | {resources} | {groups} | {names} |").unwrap();
+            let names = if named { format!(" {names} |") } else { String::new() };
+            writeln!(text, "| {verbs} | {resources} | {groups} |{names}").unwrap();
+        }
+        if let Some((last, others)) = workloads.split_last() {
+            let all = if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) };
+            writeln!(text, "\nThe {all} that a holder creates can mount any Secret of the namespace.").unwrap();
         }
     }
+}
+
+fn workloads(rules: &[Rule]) -> Vec<&'static str> {
+    let has = |words: &[bailiwick::core::Name], word: &str| words.iter().any(|known| known.to_string() == word);
+    let created = |kind: &&str| rules.iter().any(|rule| has(&rule.verbs, "create") && has(&rule.resources, kind));
+    WORKLOADS.into_iter().filter(created).collect()
 }
 
 fn assigned(place: Place) -> &'static str {
