@@ -93,20 +93,17 @@ fn describe(role: &SiteRole, bounds: &Bounds, text: &mut String) {
             Target::Cluster => "On cluster-scoped objects",
             Target::Release => "In the release namespace",
         };
-        let named = rules.iter().any(|rule| !rule.names.is_empty());
-        let (heading, line) = if named { (" only these names |", "---|") } else { ("", "") };
-        write!(text, "\n{place}:\n\n| verbs | resources | API group |{heading}\n|---|---|---|{line}\n").unwrap();
-        let workloads = workloads(&rules);
-        for Rule { groups, resources, names, verbs, paths } in rules {
+        write!(text, "\n{place}:\n\n| verbs | resources (API group) |\n|---|---|\n").unwrap();
+        for Rule { groups, resources, names, verbs, paths } in &rules {
             assert!(paths.is_empty(), "{name}: this page does not show non-resource URLs");
-            let core = |group: String| if group.is_empty() { "core".to_owned() } else { group };
-            let list = |words: Vec<String>| words.join(", ");
-            let each = |words: &[bailiwick::core::Name]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
-            let (verbs, resources, names) = (list(each(&verbs)), list(each(&resources)), list(each(&names)));
-            let groups = list(each(&groups).into_iter().map(core).collect());
-            let names = if named { format!(" {names} |") } else { String::new() };
-            writeln!(text, "| {verbs} | {resources} | {groups} |{names}").unwrap();
+            let list =
+                |words: &[bailiwick::core::Name]| words.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let groups: Vec<&str> =
+                groups.iter().map(|group| if group.is_empty() { "core" } else { group.as_str() }).collect();
+            let only = if names.is_empty() { String::new() } else { format!(", only {}", list(names)) };
+            writeln!(text, "| {} | {} ({}){only} |", list(verbs), list(resources), groups.join(", ")).unwrap();
         }
+        let workloads = workloads(&rules);
         if let Some((last, others)) = workloads.split_last() {
             let all = if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) };
             writeln!(text, "\nThe {all} that a holder creates can mount any Secret of the namespace.").unwrap();
