@@ -28,7 +28,7 @@ pub fn reference() -> String {
          This page shows exactly what each built-in role allows with the chart's default `catalog`. In your cluster, \
          `kubectl get siteroles.bailiwick.dev NAME -o yaml` shows the role, and the ConfigMap `bailiwick-catalog` in the \
          release namespace shows the meaning of its words.\n\n\
-         - Roles only add up. Every User who is not suspended also holds [member](#member), and everyone in an \
+         - The rights of several roles add up. Every User who is not suspended also holds [member](#member), and everyone in an \
          organization also holds its member role, by default [organization-member](#organization-member).\n\
          - Permissions with `scope: Own` are withheld in this version. They are listed, but grant nothing.\n\
          - An organization that lives in the release namespace gets no words with `inReleaseNamespace: false`.\n\
