@@ -72,7 +72,9 @@ fn people_of_external_groups_act_with_certificates_that_carry_the_groups() {
     let deployment = ["-n", "research", "create", "deployment", "work", "--image=work"];
     works(&cluster, &ruth, &deployment);
     works(&cluster, &ruth, &["-n", "research", "get", "deployments,pods,services"]);
-    forbidden(&cluster, &ruth, &["-n", "research", "delete", "deployment", "work"]);
+    cluster.run(&["-n", "research", "create", "deployment", "others", "--image=work"]);
+    forbidden(&cluster, &ruth, &["-n", "research", "delete", "deployment", "others"]);
+    works(&cluster, &ruth, &["-n", "research", "delete", "deployment", "work"]);
     forbidden(&cluster, &ruth, &["-n", "research", "get", "secrets"]);
     forbidden(&cluster, &ruth, &["-n", "operations", "get", "pods"]);
     forbidden(&cluster, &nobody, &["-n", "research", "get", "pods"]);
@@ -148,11 +150,12 @@ fn what_was_applied_is_as_it_was(cluster: &Cluster, example: &Example) {
         let live = cluster.get(&words);
         let what = format!("{kind} {name}");
 
-        // Fields that Kubernetes itself, kubectl and the chart's own admission policy write.
+        // Fields that Kubernetes itself, kubectl and the chart's own admission policies write.
         let aside = [
             "kubectl.kubernetes.io/last-applied-configuration",
             "kubernetes.io/metadata.name",
             "bailiwick.dev/vouched",
+            "bailiwick.dev/owner",
         ];
         for map in ["labels", "annotations"] {
             let mut live = live["metadata"][map].as_object().cloned().unwrap_or_default();

@@ -315,7 +315,7 @@ fn a_role_with_one_holder_has_one_and_roles_stay_in_the_place_that_they_are_for(
     cluster.settle();
     cluster.is_refused(
         &in_alpha("eve"),
-        &["create groups.bailiwick.dev", "delete deployments.apps", "create podtemplates"],
+        &["create groups.bailiwick.dev", "update deployments.apps", "create podtemplates"],
     );
     cluster.is_refused(&eve, &["create users.bailiwick.dev", "delete organizations.bailiwick.dev"]);
 }

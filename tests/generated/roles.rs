@@ -10,6 +10,10 @@ use bailiwick::core::rules::{Rule, RuleSet};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
+/// What runs Pods, of Kubernetes' own kinds. To create a Pod is to choose which Secrets of its namespace it mounts.
+const WORKLOADS: [&str; 8] =
+    ["pods", "deployments", "statefulsets", "daemonsets", "replicasets", "replicationcontrollers", "jobs", "cronjobs"];
+
 /// The whole page.
 pub fn reference() -> String {
     let chart = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/bailiwick");
@@ -24,7 +28,7 @@ pub fn reference() -> String {
          This page shows exactly what each built-in role allows with the chart's default `catalog`. In your cluster, \
          `kubectl get siteroles.bailiwick.dev NAME -o yaml` shows the role, and the ConfigMap `bailiwick-catalog` in the \
          release namespace shows the meaning of its words.\n\n\
-         - Roles only add up. Every User who is not suspended also holds [member](#member), and everyone in an \
+         - The rights of several roles add up. Every User who is not suspended also holds [member](#member), and everyone in an \
          organization also holds its member role, by default [organization-member](#organization-member).\n\
          - Permissions on [own objects](../tasks/own-objects.md) are in the first table only.\n\
          - An organization that lives in the release namespace gets no words with `inReleaseNamespace: false`.\n\
@@ -90,18 +94,28 @@ fn describe(role: &SiteRole, bounds: &Bounds, text: &mut String) {
             Target::Cluster => "On cluster-scoped objects",
             Target::Release => "In the release namespace",
         };
-        write!(text, "\n{place}:\n\n| verbs | resources | API group | only these names |\n|---|---|---|---|\n")
-            .unwrap();
-        for Rule { groups, resources, names, verbs, paths } in rules {
+        write!(text, "\n{place}:\n\n| verbs | resources (API group) |\n|---|---|\n").unwrap();
+        for Rule { groups, resources, names, verbs, paths } in &rules {
             assert!(paths.is_empty(), "{name}: this page does not show non-resource URLs");
-            let core = |group: String| if group.is_empty() { "core".to_owned() } else { group };
-            let list = |words: Vec<String>| words.join(", ");
-            let each = |words: &[bailiwick::core::Name]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
-            let (verbs, resources, names) = (list(each(&verbs)), list(each(&resources)), list(each(&names)));
-            let groups = list(each(&groups).into_iter().map(core).collect());
-            writeln!(text, "| {verbs} | {resources} | {groups} | {names} |").unwrap();
+            let list =
+                |words: &[bailiwick::core::Name]| words.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let groups: Vec<&str> =
+                groups.iter().map(|group| if group.is_empty() { "core" } else { group.as_str() }).collect();
+            let only = if names.is_empty() { String::new() } else { format!(", only {}", list(names)) };
+            writeln!(text, "| {} | {} ({}){only} |", list(verbs), list(resources), groups.join(", ")).unwrap();
+        }
+        let workloads = workloads(&rules);
+        if let Some((last, others)) = workloads.split_last() {
+            let all = if others.is_empty() { (*last).to_owned() } else { format!("{} and {last}", others.join(", ")) };
+            writeln!(text, "\nThe {all} that a holder creates can mount any Secret of the namespace.").unwrap();
         }
     }
+}
+
+fn workloads(rules: &[Rule]) -> Vec<&'static str> {
+    let has = |words: &[bailiwick::core::Name], word: &str| words.iter().any(|known| known.to_string() == word);
+    let created = |kind: &&str| rules.iter().any(|rule| has(&rule.verbs, "create") && has(&rule.resources, kind));
+    WORKLOADS.into_iter().filter(created).collect()
 }
 
 fn assigned(place: Place) -> &'static str {

@@ -168,8 +168,8 @@ fn paragraphs(comment: &[String]) -> String {
             text.push('\n');
         }
         let drawn = paragraph.iter().any(|line| line.contains("   ") || line.starts_with("  "));
-        let fence = if drawn { "```\n" } else { "" };
-        writeln!(text, "{fence}{}\n{fence}", paragraph.join("\n")).unwrap();
+        let (open, close) = if drawn { ("```text\n", "```\n") } else { ("", "") };
+        writeln!(text, "{open}{}\n{close}", paragraph.join("\n")).unwrap();
         text.truncate(text.trim_end().len() + 1);
     }
     text

@@ -347,7 +347,7 @@ fn people_change_name_and_address_of_their_own_user() {
     }
     let reference = json!({"apiVersion": "v1", "kind": "Namespace", "name": "alpha", "uid": "x"});
     let owners = user(&ada, json!({"metadata": {"ownerReferences": [reference]}}));
-    super::refused(owners, "an owner reference can get ada deleted", "an owner reference");
+    super::refused(owners, "denied request", "an owner reference");
     ada.may_not(&["delete", "users.bailiwick.dev", "ada"], "cannot delete");
 }
 
