@@ -37,6 +37,7 @@ fn errors(output: &Output) -> Vec<String> {
 #[case("group-templates")]
 #[case("external-groups")]
 #[case("namespaces")]
+#[case("personal-workspaces")]
 fn every_example_renders_as_it_did(#[case] example: &str) {
     let directory = format!("examples/{example}");
     let values = format!("{directory}/chart/values.yaml");

@@ -10,7 +10,8 @@ use crate::support::{Cluster, Question, repository, text};
 
 #[rstest]
 fn an_example_keeps_its_promises(
-    #[values("quickstart", "tiered-rbac", "group-templates", "external-groups", "namespaces")] name: &str,
+    #[values("quickstart", "tiered-rbac", "group-templates", "external-groups", "namespaces", "personal-workspaces")]
+    name: &str,
 ) {
     let example = Example::read(name);
     let cluster = example.install();
@@ -32,7 +33,8 @@ fn every_folder_is_tested_and_promises_something() {
     let folders = folders.filter(|entry| entry.path().join("chart").is_dir());
     let mut names: Vec<String> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["external-groups", "group-templates", "namespaces", "quickstart", "tiered-rbac"]);
+    let all = ["external-groups", "group-templates", "namespaces", "personal-workspaces", "quickstart", "tiered-rbac"];
+    assert_eq!(names, all);
     for name in &names {
         let promises = Example::read(name).promises;
         let (can, cannot) =
@@ -121,6 +123,38 @@ fn a_developer_deploys_changes_and_deletes_a_normal_application() {
     works(&cluster, &dina, &["-n", "data-science", "delete", "-f", changed]);
     forbidden(&cluster, &dina, &["-n", "data-science", "create", "secret", "generic", "s"]);
     forbidden(&cluster, &dina, &["-n", "platform", "apply", "-f", application]);
+}
+
+/// The README of the example, done by its people.
+#[test]
+fn people_work_in_workspaces_of_their_own() {
+    let example = Example::read("personal-workspaces");
+    let cluster = example.install();
+    cluster.settle();
+    let [ada, ben, mia] =
+        ["ada", "ben", "mia"].map(|name| cluster.plane.user_kubeconfig(&format!("{name}@example.com"), &[]).unwrap());
+    let workspace = example.folder.join("chart/workspace.yaml");
+    let workspace = workspace.to_str().unwrap();
+    let enter = ["-n", "studio", "auth", "can-i", "create", "pods/canvas", "--subresource=exec"];
+    works(&cluster, &ada, &["-n", "studio", "apply", "-f", workspace]);
+    works(&cluster, &ada, &["-n", "studio", "set", "image", "deployment/gallery", "web=registry.example.com/other:2"]);
+    works(&cluster, &ada, &["-n", "studio", "apply", "-f", workspace]);
+    cluster.eventually("ada may enter", || cluster.kubectl_as(&ada, &enter).status.success());
+    assert!(!cluster.kubectl_as(&ben, &enter).status.success());
+    works(&cluster, &ben, &["-n", "studio", "get", "pods,deployments,pvc"]);
+    for object in ["pod/canvas", "pvc/canvas", "deployment/gallery"] {
+        forbidden(&cluster, &ben, &["-n", "studio", "delete", object]);
+        forbidden(&cluster, &ben, &["-n", "studio", "label", object, "a=b"]);
+    }
+    forbidden(&cluster, &ben, &["-n", "studio", "apply", "-f", workspace]);
+
+    let give =
+        ["-n", "studio", "annotate", "deployment", "gallery", "bailiwick.dev/owner=ben@example.com", "--overwrite"];
+    works(&cluster, &mia, &give);
+    works(&cluster, &ben, &["-n", "studio", "set", "image", "deployment/gallery", "web=registry.example.com/other:3"]);
+    forbidden(&cluster, &ada, &["-n", "studio", "delete", "deployment/gallery"]);
+    works(&cluster, &ben, &["-n", "studio", "delete", "deployment/gallery"]);
+    works(&cluster, &ada, &["-n", "studio", "delete", "pod/canvas", "pvc/canvas", "--wait=false"]);
 }
 
 fn works(cluster: &Cluster, credentials: &std::path::Path, arguments: &[&str]) {

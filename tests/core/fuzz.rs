@@ -46,7 +46,8 @@ fn repository(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-const EXAMPLES: [&str; 5] = ["quickstart", "tiered-rbac", "group-templates", "external-groups", "namespaces"];
+const EXAMPLES: [&str; 6] =
+    ["quickstart", "tiered-rbac", "group-templates", "external-groups", "namespaces", "personal-workspaces"];
 
 fn of_ours(mut objects: Vec<Value>) -> Vec<Value> {
     objects.retain(|object| object["apiVersion"] == "bailiwick.dev/v1alpha1");

@@ -25,7 +25,8 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-const EXAMPLES: [&str; 5] = ["quickstart", "tiered-rbac", "group-templates", "external-groups", "namespaces"];
+const EXAMPLES: [&str; 6] =
+    ["quickstart", "tiered-rbac", "group-templates", "external-groups", "namespaces", "personal-workspaces"];
 
 /// All manifests of an example, as one text.
 fn manifests(example: &str) -> String {
