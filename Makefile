@@ -13,7 +13,7 @@ ACTIONLINT := $(CACHE)/actionlint-$(ACTIONLINT_VERSION)/actionlint
 MDBOOK_VERSION := 0.5.4
 MDBOOK := $(CACHE)/mdbook-$(MDBOOK_VERSION)/bin/mdbook
 
-.PHONY: help demo test test-versions e2e check lint docs audit image bench bench-full bench-neighbors bench-policies generate tools
+.PHONY: help demo test test-versions e2e check lint docs audit image bench bench-full bench-neighbors bench-own bench-policies generate tools
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,9 @@ bench-full: bench-tools ## The same up to 1,000 organizations, 10,000 users and 
 
 bench-neighbors: tools ## What the most expensive organization costs a quiet one beside it: time and memory (ten minutes)
 	BAILIWICK_OPERATOR="$$(hack/static-binary)" cargo test --test alone -- --nocapture
+
+bench-own: bench-tools ## How soon people may enter their own Pods, and what 20,000 of them cost (ten minutes)
+	$(BENCH) own --operator "$$(hack/static-binary)"
 
 bench-policies: bench-tools ## What each admission policy costs a write
 	$(BENCH) policies

@@ -15,7 +15,7 @@ use super::Name;
 use super::cache::Cache;
 use super::catalog::{self, Bounds, Entry, Target, Word};
 use super::policies::{self, Policies};
-use super::rules::{Atom, Rule, RuleSet, words};
+use super::rules::{Atom, Ceiling, Rule, RuleSet, words};
 use crate::api::conditions::Reason;
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::api::{Action, GROUP, Permission, Scope};
@@ -124,14 +124,16 @@ impl Bounds {
     }
 }
 
-/// The rights that a permission on own objects grants.
+/// The rights that a permission on own objects grants, and those that it does not.
 #[derive(Debug, Default)]
 pub struct OwnRights {
-    /// The rights on the types, with the markers of those whose holders are limited to own objects.
+    /// The rights on types, with the markers of those whose holders are limited to own objects.
     pub rules: Vec<Rule>,
     /// The rights by name.
     pub by_name: BTreeSet<ByName>,
-    /// The rights that are withheld, in words.
+    /// Rights beyond the ceiling.
+    pub beyond: Vec<Atom>,
+    /// What cannot be granted, in words.
     pub lacking: Vec<String>,
 }
 
@@ -139,7 +141,13 @@ impl OwnRights {
     /// `granted`: the other rights of the same role. A right to change objects is granted only on types that the role
     /// may read: the API server's answer to a patch that fails shows the whole object, whoever owns it.
     #[must_use]
-    pub fn new(cache: &Cache, word: &Word, permission: &Permission, granted: &RuleSet) -> Self {
+    pub fn new(
+        cache: &Cache,
+        word: &Word,
+        permission: &Permission,
+        granted: &RuleSet,
+        ceiling: Option<&Ceiling>,
+    ) -> Self {
         let mut own = Self::default();
         let Ownership::Enforced(kinds) = &cache.ownership else { return own };
         let named = word.rules.values().filter_map(|entry| Some((entry, entry.names(permission)?)));
@@ -149,30 +157,51 @@ impl OwnRights {
             let enforced = is_user || kinds.contains(&(group.into(), resource.into()));
             let readable = enforced && (may("get") || may("list"));
             for action in permission.actions.iter().filter(|action| entry.allows(**action)) {
-                let verb = match action {
+                let right = |verb| rule(group, resource, names.clone(), verb);
+                let marker = || rule(GROUP, if is_user { "users" } else { "ownobjects" }, Vec::new(), "own");
+                let rules = match action {
                     // Whoever may list all users can read each of them anyway.
-                    Action::Read if is_user && may("list") => "get",
+                    Action::Read if is_user && may("list") => vec![right("get")],
                     Action::Read if is_user && everybody_lists_users(cache) => continue,
-                    Action::Update if readable => "patch",
-                    Action::Delete if readable && !is_user => "delete",
+                    Action::Update if readable => vec![right("patch"), marker()],
+                    Action::Delete if readable && !is_user => vec![right("delete"), marker()],
                     _ => {
-                        let of = (word.target == Target::Organization && names.is_empty())
-                            .then(|| owned_kind(group, resource))
-                            .filter(|of| kinds.contains(of));
-                        match of {
-                            Some(of) => own.by_name.extend(by_name(&of, (group, resource), *action)),
-                            None => own.lacking.push(format!("{} {resource}", action.as_str())),
+                        let of = owned_kind(group, resource);
+                        if word.target == Target::Organization && names.is_empty() && kinds.contains(&of) {
+                            own.add_by_name(&of, (group, resource), *action, ceiling);
+                        } else {
+                            own.lacking.push(format!("{} {resource}", action.as_str()));
                         }
                         continue;
                     }
                 };
-                own.rules.push(rule(group, resource, names.clone(), verb));
-                if verb != "get" {
-                    own.rules.push(rule(GROUP, if is_user { "users" } else { "ownobjects" }, Vec::new(), "own"));
+                if own.is_within(&rules, ceiling) {
+                    own.rules.extend(rules);
                 }
             }
         }
         own
+    }
+
+    /// Adds the rights of an action by name. Never `update` on the kind itself: to admission that shows a right on all
+    /// objects.
+    fn add_by_name(&mut self, of: &Kind, on: (&str, &str), action: Action, ceiling: Option<&Ceiling>) {
+        let on: Kind = (on.0.into(), on.1.into());
+        for verb in catalog::verbs(action, true).iter().filter(|verb| *of != on || **verb != "update") {
+            let right = ByName { of: of.clone(), on: on.clone(), verb };
+            // The ceiling has no names of such objects, so it covers all of them or none.
+            if self.is_within(&right.rules(Vec::new()).collect::<Vec<_>>(), ceiling) {
+                self.by_name.insert(right);
+            }
+        }
+    }
+
+    /// Whether all of a right is within the ceiling. Without its marker it must not be granted.
+    fn is_within(&mut self, rules: &[Rule], ceiling: Option<&Ceiling>) -> bool {
+        let beyond = rules.iter().flat_map(Rule::atoms).filter(|right| !ceiling.is_some_and(|c| c.covers(right)));
+        let before = self.beyond.len();
+        self.beyond.extend(beyond);
+        self.beyond.len() == before
     }
 
     /// Why nothing is granted, if nothing of the kind is in this cluster.
@@ -204,15 +233,6 @@ fn owned_kind(group: &str, resource: &str) -> Kind {
         ("metrics.k8s.io", None) => ("".into(), resource.into()),
         (_, None) => (group.into(), resource.into()),
     }
-}
-
-/// The rights of an action by name. Never `update` on the kind itself: to admission that shows a right on all objects.
-fn by_name(of: &Kind, on: (&str, &str), action: Action) -> impl Iterator<Item = ByName> {
-    let on: Kind = (on.0.into(), on.1.into());
-    let is_itself = *of == on;
-    let verbs = catalog::verbs(action, true).iter().filter(move |verb| !is_itself || **verb != "update");
-    let of = of.clone();
-    verbs.map(move |verb| ByName { of: of.clone(), on: on.clone(), verb })
 }
 
 fn atom(group: &str, resource: &str, verb: &str) -> Atom {

@@ -13,7 +13,7 @@ use super::cache::{Cache, Store};
 use super::catalog::Target;
 use super::own_objects::{ByName, OwnRights};
 use super::records::Role;
-use super::rules::{Atom, Ceiling, Rule, RuleSet};
+use super::rules::{Ceiling, Rule, RuleSet};
 use super::uid::Uid;
 use super::withheld::{Item, Withheld};
 use crate::api::conditions::Reason;
@@ -127,31 +127,25 @@ impl Resolved {
                 Target::Cluster => (&mut self.cluster, cache.ceilings.cluster.as_ref()),
                 Target::Release => (&mut self.release, cache.ceilings.release.as_ref()),
             };
-            let rights = OwnRights::new(cache, word, permission, granted);
+            let rights = OwnRights::new(cache, word, permission, granted, ceiling);
             let asked = RuleSet::from_rules(&rights.rules);
-            let covers = |right: &Atom| ceiling.is_some_and(|ceiling| ceiling.covers(right));
-            let reason = if let Some(reason) = OwnRights::reason(cache) {
-                Some((reason, None))
-            } else if granted.len() + asked.len() > LARGEST {
-                Some((Reason::TooLarge, None))
-            } else if !asked.iter().all(covers) {
-                // Without the marker the rest must not be granted either.
-                Some((Reason::BeyondCeiling, None))
-            } else {
-                *granted = std::mem::take(granted).union(&asked);
-                // The ceiling has no names, so it covers all of them or none.
-                let within = |right: &ByName| right.rules(Vec::new()).all(|rule| rule.atoms().all(|a| covers(&a)));
-                let (within, beyond) = rights.by_name.into_iter().partition(within);
-                self.by_name.extend::<BTreeSet<ByName>>(within);
-                let beyond: BTreeSet<ByName> = beyond;
-                let rules = beyond.iter().flat_map(|right| right.rules(Vec::new()));
-                let rules: Vec<_> = rules.flat_map(|rule| rule.atoms().collect::<Vec<_>>()).collect();
-                self.withheld.add_many(Reason::BeyondCeiling, rules.len(), rules.into_iter().map(Item::Right));
-                let lacking = (!rights.lacking.is_empty()).then(|| rights.lacking.join(", "));
-                lacking.map(|lacking| (Reason::OwnScopeNotEnabled, Some(lacking)))
-            };
-            if let Some((reason, hint)) = reason {
-                self.withheld.add(reason, || item().with(hint));
+            if let Some(reason) = OwnRights::reason(cache) {
+                self.withheld.add(reason, item);
+                continue;
+            }
+            if granted.len() + asked.len() > LARGEST {
+                self.withheld.add(Reason::TooLarge, item);
+                continue;
+            }
+            *granted = std::mem::take(granted).union(&asked);
+            self.by_name.extend(rights.by_name);
+            self.withheld.add_many(
+                Reason::BeyondCeiling,
+                rights.beyond.len(),
+                rights.beyond.into_iter().map(Item::Right),
+            );
+            if !rights.lacking.is_empty() {
+                self.withheld.add(Reason::OwnScopeNotEnabled, || item().with(Some(rights.lacking.join(", "))));
             }
         }
     }

@@ -218,7 +218,7 @@ fn what_nobody_mutated_grants_something() {
     for (example, name) in EXAMPLES.iter().enumerate() {
         let objects: Vec<Object> = roles().into_iter().chain(corpus(example)).filter_map(object).collect();
         assert_eq!(objects.len(), roles().len() + corpus(example).len());
-        assert!(decide(objects, bounds.clone(), Settings::default(), &bounds) > 10, "{name}");
+        assert!(decide(objects, bounds.clone(), Settings::default(), &bounds) > 5, "{name}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! measures its own baseline as well.
 
 mod error;
+mod own;
 mod policies;
 mod recorder;
 mod scale;
@@ -18,6 +19,8 @@ use clap::Parser;
 enum Command {
     /// What each admission policy costs a write
     Policies(policies::Options),
+    /// How soon people may enter their own Pods, and what many of them cost
+    Own(own::Options),
     /// How fast and how small the operator is at a given size of the site
     Scale(scale::Options),
 }
@@ -25,6 +28,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Policies(options) => policies::run(&options),
+        Command::Own(options) => own::run(&options),
         Command::Scale(options) => scale::run(&options),
     };
     match result {

@@ -116,7 +116,8 @@ async fn apply(client: &Client, objects: Vec<Value>, in_flight: usize) -> Result
     .await
 }
 
-async fn delete(client: &Client, objects: &[Value]) -> Result<(), Error> {
+/// Deletes objects in parallel.
+pub async fn delete(client: &Client, objects: &[Value]) -> Result<(), Error> {
     concurrently(IN_FLIGHT[0], objects, async |object| {
         api(client, object).delete(name(object), &DeleteParams::default()).await.map(drop)
     })
