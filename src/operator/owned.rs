@@ -93,7 +93,9 @@ impl OneKind {
         let config = watcher::Config::default().timeout(LIFE);
         let mut events = watcher(api, config).default_backoff().boxed();
         let mut list = Vec::new();
+        let mut is_broken = false;
         while let Some(event) = events.next().await {
+            let was_broken = std::mem::replace(&mut is_broken, event.is_err());
             match event {
                 Ok(Event::Init) => list.clear(),
                 Ok(Event::InitApply(object)) => {
@@ -104,12 +106,15 @@ impl OneKind {
                     self.tell(Change::One(object.name_any().into(), owner(&object.metadata))).await?;
                 }
                 Ok(Event::Delete(object)) => self.tell(Change::One(object.name_any().into(), None)).await?,
+                Err(error) if is_not_served(&error) => {
+                    self.served.forget(&self.kind);
+                    return Some(());
+                }
+                // That it goes on failing needs no more lines.
+                Err(_) if was_broken => {}
                 Err(error) => {
-                    tracing::warn!(kind = ?self.kind, namespace = %self.namespace, %error, "a watch of owners broke; it starts again");
-                    if is_not_served(&error) {
-                        self.served.forget(&self.kind);
-                        return Some(());
-                    }
+                    let (kind, namespace) = (&self.kind.1, &self.namespace);
+                    tracing::warn!(%kind, %namespace, %error, "a watch of owners broke; it starts again");
                 }
             }
         }
