@@ -19,7 +19,7 @@ use crate::api::ApiKind;
 /// The most entries of each list: the ConfigMap must stay below 1 MiB, and a name has up to 256 characters.
 const MOST: usize = 1500;
 /// The most doubts for each namespace, and, in bytes, for all.
-const MOST_DOUBTS: usize = 500;
+pub(super) const MOST_DOUBTS: usize = 500;
 const MOST_DOUBT_BYTES: usize = 400 << 10;
 
 /// The recorded decisions, by names.

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use super::cache::{Cache, Local};
 use super::rbac::Subject;
 use super::records::{Binding, SubjectRef, User};
-use super::subjects::{self, Subjects};
+use super::subjects;
 use super::{Name, claims};
 
 /// The members of one organization.
@@ -36,13 +36,12 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Adds the users that belong through a binding, suspended or not. `who`: the binding's subjects, with the Groups
-    /// that count.
-    pub fn belong_by(&mut self, binding: &'a Binding, who: &Subjects) {
+    /// Adds the users that belong through a binding, suspended or not. `groups`: those of its Groups that count.
+    pub fn belong_by(&mut self, binding: &'a Binding, groups: &BTreeSet<Name>) {
         for subject in &binding.subjects {
             match subject {
                 SubjectRef::User(name) => self.belong.push(name),
-                SubjectRef::Group(name) if who.groups.contains(name) => drop(self.groups.insert(name)),
+                SubjectRef::Group(name) if groups.contains(name) => drop(self.groups.insert(name)),
                 _ => {}
             }
         }

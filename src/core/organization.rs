@@ -284,30 +284,24 @@ impl<'a> Namespace<'a> {
             Some(_) => false,
         };
         let mut who = Subjects::default();
+        let (cache, local, handover) = (self.cache, self.local, self.handover.as_ref());
         if let Ok(role) = &role
             && still_belong
         {
-            let asked = subjects::of_binding(
-                self.cache,
-                self.local,
-                &self.groups,
-                binding,
-                role.resolved.privileged,
-                self.handover.as_ref(),
-            );
+            let privileged = role.resolved.privileged;
             if role.implies_membership || !role.resolved.is_empty() || self.is_unreadable(&binding.role) {
-                self.members.belong_by(binding, &asked);
+                let groups = subjects::groups_of_binding(cache, local, binding, privileged, handover);
+                self.members.belong_by(binding, &groups);
             }
             if refused.is_none() {
-                self.members.hold(&asked.granted, role.implies_membership);
-                who = asked;
+                who = subjects::of_binding(cache, local, &self.groups, binding, privileged, handover);
+                self.members.hold(&who.granted, role.implies_membership);
             }
         }
         if binding.meta.unreadable.is_some() {
             // Nobody joins the default organization because an object cannot be read.
-            let (cache, handover) = (self.cache, self.handover.as_ref());
-            let asked = subjects::of_binding(cache, self.local, &self.groups, binding, true, handover);
-            self.members.belong_by(binding, &asked);
+            let groups = subjects::groups_of_binding(cache, local, binding, true, handover);
+            self.members.belong_by(binding, &groups);
         }
         if let Some(reason) = refused {
             let subjects = binding.subjects.iter().enumerate();
@@ -562,11 +556,17 @@ impl<'a> Namespace<'a> {
             let waits = |group: &&Group| order::may_have_waited(self.cache, binding, group);
             groups.filter(waits).map(|group| (kept::waiting(binding, &group.meta), &binding.meta.uid))
         });
-        let doubts = former.chain(waiting).map(|(doubt, uid)| (Name::from(doubt), uid.clone()));
         // The contents of objects beyond the limit are unknown.
         let unknown = local.is_over() && (local.bindings.is_over() || self.handover.is_some());
         let unknown = unknown.then(|| (Name::from(kept::anything(self.name)), Uid::default()));
-        let doubts: BTreeMap<Name, Uid> = doubts.chain(unknown).collect();
+        let mut doubts: BTreeMap<Name, Uid> = unknown.into_iter().collect();
+        for (doubt, uid) in former.chain(waiting) {
+            // With one more than the record can hold, the whole namespace is in doubt. There may be very many.
+            if doubts.len() > kept::MOST_DOUBTS {
+                break;
+            }
+            doubts.insert(Name::from(doubt), uid.clone());
+        }
         doubts.into_iter().collect()
     }
 

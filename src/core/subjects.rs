@@ -109,19 +109,49 @@ pub fn of_binding(
     handover: Option<&Handover>,
 ) -> Subjects {
     let group = |name: &Name| {
-        let Some(group) = local.groups.get(name) else {
-            return Err(if local.groups.is_excess(name) { Reason::TooLarge } else { Reason::GroupNotFound });
-        };
-        if let Some(reason) = order::predates_claim(cache, ApiKind::Group, &group.meta, handover) {
-            return Err(reason);
-        }
-        // Nobody gets a role by creating a Group that somebody's binding was waiting for.
-        if privileged && order::may_have_waited(cache, binding, group) {
-            return Err(Reason::GroupNotVouched);
-        }
+        counts(cache, local, binding, name, privileged, handover)?;
         Ok(groups.get(name).map(|members| members.granted.clone()).unwrap_or_default())
     };
     resolve(cache, binding, group, |_| None)
+}
+
+/// The Groups of a RoleBinding that count. Costs nothing for their members: [`of_binding`] is only for bindings within
+/// the budget.
+#[must_use]
+pub fn groups_of_binding(
+    cache: &Cache,
+    local: &Local,
+    binding: &Binding,
+    privileged: bool,
+    handover: Option<&Handover>,
+) -> BTreeSet<Name> {
+    let groups = binding.subjects.iter().filter_map(|subject| match subject {
+        SubjectRef::Group(name) => Some(name),
+        _ => None,
+    });
+    groups.filter(|name| counts(cache, local, binding, name, privileged, handover).is_ok()).cloned().collect()
+}
+
+/// Whether a Group counts as a subject of a RoleBinding.
+fn counts(
+    cache: &Cache,
+    local: &Local,
+    binding: &Binding,
+    name: &Name,
+    privileged: bool,
+    handover: Option<&Handover>,
+) -> Result<(), Reason> {
+    let Some(group) = local.groups.get(name) else {
+        return Err(if local.groups.is_excess(name) { Reason::TooLarge } else { Reason::GroupNotFound });
+    };
+    if let Some(reason) = order::predates_claim(cache, ApiKind::Group, &group.meta, handover) {
+        return Err(reason);
+    }
+    // Nobody gets a role by creating a Group that somebody's binding was waiting for.
+    if privileged && order::may_have_waited(cache, binding, group) {
+        return Err(Reason::GroupNotVouched);
+    }
+    Ok(())
 }
 
 /// Resolves the subjects of a SiteRoleBinding, which never include Groups of organizations. `refused`: why an otherwise

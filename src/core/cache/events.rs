@@ -1,13 +1,14 @@
 //! Takes in records: each call updates the indexes and returns what the change may affect.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
 use super::store::Swapped;
 use super::{Affected, Cache, CeilingScope, Local, Rank, Standing, folded, rank};
 use crate::api::vocabulary::MEMBER_ROLE;
 use crate::core::catalog::{Bounds, Settings};
+use crate::core::compact_time::CompactTime;
 use crate::core::names::Seed;
 use crate::core::own_objects::Ownership;
 use crate::core::policies::Report;
@@ -186,24 +187,37 @@ impl Cache {
         let is_another = |old: &User, new: &User| old.username != new.username || old.meta.uid != new.meta.uid;
         let is_lost = |new: &User| new.suspended || new.meta.unreadable.is_some();
         affected.urgent = new.is_none_or(|new| is_lost(new) || old.as_deref().is_some_and(|old| is_another(old, new)));
-        let usernames: BTreeSet<Name> =
-            [old.as_deref(), new].into_iter().flatten().map(|u| u.username.clone()).collect();
+        let ages = [old.as_deref(), new].into_iter().flatten().map(|user| (user.username.clone(), user.meta.created));
+        // The older of the two, if both have the same username.
+        let ages: BTreeMap<Name, Option<CompactTime>> = ages.collect::<BTreeSet<_>>().into_iter().rev().collect();
         if let Some(old) = &old {
-            self.handles.remove(&(old.username.clone(), handle.clone()));
+            self.handles.remove(&(old.username.clone(), old.meta.created, handle.clone()));
         }
         if let Some(new) = self.users.get(handle) {
-            self.handles.insert((new.username.clone(), handle.clone()));
+            self.handles.insert((new.username.clone(), new.meta.created, handle.clone()));
         }
         // A message may suggest this User.
         affected.namespaces.extend(self.mentioned_in(handle).cloned());
         affected.all |= self.site_mentions.contains_key(handle);
-        for username in &usernames {
+        for (username, created) in &ages {
             self.note_unfolded(username);
-            self.touch_user(username, &mut affected);
+            if self.may_count(username, *created, handle) {
+                self.touch_user(username, &mut affected);
+            }
             affected.suspended |= self.note_suspension(username);
             self.note_activity(username);
         }
         affected
+    }
+
+    /// Whether a User of this age may be, or have been, the one that counts for a username. Nothing rests on the others
+    /// but their own status, and there may be thousands.
+    fn may_count(&self, username: &Name, created: Option<CompactTime>, handle: &Name) -> bool {
+        let oldest = self.handles_of(username).next().and_then(|handle| self.users.get(handle));
+        oldest.is_none_or(|oldest| created <= oldest.meta.created)
+            || self.kept.usernames.get(&**username).is_some_and(|kept| **kept == **handle)
+            // The record says which of several counts.
+            || self.handles_of(username).nth(2).is_none()
     }
 
     fn note_unfolded(&mut self, username: &Name) {

@@ -77,8 +77,8 @@ pub struct Cache {
     pub(super) ranking: BTreeSet<Rank>,
     /// The names of the recorded default organizations: two for a moment while the default moves.
     pub(super) recorded_defaults: BTreeSet<Name>,
-    /// Usernames, each with the handle of a User that has it.
-    handles: BTreeSet<(Name, Name)>,
+    /// Usernames, each with the creation time and the handle of a User that has it: the oldest User comes first.
+    handles: BTreeSet<(Name, Option<CompactTime>, Name)>,
     /// How often a namespace mentions a [`folded`] username, for suggestions in messages.
     mentions: BTreeMap<(Name, Name), u32>,
     /// In how many of the decided organizations a username has a role or is a member.
@@ -249,8 +249,8 @@ impl Cache {
 
     /// The handles of all Users with a username.
     pub fn handles_of(&self, username: &Name) -> impl Iterator<Item = &Name> {
-        let users = self.handles.range((username.clone(), Name::default())..);
-        users.take_while(move |(name, _)| name == username).map(|(_, handle)| handle)
+        let users = self.handles.range((username.clone(), None, Name::default())..);
+        users.take_while(move |(name, ..)| name == username).map(|(.., handle)| handle)
     }
 
     /// The username of a User that differs from this one only in case or spaces.
@@ -258,7 +258,7 @@ impl Cache {
     pub fn alike(&self, username: &Name) -> Option<&Name> {
         let folded = folded(username);
         let is = |other: &&Name| *other != username;
-        let same = self.handles.range((folded.clone(), Name::default())..).map(|(name, _)| name).next();
+        let same = self.handles.range((folded.clone(), None, Name::default())..).map(|(name, ..)| name).next();
         let same = same.filter(|name| **name == folded).filter(is);
         let others = self.unfolded.range((folded.clone(), Name::default())..);
         same.or_else(|| others.take_while(|(name, _)| *name == folded).map(|(_, name)| name).find(is))
@@ -279,24 +279,24 @@ impl Cache {
     #[must_use]
     pub fn canonical_user(&self, username: &Name) -> Option<&User> {
         let users = || self.handles_of(username).filter_map(|handle| self.users.get(handle));
-        let kept = || self.kept.usernames.get(&**username);
-        if let Some(kept) = users().nth(1).and_then(|_| kept()).and_then(|kept| users().find(|u| u.meta.name == *kept))
-        {
+        let kept = || self.users.get(self.kept.usernames.get(&**username)?);
+        let kept = || kept().filter(|user| user.username == *username);
+        if let Some(kept) = users().nth(1).and_then(|_| kept()) {
             return Some(kept);
         }
-        match order::first(users(), |user| &user.meta) {
+        // Somebody may write thousands of Users with one username. Only the oldest matter.
+        let created = users().next()?.meta.created;
+        let oldest = || users().take_while(|user| user.meta.created == created);
+        match order::first(oldest(), |user| &user.meta) {
             First::Known(first) => first,
             // While it is unclear which of them counts, nobody regains access.
-            First::Open(first) => {
-                let same = |user: &&User| user.meta.created == first.meta.created;
-                users().filter(same).find(|user| user.suspended).or(Some(first))
-            }
+            First::Open(first) => oldest().find(|user| user.suspended).or(Some(first)),
         }
     }
 
     /// The usernames that several Users share.
     pub fn contested_usernames(&self) -> impl Iterator<Item = &Name> {
-        let usernames = self.handles.iter().map(|(username, _)| username);
+        let usernames = self.handles.iter().map(|(username, ..)| username);
         let mut pairs = usernames.clone().zip(usernames.skip(1)).filter(|(one, next)| one == next).peekable();
         std::iter::from_fn(move || {
             let (username, _) = pairs.next()?;
@@ -307,7 +307,7 @@ impl Cache {
 
     /// For each username, in order, the User that counts for it.
     pub fn speakers(&self) -> impl Iterator<Item = &User> {
-        let mut usernames = self.handles.iter().map(|(username, _)| username).peekable();
+        let mut usernames = self.handles.iter().map(|(username, ..)| username).peekable();
         std::iter::from_fn(move || {
             loop {
                 let username = usernames.next()?;

@@ -214,8 +214,9 @@ impl Engine {
 
     /// Queues the keys that a decision affects.
     fn pass_on(&mut self, key: &ReconcileKey, change: ContributionChange) {
-        let handles = change.counted.iter().flat_map(|username| self.cache.handles_of(username));
-        let handles: Vec<Name> = handles.cloned().collect();
+        // Other Users with the same username hold nothing.
+        let users = change.counted.iter().filter_map(|username| self.cache.canonical_user(username));
+        let handles: Vec<Name> = users.map(|user| user.meta.name.clone()).collect();
         self.statuses.count_again(handles, self.now.clock);
         if change.doubts {
             self.record.changed(self.now.clock);

@@ -41,15 +41,23 @@ impl Engine {
         if self.undecided.is_empty() {
             self.statuses.write_counts(self.now.clock, all_converged);
         }
+        // Most of very many may be as they should be, and take no place.
+        let started = Instant::now();
         while self.has_place_for_status()
             && let Some(name) = self.statuses.organizations.pop_first()
         {
             self.organization_status(&name);
+            if started.elapsed() > LONGEST_TURN {
+                break;
+            }
         }
         while self.has_place_for_status()
             && let Some(handle) = self.statuses.users.pop_first()
         {
             self.user_status(&handle);
+            if started.elapsed() > LONGEST_TURN {
+                break;
+            }
         }
         let ready = if self.has_place_for_status() { self.keys_with_true_statuses() } else { Vec::new() };
         let mut left = ready.len();
@@ -63,7 +71,8 @@ impl Engine {
                 break;
             }
         }
-        self.statuses.more = left > 0 && self.has_place_for_status();
+        let more = left > 0 || !self.statuses.organizations.is_empty() || !self.statuses.users.is_empty();
+        self.statuses.more = more && self.has_place_for_status();
     }
 
     /// The oldest revision since which a key has had work that waits for nothing.
