@@ -425,8 +425,8 @@ fn the_ceilings_are_those_that_render_reckons_with(
 #[case("groupVouched", &["bailiwick-group-vouched"])]
 #[case("defaultOrganization", &["bailiwick-default-organization"])]
 // It protects the label by which the policies about own objects select namespaces.
-#[case("namespaceClaims", &["bailiwick-namespace-claims", "bailiwick-owner", "bailiwick-owner-in-templates", "bailiwick-own-fence", "bailiwick-own-user"])]
-#[case("ownObjects", &["bailiwick-owner", "bailiwick-owner-in-templates", "bailiwick-own-fence", "bailiwick-own-user"])]
+#[case("namespaceClaims", &["bailiwick-namespace-claims", "bailiwick-owner", "bailiwick-own-fence", "bailiwick-own-user"])]
+#[case("ownObjects", &["bailiwick-owner", "bailiwick-own-fence", "bailiwick-own-user"])]
 #[case("suspending", &["bailiwick-suspending"])]
 #[case(
     "suspendedUsers",

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use super::Name;
 use super::records::{Binding, Counts, Rank};
+use super::uid::Uid;
 use crate::api::RoleKind;
 
 /// The most subjects of one organization's RoleBindings, counting the members of the Groups that they name.
@@ -18,15 +19,45 @@ pub const MOST_OF_ONE_ROLE: usize = MOST_SUBJECTS / 2;
 pub(super) struct Budget<'a> {
     left: usize,
     of_role: HashMap<&'a (RoleKind, Name), usize>,
+    /// What is reserved for each binding, by the UID of the binding.
+    reserved: HashMap<&'a Uid, usize>,
+}
+
+/// How many of a binding's subjects fit into the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// All.
+    ForAll,
+    /// As many as it grants already.
+    ForHolders,
+    /// None.
+    ForNone,
 }
 
 impl<'a> Budget<'a> {
     pub fn new() -> Self {
-        Self { left: MOST_SUBJECTS, of_role: HashMap::new() }
+        Self { left: MOST_SUBJECTS, of_role: HashMap::new(), reserved: HashMap::new() }
     }
 
-    /// Takes a binding's subjects from the budget, if all of them fit.
-    pub fn take(&mut self, binding: &'a Binding, subjects: usize) -> bool {
+    /// Reserves what a binding grants already, before any binding gets more.
+    pub fn reserve(&mut self, binding: &'a Binding, subjects: usize) {
+        let granted = usize::try_from(binding.granted).unwrap_or(usize::MAX).min(subjects);
+        if granted > 0 && self.spend(binding, granted) {
+            self.reserved.insert(&binding.meta.uid, granted);
+        }
+    }
+
+    /// Takes a binding's subjects from the budget, as far as they fit.
+    pub fn take(&mut self, binding: &'a Binding, subjects: usize) -> Room {
+        let reserved = self.reserved.get(&binding.meta.uid).copied().unwrap_or_default();
+        match self.spend(binding, subjects.saturating_sub(reserved)) {
+            true => Room::ForAll,
+            false if reserved > 0 => Room::ForHolders,
+            false => Room::ForNone,
+        }
+    }
+
+    fn spend(&mut self, binding: &'a Binding, subjects: usize) -> bool {
         let of_role = self.of_role.entry(&binding.role).or_default();
         let fits = subjects <= self.left && *of_role + subjects <= MOST_OF_ONE_ROLE;
         if fits {

@@ -2,12 +2,13 @@
 //!
 //! The whole desired set is computed at once, so that orphans, drift and renames need no code of their own.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::budget::{self, Budget};
+use super::budget::{self, Budget, Room};
 use super::cache::{Cache, Held, Local};
 use super::claims::{self, Assignment};
 use super::compact_time::CompactTime;
@@ -21,7 +22,7 @@ use super::observed_state::ObservedState;
 use super::order::{self, Handover};
 use super::organization_status::member_role;
 use super::own_roles::OwnRoles;
-use super::rbac::Subject;
+use super::rbac::{Owner, RbacSpec, Subject};
 use super::records::{Binding, Group, Meta, Organization, Role, SubjectRef};
 use super::roles::{self, Resolved};
 use super::subjects::{self, Subjects};
@@ -143,6 +144,8 @@ struct Namespace<'a> {
     custom_roles: BTreeMap<Name, Arc<Resolved>>,
     /// The members of each Group, computed once because many bindings may name it.
     groups: BTreeMap<Name, Subjects>,
+    /// The Groups of each subject, if needed.
+    groups_of: OnceCell<HashMap<Subject, Vec<Name>>>,
     budget: Budget<'a>,
     members: Members<'a>,
     /// The roles that bindings grant to each Group.
@@ -182,6 +185,7 @@ impl<'a> Namespace<'a> {
             handover,
             custom_roles,
             groups: local.groups.iter().map(|(name, group)| (name.clone(), subjects::members(cache, group))).collect(),
+            groups_of: OnceCell::new(),
             budget: Budget::new(),
             members: Members::default(),
             group_roles: BTreeMap::new(),
@@ -202,6 +206,11 @@ impl<'a> Namespace<'a> {
             let privileged = role.as_ref().is_ok_and(|role| role.resolved.privileged);
             budget::precedence(binding, privileged, subjects::size(binding, &self.groups))
         });
+        for (binding, role) in &bindings {
+            if self.refused(binding, role).is_none() {
+                self.budget.reserve(binding, subjects::size(binding, &self.groups));
+            }
+        }
         for (binding, role) in bindings {
             self.binding(binding, role);
         }
@@ -263,19 +272,15 @@ impl<'a> Namespace<'a> {
 
     fn binding(&mut self, binding: &'a Binding, role: Result<Assigned, Reason>) {
         self.note_groups(binding, role.as_ref().ok());
-        let expired = self.expired(binding.expires_at);
-        let former = self.predates_claim(ApiKind::RoleBinding, &binding.meta);
-        let refused = match &role {
-            _ if binding.meta.unreadable.is_some() => Some(Reason::Unreadable),
-            _ if former.is_some() => former,
-            Err(reason) => Some(*reason),
-            Ok(_) if expired => Some(Reason::Expired),
-            Ok(_) if !self.budget.take(binding, subjects::size(binding, &self.groups)) => {
-                self.decision.counts.beyond_limits += 1;
-                Some(Reason::TooLarge)
-            }
-            Ok(_) => None,
+        let refused = self.refused(binding, &role);
+        let room = match refused {
+            None => self.budget.take(binding, subjects::size(binding, &self.groups)),
+            Some(_) => Room::ForNone,
         };
+        if refused.is_none() && room != Room::ForAll {
+            self.decision.counts.beyond_limits += 1;
+        }
+        let refused = refused.or_else(|| (room == Room::ForNone).then_some(Reason::TooLarge));
         // Nobody joins the default organization because a grant ended, or because others exceeded a limit.
         let still_belong = match refused {
             None => true,
@@ -294,7 +299,10 @@ impl<'a> Namespace<'a> {
                 self.members.belong_by(binding, &groups);
             }
             if refused.is_none() {
-                who = subjects::of_binding(cache, local, &self.groups, binding, privileged, handover);
+                who = match room {
+                    Room::ForHolders => self.holders_of(binding, role),
+                    _ => subjects::of_binding(cache, local, &self.groups, binding, privileged, handover),
+                };
                 self.members.hold(&who.granted, role.implies_membership);
             }
         }
@@ -332,6 +340,62 @@ impl<'a> Namespace<'a> {
             ..BindingStatus::default()
         };
         self.status(ApiKind::RoleBinding, &binding.meta, Status::Binding(status), findings);
+    }
+
+    /// Why a binding grants nothing, apart from its size.
+    fn refused(&mut self, binding: &Binding, role: &Result<Assigned, Reason>) -> Option<Reason> {
+        let expired = self.expired(binding.expires_at);
+        let former = self.predates_claim(ApiKind::RoleBinding, &binding.meta);
+        match role {
+            _ if binding.meta.unreadable.is_some() => Some(Reason::Unreadable),
+            _ if former.is_some() => former,
+            Err(reason) => Some(*reason),
+            Ok(_) if expired => Some(Reason::Expired),
+            Ok(_) => None,
+        }
+    }
+
+    /// The subjects of a binding that hold its role already. There is no room in the budget for the others.
+    fn holders_of(&self, binding: &Binding, role: &Assigned) -> Subjects {
+        let native = names::role(role.id.0, &role.id.1);
+        let mut holders = BTreeSet::new();
+        for observed in self.observed.bindings(self.name) {
+            match &observed.content {
+                Some(RbacSpec::Binding { role, subjects })
+                    if *role == native && observed.owner == Owner::One(binding.meta.uid.clone()) =>
+                {
+                    holders.extend(subjects.iter());
+                }
+                _ => {}
+            }
+        }
+        let groups_of = self.groups_of.get_or_init(|| {
+            let members = |(name, members): (&Name, &Subjects)| {
+                members.granted.iter().map(|subject| (subject.clone(), name.clone())).collect::<Vec<_>>()
+            };
+            let mut groups_of: HashMap<Subject, Vec<Name>> = HashMap::new();
+            for (subject, name) in self.groups.iter().flat_map(members) {
+                groups_of.entry(subject).or_default().push(name);
+            }
+            groups_of
+        });
+        let (cache, local, handover) = (self.cache, self.local, self.handover.as_ref());
+        let groups = subjects::groups_of_binding(cache, local, binding, role.resolved.privileged, handover);
+        let named: HashSet<&SubjectRef> = binding.subjects.iter().collect();
+        let is_requested = |subject: &Subject| {
+            let through = groups_of.get(subject).into_iter().flatten().find(|name| groups.contains(*name));
+            through.is_some() || subjects::named(cache, &named, subject)
+        };
+        holders.retain(|subject| is_requested(subject));
+        let granted: BTreeSet<Subject> = holders.into_iter().cloned().collect();
+        let without = subjects::size(binding, &self.groups).saturating_sub(granted.len());
+        let mut withheld = Withheld::default();
+        let items =
+            binding.subjects.iter().enumerate().filter(|(_, subject)| {
+                matches!(subject, SubjectRef::Group(_)) || !subjects::is_one_of(subject, &granted)
+            });
+        withheld.add_many(Reason::TooLarge, without, items.map(|(n, subject)| Item::Subject(n, subject.clone())));
+        Subjects { granted, groups, withheld }
     }
 
     /// The part of a SiteRoleBinding in this namespace. The site reports its status.

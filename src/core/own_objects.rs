@@ -22,9 +22,8 @@ use crate::api::{Action, GROUP, Permission, Scope};
 
 /// The policies that rights on own objects depend on. The last one protects the label by which the others select
 /// namespaces.
-const POLICIES: [&str; 5] =
-    ["bailiwick-owner", "bailiwick-owner-in-templates", "bailiwick-own-fence", "bailiwick-own-user", CLAIMS];
-const CLAIMS: &str = "bailiwick-namespace-claims";
+const POLICIES: [&str; 4] =
+    ["bailiwick-owner", "bailiwick-own-fence", "bailiwick-own-user", "bailiwick-namespace-claims"];
 /// The policy that records owners, and the one that limits subjects to own objects.
 const RECORD: (&str, &str) = ("MutatingAdmissionPolicy", "bailiwick-owner");
 const FENCE: (&str, &str) = ("ValidatingAdmissionPolicy", "bailiwick-own-fence");

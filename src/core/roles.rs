@@ -323,7 +323,7 @@ impl ResolvedRoles {
 /// Resolves every SiteRole. `known`: the previous result. `ceiling`: that of organizations' namespaces.
 #[must_use]
 pub fn resolve_site_roles(cache: &Cache, known: ResolvedRoles, ceiling: Option<&Ceiling>) -> ResolvedRoles {
-    resolve(cache, known, ceiling, &cache.site_roles.iter().collect(), |_| true, |_| None)
+    resolve(cache, known, ceiling, &cache.site_roles.iter().collect(), |_| true, |_, _| true, |_| None)
 }
 
 /// Resolves the CustomRoles of a namespace that count according to `counts`. `known`: the previous result. The oldest
@@ -347,51 +347,66 @@ pub fn resolve_custom_roles(
         known,
         cache.ceiling_in(namespace),
         &roles,
-        |role| fitting.contains(&role.meta.name),
+        |role| fitting.roles.contains(&role.meta.name),
+        |role, index| fitting.inherits.contains(&(&role.meta.name, index)),
         |name| Some((cache.site_roles.get(name)?, cache.site_role_rights_in(namespace, name)?.clone())),
     )
 }
 
-/// The roles whose rights fit into one organization's limit, in `order`.
+/// What fits into the limit on the rights of one organization's roles.
+struct Fitting<'a> {
+    roles: BTreeSet<&'a Name>,
+    /// Of these, which roles are inherited: the heir, and the index in its `inherits`.
+    inherits: BTreeSet<(&'a Name, usize)>,
+}
+
+/// The oldest roles come first (`order`). What a role requests itself comes before everything that is inherited: a role
+/// that grows takes nothing from its heirs but what they have from it.
 fn within_most_rights<'a>(
     cache: &Cache,
     known: &ResolvedRoles,
     order: &[&'a Role],
     roles: &BTreeMap<&'a Name, &'a Role>,
-) -> BTreeSet<&'a Name> {
+) -> Fitting<'a> {
     let mut sizes: BTreeMap<&Name, usize> = BTreeMap::new();
+    let size_of = |sizes: &BTreeMap<&Name, usize>, (kind, name): &(RoleKind, Name)| match kind {
+        RoleKind::CustomRole => sizes.get(name).copied().unwrap_or_default(),
+        RoleKind::SiteRole => cache.site_role_rights(name).map_or(0, |rights| rights.size()),
+    };
     for role in inherited_first(roles, &BTreeSet::new()) {
-        let inherited = role.inherits.iter().map(|(kind, name)| match kind {
-            RoleKind::CustomRole => sizes.get(name).copied().unwrap_or_default(),
-            RoleKind::SiteRole => cache.site_role_rights(name).map_or(0, |rights| rights.size()),
-        });
-        let size = known.own_size(cache, role) + inherited.sum::<usize>();
-        sizes.insert(&role.meta.name, size.min(LARGEST));
+        let inherited: usize = role.inherits.iter().map(|inherited| size_of(&sizes, inherited)).sum();
+        sizes.insert(&role.meta.name, (known.own_size(cache, role) + inherited).min(LARGEST));
     }
     let mut room = MOST_RIGHTS;
-    let fits = |role: &&Role| {
-        let size = sizes.get(&role.meta.name).copied().unwrap_or_default();
+    let mut fits = |size: usize| {
         let fits = size <= room;
         room -= if fits { size } else { 0 };
         fits
     };
-    order.iter().copied().filter(fits).map(|role| &role.meta.name).collect()
+    let own = order.iter().copied().filter(|role| fits(known.own_size(cache, role)));
+    let roles: Vec<&Role> = own.collect();
+    let inherits =
+        roles.iter().flat_map(|role| role.inherits.iter().enumerate().map(move |edge| (&role.meta.name, edge)));
+    let inherits = inherits.filter(|(_, (_, inherited))| fits(size_of(&sizes, inherited)));
+    let inherits = inherits.map(|(name, (index, _))| (name, index)).collect();
+    Fitting { roles: roles.iter().map(|role| &role.meta.name).collect(), inherits }
 }
 
-/// Resolves roles of one kind, each once, inherited ones first. `counts`: the others are not resolved. `outside` finds
-/// the SiteRoles that CustomRoles inherit.
+/// Resolves roles of one kind, each once, inherited ones first. `counts`: the others are not resolved. `inherits`: which
+/// of the roles that a role inherits fit. `outside` finds the SiteRoles that CustomRoles inherit.
 fn resolve<'a>(
     cache: &Cache,
     mut known: ResolvedRoles,
     ceiling: Option<&Ceiling>,
     roles: &BTreeMap<&'a Name, &'a Role>,
     counts: impl Fn(&Role) -> bool,
+    inherits: impl Fn(&Role, usize) -> bool,
     outside: impl Fn(&str) -> Option<(&'a Role, Arc<Resolved>)>,
 ) -> ResolvedRoles {
     let circles = circles(roles);
     let mut resolved = ResolvedRoles::default();
     for role in inherited_first(roles, &circles) {
-        let find = |(kind, name): &(RoleKind, Name)| {
+        let find = |(index, (kind, name)): (usize, &(RoleKind, Name))| {
             let (other, rights) = if *kind != role.kind {
                 outside(name).ok_or(Reason::RoleNotFound)?
             } else if circles.contains(&(&role.meta.name, name)) {
@@ -402,13 +417,15 @@ fn resolve<'a>(
             };
             if other.meta.unreadable.is_some() {
                 Err(Reason::Unreadable)
+            } else if counts(role) && !inherits(role, index) {
+                Err(Reason::TooLarge)
             } else if fits(role, other) {
                 Ok(rights)
             } else {
                 Err(Reason::RoleNotAssignableHere)
             }
         };
-        let inherited: Vec<_> = role.inherits.iter().map(find).collect();
+        let inherited: Vec<_> = role.inherits.iter().enumerate().map(find).collect();
         let known = known.0.remove(&role.meta.name).filter(|known| known.basis.is_of(cache, role));
         let own_size = known.as_ref().map_or_else(|| own_size(cache, role), |known| known.own_size);
         let rights = if counts(role) {

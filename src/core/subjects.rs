@@ -2,7 +2,7 @@
 //!
 //! Unknown, suspended, duplicate and invalid subjects are withheld, with the reason.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::Name;
 use super::cache::{Cache, Local, Standing};
@@ -152,6 +152,31 @@ fn counts(
         return Err(Reason::GroupNotVouched);
     }
     Ok(())
+}
+
+/// Whether a binding names this subject, and not by a Group. `named`: its subjects.
+#[must_use]
+pub fn named(cache: &Cache, named: &HashSet<&SubjectRef>, subject: &Subject) -> bool {
+    match subject {
+        Subject::User(name) => named.contains(&SubjectRef::User(name.clone())) && user(cache, name).is_ok(),
+        Subject::Group(name) => named.contains(&SubjectRef::ExternalGroup(name.clone())),
+        Subject::ServiceAccount { namespace, name } => {
+            named.contains(&SubjectRef::ServiceAccount { namespace: namespace.clone(), name: name.clone() })
+        }
+    }
+}
+
+/// Whether a subject of a binding, other than a Group, is among these.
+#[must_use]
+pub fn is_one_of(subject: &SubjectRef, subjects: &BTreeSet<Subject>) -> bool {
+    match subject {
+        SubjectRef::User(name) => subjects.contains(&Subject::User(name.clone())),
+        SubjectRef::ExternalGroup(name) => subjects.contains(&Subject::Group(name.clone())),
+        SubjectRef::ServiceAccount { namespace, name } => {
+            subjects.contains(&Subject::ServiceAccount { namespace: namespace.clone(), name: name.clone() })
+        }
+        SubjectRef::Group(_) => false,
+    }
 }
 
 /// Resolves the subjects of a SiteRoleBinding, which never include Groups of organizations. `refused`: why an otherwise

@@ -1,6 +1,7 @@
 //! The limits of one organization: which objects count, and that requests for more never displace others.
 
 use bailiwick::api::ApiKind;
+use bailiwick::api::conditions::Reason;
 use bailiwick::api::{self, RoleKind, RoleRef, SubjectKind};
 use bailiwick::core::cache::Cache;
 use bailiwick::core::conditions::Status;
@@ -16,7 +17,7 @@ use bailiwick::core::{Name, budget, organization};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 
 use crate::build::given;
-use crate::fake::tick;
+use crate::fake::{Rbac, tick};
 
 const START: &str = "
 {kind: Organization, metadata: {name: o}, spec: {namespace: n0, memberRole: ''}}
@@ -208,6 +209,40 @@ fn whoever_asks_for_more_than_there_is_takes_nothing_from_others() {
     assert_eq!(of("flood") as usize, budget::MOST_OF_ONE_ROLE, "one role gets no more than its share");
 }
 
+/// Found by attacking: others had used up the budget, and one more manager made the managers' binding too large as a
+/// whole.
+#[test]
+fn a_binding_that_grows_beyond_the_budget_keeps_its_holders() {
+    let mut cache = start();
+    feed_group(&mut cache, "managers", -10, 10);
+    let mut managers = binding("managers", "lead", 0, 1, 20);
+    managers.spec.subjects[0] = api::Subject { kind: SubjectKind::Group, name: "managers".into() };
+    feed(&mut cache, &judged(managers, "Reconciled", 10));
+    for (n, mut filler) in
+        flood(&mut cache, "harmless", 10).into_iter().chain(flood(&mut cache, "other", 10)).enumerate()
+    {
+        if n == 999 {
+            filler.spec.subjects =
+                (0..90).map(|n| api::Subject { kind: SubjectKind::ExternalGroup, name: format!("r{n}") }).collect();
+        }
+        feed(&mut cache, &judged(filler, "Reconciled", 100));
+    }
+    let before = decide(&cache);
+    let observed = Rbac::with(&before.desired).present;
+    feed_group(&mut cache, "managers", -10, 11);
+    let after = organization::decide(&cache, &Name::from("n0"), tick(3_000_000), &observed);
+    let managers = after.statuses.iter().find(|draft| &*draft.target.name == "managers").unwrap();
+    let Status::Binding(status) = &managers.status else { panic!("{managers:?}") };
+    assert_eq!((status.grants, status.withheld), (10, 1), "{:?}", managers.findings);
+    assert_eq!(managers.ready().unwrap().reason.as_str(), "PartlyWithheld");
+    // One who leaves is not kept.
+    cache.group(&"n0".into(), &"managers".into(), None, None);
+    feed_group(&mut cache, "managers", -10, 9);
+    let after = organization::decide(&cache, &Name::from("n0"), tick(3_000_000), &observed);
+    let managers = after.statuses.iter().find(|draft| &*draft.target.name == "managers").unwrap();
+    assert!(matches!(&managers.status, Status::Binding(status) if status.grants == 9), "{managers:?}");
+}
+
 #[test]
 fn what_one_role_leaves_is_there_for_new_bindings_and_privileged_roles_come_first() {
     let mut cache = start();
@@ -229,7 +264,8 @@ fn what_one_role_leaves_is_there_for_new_bindings_and_privileged_roles_come_firs
 fn feed_group(cache: &mut Cache, name: &str, created: i64, external: usize) {
     let external_groups = (0..external).map(|n| format!("oidc:{name}-{n}")).collect();
     let spec = api::GroupSpec { external_groups, implies_membership: false, ..api::GroupSpec::default() };
-    let group = records::Group::from(&api::Group { metadata: meta(name, created, 9_000), spec, status: None });
+    let metadata = meta(name, created, 9_000 + external as u64);
+    let group = records::Group::from(&api::Group { metadata, spec, status: None });
     cache.group(&"n0".into(), &name.into(), Some(group), None);
 }
 
@@ -326,6 +362,29 @@ fn the_rights_of_all_roles_together_have_an_end_and_the_oldest_count() {
     assert_eq!(counts.len(), (MOST_RIGHTS - 3) / LARGEST);
     assert_eq!(counts.first(), Some(&(many - counts.len())));
     assert!(known.get("lead").is_some(), "they are older than all of these");
+}
+
+/// Found by attacking: whoever may write one role made those that inherit it grant nothing at all.
+#[test]
+fn a_role_that_grows_takes_nothing_from_its_heirs_but_itself() {
+    let mut cache = start();
+    feed_role(&mut cache, &role("base", 0, 19));
+    let heirs: Vec<String> = (0..20).map(|n| format!("heir-{n:02}")).collect();
+    for heir in &heirs {
+        let mut heir = role(heir, 1, 1);
+        heir.spec.inherits = vec![RoleRef { kind: RoleKind::CustomRole, name: "base".into() }];
+        feed_role(&mut cache, &heir);
+    }
+    let known =
+        roles::resolve_custom_roles(&cache, "n0", roles::ResolvedRoles::default(), &cache.local["n0"].roles, |_| true);
+    assert!(known.get("base").is_some());
+    let withheld = |name: &String| known.get(name).map(|rights| rights.withheld.reasons().collect::<Vec<_>>());
+    let (with, without): (Vec<_>, Vec<_>) =
+        heirs.iter().partition(|heir| known.get(heir).is_some_and(|rights| rights.inherits.len() == 1));
+    assert!(with.len() > 10 && without.len() > 3, "{} with it, {} without", with.len(), without.len());
+    for heir in without {
+        assert!(withheld(heir).is_some_and(|reasons| reasons.contains(&Reason::TooLarge)), "{:?}", withheld(heir));
+    }
 }
 
 #[test]

@@ -119,25 +119,6 @@ the template, or the controller copies it.
 {{- end }}
 {{- end }}
 
-{{/* CEL variables of both policies that write owners. */}}
-{{- define "bailiwick.ownerVariables" -}}
-- name: mayTransfer
-  expression: >-
-    authorizer.group('bailiwick.dev').resource('ownobjects').namespace(request.namespace).check('transfer').allowed()
-{{- end }}
-
-{{/* The kinds that have templates, by API group, as JSON. */}}
-{{- define "bailiwick.ownKindsWithTemplates" -}}
-{{- $kinds := dict }}
-{{- range $path, $of := include "bailiwick.ownTemplates" . | fromJson }}
-{{- range $of }}
-{{- $parts := splitn "/" 2 . }}
-{{- $_ := set $kinds $parts._0 (append (get $kinds $parts._0 | default list) $parts._1 | uniq | sortAlpha) }}
-{{- end }}
-{{- end }}
-{{- $kinds | toJson }}
-{{- end }}
-
 {{/* The binding of a policy to the namespaces of organizations: (list . "Mutating" "name"). */}}
 {{- define "bailiwick.ownBinding" -}}
 apiVersion: admissionregistration.k8s.io/v1

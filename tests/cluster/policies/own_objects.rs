@@ -274,7 +274,7 @@ fn the_rights_end_when_a_policy_is_deleted_or_changed() {
     let may = |verb: &str| ada.tries(&["-n", "alpha", "auth", "can-i", verb, "deployments"]).is_ok();
     let patch = |policy| json!({"spec": {"failurePolicy": policy}}).to_string();
     let (change, repair) = (patch("Ignore"), patch("Fail"));
-    let templates = ["patch", "mutatingadmissionpolicy", "bailiwick-owner-in-templates", "--type=merge", "-p"];
+    let templates = ["patch", "mutatingadmissionpolicy", "bailiwick-owner", "--type=merge", "-p"];
     let (changes, repairs) = ([&templates[..], &[&change]].concat(), [&templates[..], &[&repair]].concat());
     let faults: [&[&str]; 4] = [
         &["delete", "validatingadmissionpolicybinding", "bailiwick-own-fence"],
