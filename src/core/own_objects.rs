@@ -91,6 +91,18 @@ impl Ownership {
             _ => Self::NotEnforced,
         }
     }
+
+    /// This, as far as it was so before. Returns also whether that is less.
+    #[must_use]
+    pub fn within(self, before: &Self) -> (Self, bool) {
+        let limited = match (&self, before) {
+            (Self::Enforced(kinds), Self::Enforced(before)) => Self::Enforced(kinds & before),
+            (Self::Enforced(_), _) => Self::NotEnforced,
+            _ => self.clone(),
+        };
+        let is_less = limited != self;
+        (limited, is_less)
+    }
 }
 
 /// The kinds that a policy matches.

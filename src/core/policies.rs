@@ -65,12 +65,33 @@ pub fn faults(expected: &Policies, live: &Policies) -> Vec<(Reason, String)> {
     expected.iter().filter_map(fault).collect()
 }
 
+/// What the API server writes where the chart states nothing, and what would otherwise limit a policy or binding to
+/// fewer requests.
+const LIMITS: [(&str, Option<&str>); 9] = [
+    ("excludeResourceRules", None),
+    ("matchConditions", None),
+    ("matchPolicy", Some("Equivalent")),
+    ("matchResources", None),
+    ("namespaceSelector", None),
+    ("objectSelector", None),
+    ("paramRef", None),
+    ("resourceNames", None),
+    ("scope", Some("*")),
+];
+
 /// Whether a value contains all of another one. The API server adds fields (its defaults), but neither removes any nor
-/// changes lists.
+/// changes lists. A field that somebody else added must not limit what a policy covers.
 pub(super) fn says(is: &Value, expected: &Value) -> bool {
     match (is, expected) {
         (Value::Object(is), Value::Object(expected)) => {
-            expected.iter().all(|(key, value)| is.get(key).is_some_and(|is| says(is, value)) || empty(value))
+            let limits = |(key, default): &(&str, Option<&str>)| {
+                let added = is.get(*key).filter(|_| !expected.contains_key(*key));
+                added.is_some_and(|added| !empty(added) && (default.is_none() || added.as_str() != *default))
+            };
+            expected.iter().all(|(key, value)| match is.get(key) {
+                Some(is) => says(is, value) || (empty(is) && empty(value)),
+                None => empty(value),
+            }) && !LIMITS.iter().any(limits)
         }
         (Value::Array(is), Value::Array(expected)) => {
             is.len() == expected.len() && is.iter().zip(expected).all(|(is, expected)| says(is, expected))
@@ -81,5 +102,7 @@ pub(super) fn says(is: &Value, expected: &Value) -> bool {
 
 /// Values that the API server may leave out.
 fn empty(value: &Value) -> bool {
-    value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)
+    value.is_null()
+        || value.as_object().is_some_and(serde_json::Map::is_empty)
+        || value.as_array().is_some_and(Vec::is_empty)
 }

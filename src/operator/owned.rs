@@ -1,22 +1,25 @@
 //! Watches the metadata of objects for their owners, where the engine asks for it.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, ApiResource, DynamicObject};
-use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Client, ResourceExt, discovery};
+use kube::api::{Api, ApiResource};
+use kube::core::DynamicResourceScope;
+use kube::runtime::watcher::{self, Event};
+use kube::{Client, Resource, ResourceExt, discovery};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::engine::OwnWatch;
-use super::history::LIFE;
+use super::history::{self, History, LIFE};
 use super::inbox::Sender;
+use super::watch;
 use super::watch_event::{OwnersSeen, WatchEvent};
 use crate::api::vocabulary::OWNER;
 use crate::core::Name;
@@ -26,8 +29,16 @@ use crate::core::owned::Change;
 /// How long it counts whether the API server serves a kind. Its CustomResourceDefinition may come and go.
 const SERVED_FOR: Duration = Duration::from_secs(30);
 
+/// The longest owner that counts, in bytes. Usernames of Users are shorter, and so are those of ServiceAccounts.
+const LONGEST: usize = 512;
+
 /// Follows the requests until the engine is gone.
-pub(super) async fn follow(client: Client, mut requests: mpsc::UnboundedReceiver<OwnWatch>, sender: Sender) {
+pub(super) async fn follow(
+    client: Client,
+    mut requests: mpsc::UnboundedReceiver<OwnWatch>,
+    sender: Sender,
+    history: Arc<History>,
+) {
     let served = Arc::new(Served { client: client.clone(), known: Mutex::default() });
     let mut running: HashMap<Name, JoinSet<()>> = HashMap::new();
     while let Some(request) = requests.recv().await {
@@ -39,6 +50,7 @@ pub(super) async fn follow(client: Client, mut requests: mpsc::UnboundedReceiver
                 client: client.clone(),
                 served: served.clone(),
                 sender: sender.clone(),
+                history: history.clone(),
                 namespace: request.namespace.clone(),
                 request: request.request,
                 kind,
@@ -55,6 +67,7 @@ struct OneKind {
     client: Client,
     served: Arc<Served>,
     sender: Sender,
+    history: Arc<History>,
     namespace: Name,
     request: u64,
     kind: Kind,
@@ -88,27 +101,31 @@ impl OneKind {
 
     /// Watches until the kind is not served any more. `None` when nobody listens any more.
     async fn watch(&self, resource: &ApiResource) -> Option<()> {
-        let api: Api<PartialObjectMeta<DynamicObject>> =
-            Api::namespaced_with(self.client.clone(), &self.namespace, resource);
+        let api: Api<Record> = Api::namespaced_with(self.client.clone(), &self.namespace, resource);
         let config = watcher::Config::default().timeout(LIFE);
-        let mut events = watcher(api, config).default_backoff().boxed();
+        let events = |config| history::events(api.clone(), config, self.history.clone());
+        let mut watched = events(config.clone().streaming_lists());
         let mut list = Vec::new();
         let mut is_broken = false;
-        while let Some(event) = events.next().await {
+        while let Some(event) = watched.next().await {
             let was_broken = std::mem::replace(&mut is_broken, event.is_err());
             match event {
                 Ok(Event::Init) => list.clear(),
                 Ok(Event::InitApply(object)) => {
-                    list.extend(owner(&object.metadata).map(|owner| (object.name_any().into(), owner)));
+                    let name = object.name_any();
+                    list.extend(object.owner.map(|owner| (name.into(), owner)));
                 }
                 Ok(Event::InitDone) => self.tell(Change::List(std::mem::take(&mut list))).await?,
                 Ok(Event::Apply(object)) => {
-                    self.tell(Change::One(object.name_any().into(), owner(&object.metadata))).await?;
+                    self.tell(Change::One(object.name_any().into(), object.owner)).await?;
                 }
                 Ok(Event::Delete(object)) => self.tell(Change::One(object.name_any().into(), None)).await?,
                 Err(error) if is_not_served(&error) => {
                     self.served.forget(&self.kind);
                     return Some(());
+                }
+                Err(error) if watch::cannot_stream(&error) => {
+                    watched = events(config.clone().page_size(watch::PAGE));
                 }
                 // That it goes on failing needs no more lines.
                 Err(_) if was_broken => {}
@@ -128,10 +145,70 @@ impl OneKind {
     }
 }
 
-/// The owner of an object. One that is being deleted has none, so nobody can enter it when another one has its name.
-fn owner(metadata: &ObjectMeta) -> Option<Name> {
-    let owner = metadata.annotations.as_ref()?.get(OWNER)?;
-    (metadata.deletion_timestamp.is_none() && !owner.is_empty()).then(|| owner.as_str().into())
+/// The part of an object's metadata that matters here. Whoever may write an object may put anything into its managed
+/// fields, and that must not break the watch.
+#[derive(Clone, Debug)]
+struct Record {
+    /// Name and version.
+    metadata: ObjectMeta,
+    /// One that is being deleted has none, so nobody can enter it when another one has its name.
+    owner: Option<Name>,
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Object {
+            metadata: Metadata,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Metadata {
+            name: Option<String>,
+            resource_version: Option<String>,
+            deletion_timestamp: Option<IgnoredAny>,
+            annotations: Option<BTreeMap<String, String>>,
+        }
+        let Metadata { name, resource_version, deletion_timestamp, annotations } =
+            Object::deserialize(deserializer)?.metadata;
+        let owner = annotations.and_then(|mut annotations| annotations.remove(OWNER));
+        let counts = |owner: &String| deletion_timestamp.is_none() && (1..=LONGEST).contains(&owner.len());
+        let owner = owner.filter(counts).map(Name::from);
+        Ok(Self { metadata: ObjectMeta { name, resource_version, ..ObjectMeta::default() }, owner })
+    }
+}
+
+impl Resource for Record {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn metadata_api() -> bool {
+        true
+    }
+
+    fn kind(resource: &ApiResource) -> Cow<'_, str> {
+        resource.kind.as_str().into()
+    }
+
+    fn group(resource: &ApiResource) -> Cow<'_, str> {
+        resource.group.as_str().into()
+    }
+
+    fn version(resource: &ApiResource) -> Cow<'_, str> {
+        resource.version.as_str().into()
+    }
+
+    fn plural(resource: &ApiResource) -> Cow<'_, str> {
+        resource.plural.as_str().into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
 }
 
 fn is_not_served(error: &watcher::Error) -> bool {

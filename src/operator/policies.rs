@@ -14,6 +14,7 @@ use kube::{Client, ResourceExt};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::configuration;
 use super::history::LIFE;
@@ -28,6 +29,10 @@ use crate::core::policies::{Policies, Report};
 /// How long decisions wait for the state of the policies, so that a start neither revokes rights on own objects nor
 /// writes a status twice.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a policy must have been in place before rights depend on it. API servers read policies once a second, so
+/// for as long they may still act on those of before.
+const POLICY_LAG: Duration = Duration::from_secs(3);
 
 /// An event of one of the watches.
 enum News {
@@ -61,12 +66,16 @@ pub(super) async fn follow(
     let mut trusted = Policies::new();
     let mut relisting: BTreeMap<String, Policies> = BTreeMap::new();
     let (mut known, mut told) = (false, false);
+    // As last told. What an operator finds when it starts has been in place for longer.
+    let mut ownership = None;
+    let (mut settled, mut waits) = (Instant::now(), false);
     let tell = async |report| sender.send(WatchEvent::Item(Box::new(Item::Policies(report)))).await;
     let patience = tokio::time::sleep(PATIENCE);
     tokio::pin!(patience);
     loop {
         let news = tokio::select! {
-            news = watches.next() => news,
+            news = watches.next() => news.map(Some),
+            () = tokio::time::sleep_until(settled), if waits => Some(None),
             () = &mut patience, if !told => {
                 tracing::warn!("cannot read the admission policies; PoliciesInPlace is not reported until then");
                 told = true;
@@ -75,8 +84,10 @@ pub(super) async fn follow(
             }
         };
         let Some(news) = news else { return };
+        let before = live.clone();
         match news {
-            News::Expected(read) => {
+            None => {}
+            Some(News::Expected(read)) => {
                 known = true;
                 match read {
                     Ok(policies) => {
@@ -92,7 +103,7 @@ pub(super) async fn follow(
                     Err(_) => {}
                 }
             }
-            News::Live(kind, event) => match *event {
+            Some(News::Live(kind, event)) => match *event {
                 Event::Init => drop(relisting.insert(kind, Policies::new())),
                 Event::InitApply(object) => {
                     drop(relisting.entry(kind.clone()).or_default().insert(key(kind, &object), spec(object)))
@@ -106,9 +117,19 @@ pub(super) async fn follow(
                 Event::Delete(object) => drop(live.remove(&key(kind, &object))),
             },
         }
+        if live != before {
+            settled = Instant::now() + POLICY_LAG;
+        }
+        waits = false;
         // Until every kind has been listed, policies would seem to be missing.
         if known && watched.is_subset(&listed) && relisting.is_empty() {
-            let report = expected.as_ref().map(|expected| Report::new(expected, &trusted, &live));
+            let mut report = expected.as_ref().map(|expected| Report::new(expected, &trusted, &live));
+            if let (Some(report), Some(before)) = (&mut report, &ownership)
+                && Instant::now() < settled
+            {
+                (report.ownership, waits) = std::mem::take(&mut report.ownership).within(before);
+            }
+            ownership = Some(report.as_ref().map(|report| report.ownership.clone()).unwrap_or_default());
             if let (Some(report), Some(expected)) = (&report, &expected)
                 && report.faults.is_empty()
             {

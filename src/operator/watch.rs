@@ -35,7 +35,7 @@ use crate::core::salvage::Withhold;
 
 /// The number of objects on a page of a list, where the API server cannot stream lists (before Kubernetes 1.34, unless
 /// its feature gate WatchList is on). A whole page is in memory, and one object may exceed 1 MiB.
-const PAGE: u32 = 16;
+pub(super) const PAGE: u32 = 16;
 
 /// Starts every watch.
 pub(super) fn spawn_all(
@@ -264,7 +264,7 @@ fn is_forbidden(error: &watcher::Error) -> bool {
 }
 
 /// Whether the API server cannot stream lists.
-fn cannot_stream(error: &watcher::Error) -> bool {
+pub(super) fn cannot_stream(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 422)
 }
 

@@ -240,6 +240,18 @@ fn during_an_upgrade_what_both_policies_cover_stays_enforced() {
     assert_eq!(Ownership::new(&new, &Policies::new(), &half), Ownership::NotEnforced);
 }
 
+/// API servers evaluate a policy some time after it is there.
+#[test]
+fn ownership_grows_only_to_what_it_was() {
+    let all = enforced(&["deployments", "jobs"]);
+    let less = enforced(&["deployments"]);
+    assert_eq!(all.clone().within(&less), (less.clone(), true));
+    assert_eq!(all.clone().within(&Ownership::NotEnforced), (Ownership::NotEnforced, true));
+    assert_eq!(less.clone().within(&all), (less, false));
+    assert_eq!(Ownership::NotEnforced.within(&all), (Ownership::NotEnforced, false));
+    assert_eq!(Ownership::NotInstalled.within(&all), (Ownership::NotInstalled, false));
+}
+
 #[test]
 fn without_the_policies_in_the_chart_nothing_is_enforced() {
     let expected = without(policies("deployments", "a"), "MutatingAdmissionPolicy", "bailiwick-owner");

@@ -30,7 +30,7 @@ fn live(policy: Value, binding: Value) -> Policies {
 }
 
 fn policy() -> Value {
-    json!({"failurePolicy": "Fail", "matchConstraints": {"matchPolicy": "Equivalent", "resourceRules": [{"resources": ["pods"], "scope": "*"}]}})
+    json!({"failurePolicy": "Fail", "matchConstraints": {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}, "resourceRules": [{"resources": ["pods"], "scope": "*"}]}})
 }
 
 fn binding() -> Value {
@@ -52,6 +52,30 @@ fn a_change_is_found(#[case] pointer: &str, #[case] value: Value) {
     *changed.pointer_mut(pointer).unwrap() = value;
     let found = faults(&parse(CHART).unwrap(), &live(changed, binding()));
     assert_eq!(found, [(Reason::PolicyChanged, "ValidatingAdmissionPolicy guard".to_owned())]);
+}
+
+/// The chart states none of these, and each makes the policy cover less.
+#[rstest]
+#[case::other_rules("/matchConstraints/excludeResourceRules", json!([{"resources": ["pods"]}]))]
+#[case::labels_of_objects("/matchConstraints/objectSelector", json!({"matchLabels": {"a": "b"}}))]
+#[case::names("/matchConstraints/resourceRules/0/resourceNames", json!(["a"]))]
+#[case::a_scope("/matchConstraints/resourceRules/0/scope", json!("Cluster"))]
+#[case::exact_versions("/matchConstraints/matchPolicy", json!("Exact"))]
+#[case::a_condition("/matchConditions", json!([{"name": "a", "expression": "false"}]))]
+fn an_added_limit_is_found(#[case] pointer: &str, #[case] value: Value) {
+    let mut changed = policy();
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    changed.pointer_mut(parent).unwrap()[field] = value;
+    let found = faults(&parse(CHART).unwrap(), &live(changed, binding()));
+    assert_eq!(found, [(Reason::PolicyChanged, "ValidatingAdmissionPolicy guard".to_owned())]);
+}
+
+#[test]
+fn a_limited_binding_is_found() {
+    let mut limited = binding();
+    limited["matchResources"] = json!({"objectSelector": {"matchLabels": {"a": "b"}}, "matchPolicy": "Equivalent"});
+    let found = faults(&parse(CHART).unwrap(), &live(policy(), limited));
+    assert_eq!(found, [(Reason::PolicyChanged, "ValidatingAdmissionPolicyBinding guard".to_owned())]);
 }
 
 #[test]

@@ -198,6 +198,19 @@ fn nobody_forges_drops_or_copies_an_owner() {
     dependent["metadata"]["ownerReferences"] = json!([reference]);
     ben.may_not_create(&dependent.to_string(), "owner references with `controller` or `blockOwnerDeletion`");
 
+    // Nor is there a way in two steps.
+    let mut harmless = dependent["metadata"]["ownerReferences"][0].clone();
+    harmless.as_object_mut().unwrap().remove("blockOwnerDeletion");
+    dependent["metadata"]["ownerReferences"] = json!([harmless]);
+    ben.creates(&dependent.to_string());
+    for flag in ["controller", "blockOwnerDeletion"] {
+        let mut raised = harmless.clone();
+        raised[flag] = true.into();
+        let patch = json!({"metadata": {"ownerReferences": [raised]}});
+        super::refused(ben.patch("deployment/dependent", &patch), "owner references with `controller`", flag);
+    }
+    assert!(ben.patch("deployment/dependent", &json!({"spec": {"replicas": 2}})).is_ok());
+
     // Holders of `transfer` give an object to somebody else, or restore it with its owner. An update that only drops the
     // annotation is no transfer.
     assert!(max.patch("deployment/web", &annotated(&json!("ben@example.com"))).is_ok());
@@ -224,6 +237,19 @@ fn templates_of_volumes_and_jobs_have_the_owner_too() {
     ada.creates(set);
     assert_eq!(site.owner("statefulset/db", "/spec/volumeClaimTemplates/0/metadata"), "ada@example.com");
     ada.does(&["-n", "alpha", "label", "statefulset/db", "tier=back"]);
+    // Nobody may change these templates afterwards, and a manifest that is applied again has them without the owner.
+    let plain = set.replace("annotations: {bailiwick.dev/owner: ben@example.com}", "");
+    for (name, apply) in [("client", &["apply"][..]), ("server", &["apply", "--server-side"])] {
+        let set = plain.replace("name: db", &format!("name: {name}"));
+        ada.does_with(apply, &set);
+        ada.does_with(apply, &set.replace("image: example", "image: other"));
+        let owner = site.owner(&format!("statefulset/{name}"), "/spec/volumeClaimTemplates/0/metadata");
+        assert_eq!(owner, "ada@example.com");
+    }
+    // A forged one is no change either.
+    let forged =
+        "[{op: add, path: /spec/volumeClaimTemplates/0/metadata/annotations, value: {bailiwick.dev/owner: eve}}]";
+    ada.does(&["-n", "alpha", "patch", "statefulset/client", "--type=json", "-p", forged]);
 
     let cron_job = "{apiVersion: batch/v1, kind: CronJob, metadata: {name: nightly, namespace: alpha}, \
                     spec: {schedule: '@daily', jobTemplate: {spec: {template: {spec: {restartPolicy: Never, \
@@ -269,18 +295,24 @@ fn an_object_from_before_belongs_to_nobody_until_it_is_given_to_somebody() {
 #[test]
 fn the_rights_end_when_a_policy_is_deleted_or_changed() {
     let site = team();
-    let (cluster, ada) = (&site.cluster, site.member("ada"));
+    let (cluster, ada, ben) = (&site.cluster, site.member("ada"), site.member("ben"));
     ada.creates(&deployment("web"));
     let may = |verb: &str| ada.tries(&["-n", "alpha", "auth", "can-i", verb, "deployments"]).is_ok();
     let patch = |policy| json!({"spec": {"failurePolicy": policy}}).to_string();
     let (change, repair) = (patch("Ignore"), patch("Fail"));
     let templates = ["patch", "mutatingadmissionpolicy", "bailiwick-owner", "--type=merge", "-p"];
     let (changes, repairs) = ([&templates[..], &[&change]].concat(), [&templates[..], &[&repair]].concat());
-    let faults: [&[&str]; 4] = [
+    let excluded = json!([{"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"], "operations": ["*"]}]);
+    let exclude = |rules: Value| json!({"spec": {"matchConstraints": {"excludeResourceRules": rules}}}).to_string();
+    let (exclude, include) = (exclude(excluded), exclude(Value::Null));
+    let fence = ["patch", "validatingadmissionpolicy", "bailiwick-own-fence", "--type=merge", "-p"];
+    let (excludes, includes) = ([&fence[..], &[&exclude]].concat(), [&fence[..], &[&include]].concat());
+    let faults: [&[&str]; 5] = [
         &["delete", "validatingadmissionpolicybinding", "bailiwick-own-fence"],
         &["delete", "mutatingadmissionpolicy", "bailiwick-owner"],
         &["delete", "validatingadmissionpolicy", "bailiwick-namespace-claims"],
         &changes,
+        &excludes,
     ];
     let role = ["siterole.bailiwick.dev", "organization-member"];
     for fault in faults {
@@ -294,12 +326,17 @@ fn the_rights_end_when_a_policy_is_deleted_or_changed() {
         assert!(may("get") && may("create"), "other rights stay");
         cluster.await_reason(&role, "PermissionsResolved", "OwnershipNotEnforced");
         if fault[0] == "patch" {
-            cluster.run(&repairs);
+            cluster.run(if fault == excludes { &includes } else { &repairs });
         } else {
             let upgraded = cluster.helm_upgrade(VALUES);
             assert!(upgraded.status.success(), "{}", crate::support::text(&upgraded));
         }
-        cluster.eventually("the rights are back", || may("patch") && may("delete"));
+        // They return when the API server evaluates the policy again, and not before.
+        let evil = json!({"metadata": {"labels": {"evil": "true"}}});
+        cluster.eventually("the rights are back", || {
+            assert!(ben.patch("deployment/web", &evil).is_err(), "{fault:?}");
+            may("patch") && may("delete")
+        });
     }
 }
 
@@ -406,4 +443,28 @@ fn rights_by_name_outlast_a_restart_and_follow_what_happened_meanwhile() {
     });
     site.cluster.quiet();
     assert_eq!(site.cluster.native_writes(), before + 1);
+}
+
+/// Whoever may create an object may write anything into its managed fields. The operator must go on reading the others.
+#[test]
+fn managed_fields_of_any_depth_do_not_hide_who_owns_what() {
+    let site = team();
+    let [ada, ben] = ["ada", "ben"].map(|name| site.member(name));
+    let enters = |person: &Person<'_>, pod: &str| {
+        let outcome = person.connects("alpha", pod, "exec?command=sh&container=c");
+        outcome.is_err_and(|error| error.contains("does not have a host"))
+    };
+    let pod = |name: &str| super::pod("alpha", name, "serviceAccountName: default");
+    ada.creates(&pod("one"));
+    site.cluster.eventually("ada enters her Pod", || enters(&ada, "one"));
+    let fields = (0..200).fold(json!({}), |fields, _| json!({"f:a": fields}));
+    let mut deep: Value = serde_yaml::from_str(&pod("deep")).unwrap();
+    deep["metadata"]["managedFields"] = json!([{"manager": "m", "operation": "Update", "apiVersion": "v1",
+        "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields}]);
+    ben.creates(&deep.to_string());
+    site.cluster.eventually("ben enters it", || enters(&ben, "deep"));
+    ada.does(&["-n", "alpha", "delete", "pod/one", "--grace-period=0", "--force"]);
+    ben.creates(&pod("one"));
+    site.cluster.eventually("ada is out", || !enters(&ada, "one"));
+    assert!(!site.cluster.operator_log().contains("a watch of owners broke"));
 }
