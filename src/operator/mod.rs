@@ -17,6 +17,7 @@ mod http;
 mod inbox;
 mod lease;
 pub mod metrics;
+mod multiplexed;
 mod owned;
 mod policies;
 mod retry;
@@ -29,8 +30,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
 use kube::client::ClientBuilder;
+use kube::{Client, Config};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -115,7 +116,8 @@ pub enum Error {
 /// When it cannot start, or a part of it ends.
 pub async fn run(options: Options) -> Result<(), Error> {
     let stop = stop::signals().map_err(Error::Thread)?;
-    let client = client().await?;
+    let config = config().await?;
+    let client = client(config.clone())?;
     let metrics = Arc::new(Metrics::default());
     let listener = tokio::net::TcpListener::bind(options.listen)
         .await
@@ -128,7 +130,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let mut pauses = retry::OfWatch::default();
     tokio::pin!(stop);
     loop {
-        let mut parts = Parts::start(&client, &options, &metrics)?;
+        let mut parts = Parts::start(&client, config.clone(), &options, &metrics)?;
         let history = parts.history.clone();
         let ended = tokio::select! {
             ended = parts.ended() => Err(ended),
@@ -164,7 +166,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn start(client: &Client, options: &Options, metrics: &Arc<Metrics>) -> Result<Self, Error> {
+    fn start(client: &Client, config: Config, options: &Options, metrics: &Arc<Metrics>) -> Result<Self, Error> {
         let history = Arc::new(History::default());
         let lease = Lease::start(client.clone(), options, &history);
         let mut inbox = Inbox::default();
@@ -179,7 +181,8 @@ impl Parts {
         watches.spawn(policies);
         let in_flight = usize::from(options.writes_in_flight);
         let (own_watches, requests) = mpsc::unbounded_channel();
-        watches.spawn(owned::follow(client.clone(), requests, inbox.sender(), history.clone()));
+        let clients = multiplexed::Clients::new(config);
+        watches.spawn(owned::follow(client.clone(), clients, requests, inbox.sender(), history.clone()));
         let engine = Engine::new(metrics.clone(), jobs, in_flight, Now::read());
         let engine = engine.with_resync(resync).with_own_watches(own_watches);
         let engine = on_a_thread("engine", engine.run(inbox, done, lease.leading(), history.clone()))?;
@@ -206,8 +209,8 @@ impl Parts {
     }
 }
 
-async fn client() -> Result<Client, Error> {
-    let mut config = kube::Config::infer().await?;
+async fn config() -> Result<Config, Error> {
+    let mut config = Config::infer().await?;
     // The engine repeats what fails, with the newest knowledge. A retry below it would hold a place in the writer for
     // minutes, and might write what is no longer wanted.
     config.default_retry = false;
@@ -218,6 +221,10 @@ async fn client() -> Result<Client, Error> {
     // is listed again.
     config.read_timeout = Some(Duration::from_secs(u64::from(history::LIFE) + 3));
     config.reset_reader_on_write = true;
+    Ok(config)
+}
+
+fn client(config: Config) -> Result<Client, Error> {
     let builder = ClientBuilder::try_from(config).map_err(|e| Error::Client(Box::new(e)))?;
     Ok(builder.with_layer(&MapRequestLayer::new(watch::consistent)).build())
 }

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use super::engine::OwnWatch;
 use super::history::{self, History, LIFE};
 use super::inbox::Sender;
+use super::multiplexed::Clients;
 use super::watch;
 use super::watch_event::{OwnersSeen, WatchEvent};
 use crate::api::vocabulary::OWNER;
@@ -35,15 +36,28 @@ const LONGEST: usize = 512;
 /// Follows the requests until the engine is gone.
 pub(super) async fn follow(
     client: Client,
+    mut clients: Clients,
     mut requests: mpsc::UnboundedReceiver<OwnWatch>,
     sender: Sender,
     history: Arc<History>,
 ) {
     let served = Arc::new(Served { client: client.clone(), known: Mutex::default() });
-    let mut running: HashMap<Name, JoinSet<()>> = HashMap::new();
+    let mut running: HashMap<Name, (usize, JoinSet<()>)> = HashMap::new();
     while let Some(request) = requests.recv().await {
         // This ends those of before.
-        running.remove(&request.namespace);
+        if let Some((number, _)) = running.remove(&request.namespace) {
+            clients.give_back(number);
+        }
+        if request.kinds.is_empty() {
+            continue;
+        }
+        let (number, client) = match clients.take() {
+            Ok(client) => client,
+            Err(error) => {
+                tracing::error!(%error, "cannot make a client for watches of owners");
+                continue;
+            }
+        };
         let mut watches = JoinSet::new();
         for kind in request.kinds {
             let watch = OneKind {
@@ -57,9 +71,7 @@ pub(super) async fn follow(
             };
             watches.spawn(watch.run());
         }
-        if !watches.is_empty() {
-            running.insert(request.namespace, watches);
-        }
+        running.insert(request.namespace, (number, watches));
     }
 }
 
