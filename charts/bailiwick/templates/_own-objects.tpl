@@ -119,6 +119,15 @@ the template, or the controller copies it.
 {{- end }}
 {{- end }}
 
+{{/*
+Requests that the fences look at. To give the markers to others, the operator has them itself. Its own guard limits it.
+*/}}
+{{- define "bailiwick.mayBeFenced" -}}
+{{- include "bailiwick.notTheControlPlane" . }}
+- name: not-the-operator
+  expression: request.userInfo.username != {{ include "bailiwick.operatorUsername" . | squote }}
+{{- end }}
+
 {{/* CEL variables of both policies that write owners. */}}
 {{- define "bailiwick.ownerVariables" -}}
 - name: mayTransfer
