@@ -33,12 +33,9 @@ const SERVED_FOR: Duration = Duration::from_secs(30);
 const LONGEST: usize = 512;
 
 /// Follows the requests until the engine is gone.
-pub(super) async fn follow(
-    client: Client,
-    mut requests: mpsc::UnboundedReceiver<OwnWatch>,
-    sender: Sender,
-    history: Arc<History>,
-) {
+pub(super) async fn follow(client: Client, mut requests: mpsc::UnboundedReceiver<OwnWatch>, sender: Sender) {
+    // Not the operator's: an error about one kind (its conversion webhook fails, say) is no outage.
+    let history = Arc::new(History::default());
     let served = Arc::new(Served { client: client.clone(), known: Mutex::default() });
     let mut running: HashMap<Name, JoinSet<()>> = HashMap::new();
     while let Some(request) = requests.recv().await {
@@ -237,7 +234,8 @@ impl Served {
         }
         match discovery::group(&self.client, group).await {
             Ok(found) => {
-                let resources = found.recommended_resources().into_iter().map(|(resource, _)| resource);
+                // Not all of a group's kinds are served in its preferred version.
+                let resources = found.resources_by_stability().into_iter().map(|(resource, _)| resource);
                 Ok(resources.into_iter().find(|resource| *resource.plural == **plural))
             }
             Err(kube::Error::Discovery(_)) => Ok(None),
