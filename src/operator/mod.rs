@@ -182,7 +182,7 @@ impl Parts {
         let in_flight = usize::from(options.writes_in_flight);
         let (own_watches, requests) = mpsc::unbounded_channel();
         let clients = multiplexed::Clients::new(config);
-        watches.spawn(owned::follow(client.clone(), clients, requests, inbox.sender(), history.clone()));
+        watches.spawn(owned::follow(client.clone(), clients, requests, inbox.sender()));
         let engine = Engine::new(metrics.clone(), jobs, in_flight, Now::read());
         let engine = engine.with_resync(resync).with_own_watches(own_watches);
         let engine = on_a_thread("engine", engine.run(inbox, done, lease.leading(), history.clone()))?;

@@ -39,8 +39,9 @@ pub(super) async fn follow(
     mut clients: Clients,
     mut requests: mpsc::UnboundedReceiver<OwnWatch>,
     sender: Sender,
-    history: Arc<History>,
 ) {
+    // Not the operator's: an error about one kind (its conversion webhook fails, say) is no outage.
+    let history = Arc::new(History::default());
     let served = Arc::new(Served { client: client.clone(), known: Mutex::default() });
     let mut running: HashMap<Name, (usize, JoinSet<()>)> = HashMap::new();
     while let Some(request) = requests.recv().await {
@@ -254,7 +255,8 @@ impl Served {
         }
         match discovery::group(&self.client, group).await {
             Ok(found) => {
-                let resources = found.recommended_resources().into_iter().map(|(resource, _)| resource);
+                // Not all of a group's kinds are served in its preferred version.
+                let resources = found.resources_by_stability().into_iter().map(|(resource, _)| resource);
                 Ok(resources.into_iter().find(|resource| *resource.plural == **plural))
             }
             Err(kube::Error::Discovery(_)) => Ok(None),

@@ -119,6 +119,15 @@ the template, or the controller copies it.
 {{- end }}
 {{- end }}
 
+{{/*
+Requests that the fences look at. To give the markers to others, the operator has them itself. Its own guard limits it.
+*/}}
+{{- define "bailiwick.mayBeFenced" -}}
+{{- include "bailiwick.notTheControlPlane" . }}
+- name: not-the-operator
+  expression: request.userInfo.username != {{ include "bailiwick.operatorUsername" . | squote }}
+{{- end }}
+
 {{/* The binding of a policy to the namespaces of organizations: (list . "Mutating" "name"). */}}
 {{- define "bailiwick.ownBinding" -}}
 apiVersion: admissionregistration.k8s.io/v1

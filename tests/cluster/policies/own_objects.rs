@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Person, Site};
+use crate::support::RELEASE;
 use crate::support::manifests::{binding, custom_role, group, organization, users};
 
 const VALUES: &str = "
@@ -467,4 +468,52 @@ fn managed_fields_of_any_depth_do_not_hide_who_owns_what() {
     ben.creates(&pod("one"));
     site.cluster.eventually("ada is out", || !enters(&ada, "one"));
     assert!(!site.cluster.operator_log().contains("a watch of owners broke"));
+}
+
+/// A group may serve some of its kinds only in a version that is not its preferred one.
+#[test]
+fn rights_by_name_reach_kinds_of_any_version() {
+    let site = team();
+    let kind = |plural: &str, kind: &str, version: &str| {
+        format!(
+            "{{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {{name: {plural}.kubeflow.org}}, \
+             spec: {{group: kubeflow.org, scope: Namespaced, names: {{kind: {kind}, plural: {plural}}}, versions: [{{name: {version}, \
+             served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}}}]}}}}"
+        )
+    };
+    site.cluster.apply(&(kind("profiles", "Profile", "v1") + "\n---\n" + &kind("notebooks", "Notebook", "v1beta1")));
+    let permissions = "{impliesMembership: false, permissions: [{resource: workspaces, actions: [create]}, \
+                       {resource: workspaces, actions: [read], scope: Own}]}";
+    site.cluster.apply(
+        &(users(&["eve"])
+            + &custom_role("alpha", "guest", permissions)
+            + &binding("alpha", "guest", "CustomRole/guest", &["eve"])),
+    );
+    let eve = site.member("eve");
+    let notebook = "{apiVersion: kubeflow.org/v1beta1, kind: Notebook, metadata: {name: mine, namespace: alpha}}";
+    site.cluster
+        .eventually("eve creates a Notebook", || eve.tries_with(&["create", "--validate=false"], notebook).is_ok());
+    site.cluster.eventually("eve reads it", || {
+        eve.tries(&["-n", "alpha", "get", "notebooks.v1beta1.kubeflow.org", "mine"]).is_ok()
+    });
+}
+
+/// The operator has the marker, because it gives it to others. Beside an organization, its own ConfigMaps are among the
+/// objects that people could own.
+#[test]
+fn the_operator_goes_on_beside_an_organization() {
+    let site = Site::with_operator("{}");
+    let user = |suspended: bool| {
+        format!(
+            "{{apiVersion: bailiwick.dev/v1alpha1, kind: User, metadata: {{name: ben}}, \
+             spec: {{username: ben@example.com, suspended: {suspended}}}}}"
+        )
+    };
+    for suspended in [true, false] {
+        site.cluster.apply(&user(suspended));
+        let text = || site.cluster.get(&["-n", RELEASE, "configmap", "bailiwick-suspended"])["data"].to_string();
+        site.cluster.eventually("the operator writes the list", || text().contains("ben@example.com") == suspended);
+    }
+    let log = site.cluster.operator_log();
+    assert!(!log.contains("bailiwick-own-fence"), "{log}");
 }
