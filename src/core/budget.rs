@@ -27,11 +27,11 @@ pub(super) struct Budget<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
     /// All.
-    ForAll,
+    All,
     /// As many as it grants already.
-    ForHolders,
+    Holders,
     /// None.
-    ForNone,
+    None,
 }
 
 impl<'a> Budget<'a> {
@@ -51,9 +51,9 @@ impl<'a> Budget<'a> {
     pub fn take(&mut self, binding: &'a Binding, subjects: usize) -> Room {
         let reserved = self.reserved.get(&binding.meta.uid).copied().unwrap_or_default();
         match self.spend(binding, subjects.saturating_sub(reserved)) {
-            true => Room::ForAll,
-            false if reserved > 0 => Room::ForHolders,
-            false => Room::ForNone,
+            true => Room::All,
+            false if reserved > 0 => Room::Holders,
+            false => Room::None,
         }
     }
 

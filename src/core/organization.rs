@@ -275,12 +275,12 @@ impl<'a> Namespace<'a> {
         let refused = self.refused(binding, &role);
         let room = match refused {
             None => self.budget.take(binding, subjects::size(binding, &self.groups)),
-            Some(_) => Room::ForNone,
+            Some(_) => Room::None,
         };
-        if refused.is_none() && room != Room::ForAll {
+        if refused.is_none() && room != Room::All {
             self.decision.counts.beyond_limits += 1;
         }
-        let refused = refused.or_else(|| (room == Room::ForNone).then_some(Reason::TooLarge));
+        let refused = refused.or_else(|| (room == Room::None).then_some(Reason::TooLarge));
         // Nobody joins the default organization because a grant ended, or because others exceeded a limit.
         let still_belong = match refused {
             None => true,
@@ -300,7 +300,7 @@ impl<'a> Namespace<'a> {
             }
             if refused.is_none() {
                 who = match room {
-                    Room::ForHolders => self.holders_of(binding, role),
+                    Room::Holders => self.holders_of(binding, role),
                     _ => subjects::of_binding(cache, local, &self.groups, binding, privileged, handover),
                 };
                 self.members.hold(&who.granted, role.implies_membership);
