@@ -259,10 +259,10 @@ fn everything_that_is_withheld() -> Vec<Withheld> {
             &["permissions[0]", "users"],
         ),
         withheld(
-            role_and_binding("{permissions: [{resource: workspaces, actions: [delete], scope: Own}]}"),
+            role_and_binding("{permissions: [{resource: events, actions: [read], scope: Own}]}"),
             ROLE,
             "PermissionsResolved: OwnScopeNotEnabled",
-            &["permissions[0]", "workspaces"],
+            &["permissions[0]", "events"],
         ),
         withheld(
             role_and_binding("{permissions: [{resource: api-keys, actions: [create]}]}"),

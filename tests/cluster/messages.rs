@@ -216,11 +216,11 @@ fn what_is_not_as_somebody_meant_it_names_the_object_and_the_field() {
             &["permissions[0] (users)"],
         ),
         (
-            custom_role("alpha", "own", &role("{resource: templates, actions: [delete], scope: Own}")),
+            custom_role("alpha", "own", &role("{resource: events, actions: [read], scope: Own}")),
             ["alpha", "CustomRole", "own"],
             "PermissionsResolved",
             "OwnScopeNotEnabled",
-            &["permissions[0] (templates)", "never widened"],
+            &["permissions[0] (events)", "never widened"],
         ),
         (
             custom_role("alpha", "too-much", "{rules: [{apiGroups: [''], resources: [secrets], verbs: [get]}]}"),
