@@ -227,7 +227,7 @@ impl OwnRights {
 }
 
 /// Whether the role that everybody holds lists all users, so that reading one's own adds nothing to other roles.
-fn everybody_lists_users(cache: &Cache) -> bool {
+pub(super) fn everybody_lists_users(cache: &Cache) -> bool {
     let lists = |p: &Permission| {
         p.resource == "users"
             && p.scope == Scope::All

@@ -11,7 +11,7 @@ use petgraph::visit::EdgeRef;
 use super::Name;
 use super::cache::{Cache, Store};
 use super::catalog::Target;
-use super::own_objects::{ByName, OwnRights};
+use super::own_objects::{self, ByName, OwnRights};
 use super::records::Role;
 use super::rules::{Ceiling, Rule, RuleSet};
 use super::uid::Uid;
@@ -282,13 +282,18 @@ struct Basis {
     generation: (i64, u64),
     /// [`Cache::rules_version`].
     rules: u64,
+    /// [`own_objects::everybody_lists_users`].
+    lists_users: bool,
     inherited: Vec<Result<Arc<Resolved>, Reason>>,
 }
 
 impl Basis {
     /// Whether the role, the catalog and the ceilings are the same.
     fn is_of(&self, cache: &Cache, role: &Role) -> bool {
-        self.uid == role.meta.uid && self.generation == generation(role) && self.rules == cache.rules_version
+        self.uid == role.meta.uid
+            && self.generation == generation(role)
+            && self.rules == cache.rules_version
+            && self.lists_users == own_objects::everybody_lists_users(cache)
     }
 
     fn inherits(&self, inherited: &[Result<Arc<Resolved>, Reason>]) -> bool {
@@ -434,8 +439,13 @@ fn resolve<'a>(
         } else {
             None
         };
-        let basis =
-            Basis { uid: role.meta.uid.clone(), generation: generation(role), rules: cache.rules_version, inherited };
+        let basis = Basis {
+            uid: role.meta.uid.clone(),
+            generation: generation(role),
+            rules: cache.rules_version,
+            lists_users: own_objects::everybody_lists_users(cache),
+            inherited,
+        };
         resolved.0.insert(role.meta.name.clone(), Known { basis, rights, own_size });
     }
     resolved
